@@ -1,0 +1,34 @@
+//! Compiles `proto/` without a system `protoc`, and keeps the descriptor set for reflection and
+//! canonical JSON.
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use prost::Message as _;
+
+const FILES: [&str; 5] = [
+    "liaison/v1/envelope.proto",
+    "liaison/v1/notification.proto",
+    "liaison/v1/exchange.proto",
+    "liaison/v1/desk.proto",
+    "liaison/v1/audit.proto",
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo:rerun-if-changed=proto");
+    let out = PathBuf::from(std::env::var("OUT_DIR")?);
+
+    let mut compiler = protox::Compiler::new(["proto"])?;
+    compiler.include_imports(true).include_source_info(true);
+    compiler.open_files(FILES)?;
+    let descriptors = compiler.file_descriptor_set();
+    std::fs::write(out.join("liaison.binpb"), descriptors.encode_to_vec())?;
+
+    tonic_prost_build::configure()
+        .bytes(".")
+        .btree_map(".")
+        .enable_type_names()
+        .build_transport(true)
+        .compile_fds(descriptors)?;
+    Ok(())
+}

@@ -1,0 +1,1 @@
+//! Judging from outside: exports, verdicts. No store, no network.

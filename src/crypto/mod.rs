@@ -1,0 +1,1 @@
+//! Who says it: keys, DSSE, signed notes, checkpoints, cosignatures.

@@ -1,0 +1,1 @@
+//! Own people and programs to their node.

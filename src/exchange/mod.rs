@@ -1,0 +1,1 @@
+//! The path: submit → push → mirror → settle.

@@ -1,0 +1,86 @@
+//! Every bound on what is driven by input, in one place, with its arithmetic beside it.
+//!
+//! Units stand last in the names. A value equal to a `_max` is accepted, one more is refused.
+
+use std::time::Duration;
+
+/// An entry, serialized. C2SP entry bundles carry a big-endian u16 length.
+pub const ENTRY_BYTES_MAX: usize = 65_535;
+/// A body, serialized, without its salt.
+pub const BODY_BYTES_MAX: usize = 1 << 20;
+/// The salt in front of a body.
+pub const SALT_BYTES: usize = 32;
+/// A frame between nodes: one body of 1 MiB, one entry of 64 KiB and a checkpoint fit twice over.
+pub const FRAME_BYTES_MAX: usize = 2 << 20;
+/// Entries of one push.
+pub const PUSH_ENTRIES_MAX: usize = 512;
+/// Entry and body bytes of one push, unless a single item is larger.
+pub const PUSH_BYTES_MAX: usize = 1 << 20;
+/// Entries pushed and not yet cosigned.
+pub const WINDOW_ENTRIES_MAX: u64 = 4_096;
+/// Bytes pushed and not yet cosigned: 16 full pushes.
+pub const WINDOW_BYTES_MAX: usize = 16 << 20;
+/// Expressed entries that wait for their turn, per link: a storm of FLASH alerts, 4 MiB at 1 KiB.
+pub const EXPRESSED_ENTRIES_MAX: usize = 4_096;
+/// Signature lines of a note. C2SP asks for at least 16.
+pub const NOTE_SIGNATURES_MAX: usize = 64;
+/// A whole signed note.
+pub const NOTE_BYTES_MAX: usize = 64 << 10;
+/// An attachment: 1 GiB.
+pub const ATTACHMENT_BYTES_MAX: u64 = 1 << 30;
+/// Attachments of one message.
+pub const ATTACHMENTS_MAX: usize = 64;
+/// A chunk of an attachment on the wire.
+pub const CHUNK_BYTES_MAX: usize = 256 << 10;
+/// A value in the store: sled moves larger pages to an unsynced file (512 KiB a leaf page).
+pub const VALUE_BYTES_MAX: usize = 8 << 10;
+/// A request from the desk: a body as JSON or protobuf with its frame.
+pub const DESK_MESSAGE_BYTES_MAX: usize = 4 << 20;
+/// Persons of one handover request.
+pub const HANDOVER_PERSONS_MAX: usize = 500;
+/// A one-line field: names, offices, numbers; in bytes of UTF-8.
+pub const LINE_BYTES_MAX: usize = 512;
+/// A free text in one language, in bytes of UTF-8.
+pub const TEXT_BYTES_MAX: usize = 64 << 10;
+/// Languages of one text.
+pub const LANGUAGES_MAX: usize = 8;
+/// Elements of any repeated field that has no limit of its own.
+pub const REPEATED_MAX: usize = 256;
+/// Messages of one page of a list.
+pub const PAGE_MESSAGES_MAX: u32 = 500;
+/// Records read for one page before a page token is handed out, however few matched.
+pub const PAGE_SCAN_MAX: usize = 20_000;
+/// Links of one node.
+pub const LINKS_MAX: usize = 128;
+/// Commands waiting for the recorder: each a group of its own at worst.
+pub const RECORDER_QUEUE_MAX: usize = 8_192;
+/// Commands of one store commit: beyond 256 the cost per record no longer falls.
+pub const GROUP_COMMANDS_MAX: usize = 512;
+/// Bytes of one store commit.
+pub const GROUP_BYTES_MAX: usize = 16 << 20;
+/// Subscribers of the desk's watch.
+pub const WATCHERS_MAX: usize = 256;
+/// Open connections of one listener.
+pub const CONNECTIONS_MAX: usize = 512;
+/// Time for a TLS handshake.
+pub const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(5);
+/// Time for the first frame of a session.
+pub const HELLO_TIME_MAX: Duration = Duration::from_secs(10);
+/// A heartbeat with a dated checkpoint.
+pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(60);
+/// HTTP/2 keepalive: a ping every 10 s, its answer within 5 s.
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// See [`KEEPALIVE_INTERVAL`].
+pub const KEEPALIVE_TIME_MAX: Duration = Duration::from_secs(5);
+/// First wait before dialling again.
+pub const BACKOFF_MIN: Duration = Duration::from_millis(200);
+/// Longest wait before dialling again.
+pub const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// Difference of clocks beyond which both sides flag it.
+pub const CLOCK_SKEW_MAX: Duration = Duration::from_secs(120);
+/// Time for running work when told to stop.
+pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
+/// Free disk space below which nothing more is recorded.
+pub const DISK_FREE_BYTES_MIN: u64 = 64 << 20;
+/// Bytes set aside in a file of their own, given back when the disk is full.
+pub const BALLAST_BYTES: u64 = 16 << 20;

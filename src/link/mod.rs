@@ -1,0 +1,1 @@
+//! Node to peer: gRPC over mutual TLS.

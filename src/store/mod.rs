@@ -1,0 +1,1 @@
+//! Durable memory: the `Store` seam and sled behind it.

@@ -1,0 +1,1 @@
+//! What was said in order: Merkle tree, tiles, proofs.

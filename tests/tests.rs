@@ -1,0 +1,14 @@
+//! Every integration test, in one binary.
+
+#[path = "it/audit.rs"]
+mod audit;
+#[path = "it/crypto.rs"]
+mod crypto;
+#[path = "it/doors.rs"]
+mod doors;
+#[path = "it/model.rs"]
+mod model;
+#[path = "it/store.rs"]
+mod store;
+#[path = "it/tlog.rs"]
+mod tlog;
