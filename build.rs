@@ -24,11 +24,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let descriptors = compiler.file_descriptor_set();
     std::fs::write(out.join("liaison.binpb"), descriptors.encode_to_vec())?;
 
-    tonic_prost_build::configure()
-        .bytes(".")
-        .btree_map(".")
-        .enable_type_names()
-        .build_transport(true)
-        .compile_fds(descriptors)?;
+    let mut config = prost_build::Config::new();
+    config.bytes(["."]).btree_map(["."]).enable_type_names();
+    tonic_prost_build::configure().compile_fds_with_config(descriptors, config)?;
     Ok(())
 }
