@@ -123,13 +123,11 @@ pub(super) fn perfect_root(hashes: &[Hash]) -> Hash {
         hashes.len().is_power_of_two(),
         "a perfect subtree has 2^k nodes on a level"
     );
-    match hashes {
-        [one] => *one,
-        _ => {
-            let (left, right) = hashes.split_at(hashes.len() / 2);
-            node_hash(&perfect_root(left), &perfect_root(right))
-        }
+    if let [one] = hashes {
+        return *one;
     }
+    let (left, right) = hashes.split_at(hashes.len() / 2);
+    node_hash(&perfect_root(left), &perfect_root(right))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! An append-only log is a Merkle tree over SHA-256 (RFC 6962 §2.1), kept as C2SP tlog-tiles: 256
 //! hashes wide, each hash of a tile at level *l* + 1 being the tree hash of a full tile at level *l*.
 //!
-//! - [`hash`](Hash): leaf and node hashes.
+//! - [`Hash`](struct@Hash): leaf and node hashes.
 //! - [`Tree`]: the writer. Only the right edge is in memory; full tiles are handed out once.
 //! - [`Snapshot`]: the reader. Roots and proofs for any size up to the tree's, from O(log n) tiles.
 //! - [`verify_inclusion`], [`verify_consistency`]: the other side's half.

@@ -163,8 +163,10 @@ impl<'a, R: TileReader> Snapshot<'a, R> {
             });
         }
         let hashes = self.nodes().tile(level, index)?;
-        let width = usize::try_from(width).expect("at most 256");
-        Ok(hashes.iter().take(width).flat_map(|hash| hash.0).collect())
+        Ok(hashes[..in_tile(width)]
+            .iter()
+            .flat_map(|hash| hash.0)
+            .collect())
     }
 
     const fn nodes(&self) -> Nodes<'a, R> {
@@ -197,6 +199,11 @@ fn hashes_at(size: u64, level: u8) -> u64 {
         .unwrap_or(0)
 }
 
+/// A place in a tile, or its width.
+fn in_tile(number: u64) -> usize {
+    usize::try_from(number).expect("at most 256")
+}
+
 /// Tree nodes, computed from tiles that are read once and kept for one answer.
 struct Nodes<'a, R> {
     tree: &'a Tree,
@@ -227,9 +234,8 @@ impl<R: TileReader> Nodes<'_, R> {
         let width = 1u64 << (height % TILE_HEIGHT);
         let first = index * width;
         let hashes = self.tile(level, first / TILE_WIDTH)?;
-        let first = usize::try_from(first % TILE_WIDTH).expect("below 256");
-        let last = first + usize::try_from(width).expect("at most 128");
-        Ok(perfect_root(&hashes[first..last]))
+        let first = in_tile(first % TILE_WIDTH);
+        Ok(perfect_root(&hashes[first..first + in_tile(width)]))
     }
 
     /// Hashes of a tile: all 256, or as many as the tree's right edge holds.

@@ -67,11 +67,7 @@ impl Tree {
         // Like adding one to a binary number: each carry joins two perfect subtrees of a height.
         let mut node = leaf;
         for height in 1..=index.trailing_ones() {
-            let left = self
-                .peaks
-                .pop()
-                .expect("a peak for every binary one of the size");
-            node = node_hash(&left, &node);
+            node = node_hash(&self.take_peak(), &node);
             if height.is_multiple_of(TILE_HEIGHT) {
                 let level = height / TILE_HEIGHT;
                 full.push(self.take_full(level - 1, index));
@@ -119,6 +115,13 @@ impl Tree {
     /// This tree with a reader of its full tiles, for roots and proofs.
     pub const fn snapshot<'a, R: TileReader>(&'a self, reader: &'a R) -> Snapshot<'a, R> {
         Snapshot::new(self, reader)
+    }
+
+    /// The smallest perfect subtree, for one of the same height to be joined to it.
+    fn take_peak(&mut self) -> Hash {
+        self.peaks
+            .pop()
+            .expect("a peak for every binary one of the size")
     }
 
     fn edge_push(&mut self, level: u32, hash: Hash) {
