@@ -1,4 +1,5 @@
 //! What is said: names, ids, headers, bodies and their rules. No I/O, no clock.
+<<<<<<< HEAD
 //!
 //! - [`name`], [`id`]: who and which.
 //! - [`header`]: what is signed and logged for ever.
@@ -24,3 +25,9 @@ pub mod time;
 pub use header::Header;
 pub use id::MessageId;
 pub use name::{NodeName, Origin};
+=======
+
+mod name;
+
+pub use name::{NameError, NodeName, Origin};
+>>>>>>> room-crypto
