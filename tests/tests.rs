@@ -8,6 +8,8 @@ mod crypto;
 mod doors;
 #[path = "it/model.rs"]
 mod model;
+#[path = "it/mounted.rs"]
+mod mounted;
 #[path = "it/store.rs"]
 mod store;
 #[path = "it/tlog.rs"]
