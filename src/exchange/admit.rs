@@ -14,12 +14,13 @@ use super::layout::Place;
 use super::submit::{files_of, is_urgent};
 use super::{Exchange, Link};
 use crate::crypto::dsse::{self, DsseError, Envelope};
-use crate::crypto::verified::Verified;
+use crate::crypto::Verified;
 use crate::limits::{ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX, BODY_BYTES_MAX, SALT_BYTES};
 use crate::model::body::{self, Decoded};
-use crate::model::{self, Header, MessageId};
+use crate::model::header::body_digest;
+use crate::model::{Header, MessageId};
 use crate::proto::v1::{self, RefusalReason};
-use crate::store::{BlobError, StoreError};
+use crate::store::StoreError;
 
 /// Why an entry is no message here, in the words of the REFUSAL that goes back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,7 +90,7 @@ pub(crate) fn judge(link: &Link, item: &v1::Item) -> Result<Authentic, Box<Refus
     if item.body.len() != header.body_size as usize {
         return Err(mismatch("the body has not the length that the header states"));
     }
-    if model::body_digest(&salt, &item.body) != header.body_digest {
+    if body_digest(&salt, &item.body) != header.body_digest {
         return Err(mismatch("the body does not hash to the digest in the header"));
     }
     let content = match body::decode(header.kind, &header.schema, &item.body) {
@@ -170,7 +171,7 @@ impl Exchange {
         item: &v1::Item,
         judged: Result<Authentic, Box<Refused>>,
         run: &mut RunIds,
-    ) -> Result<Judged, AdmitError> {
+    ) -> Result<Judged, StoreError> {
         let judged = match judged {
             Ok(authentic) => {
                 if self.id_is_free(link, authentic.id(), index, run)? {
@@ -206,7 +207,7 @@ impl Exchange {
     }
 
     /// Entry, body and facts of an authentic entry, its files made durable.
-    pub(crate) fn admitted(&self, authentic: &Authentic) -> Result<PeerEntry, AdmitError> {
+    pub(crate) fn admitted(&self, authentic: &Authentic) -> Result<PeerEntry, StoreError> {
         let body = (
             authentic.salt,
             authentic.body.clone(),
@@ -236,15 +237,6 @@ impl Exchange {
             Some(Place::Log(..)) => false,
         })
     }
-}
-
-/// Why admission could not decide.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum AdmitError {
-    #[error("the store cannot be read")]
-    Store(#[from] StoreError),
-    #[error("a file of a message cannot be written")]
-    Blob(#[from] BlobError),
 }
 
 /// What an unverified entry claims to be: used only to word a refusal.

@@ -9,7 +9,8 @@ use tokio_util::sync::CancellationToken;
 use super::hold::Hold;
 use super::layout::{self, HeadRecord, LinkNumber, LogSide, Record, Region};
 use super::read::{LogReader, ReadError};
-use crate::crypto::checkpoint::LogVerifier;
+use crate::crypto::checkpoint::{LogVerifier, LogVerifierError};
+use crate::crypto::keys::LogKey;
 use crate::crypto::vkey::VerifierKey;
 use crate::model::{NodeName, Origin};
 use crate::store::{Blobs, Direction, Marks, Store};
@@ -122,11 +123,14 @@ pub(crate) struct Book {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The store's own words.
-    #[error("the store cannot be read")]
+    #[error(transparent)]
     Store(#[from] crate::store::StoreError),
     /// A record is damaged or missing.
-    #[error("the store holds a damaged record")]
+    #[error(transparent)]
     Read(#[from] ReadError),
+    /// The peer's keys do not belong to its name, or are this node's own.
+    #[error(transparent)]
+    Keys(#[from] LogVerifierError),
     /// The store holds less, or something else, than this node once vouched for.
     #[error(
         "log {origin}: the store holds {found_size} entries, but the high-water mark says that \
@@ -153,6 +157,9 @@ pub enum OpenError {
         /// At this size.
         size: u64,
     },
+    /// The system gives no thread to the recorder.
+    #[error("the system gives no thread")]
+    Thread(#[source] std::io::Error),
     /// More links than a node takes.
     #[error("more than {} links", crate::limits::LINKS_MAX)]
     TooManyLinks,
@@ -225,10 +232,10 @@ impl Book {
     /// [`OpenError`], with the remedy.
     pub(crate) fn open(
         store: &Arc<dyn Store>,
-        blobs: &Blobs,
+        blobs: &Arc<Blobs>,
         marks: &Marks,
         node: &NodeName,
-        own_log_key: &ed25519_dalek::VerifyingKey,
+        own_log_key: &LogKey,
         number: LinkNumber,
         peer: &NodeName,
         keys: PeerKeys,
@@ -278,8 +285,7 @@ impl Book {
             None => None,
         };
         let (own, mirror) = (Arc::new(own), Arc::new(mirror));
-        let own_log_vkey = VerifierKey::of_log(&own_origin, own_log_key);
-        let own_cosigner_vkey = VerifierKey::of_cosigner(node, own_log_key);
+        let own_cosigner = own_log_key.cosigner_verifier(node);
         let head = Head {
             own_size: record.own_size,
             signable_size: record.own_size,
@@ -292,18 +298,18 @@ impl Book {
         let link = Link {
             number,
             peer: peer.clone(),
-            own_verifier: LogVerifier {
-                origin: own_origin.clone(),
-                log: own_log_vkey,
-                author: own_cosigner_vkey.clone(),
-                mirror: keys.cosigner_key.clone(),
-            },
-            mirror_verifier: LogVerifier {
-                origin: mirror_origin.clone(),
-                log: keys.log_key.clone(),
-                author: keys.cosigner_key.clone(),
-                mirror: own_cosigner_vkey,
-            },
+            own_verifier: LogVerifier::new(
+                own_origin.clone(),
+                own_log_key.log_verifier(&own_origin),
+                own_cosigner.clone(),
+                keys.cosigner_key.clone(),
+            )?,
+            mirror_verifier: LogVerifier::new(
+                mirror_origin.clone(),
+                keys.log_key.clone(),
+                keys.cosigner_key.clone(),
+                own_cosigner,
+            )?,
             own: own_origin,
             mirror: mirror_origin,
             keys,
@@ -358,7 +364,7 @@ fn open_log(
     if size == 0 {
         return Ok(Tree::new());
     }
-    let tree = Tree::restore(size, reader)?;
+    let tree = Tree::restore(size, reader).map_err(|error| reader.tree_error(error))?;
     let mismatch = |size| OpenError::RootMismatch {
         origin: origin.to_string(),
         size,
@@ -367,7 +373,7 @@ fn open_log(
         return Err(mismatch(size));
     }
     if let Some((marked_size, marked_root)) = marked
-        && reader.root_at(&tree, marked_size)? != marked_root
+        && reader.root_at(&tree, marked_size)?.0 != marked_root
     {
         return Err(mismatch(marked_size));
     }

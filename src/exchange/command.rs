@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 use super::hold::{Hold, Incident};
 use super::layout::{FileRef, LinkNumber, StoredBody, StoredEntry};
 use crate::crypto::checkpoint::{Receipt, SignedCheckpoint};
-use crate::crypto::verified::Verified;
+use crate::crypto::Verified;
 use crate::model::MessageId;
 use crate::tlog::Hash;
 

@@ -13,7 +13,7 @@ use super::hold::Incident;
 use super::session::{Breach, End, Never, Stop, send};
 use super::{Exchange, Link, LogSide};
 use crate::crypto::checkpoint::{Receipt, SignedCheckpoint, cosign};
-use crate::crypto::verified::Verified;
+use crate::crypto::Verified;
 use crate::limits::{ENTRY_BYTES_MAX, GROUP_BYTES_MAX, PUSH_ENTRIES_MAX, WINDOW_BYTES_MAX};
 use crate::proto::v1::{self, FaultCode, frame};
 

@@ -21,7 +21,7 @@
 //! [`crate::store::Store`].
 //!
 //! Architecture invariants that are kept here (docs/architecture.md numbers them): nothing enters
-//! a log but what is [`Verified`](crate::crypto::verified::Verified) (1); received bytes are kept
+//! a log but what is [`Verified`](crate::crypto::Verified) (1); received bytes are kept
 //! and re-sent, never serialized again (2); no checkpoint, receipt or answer leaves before what
 //! it speaks of is flushed (3); no two trees of one size are signed (4); one transaction for
 //! entry, body, tiles, id index and outbox (5); delivery at least once, recording idempotent (6).
@@ -31,7 +31,6 @@ pub mod book;
 pub mod channel;
 pub mod clock;
 mod command;
-pub mod files;
 pub mod hold;
 pub mod layout;
 mod mirror;
@@ -43,7 +42,6 @@ mod settle;
 mod stage;
 pub mod submit;
 mod system;
-pub mod view;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -86,7 +84,7 @@ pub struct Foundations {
     /// Durable memory.
     pub store: Arc<dyn Store>,
     /// Durable files.
-    pub blobs: Blobs,
+    pub blobs: Arc<Blobs>,
     /// The high-water mark.
     pub marks: Marks,
     /// The time of day.
@@ -110,7 +108,7 @@ pub struct Exchange {
     node: NodeName,
     keys: NodeKeys,
     store: Arc<dyn Store>,
-    blobs: Blobs,
+    blobs: Arc<Blobs>,
     clock: Arc<dyn Clock>,
     entropy: Entropy,
     recorder: RecorderHandle,
@@ -149,13 +147,12 @@ impl Exchange {
                 Some(number) => *number,
                 None => new_link_number(&*store, &mut numbers, &peer)?,
             };
-            let public = keys.log.public();
             books.push(Book::open(
                 &store,
                 &blobs,
                 &marks,
                 &node,
-                &public,
+                &keys.log,
                 number,
                 &peer,
                 keys_of_peer,
@@ -179,7 +176,7 @@ impl Exchange {
         let (recorder, thread) = match mode {
             RecorderMode::Inline => (recorder.inline(), None),
             RecorderMode::Thread => {
-                let (handle, thread) = recorder.spawn().map_err(StoreError::from)?;
+                let (handle, thread) = recorder.spawn().map_err(OpenError::Thread)?;
                 (handle, Some(thread))
             }
         };
@@ -223,7 +220,7 @@ impl Exchange {
 
     /// The files of messages.
     #[must_use]
-    pub fn blobs(&self) -> &Blobs {
+    pub fn blobs(&self) -> &Arc<Blobs> {
         &self.blobs
     }
 

@@ -15,7 +15,7 @@ use super::{Exchange, Link, LogSide};
 use crate::crypto::checkpoint::sign_checkpoint;
 use crate::limits::{PUSH_BYTES_MAX, PUSH_ENTRIES_MAX, WINDOW_BYTES_MAX, WINDOW_ENTRIES_MAX};
 use crate::proto::v1::{self, frame};
-use crate::tlog::{self, leaf_hash};
+use crate::tlog::leaf_hash;
 
 /// The sending half of one session.
 pub(super) struct Pusher<'a> {
@@ -190,7 +190,7 @@ impl<'a> Pusher<'a> {
     fn check_leaves(&self, start_index: u64, items: &[v1::Item]) -> Result<(), ReadError> {
         let tree = self.link.tree(LogSide::Own);
         let end = start_index + items.len() as u64;
-        let leaves = tlog::leaf_hashes(&tree, &self.reader, start_index, end)?;
+        let leaves = self.reader.leaf_hashes(&tree, start_index, end)?;
         for ((item, leaf), index) in items.iter().zip(leaves).zip(start_index..) {
             if leaf_hash(&item.entry) != leaf {
                 return Err(ReadError::Damaged {

@@ -7,18 +7,15 @@ use sha2::{Digest as _, Sha256};
 
 use super::layout::{self, LinkNumber, LogSide, Record, StoredBody, StoredEntry};
 use crate::limits::SALT_BYTES;
-use crate::store::{BlobError, Blobs, Direction, Store, StoreError};
-use crate::tlog::{self, Hash, TileReader, Tree, leaf_hash};
+use crate::store::{Blobs, Direction, Store, StoreError};
+use crate::tlog::{Hash, Snapshot, TileReader, Tree, TILE_WIDTH, TreeError, leaf_hash};
 
 /// Why something recorded cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// The store's own words.
-    #[error("the store cannot be read")]
+    #[error(transparent)]
     Store(#[from] StoreError),
-    /// A content-addressed file is missing or damaged.
-    #[error("a file of the store cannot be read")]
-    Blob(#[from] BlobError),
     /// A record that must be there is not.
     #[error("{what} {index} of {origin} is missing from the store; restore it from the other side")]
     Missing {
@@ -56,7 +53,7 @@ pub struct Stored {
 #[derive(Debug, Clone)]
 pub struct LogReader {
     store: Arc<dyn Store>,
-    blobs: Blobs,
+    blobs: Arc<Blobs>,
     number: LinkNumber,
     side: LogSide,
 }
@@ -64,13 +61,13 @@ pub struct LogReader {
 impl LogReader {
     pub(crate) fn new(
         store: &Arc<dyn Store>,
-        blobs: &Blobs,
+        blobs: &Arc<Blobs>,
         number: LinkNumber,
         side: LogSide,
     ) -> Self {
         Self {
             store: Arc::clone(store),
-            blobs: blobs.clone(),
+            blobs: Arc::clone(blobs),
             number,
             side,
         }
@@ -289,7 +286,45 @@ impl LogReader {
         if size == tree.size() {
             return Ok(tree.root());
         }
-        tlog::root_at(tree, self, size)
+        Snapshot::new(tree, self)
+            .root_at(size)
+            .map_err(|error| self.tree_error(error))
+    }
+
+    /// Leaf hashes `start..end` as the tree holds them, from tiles and right edge.
+    ///
+    /// # Errors
+    /// When a tile is missing.
+    pub fn leaf_hashes(&self, tree: &Tree, start: u64, end: u64) -> Result<Vec<Hash>, ReadError> {
+        let snapshot = Snapshot::new(tree, self);
+        let mut hashes = Vec::new();
+        let mut at = start;
+        while at < end {
+            let tile = at / TILE_WIDTH;
+            let first = tile * TILE_WIDTH;
+            let width = (tree.size() - first).min(TILE_WIDTH);
+            let bytes = snapshot
+                .tile(0, tile, width)
+                .map_err(|error| self.tree_error(error))?;
+            let (from, to) = (at - first, (end - first).min(width));
+            for index in from..to {
+                let start = usize::try_from(index).unwrap_or(usize::MAX) * Hash::BYTES;
+                let hash = bytes
+                    .get(start..start + Hash::BYTES)
+                    .and_then(|bytes| Hash::from_slice(bytes).ok());
+                hashes.push(hash.ok_or_else(|| self.damaged("tile", tile))?);
+            }
+            at = first + to;
+        }
+        Ok(hashes)
+    }
+
+    pub(crate) fn tree_error(&self, error: TreeError<ReadError>) -> ReadError {
+        match error {
+            TreeError::Read(error) => error,
+            TreeError::TileLength { index, .. } => self.damaged("tile", index),
+            TreeError::Range { asked, .. } => self.missing("entry", asked),
+        }
     }
 }
 

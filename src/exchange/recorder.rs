@@ -99,7 +99,7 @@ impl Recorder {
     pub(crate) fn spawn(
         mut self,
     ) -> std::io::Result<(RecorderHandle, std::thread::JoinHandle<()>)> {
-        let (sender, mut queue) = mpsc::channel(RECORDER_QUEUE_MAX);
+        let (sender, mut queue) = mpsc::channel::<Command>(RECORDER_QUEUE_MAX);
         let thread = std::thread::Builder::new()
             .name("recorder".to_owned())
             .spawn(move || {
@@ -297,13 +297,9 @@ impl Answers {
 
 fn refusal_of(error: &StoreError) -> RecordError {
     match error {
-        StoreError::Full {
-            free_bytes,
-            floor_bytes,
-            ..
-        } => RecordError::Full {
-            free_bytes: *free_bytes,
-            floor_bytes: *floor_bytes,
+        StoreError::Full { free, needed } => RecordError::Full {
+            free_bytes: *free,
+            floor_bytes: *needed,
         },
         other => RecordError::Stopped {
             reason: other.to_string(),

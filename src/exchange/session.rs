@@ -23,7 +23,7 @@ use super::push::Pusher;
 use super::read::ReadError;
 use super::{Exchange, Link, LogSide, RecordError};
 use crate::crypto::checkpoint::SignedCheckpoint;
-use crate::crypto::verified::Verified;
+use crate::crypto::Verified;
 use crate::limits::{CLOCK_SKEW_MAX, HEARTBEAT_INTERVAL, HELLO_TIME_MAX, WINDOW_ENTRIES_MAX};
 use crate::model::NodeName;
 use crate::proto::v1::{self, FaultCode, Frame, frame};

@@ -8,7 +8,7 @@ use super::command::{Command, RecordError};
 use super::session::{Breach, End, Never, Stop};
 use super::{Exchange, Link, LogSide};
 use crate::crypto::checkpoint::Receipt;
-use crate::crypto::verified::Verified;
+use crate::crypto::Verified;
 use crate::proto::v1::{self, FaultCode};
 
 impl Exchange {

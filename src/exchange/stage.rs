@@ -10,7 +10,7 @@ use super::hold::{Hold, Incident};
 use super::layout::{self, FileRefs, HeadRecord, LinkNumber, LogSide, Place, Record};
 use crate::limits::EXPRESSED_ENTRIES_MAX;
 use crate::model::MessageId;
-use crate::store::{Batch, Store, StoreError};
+use crate::store::{Batch, Mark, Store, StoreError};
 use crate::tlog::{FullTile, Hash, Tree};
 
 /// A group while it is being put together: the batch, and what each link will look like.
@@ -355,12 +355,16 @@ impl StagedLink {
     }
 
     /// The logs that grew, as the high-water mark wants them.
-    pub(super) fn marks(&self, book: &Book) -> Vec<(String, u64, Hash)> {
+    pub(super) fn marks(&self, book: &Book) -> Vec<Mark> {
         let logs = [(&self.own, &book.link.own), (&self.mirror, &book.link.mirror)];
         logs.into_iter()
             .filter_map(|(tree, origin)| {
                 let tree = tree.as_ref()?;
-                Some((origin.to_string(), tree.size(), tree.root()))
+                Some(Mark {
+                    origin: origin.to_string(),
+                    size: tree.size(),
+                    root: tree.root().0,
+                })
             })
             .collect()
     }

@@ -13,11 +13,13 @@ use super::layout::{self, FileRef, LogSide, Place, StoredBody, StoredEntry};
 use super::read::{ReadError, Stored};
 use super::{Exchange, Link};
 use crate::crypto::dsse::{self, DsseError, Envelope};
-use crate::crypto::verified::Verified;
+use crate::crypto::Verified;
 use crate::limits::SALT_BYTES;
-use crate::model::{self, FieldFault, Header, MessageId, body, check};
+use crate::model::check::FieldFault;
+use crate::model::header::{HeaderError, HeaderParts};
+use crate::model::{self, Header, MessageId, body, check};
 use crate::proto::v1;
-use crate::store::{BlobError, StoreError};
+use crate::store::StoreError;
 use crate::tlog::leaf_hash;
 
 /// Why a draft was not recorded. Nothing of it was kept.
@@ -38,8 +40,11 @@ pub enum SubmitError {
     #[error(transparent)]
     Record(#[from] RecordError),
     /// The store cannot be read.
-    #[error("the store cannot be read")]
+    #[error(transparent)]
     Read(#[from] ReadError),
+    /// The header cannot be made.
+    #[error("the header cannot be made: {0}")]
+    Header(#[from] HeaderError),
     /// The envelope cannot be made.
     #[error("the entry cannot be signed")]
     Sign(#[from] DsseError),
@@ -50,12 +55,6 @@ pub enum SubmitError {
 
 impl From<StoreError> for SubmitError {
     fn from(error: StoreError) -> Self {
-        Self::Read(error.into())
-    }
-}
-
-impl From<BlobError> for SubmitError {
-    fn from(error: BlobError) -> Self {
         Self::Read(error.into())
     }
 }
@@ -233,21 +232,20 @@ impl Exchange {
     ) -> Result<OwnEntry, SubmitError> {
         let salt = self.entropy.bytes::<SALT_BYTES>()?;
         let bytes = body::encode(content);
-        let header = model::header_of_draft(
+        let header = Header::build(&HeaderParts {
             draft,
             id,
-            link.own.sender(),
-            link.own.recipient(),
-            self.clock.timestamp(),
+            sender: link.own.sender(),
+            recipient: link.own.recipient(),
+            created_at: self.clock.timestamp(),
             thread_id,
-            content,
-            &salt,
-            &bytes,
-        );
-        let facts = facts_of(&header, id, content);
-        let payload = Bytes::from(header.encode_to_vec());
+            salt: &salt,
+            body: &bytes,
+        })?;
+        let facts = facts_of(&header, content);
+        let payload = Bytes::from(header.wire.encode_to_vec());
         let envelope = dsse::sign(&self.keys.message, payload)?;
-        let digest = model::body_digest(&salt, &bytes);
+        let digest = header.body_digest;
         let leaf = self.place_leaf(&envelope, Some((salt, bytes, digest)))?;
         Ok(OwnEntry {
             leaf,
@@ -262,7 +260,7 @@ impl Exchange {
         &self,
         envelope: &Verified<Envelope>,
         body: Option<([u8; SALT_BYTES], Bytes, [u8; 32])>,
-    ) -> Result<Leaf, BlobError> {
+    ) -> Result<Leaf, StoreError> {
         self.place_bytes(&envelope.bytes, body)
     }
 
@@ -270,7 +268,7 @@ impl Exchange {
         &self,
         entry: &Bytes,
         body: Option<([u8; SALT_BYTES], Bytes, [u8; 32])>,
-    ) -> Result<Leaf, BlobError> {
+    ) -> Result<Leaf, StoreError> {
         let hash = leaf_hash(entry);
         let body = match body {
             None => StoredBody::Absent,
@@ -327,15 +325,14 @@ pub(crate) fn files_of(content: &v1::body::Body) -> Vec<FileRef> {
         .collect()
 }
 
-fn facts_of(header: &v1::Header, id: MessageId, content: &v1::body::Body) -> Facts {
-    let named = [&header.in_reply_to, &header.supersedes];
+fn facts_of(header: &Header, content: &v1::body::Body) -> Facts {
     Facts {
-        id,
+        id: header.id,
         kind: header.kind,
         urgent: is_urgent(header.precedence),
-        answers: named
+        answers: [header.in_reply_to, header.supersedes]
             .into_iter()
-            .filter_map(|id| MessageId::from_slice(id).ok())
+            .flatten()
             .collect(),
         files: files_of(content),
     }

@@ -1,5 +1,4 @@
 //! What is said: names, ids, headers, bodies and their rules. No I/O, no clock.
-<<<<<<< HEAD
 //!
 //! - [`name`], [`id`]: who and which.
 //! - [`header`]: what is signed and logged for ever.
@@ -25,9 +24,3 @@ pub mod time;
 pub use header::Header;
 pub use id::MessageId;
 pub use name::{NodeName, Origin};
-=======
-
-mod name;
-
-pub use name::{NameError, NodeName, Origin};
->>>>>>> room-crypto

@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 //! Names of nodes and of logs.
 
 use std::fmt;
@@ -57,61 +56,22 @@ impl NodeName {
     }
 
     /// The name as text.
-=======
-//! Names of nodes and logs.
-
-use std::fmt;
-
-/// Name of a node: a lower-case host name of at least two labels.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NodeName(String);
-
-/// Why a name is refused.
-#[derive(Debug, thiserror::Error)]
-#[error("not a node name")]
-pub struct NameError;
-
-impl NodeName {
-    /// Reads a node name.
-    ///
-    /// # Errors
-    ///
-    /// [`NameError`] if it is not of at least two labels.
-    pub fn parse(text: &str) -> Result<Self, NameError> {
-        let label = |l: &str| {
-            !l.is_empty()
-                && l.bytes()
-                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-        };
-        if text.contains('.') && text.split('.').all(label) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(NameError)
-        }
-    }
-
-    /// The text.
->>>>>>> room-crypto
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-<<<<<<< HEAD
 fn is_name_char(c: char) -> bool {
     c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.'
 }
 
-=======
->>>>>>> room-crypto
 impl fmt::Display for NodeName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-<<<<<<< HEAD
 impl fmt::Debug for NodeName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -136,27 +96,18 @@ impl FromStr for NodeName {
 ///
 /// In text `<sender>/<recipient>`, the first line of every checkpoint of the log.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-=======
-/// Origin of a log: sender and recipient.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
->>>>>>> room-crypto
 pub struct Origin {
     sender: NodeName,
     recipient: NodeName,
 }
 
 impl Origin {
-<<<<<<< HEAD
     /// The origin of the log in which `sender` writes to `recipient`.
-=======
-    /// Joins the two names.
->>>>>>> room-crypto
     #[must_use]
     pub fn new(sender: NodeName, recipient: NodeName) -> Self {
         Self { sender, recipient }
     }
 
-<<<<<<< HEAD
     /// Reads `<sender>/<recipient>`.
     ///
     /// # Errors
@@ -170,32 +121,22 @@ impl Origin {
     }
 
     /// Who writes in this log.
-=======
-    /// Who writes the log.
->>>>>>> room-crypto
     #[must_use]
     pub fn sender(&self) -> &NodeName {
         &self.sender
     }
 
-<<<<<<< HEAD
     /// Who mirrors this log.
-=======
-    /// Who mirrors the log.
->>>>>>> room-crypto
     #[must_use]
     pub fn recipient(&self) -> &NodeName {
         &self.recipient
     }
-<<<<<<< HEAD
 
     /// The log of the other direction.
     #[must_use]
     pub fn reversed(&self) -> Self {
         Self::new(self.recipient.clone(), self.sender.clone())
     }
-=======
->>>>>>> room-crypto
 }
 
 impl fmt::Display for Origin {
@@ -203,7 +144,6 @@ impl fmt::Display for Origin {
         write!(f, "{}/{}", self.sender, self.recipient)
     }
 }
-<<<<<<< HEAD
 
 impl fmt::Debug for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -312,5 +252,3 @@ mod tests {
         assert!(Origin::parse("a.b/c.d/e.f").is_err());
     }
 }
-=======
->>>>>>> room-crypto
