@@ -107,3 +107,19 @@ pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
 pub const DISK_FREE_BYTES_MIN: u64 = 64 << 20;
 /// Bytes set aside in a file of their own, given back when the disk is full.
 pub const BALLAST_BYTES: u64 = 16 << 20;
+/// Findings that a verdict lists; the rest is counted. 300 bytes each: 3 MiB.
+pub const FINDINGS_MAX: usize = 10_000;
+/// Logs of one export: both directions of every link.
+pub const EXPORT_LOGS_MAX: usize = 2 * LINKS_MAX;
+/// Keys of one export: three roles, two sides, five periods of validity per link.
+pub const EXPORT_KEYS_MAX: usize = 3 * 2 * 5 * LINKS_MAX;
+/// Keys of one role and name that are tried on a checkpoint: 4^3 combinations.
+pub const ROLE_KEYS_MAX: usize = 4;
+/// Files of one export: 2,000,000 entries with four files each, and tiles.
+pub const EXPORT_FILES_MAX: usize = 8_500_000;
+/// The manifest: 130 bytes of path and digest per file, rounded up.
+pub const MANIFEST_BYTES_MAX: usize = 1 << 30;
+/// Folders within folders of an export: log, tile, level, six parts of an index, `.p`.
+pub const EXPORT_DEPTH_MAX: usize = 12;
+/// A notification or envelope as JSON: a body of 1 MiB, six bytes for an escaped one, twice over.
+pub const EXPORT_JSON_BYTES_MAX: usize = 12 * BODY_BYTES_MAX;
