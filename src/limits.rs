@@ -67,6 +67,10 @@ pub const TEXT_BYTES_MAX: usize = 64 << 10;
 pub const LANGUAGES_MAX: usize = 8;
 /// Elements of any repeated field that has no limit of its own.
 pub const REPEATED_MAX: usize = 256;
+/// Form fields marked as not applicable: 16 of each person of the largest handover request.
+pub const NOT_APPLICABLE_MAX: usize = 16 * HANDOVER_PERSONS_MAX;
+/// Faults told of one draft. More help nobody; a megabyte of them would clog the answer.
+pub const FAULTS_MAX: usize = 1_000;
 /// Messages of one page of a list.
 pub const PAGE_MESSAGES_MAX: u32 = 500;
 /// Records read for one page before a page token is handed out, however few matched.

@@ -209,7 +209,7 @@ mod tests {
             (1, 7, "a"),
             (1, 8, "a[0]"),
             (1, 19, "a[1].b\"c"),
-            (1, 37, "a[1].d[0]"),
+            (1, 36, "a[1].d[0]"),
             (2, 6, "a[1].d[1]"),
             (2, 7, "a[1].d"),
             (2, 8, "a[1]"),
@@ -232,6 +232,6 @@ mod tests {
         else {
             unreachable!("duplicates are field errors")
         };
-        assert_eq!((field.as_str(), line, column), ("a[0].b", 2, 17));
+        assert_eq!((field.as_str(), line, column), ("a[0].b", 2, 18));
     }
 }

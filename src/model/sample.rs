@@ -1,0 +1,1 @@
+//! Drafts to learn from.
