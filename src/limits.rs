@@ -26,6 +26,25 @@ pub const EXPRESSED_ENTRIES_MAX: usize = 4_096;
 pub const NOTE_SIGNATURES_MAX: usize = 64;
 /// A whole signed note.
 pub const NOTE_BYTES_MAX: usize = 64 << 10;
+/// Leaves of a log that a checkpoint may name: 2^63 − 1, the most that signed 64-bit readers hold.
+pub const CHECKPOINT_SIZE_MAX: u64 = i64::MAX.unsigned_abs();
+/// What a cosignature line may take: em dash (3), space, node name (253), space, base64 of
+/// 4 + 8 + 64 bytes (104), newline make 363. A checkpoint keeps this free in its note.
+pub const NOTE_COSIGNATURE_BYTES_MAX: usize = 512;
+/// A verifier key: an origin (2 × 253 + 1), two plus signs, 8 hex digits, 44 of base64 make 561.
+pub const VKEY_BYTES_MAX: usize = 1 << 10;
+/// Signatures of an entry: the node's and those of officers.
+pub const ENTRY_SIGNATURES_MAX: usize = 16;
+/// A key file: encrypted, it has about 400 bytes; text before the PEM block is allowed.
+pub const KEY_FILE_BYTES_MAX: usize = 16 << 10;
+/// scrypt cost N of a key file: OpenSSL's default, below which a passphrase is cheap to guess.
+pub const SCRYPT_N_MIN: u64 = 1 << 14;
+/// scrypt cost N of a key file: 128 × r × N = 128 MiB at r = 8.
+pub const SCRYPT_N_MAX: u64 = 1 << 17;
+/// scrypt block size r of a key file.
+pub const SCRYPT_R: u16 = 8;
+/// scrypt passes p of a key file: time, not memory.
+pub const SCRYPT_P_MAX: u16 = 16;
 /// An attachment: 1 GiB.
 pub const ATTACHMENT_BYTES_MAX: u64 = 1 << 30;
 /// Attachments of one message.
