@@ -60,6 +60,9 @@ impl Exchange {
         let draft = v1::Draft {
             precedence: v1::Precedence::Routine as i32,
             status: v1::Status::Actual as i32,
+            body: Some(v1::Body {
+                body: Some(content.clone()),
+            }),
             in_reply_to: answers.map(|id| id.to_string()).unwrap_or_default(),
             ..v1::Draft::default()
         };
