@@ -13,8 +13,8 @@ use super::command::{Effect, Facts, PeerEntry};
 use super::layout::Place;
 use super::submit::{files_of, is_urgent};
 use super::{Exchange, Link};
-use crate::crypto::dsse::{self, DsseError, Envelope};
 use crate::crypto::Verified;
+use crate::crypto::dsse::{self, DsseError, Envelope};
 use crate::limits::{ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX, BODY_BYTES_MAX, SALT_BYTES};
 use crate::model::body::{self, Decoded};
 use crate::model::header::body_digest;
@@ -81,17 +81,24 @@ pub(crate) fn judge(link: &Link, item: &v1::Item) -> Result<Authentic, Box<Refus
     if item.body.len() > BODY_BYTES_MAX {
         return Err(refuse(
             RefusalReason::OverLimit,
-            &format!("the body has {} bytes, {BODY_BYTES_MAX} are taken", item.body.len()),
+            &format!(
+                "the body has {} bytes, {BODY_BYTES_MAX} are taken",
+                item.body.len()
+            ),
         ));
     }
     let salt: [u8; SALT_BYTES] = item.salt[..]
         .try_into()
         .map_err(|_| mismatch("the salt has not 32 bytes"))?;
     if item.body.len() != header.body_size as usize {
-        return Err(mismatch("the body has not the length that the header states"));
+        return Err(mismatch(
+            "the body has not the length that the header states",
+        ));
     }
     if body_digest(&salt, &item.body) != header.body_digest {
-        return Err(mismatch("the body does not hash to the digest in the header"));
+        return Err(mismatch(
+            "the body does not hash to the digest in the header",
+        ));
     }
     let content = match body::decode(header.kind, &header.schema, &item.body) {
         Ok(Decoded::Known(body)) => body.body,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use tokio::sync::{Mutex, Notify, watch};
+use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::hold::Hold;
@@ -89,8 +89,8 @@ pub struct Link {
     pub(crate) slot: std::sync::Mutex<Option<Occupant>>,
     /// Held by the running session from first frame to last.
     pub(crate) running: Mutex<()>,
-    /// Told when files of this link may have become complete, or new ones are wanted.
-    pub(crate) files: Notify,
+    /// Grows when files of this link may have become complete, or new ones are wanted.
+    pub(crate) files: watch::Sender<u64>,
 }
 
 /// Who occupies a link's one session.
@@ -322,7 +322,7 @@ impl Book {
             presence: watch::Sender::default(),
             slot: std::sync::Mutex::default(),
             running: Mutex::default(),
-            files: Notify::new(),
+            files: watch::Sender::new(1),
         };
         Ok(Self {
             link: Arc::new(link),

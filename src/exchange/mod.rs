@@ -14,7 +14,7 @@
 //! [`session`] runs these four at once over one stream, symmetrically: each side is the sender of
 //! its own log and the mirror of the other's. [`recorder`] is the only writer; what is durable is
 //! published from there through [`book::Link`]. [`files`] brings attachments after their messages.
-//! [`view`] reads it all back as people see it.
+//! [`view`] reads it all back as people see it, [`watch`] tells what happens.
 //!
 //! Transport-free: a session speaks over a [`channel::FrameChannel`], which `link` makes from a
 //! gRPC stream and a test from a pair of queues. The other two seams are [`clock::Clock`] and
@@ -31,6 +31,7 @@ pub mod book;
 pub mod channel;
 pub mod clock;
 mod command;
+pub mod files;
 pub mod hold;
 pub mod layout;
 mod mirror;
@@ -42,11 +43,13 @@ mod settle;
 mod stage;
 pub mod submit;
 mod system;
+pub mod view;
+pub mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{oneshot, watch as watch_channel};
 
 pub use book::{Link, OpenError, PeerKeys};
 pub use command::{RecordError, Recorded};
@@ -113,7 +116,7 @@ pub struct Exchange {
     entropy: Entropy,
     recorder: RecorderHandle,
     links: BTreeMap<NodeName, Arc<Link>>,
-    trouble: watch::Sender<Option<String>>,
+    trouble: watch_channel::Sender<Option<String>>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
 
@@ -162,7 +165,7 @@ impl Exchange {
             .iter()
             .map(|book| (book.link.peer.clone(), Arc::clone(&book.link)))
             .collect();
-        let trouble = watch::Sender::new(None);
+        let trouble = watch_channel::Sender::new(None);
         let told = trouble.clone();
         let recorder = Recorder::new(
             Arc::clone(&store),
@@ -257,7 +260,7 @@ impl Exchange {
 
     /// Follows [`Exchange::trouble`].
     #[must_use]
-    pub fn watch_trouble(&self) -> watch::Receiver<Option<String>> {
+    pub fn watch_trouble(&self) -> watch_channel::Receiver<Option<String>> {
         self.trouble.subscribe()
     }
 

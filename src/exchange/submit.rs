@@ -12,8 +12,8 @@ use super::command::{Command, Facts, Leaf, OwnEntry, RecordError, Recorded};
 use super::layout::{self, FileRef, LogSide, Place, StoredBody, StoredEntry};
 use super::read::{ReadError, Stored};
 use super::{Exchange, Link};
-use crate::crypto::dsse::{self, DsseError, Envelope};
 use crate::crypto::Verified;
+use crate::crypto::dsse::{self, DsseError, Envelope};
 use crate::limits::SALT_BYTES;
 use crate::model::check::FieldFault;
 use crate::model::header::{HeaderError, HeaderParts};
@@ -60,9 +60,9 @@ impl From<StoreError> for SubmitError {
 }
 
 fn faults_text(faults: &[FieldFault]) -> String {
-    let lines = faults.iter().map(|fault| {
-        format!("{}: {}; {}", fault.field, fault.reason, fault.remedy)
-    });
+    let lines = faults
+        .iter()
+        .map(|fault| format!("{}: {}; {}", fault.field, fault.reason, fault.remedy));
     lines.collect::<Vec<_>>().join("\n")
 }
 
@@ -87,7 +87,10 @@ impl Exchange {
             let known: Vec<_> = self.links().map(|link| link.peer.to_string()).collect();
             return Err(fault(
                 "recipient",
-                format!("{} is no peer of this node", model::text::escape(&draft.recipient)),
+                format!(
+                    "{} is no peer of this node",
+                    model::text::escape(&draft.recipient)
+                ),
                 format!("use one of: {}", known.join(", ")),
             ));
         };
@@ -98,7 +101,11 @@ impl Exchange {
         };
         let recorded = draft.body.as_ref().and_then(|body| body.body.as_ref());
         let Some(content) = recorded else {
-            return Err(fault("body", "it is missing", "give exactly one kind of body"));
+            return Err(fault(
+                "body",
+                "it is missing",
+                "give exactly one kind of body",
+            ));
         };
         if let Some(before) = self.earlier(link, id, &draft, content)? {
             return Ok(before);
@@ -187,7 +194,10 @@ impl Exchange {
         let not_here = || {
             fault(
                 field,
-                format!("no message {id} of the right side on the link with {}", link.peer),
+                format!(
+                    "no message {id} of the right side on the link with {}",
+                    link.peer
+                ),
                 "use the id of a message that `list` shows on this link",
             )
         };

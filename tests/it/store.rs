@@ -894,7 +894,7 @@ fn a_blob_is_whole_or_not_there() {
     );
     assert_eq!(
         blobs.read_at(&one_digest, 30_000, 100).unwrap().unwrap(),
-        []
+        [0_u8; 0]
     );
     assert_eq!(blobs.read_at(&[0; 32], 0, 100).unwrap(), None);
 
