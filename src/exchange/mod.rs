@@ -54,6 +54,7 @@ use tokio::sync::{oneshot, watch as watch_channel};
 pub use book::{Link, OpenError, PeerKeys};
 pub use command::{RecordError, Recorded};
 pub use layout::LogSide;
+pub use submit::Author;
 
 use book::Book;
 use clock::{Clock, Entropy};
