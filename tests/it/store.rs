@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 use liaison::limits;
 use liaison::store::{
@@ -325,7 +325,7 @@ fn record_value(index: u64) -> Vec<u8> {
 }
 
 /// A store of several segments, with a mark that says what it holds.
-fn make_model(dir: &Path) {
+fn make_model(dir: &Path) -> SledStore {
     let store = create(dir);
     for start in (0..RECORDS).step_by(100) {
         let mut batch = Batch::new();
@@ -341,6 +341,7 @@ fn make_model(dir: &Path) {
         root: [7; 32],
     };
     Marks::open(dir).unwrap().record(&[mark]).unwrap();
+    store
 }
 
 /// What the exchange does with the log: open, read, compare with the mark. Prints one verdict.
@@ -398,6 +399,23 @@ fn damaged_store_child() {
     if let Some(dir) = std::env::var_os("LIAISON_TEST_DAMAGED_STORE") {
         println!("\nverdict {}", judge(Path::new(&dir)));
     }
+    if let Some(dir) = std::env::var_os("LIAISON_TEST_KILLED_STORE") {
+        std::mem::forget(make_model(Path::new(&dir)));
+        std::process::abort();
+    }
+}
+
+fn child(variable: &str, dir: &Path) -> Output {
+    Command::new(std::env::current_exe().unwrap())
+        .args([
+            "store::damaged_store_child",
+            "--exact",
+            "--nocapture",
+            "--test-threads=1",
+        ])
+        .env(variable, dir)
+        .output()
+        .unwrap()
 }
 
 /// The verdict of another process, whose screen is watched.
@@ -439,19 +457,45 @@ fn copy_dir(from: &Path, to: &Path) {
     }
 }
 
+/// How the process ended that wrote the model. sled writes a snapshot when it opens, which lets
+/// it notice more: it answers otherwise in each case.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Ended {
+    Closed,
+    Killed,
+    Reopened,
+}
+
+impl Ended {
+    const ALL: [Ended; 3] = [Ended::Closed, Ended::Killed, Ended::Reopened];
+}
+
 /// Applies each damage to a copy of one model and counts the verdicts.
-fn judge_damages(damages: impl IntoIterator<Item = (String, PathBuf, Damage)>) {
+fn judge_damages(ended: Ended, damages: impl IntoIterator<Item = (String, PathBuf, Damage)>) {
     let dir = temp();
     let model = dir.path().join("model");
-    make_model(&model);
-    assert_eq!(judge_in_child(&model), "intact");
+    match ended {
+        Ended::Closed => drop(make_model(&model)),
+        Ended::Killed => drop(child("LIAISON_TEST_KILLED_STORE", &model)),
+        Ended::Reopened => {
+            drop(make_model(&model));
+            drop(open(&model).unwrap());
+        }
+    }
+    let whole = dir.path().join("whole");
+    copy_dir(&model, &whole);
+    assert_eq!(judge_in_child(&whole), "intact");
     let mut verdicts: BTreeMap<String, u32> = BTreeMap::new();
     for (name, file, damage) in damages {
         let copy = dir.path().join("copy");
         copy_dir(&model, &copy);
         damage.apply(&copy.join(file));
         let verdict = judge_in_child(&copy);
-        let kind = verdict.split(&[':', ' '][..]).next().unwrap().to_owned();
+        let kind = verdict
+            .split(&[':', ',', ' '][..])
+            .next()
+            .unwrap()
+            .to_owned();
         assert!(
             ["refused", "unreadable", "shortened", "intact"].contains(&kind.as_str()),
             "{name}: {verdict}"
@@ -459,7 +503,7 @@ fn judge_damages(damages: impl IntoIterator<Item = (String, PathBuf, Damage)>) {
         *verdicts.entry(kind).or_default() += 1;
         fs::remove_dir_all(&copy).unwrap();
     }
-    println!("{verdicts:?}");
+    println!("{ended:?}: {verdicts:?}");
 }
 
 enum Damage {
@@ -506,50 +550,48 @@ impl Numbers {
 #[test]
 fn a_flipped_bit_is_refused_or_noticed_or_harmless() {
     let mut numbers = Numbers(42);
-    judge_damages((0..300).map(|n| {
-        let damage = Damage::Flip {
-            at: numbers.next(),
-            bit: (n % 8) as u8,
-        };
-        (format!("flip {n}"), PathBuf::from("sled/db"), damage)
-    }));
+    for ended in Ended::ALL {
+        let damages = (0..100).map(|n| {
+            let damage = Damage::Flip {
+                at: numbers.next(),
+                bit: (n % 8) as u8,
+            };
+            (format!("flip {n}"), PathBuf::from("sled/db"), damage)
+        });
+        judge_damages(ended, damages);
+    }
 }
 
 #[test]
 fn a_flipped_bit_beside_the_database_is_refused_or_noticed_or_harmless() {
     let mut numbers = Numbers(43);
-    judge_damages(
-        ["FORMAT", "marks", "sled/conf"]
-            .into_iter()
-            .flat_map(|file| {
-                let mut flip = |n| {
-                    let damage = Damage::Flip {
-                        at: numbers.next(),
-                        bit: (n % 8) as u8,
-                    };
-                    (format!("flip {n} of {file}"), PathBuf::from(file), damage)
-                };
-                (0..20).map(&mut flip).collect::<Vec<_>>()
-            }),
-    );
+    let damages = (0..60).map(|n| {
+        let file = ["FORMAT", "marks", "sled/conf"][n % 3];
+        let damage = Damage::Flip {
+            at: numbers.next(),
+            bit: (n % 8) as u8,
+        };
+        (format!("flip {n} of {file}"), PathBuf::from(file), damage)
+    });
+    judge_damages(Ended::Closed, damages);
 }
 
 /// sled opens a file that was cut short as a shorter store, without an error.
 #[test]
 fn a_truncated_database_is_refused_or_noticed() {
     let mut numbers = Numbers(44);
-    judge_damages((0..60).map(|n| {
-        let at = if n < 40 {
-            n * (u32::MAX / 40)
-        } else {
-            numbers.next()
-        };
-        (
-            format!("cut at {at}"),
-            PathBuf::from("sled/db"),
-            Damage::Cut { at },
-        )
-    }));
+    for ended in Ended::ALL {
+        let damages = (0..40).map(|n| {
+            let at = if n < 20 {
+                n * (u32::MAX / 20)
+            } else {
+                numbers.next()
+            };
+            let name = format!("cut at {at}");
+            (name, PathBuf::from("sled/db"), Damage::Cut { at })
+        });
+        judge_damages(ended, damages);
+    }
 }
 
 // --- A full disk -------------------------------------------------------------------------------
