@@ -9,6 +9,8 @@
 //!
 //! `LIAISON_POWER_CUTS=1000` sets the number of cuts. Needs root, ext4, loop devices and `cc`.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};

@@ -1,7 +1,10 @@
 //! The store: what its seam promises, and what it answers when the machine misbehaves.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -247,22 +250,22 @@ fn a_vanished_store_is_never_an_empty_one() {
     type Damage = fn(&Path);
     let damages: [(&str, Damage); 7] = [
         ("database removed", |dir| {
-            fs::remove_file(dir.join("sled/db")).unwrap()
+            fs::remove_file(dir.join("sled/db")).unwrap();
         }),
         ("database emptied", |dir| {
-            fs::write(dir.join("sled/db"), "").unwrap()
+            fs::write(dir.join("sled/db"), "").unwrap();
         }),
         ("engine removed", |dir| {
-            fs::remove_dir_all(dir.join("sled")).unwrap()
+            fs::remove_dir_all(dir.join("sled")).unwrap();
         }),
         ("format removed", |dir| {
-            fs::remove_file(dir.join("FORMAT")).unwrap()
+            fs::remove_file(dir.join("FORMAT")).unwrap();
         }),
         ("marks removed", |dir| {
-            fs::remove_file(dir.join("marks")).unwrap()
+            fs::remove_file(dir.join("marks")).unwrap();
         }),
         ("blobs removed", |dir| {
-            fs::remove_dir_all(dir.join("blobs")).unwrap()
+            fs::remove_dir_all(dir.join("blobs")).unwrap();
         }),
         ("database replaced by a new one", |dir| {
             fs::remove_dir_all(dir.join("sled")).unwrap();
@@ -397,12 +400,17 @@ fn judge(dir: &Path) -> String {
 #[test]
 fn damaged_store_child() {
     if let Some(dir) = std::env::var_os("LIAISON_TEST_DAMAGED_STORE") {
-        println!("\nverdict {}", judge(Path::new(&dir)));
+        say(&format!("\nverdict {}", judge(Path::new(&dir))));
     }
     if let Some(dir) = std::env::var_os("LIAISON_TEST_KILLED_STORE") {
         std::mem::forget(make_model(Path::new(&dir)));
         std::process::abort();
     }
+}
+
+fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}").and_then(|()| out.flush()).unwrap();
 }
 
 fn child(variable: &str, dir: &Path) -> Output {
@@ -503,12 +511,12 @@ fn judge_damages(ended: Ended, damages: impl IntoIterator<Item = (String, PathBu
         *verdicts.entry(kind).or_default() += 1;
         fs::remove_dir_all(&copy).unwrap();
     }
-    println!("{ended:?}: {verdicts:?}");
+    say(&format!("{ended:?}: {verdicts:?}"));
 }
 
 enum Damage {
     /// Flips one bit, at this fraction of the file in 2^-32.
-    Flip { at: u32, bit: u8 },
+    Flip { at: u32, bit: u32 },
     /// Cuts the file to this fraction of it in 2^-32.
     Cut { at: u32 },
 }
@@ -521,13 +529,14 @@ impl Damage {
             .open(path)
             .unwrap();
         let bytes = file.metadata().unwrap().len();
-        let place = |at: u32| bytes * u64::from(at) >> 32;
+        let place = |at: u32| (bytes * u64::from(at)) >> 32;
         match *self {
             Damage::Cut { at } => file.set_len(place(at)).unwrap(),
             Damage::Flip { at, bit } => {
                 let mut byte = [0];
                 file.read_exact_at(&mut byte, place(at)).unwrap();
-                file.write_all_at(&[byte[0] ^ 1 << bit], place(at)).unwrap();
+                file.write_all_at(&[byte[0] ^ (1 << bit)], place(at))
+                    .unwrap();
             }
         }
     }
@@ -554,7 +563,7 @@ fn a_flipped_bit_is_refused_or_noticed_or_harmless() {
         let damages = (0..100).map(|n| {
             let damage = Damage::Flip {
                 at: numbers.next(),
-                bit: (n % 8) as u8,
+                bit: numbers.next() % 8,
             };
             (format!("flip {n}"), PathBuf::from("sled/db"), damage)
         });
@@ -569,7 +578,7 @@ fn a_flipped_bit_beside_the_database_is_refused_or_noticed_or_harmless() {
         let file = ["FORMAT", "marks", "sled/conf"][n % 3];
         let damage = Damage::Flip {
             at: numbers.next(),
-            bit: (n % 8) as u8,
+            bit: numbers.next() % 8,
         };
         (format!("flip {n} of {file}"), PathBuf::from(file), damage)
     });
@@ -617,7 +626,7 @@ fn fill(dir: &Path, left: u64) {
         let stat = rustix::fs::statvfs(dir).unwrap();
         let free = stat.f_bavail * stat.f_frsize;
         let bytes = usize::try_from(free.saturating_sub(left).min(MIB)).unwrap();
-        if bytes == 0 || std::io::Write::write_all(&mut &file, &vec![0; bytes]).is_err() {
+        if bytes == 0 || (&file).write_all(&vec![0; bytes]).is_err() {
             return;
         }
     }
@@ -905,8 +914,10 @@ fn marks_grow_and_refuse_what_they_do_not_know() {
 // --- Blobs -------------------------------------------------------------------------------------
 
 fn content(seed: u8, bytes: usize) -> (Vec<u8>, [u8; 32]) {
-    let content: Vec<u8> = (0..bytes)
-        .map(|at| (at as u8).wrapping_mul(31).wrapping_add(seed))
+    let content: Vec<u8> = (0..=250)
+        .cycle()
+        .take(bytes)
+        .map(|at: u8| at.wrapping_add(seed))
         .collect();
     let digest = Sha256::digest(&content).into();
     (content, digest)
