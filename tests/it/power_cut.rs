@@ -379,3 +379,50 @@ fn without_the_sync_acknowledged_data_is_lost() {
     }
     panic!("{cuts} cuts without fdatasync lost nothing: the power-cut test has no teeth here");
 }
+
+/// The disk fails under an open store: it stops, says so, and never answers `Ok` again.
+#[test]
+fn after_an_error_of_the_disk_nothing_is_acknowledged() {
+    let machine = Machine::new();
+    let disk = machine.mount(true);
+    let dir = disk.dir.join("store");
+    let put = |store: &SledStore, key: &str| {
+        let mut batch = Batch::new();
+        batch.put(key, "value");
+        store.commit(batch)
+    };
+    let store = SledStore::open(&options(&dir, SyncPolicy::Fdatasync)).unwrap();
+    let blobs = Blobs::open(&dir, 0).unwrap();
+    let mut marks = Marks::open(&dir).unwrap();
+    put(&store, "before").unwrap();
+
+    run(Command::new(&machine.tool).arg(&disk.dir));
+    for _ in 0..3 {
+        let error = put(&store, "after").unwrap_err();
+        assert!(error.is_fatal(), "{error}");
+        let mark = Mark {
+            origin: LOG.to_owned(),
+            size: 1,
+            root: root(1),
+        };
+        let error = marks.record(&[mark]).unwrap_err();
+        assert!(
+            matches!(error, StoreError::OutcomeUnknown { .. }),
+            "{error}"
+        );
+        let (content, digest) = blob(1);
+        assert!(blobs.put(&digest, &content).unwrap_err().is_fatal());
+    }
+    assert!(store.is_poisoned());
+    assert_eq!(marks.get(LOG), None);
+    assert_eq!(store.get(b"before").unwrap().unwrap(), b"value");
+    drop((store, blobs, marks));
+    disk.unmount();
+
+    let disk = machine.mount(false);
+    let store = SledStore::open(&options(&dir, SyncPolicy::Fdatasync)).unwrap();
+    assert_eq!(store.get(b"before").unwrap().unwrap(), b"value");
+    put(&store, "after").unwrap();
+    drop(store);
+    disk.unmount();
+}
