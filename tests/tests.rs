@@ -10,6 +10,8 @@ mod exchange;
 mod model;
 #[path = "it/mounted.rs"]
 mod mounted;
+#[path = "it/power_cut.rs"]
+mod power_cut;
 #[path = "it/store.rs"]
 mod store;
 #[path = "it/tlog.rs"]

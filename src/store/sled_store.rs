@@ -110,7 +110,9 @@ impl SledStore {
     /// # Errors
     /// [`StoreError::Missing`], [`StoreError::InUse`], [`StoreError::Full`],
     /// [`StoreError::Version`]; [`StoreError::Vanished`] and [`StoreError::Corrupt`] when what is
-    /// on disk must not be served; [`StoreError::Io`]. None of them changes what is there.
+    /// on disk must not be served; [`StoreError::Io`]. Nothing is removed or emptied here; but
+    /// sled, when it opens a file that is damaged in the middle, gives up what follows. That is
+    /// seen by [`Marks::compare`], which the caller has to do next.
     pub fn open(options: &OpenOptions) -> Result<Self, StoreError> {
         let layout = Layout::new(&options.dir);
         if !options.create && !layout.has_traces() {
@@ -242,7 +244,7 @@ impl SledStore {
     fn read<T>(&self, read: impl FnOnce(&sled::Db) -> sled::Result<T>) -> Result<T, StoreError> {
         let what = match quietly(|| read(self.db())) {
             Ok(Ok(value)) => return Ok(value),
-            Ok(Err(error)) => error.to_string(),
+            Ok(Err(error)) => describe(&error),
             Err(panic) => panic,
         };
         self.poisoned.store(true, Ordering::SeqCst);
@@ -268,7 +270,7 @@ impl SledStore {
         let what = match outcome {
             Ok(Ok(())) if !self.is_poisoned() => return Ok(()),
             Ok(Ok(())) => "a thread of the storage engine stopped".to_owned(),
-            Ok(Err(error)) => error.to_string(),
+            Ok(Err(error)) => describe(&error),
             Err(panic) => panic,
         };
         self.poisoned.store(true, Ordering::SeqCst);
@@ -385,9 +387,18 @@ fn open_engine(layout: &Layout, options: &OpenOptions) -> Result<sled::Db, Store
         Ok(Ok(Err(sled::Error::Io(error)))) if !is_damage(&error) => {
             Err(StoreError::io("open", &layout.sled(), error))
         }
-        Ok(Ok(Err(error))) => corrupt(error.to_string()),
+        Ok(Ok(Err(error))) => corrupt(describe(&error)),
         Ok(Err(panic)) => corrupt(panic),
         Err(_) => corrupt(format!("it did not open in {:?}", options.open_time_max)),
+    }
+}
+
+/// What the engine says, without the empty backtrace it appends.
+fn describe(error: &sled::Error) -> String {
+    match error {
+        sled::Error::Corruption { at: Some(at), .. } => format!("corrupted data at {at}"),
+        sled::Error::Corruption { at: None, .. } => "corrupted data".to_owned(),
+        error => error.to_string(),
     }
 }
 

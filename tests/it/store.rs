@@ -1,10 +1,13 @@
 //! The store: what its seam promises, and what it answers when the machine misbehaves.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 use liaison::limits;
 use liaison::store::{
@@ -247,22 +250,22 @@ fn a_vanished_store_is_never_an_empty_one() {
     type Damage = fn(&Path);
     let damages: [(&str, Damage); 7] = [
         ("database removed", |dir| {
-            fs::remove_file(dir.join("sled/db")).unwrap()
+            fs::remove_file(dir.join("sled/db")).unwrap();
         }),
         ("database emptied", |dir| {
-            fs::write(dir.join("sled/db"), "").unwrap()
+            fs::write(dir.join("sled/db"), "").unwrap();
         }),
         ("engine removed", |dir| {
-            fs::remove_dir_all(dir.join("sled")).unwrap()
+            fs::remove_dir_all(dir.join("sled")).unwrap();
         }),
         ("format removed", |dir| {
-            fs::remove_file(dir.join("FORMAT")).unwrap()
+            fs::remove_file(dir.join("FORMAT")).unwrap();
         }),
         ("marks removed", |dir| {
-            fs::remove_file(dir.join("marks")).unwrap()
+            fs::remove_file(dir.join("marks")).unwrap();
         }),
         ("blobs removed", |dir| {
-            fs::remove_dir_all(dir.join("blobs")).unwrap()
+            fs::remove_dir_all(dir.join("blobs")).unwrap();
         }),
         ("database replaced by a new one", |dir| {
             fs::remove_dir_all(dir.join("sled")).unwrap();
@@ -325,7 +328,7 @@ fn record_value(index: u64) -> Vec<u8> {
 }
 
 /// A store of several segments, with a mark that says what it holds.
-fn make_model(dir: &Path) {
+fn make_model(dir: &Path) -> SledStore {
     let store = create(dir);
     for start in (0..RECORDS).step_by(100) {
         let mut batch = Batch::new();
@@ -341,6 +344,7 @@ fn make_model(dir: &Path) {
         root: [7; 32],
     };
     Marks::open(dir).unwrap().record(&[mark]).unwrap();
+    store
 }
 
 /// What the exchange does with the log: open, read, compare with the mark. Prints one verdict.
@@ -396,8 +400,30 @@ fn judge(dir: &Path) -> String {
 #[test]
 fn damaged_store_child() {
     if let Some(dir) = std::env::var_os("LIAISON_TEST_DAMAGED_STORE") {
-        println!("\nverdict {}", judge(Path::new(&dir)));
+        say(&format!("\nverdict {}", judge(Path::new(&dir))));
     }
+    if let Some(dir) = std::env::var_os("LIAISON_TEST_KILLED_STORE") {
+        std::mem::forget(make_model(Path::new(&dir)));
+        std::process::abort();
+    }
+}
+
+fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}").and_then(|()| out.flush()).unwrap();
+}
+
+fn child(variable: &str, dir: &Path) -> Output {
+    Command::new(std::env::current_exe().unwrap())
+        .args([
+            "store::damaged_store_child",
+            "--exact",
+            "--nocapture",
+            "--test-threads=1",
+        ])
+        .env(variable, dir)
+        .output()
+        .unwrap()
 }
 
 /// The verdict of another process, whose screen is watched.
@@ -439,19 +465,45 @@ fn copy_dir(from: &Path, to: &Path) {
     }
 }
 
+/// How the process ended that wrote the model. sled writes a snapshot when it opens, which lets
+/// it notice more: it answers otherwise in each case.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Ended {
+    Closed,
+    Killed,
+    Reopened,
+}
+
+impl Ended {
+    const ALL: [Ended; 3] = [Ended::Closed, Ended::Killed, Ended::Reopened];
+}
+
 /// Applies each damage to a copy of one model and counts the verdicts.
-fn judge_damages(damages: impl IntoIterator<Item = (String, PathBuf, Damage)>) {
+fn judge_damages(ended: Ended, damages: impl IntoIterator<Item = (String, PathBuf, Damage)>) {
     let dir = temp();
     let model = dir.path().join("model");
-    make_model(&model);
-    assert_eq!(judge_in_child(&model), "intact");
+    match ended {
+        Ended::Closed => drop(make_model(&model)),
+        Ended::Killed => drop(child("LIAISON_TEST_KILLED_STORE", &model)),
+        Ended::Reopened => {
+            drop(make_model(&model));
+            drop(open(&model).unwrap());
+        }
+    }
+    let whole = dir.path().join("whole");
+    copy_dir(&model, &whole);
+    assert_eq!(judge_in_child(&whole), "intact");
     let mut verdicts: BTreeMap<String, u32> = BTreeMap::new();
     for (name, file, damage) in damages {
         let copy = dir.path().join("copy");
         copy_dir(&model, &copy);
         damage.apply(&copy.join(file));
         let verdict = judge_in_child(&copy);
-        let kind = verdict.split(&[':', ' '][..]).next().unwrap().to_owned();
+        let kind = verdict
+            .split(&[':', ',', ' '][..])
+            .next()
+            .unwrap()
+            .to_owned();
         assert!(
             ["refused", "unreadable", "shortened", "intact"].contains(&kind.as_str()),
             "{name}: {verdict}"
@@ -459,12 +511,12 @@ fn judge_damages(damages: impl IntoIterator<Item = (String, PathBuf, Damage)>) {
         *verdicts.entry(kind).or_default() += 1;
         fs::remove_dir_all(&copy).unwrap();
     }
-    println!("{verdicts:?}");
+    say(&format!("{ended:?}: {verdicts:?}"));
 }
 
 enum Damage {
     /// Flips one bit, at this fraction of the file in 2^-32.
-    Flip { at: u32, bit: u8 },
+    Flip { at: u32, bit: u32 },
     /// Cuts the file to this fraction of it in 2^-32.
     Cut { at: u32 },
 }
@@ -477,13 +529,14 @@ impl Damage {
             .open(path)
             .unwrap();
         let bytes = file.metadata().unwrap().len();
-        let place = |at: u32| bytes * u64::from(at) >> 32;
+        let place = |at: u32| (bytes * u64::from(at)) >> 32;
         match *self {
             Damage::Cut { at } => file.set_len(place(at)).unwrap(),
             Damage::Flip { at, bit } => {
                 let mut byte = [0];
                 file.read_exact_at(&mut byte, place(at)).unwrap();
-                file.write_all_at(&[byte[0] ^ 1 << bit], place(at)).unwrap();
+                file.write_all_at(&[byte[0] ^ (1 << bit)], place(at))
+                    .unwrap();
             }
         }
     }
@@ -506,50 +559,48 @@ impl Numbers {
 #[test]
 fn a_flipped_bit_is_refused_or_noticed_or_harmless() {
     let mut numbers = Numbers(42);
-    judge_damages((0..300).map(|n| {
-        let damage = Damage::Flip {
-            at: numbers.next(),
-            bit: (n % 8) as u8,
-        };
-        (format!("flip {n}"), PathBuf::from("sled/db"), damage)
-    }));
+    for ended in Ended::ALL {
+        let damages = (0..100).map(|n| {
+            let damage = Damage::Flip {
+                at: numbers.next(),
+                bit: numbers.next() % 8,
+            };
+            (format!("flip {n}"), PathBuf::from("sled/db"), damage)
+        });
+        judge_damages(ended, damages);
+    }
 }
 
 #[test]
 fn a_flipped_bit_beside_the_database_is_refused_or_noticed_or_harmless() {
     let mut numbers = Numbers(43);
-    judge_damages(
-        ["FORMAT", "marks", "sled/conf"]
-            .into_iter()
-            .flat_map(|file| {
-                let mut flip = |n| {
-                    let damage = Damage::Flip {
-                        at: numbers.next(),
-                        bit: (n % 8) as u8,
-                    };
-                    (format!("flip {n} of {file}"), PathBuf::from(file), damage)
-                };
-                (0..20).map(&mut flip).collect::<Vec<_>>()
-            }),
-    );
+    let damages = (0..60).map(|n| {
+        let file = ["FORMAT", "marks", "sled/conf"][n % 3];
+        let damage = Damage::Flip {
+            at: numbers.next(),
+            bit: numbers.next() % 8,
+        };
+        (format!("flip {n} of {file}"), PathBuf::from(file), damage)
+    });
+    judge_damages(Ended::Closed, damages);
 }
 
 /// sled opens a file that was cut short as a shorter store, without an error.
 #[test]
 fn a_truncated_database_is_refused_or_noticed() {
     let mut numbers = Numbers(44);
-    judge_damages((0..60).map(|n| {
-        let at = if n < 40 {
-            n * (u32::MAX / 40)
-        } else {
-            numbers.next()
-        };
-        (
-            format!("cut at {at}"),
-            PathBuf::from("sled/db"),
-            Damage::Cut { at },
-        )
-    }));
+    for ended in Ended::ALL {
+        let damages = (0..40).map(|n| {
+            let at = if n < 20 {
+                n * (u32::MAX / 20)
+            } else {
+                numbers.next()
+            };
+            let name = format!("cut at {at}");
+            (name, PathBuf::from("sled/db"), Damage::Cut { at })
+        });
+        judge_damages(ended, damages);
+    }
 }
 
 // --- A full disk -------------------------------------------------------------------------------
@@ -575,7 +626,7 @@ fn fill(dir: &Path, left: u64) {
         let stat = rustix::fs::statvfs(dir).unwrap();
         let free = stat.f_bavail * stat.f_frsize;
         let bytes = usize::try_from(free.saturating_sub(left).min(MIB)).unwrap();
-        if bytes == 0 || std::io::Write::write_all(&mut &file, &vec![0; bytes]).is_err() {
+        if bytes == 0 || (&file).write_all(&vec![0; bytes]).is_err() {
             return;
         }
     }
@@ -863,8 +914,10 @@ fn marks_grow_and_refuse_what_they_do_not_know() {
 // --- Blobs -------------------------------------------------------------------------------------
 
 fn content(seed: u8, bytes: usize) -> (Vec<u8>, [u8; 32]) {
-    let content: Vec<u8> = (0..bytes)
-        .map(|at| (at as u8).wrapping_mul(31).wrapping_add(seed))
+    let content: Vec<u8> = (0..=250)
+        .cycle()
+        .take(bytes)
+        .map(|at: u8| at.wrapping_add(seed))
         .collect();
     let digest = Sha256::digest(&content).into();
     (content, digest)
