@@ -133,9 +133,11 @@ fn check_content(content: &Body, precedence: v1::Precedence, faults: &mut Faults
         Body::OfficialLetter(letter) => {
             place::check(letter.place.as_ref(), &format!("{at}.place"), faults);
         }
-        // Everything they need is in the table of blanks, and in their headers.
-        Body::Acknowledgement(_) | Body::Withdrawal(_) => {}
-        Body::Refusal(_) | Body::AttachmentsReceived(_) => {}
+        // All that the first two need is in the table of blanks and in their headers.
+        Body::Acknowledgement(_)
+        | Body::Withdrawal(_)
+        | Body::Refusal(_)
+        | Body::AttachmentsReceived(_) => {}
     }
 }
 
