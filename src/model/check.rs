@@ -3,8 +3,8 @@
 //! Every fault is found at once, so that a form comes back only once. Only own drafts are judged
 //! here; what a peer says is on record whatever it is.
 //!
-//! Rules of three sorts, each in its place: for every field whatever it means ([`strings`],
-//! through [`walk`]), for blanks ([`form`], one table), and for the sense of a kind (one file per
+//! Rules of three sorts, each in its place: for every field whatever it means (`strings`,
+//! through `walk`), for blanks (`form`, one table), and for the sense of a kind (one file per
 //! kind, or few).
 
 mod alert;

@@ -142,7 +142,7 @@ fn person(people: People, index: usize, not_applicable: &mut Vec<String>) -> v1:
     let is_child = index % CHILD_EVERY == CHILD_EVERY - 1;
     let birth = Birth::of(index, is_child);
     // The given names of the lists alternate between the sexes.
-    let sex = if given_name(index) % 2 == 0 {
+    let sex = if given_name(index).is_multiple_of(2) {
         v1::Sex::Male
     } else {
         v1::Sex::Female
