@@ -70,6 +70,10 @@ kinds! {
 
 /// What came of reading a body.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one lives at a time, and nearly always the large one"
+)]
 pub enum Decoded {
     /// A body of a kind this version knows.
     Known(v1::Body),

@@ -3,8 +3,8 @@
 //! Every fault is found at once, so that a form comes back only once. Only own drafts are judged
 //! here; what a peer says is on record whatever it is.
 //!
-//! Rules of three sorts, each in its place: for every field whatever it means ([`strings`],
-//! through [`walk`]), for blanks ([`form`], one table), and for the sense of a kind (one file per
+//! Rules of three sorts, each in its place: for every field whatever it means (`strings`,
+//! through `walk`), for blanks (`form`, one table), and for the sense of a kind (one file per
 //! kind, or few).
 
 mod alert;
@@ -133,9 +133,11 @@ fn check_content(content: &Body, precedence: v1::Precedence, faults: &mut Faults
         Body::OfficialLetter(letter) => {
             place::check(letter.place.as_ref(), &format!("{at}.place"), faults);
         }
-        // Everything they need is in the table of blanks, and in their headers.
-        Body::Acknowledgement(_) | Body::Withdrawal(_) => {}
-        Body::Refusal(_) | Body::AttachmentsReceived(_) => {}
+        // All that the first two need is in the table of blanks and in their headers.
+        Body::Acknowledgement(_)
+        | Body::Withdrawal(_)
+        | Body::Refusal(_)
+        | Body::AttachmentsReceived(_) => {}
     }
 }
 
