@@ -94,6 +94,7 @@ impl Exchange {
                 format!("use one of: {}", known.join(", ")),
             ));
         };
+        check_ceiling(&draft, link)?;
         let id = match draft.id.as_str() {
             "" => MessageId::from_parts(self.clock.unix_ms(), self.entropy.bytes()?),
             text => MessageId::parse(text)
@@ -302,6 +303,23 @@ impl Exchange {
         }
         Ok(leaf)
     }
+}
+
+/// A draft above the link's ceiling is refused before it is signed.
+fn check_ceiling(draft: &v1::Draft, link: &Link) -> Result<(), SubmitError> {
+    let classification = draft.handling.map_or(0, |handling| handling.classification);
+    if classification <= link.classification_max as i32 {
+        return Ok(());
+    }
+    Err(fault(
+        "handling.classification",
+        format!(
+            "it is above {}, the highest that may be sent to {}",
+            link.classification_max.as_str_name(),
+            link.peer
+        ),
+        "send it another way, or classify it as the link allows",
+    ))
 }
 
 /// The checked header of a stored entry.

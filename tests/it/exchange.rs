@@ -8,7 +8,8 @@ use liaison::exchange::clock::{Clock, Entropy};
 use liaison::exchange::session::{self, End};
 use liaison::exchange::view::Detail;
 use liaison::exchange::{
-    Exchange, Foundations, LogSide, NodeKeys, OpenError, PeerKeys, RecorderMode,
+    Exchange, Foundations, LinkTerms, LogSide, NodeKeys, OpenError, PeerKeys, PeerMessageKey,
+    RecorderMode,
 };
 use liaison::model::{NodeName, Origin};
 use liaison::proto::v1::{self, Level};
@@ -53,7 +54,7 @@ impl Side {
     fn card_for(&self, peer: &Side) -> PeerKeys {
         let keys = self.keys();
         PeerKeys {
-            message_keys: vec![keys.message.verifier(&self.name)],
+            message_keys: vec![PeerMessageKey::unbounded(keys.message.verifier(&self.name))],
             log_key: keys
                 .log
                 .log_verifier(&Origin::new(self.name.clone(), peer.name.clone())),
@@ -73,7 +74,11 @@ impl Side {
         };
         Exchange::open(
             foundations,
-            vec![(peer.name.clone(), peer.card_for(self))],
+            vec![LinkTerms {
+                peer: peer.name.clone(),
+                keys: peer.card_for(self),
+                classification_max: v1::Classification::Confidential,
+            }],
             mode,
         )
     }
