@@ -6,6 +6,8 @@ mod audit;
 mod crypto;
 #[path = "it/doors.rs"]
 mod doors;
+#[path = "it/evidence.rs"]
+mod evidence;
 #[path = "it/model.rs"]
 mod model;
 #[path = "it/store.rs"]
