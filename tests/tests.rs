@@ -1,9 +1,13 @@
 //! Every integration test, in one binary.
 
+#[path = "it/audit.rs"]
+mod audit;
 #[path = "it/crypto.rs"]
 mod crypto;
 #[path = "it/doors.rs"]
 mod doors;
+#[path = "it/evidence.rs"]
+mod evidence;
 #[path = "it/exchange.rs"]
 mod exchange;
 #[path = "it/model.rs"]
