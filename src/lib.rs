@@ -18,7 +18,7 @@
 //! - [`node`]: configuration to running node.
 //! - [`cli`]: what was typed to printed answer.
 
-pub mod audit;
+// pub mod audit;
 pub mod cli;
 pub mod crypto;
 pub mod desk;

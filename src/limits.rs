@@ -26,6 +26,25 @@ pub const EXPRESSED_ENTRIES_MAX: usize = 4_096;
 pub const NOTE_SIGNATURES_MAX: usize = 64;
 /// A whole signed note.
 pub const NOTE_BYTES_MAX: usize = 64 << 10;
+/// Leaves of a log that a checkpoint may name: 2^63 − 1, the most that signed 64-bit readers hold.
+pub const CHECKPOINT_SIZE_MAX: u64 = i64::MAX.unsigned_abs();
+/// What a cosignature line may take: em dash (3), space, node name (253), space, base64 of
+/// 4 + 8 + 64 bytes (104), newline make 363. A checkpoint keeps this free in its note.
+pub const NOTE_COSIGNATURE_BYTES_MAX: usize = 512;
+/// A verifier key: an origin (2 × 253 + 1), two plus signs, 8 hex digits, 44 of base64 make 561.
+pub const VKEY_BYTES_MAX: usize = 1 << 10;
+/// Signatures of an entry: the node's and those of officers.
+pub const ENTRY_SIGNATURES_MAX: usize = 16;
+/// A key file: encrypted, it has about 400 bytes; text before the PEM block is allowed.
+pub const KEY_FILE_BYTES_MAX: usize = 16 << 10;
+/// scrypt cost N of a key file: OpenSSL's default, below which a passphrase is cheap to guess.
+pub const SCRYPT_N_MIN: u64 = 1 << 14;
+/// scrypt cost N of a key file: 128 × r × N = 128 MiB at r = 8.
+pub const SCRYPT_N_MAX: u64 = 1 << 17;
+/// scrypt block size r of a key file.
+pub const SCRYPT_R: u16 = 8;
+/// scrypt passes p of a key file: time, not memory.
+pub const SCRYPT_P_MAX: u16 = 16;
 /// An attachment: 1 GiB.
 pub const ATTACHMENT_BYTES_MAX: u64 = 1 << 30;
 /// Attachments of one message.
@@ -48,6 +67,10 @@ pub const TEXT_BYTES_MAX: usize = 64 << 10;
 pub const LANGUAGES_MAX: usize = 8;
 /// Elements of any repeated field that has no limit of its own.
 pub const REPEATED_MAX: usize = 256;
+/// Form fields marked as not applicable: 16 of each person of the largest handover request.
+pub const NOT_APPLICABLE_MAX: usize = 16 * HANDOVER_PERSONS_MAX;
+/// Faults told of one draft. More help nobody; a megabyte of them would clog the answer.
+pub const FAULTS_MAX: usize = 1_000;
 /// Messages of one page of a list.
 pub const PAGE_MESSAGES_MAX: u32 = 500;
 /// Records read for one page before a page token is handed out, however few matched.
@@ -88,3 +111,19 @@ pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
 pub const DISK_FREE_BYTES_MIN: u64 = 64 << 20;
 /// Bytes set aside in a file of their own, given back when the disk is full.
 pub const BALLAST_BYTES: u64 = 16 << 20;
+/// Findings that a verdict lists; the rest is counted. 300 bytes each: 3 MiB.
+pub const FINDINGS_MAX: usize = 10_000;
+/// Logs of one export: both directions of every link.
+pub const EXPORT_LOGS_MAX: usize = 2 * LINKS_MAX;
+/// Keys of one export: three roles, two sides, five periods of validity per link.
+pub const EXPORT_KEYS_MAX: usize = 3 * 2 * 5 * LINKS_MAX;
+/// Keys of one role and name that are tried on a checkpoint: 4^3 combinations.
+pub const ROLE_KEYS_MAX: usize = 4;
+/// Files of one export: 2,000,000 entries with four files each, and tiles.
+pub const EXPORT_FILES_MAX: usize = 8_500_000;
+/// The manifest: 130 bytes of path and digest per file, rounded up.
+pub const MANIFEST_BYTES_MAX: usize = 1 << 30;
+/// Folders within folders of an export: log, tile, level, six parts of an index, `.p`.
+pub const EXPORT_DEPTH_MAX: usize = 12;
+/// A notification or envelope as JSON: a body of 1 MiB, six bytes for an escaped one, twice over.
+pub const EXPORT_JSON_BYTES_MAX: usize = 12 * BODY_BYTES_MAX;

@@ -1,11 +1,11 @@
 //! Every integration test, in one binary.
 
-#[path = "it/audit.rs"]
-mod audit;
 #[path = "it/crypto.rs"]
 mod crypto;
 #[path = "it/doors.rs"]
 mod doors;
+#[path = "it/exchange.rs"]
+mod exchange;
 #[path = "it/model.rs"]
 mod model;
 #[path = "it/mounted.rs"]

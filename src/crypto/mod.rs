@@ -1,1 +1,38 @@
 //! Who says it: keys, DSSE, signed notes, checkpoints, cosignatures.
+//!
+//! Reading order: [`keys`] are what a node signs with, [`vkey`] what others verify with;
+//! [`dsse`] signs one entry; [`note`] is the signed text that [`checkpoint`] builds on.
+//!
+//! Rules of the room:
+//! - Bytes are verified first and parsed after: what leaves here as [`Verified`] was signed by a
+//!   key that the caller named, and nothing else can make a [`Verified`].
+//! - Every signature is verified alone and strictly. There is no batch verification: it accepts
+//!   signatures that an auditor's single verification refuses.
+//! - There is no way to sign free text. A node key signs three kinds of text, which begin with
+//!   `DSSEv1 `, with an origin (two dotted names joined by `/`) and with `cosignature/v1\n`; so
+//!   none can be passed off as another.
+
+pub mod checkpoint;
+mod cosignature;
+pub mod dsse;
+mod keyfile;
+pub mod keys;
+pub mod note;
+mod verified;
+pub mod vkey;
+
+pub use verified::Verified;
+
+/// A piece of hostile text, fit for an error message: escaped, cut to 80 characters.
+fn shown(text: &str) -> String {
+    const CHARS_MAX: usize = 80;
+    let mut shown: String = text
+        .chars()
+        .take(CHARS_MAX)
+        .flat_map(char::escape_default)
+        .collect();
+    if text.chars().nth(CHARS_MAX).is_some() {
+        shown.push('…');
+    }
+    shown
+}

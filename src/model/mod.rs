@@ -1,1 +1,30 @@
 //! What is said: names, ids, headers, bodies and their rules. No I/O, no clock.
+//!
+//! - [`name`], [`id`]: who and which.
+//! - [`header`]: what is signed and logged for ever.
+//! - [`body`]: the content, one message per kind.
+//! - [`check`]: what a draft must fulfil before it is recorded; every fault at once.
+//! - [`mrz`]: machine-readable zones of travel documents.
+//! - [`language`]: language tags.
+//! - [`json`]: canonical proto3 JSON, in and out.
+//! - [`text`]: text from elsewhere, made safe to show.
+//! - [`sample`]: drafts to learn from and to test with.
+//!
+//! Own drafts are judged by [`check`] and refused if they break a rule. What a peer says is only
+//! judged for form ([`header::Header::parse`], [`body::decode`]): it is on record as it is.
+
+pub mod body;
+pub mod check;
+pub mod header;
+pub mod id;
+pub mod json;
+pub mod language;
+pub mod mrz;
+pub mod name;
+pub mod sample;
+pub mod text;
+pub mod time;
+
+pub use header::Header;
+pub use id::MessageId;
+pub use name::{NodeName, Origin};

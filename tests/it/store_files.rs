@@ -181,10 +181,8 @@ fn a_blob_is_whole_or_not_there() {
         blobs.read_at(&one_digest, 19_990, 100).unwrap().unwrap(),
         one[19_990..]
     );
-    assert_eq!(
-        blobs.read_at(&one_digest, 30_000, 100).unwrap().unwrap(),
-        []
-    );
+    let past_the_end = blobs.read_at(&one_digest, 30_000, 100).unwrap();
+    assert_eq!(past_the_end, Some(Vec::new()));
     assert_eq!(blobs.read_at(&[0; 32], 0, 100).unwrap(), None);
 
     // Leftovers of a crash are removed, published blobs stay.
@@ -238,7 +236,7 @@ fn an_upload_goes_on_where_it_stopped() {
     blobs.finish(&digest, size).unwrap();
     blobs.finish(&digest, size).unwrap();
     assert_eq!(blobs.get(&digest).unwrap().unwrap(), whole);
-    assert_eq!(blobs.partials().unwrap(), []);
+    assert!(blobs.partials().unwrap().is_empty());
 
     // Wrong content is dropped, and the upload begins again.
     let (_, other) = content(4, 700_000);

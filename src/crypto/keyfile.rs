@@ -1,0 +1,251 @@
+//! Key files: PKCS#8 in PEM, mode 0600.
+//!
+//! Written as PKCS#8 version 1, without the public key: OpenSSL reads no other. Encrypted files
+//! are `ENCRYPTED PRIVATE KEY`: PBES2 with scrypt and AES-256-CBC, so that
+//! `openssl pkey -in FILE` reads them. Sources: RFC 5958, RFC 8410 §7, RFC 8018 §6.2, RFC 7914 §7.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use ed25519_dalek::SigningKey;
+use ed25519_dalek::pkcs8::KeypairBytes;
+use pkcs8::der::SecretDocument;
+use pkcs8::pkcs5::EncryptionScheme;
+use pkcs8::pkcs5::pbes2::{self, Kdf, Salt, ScryptParams};
+use pkcs8::{EncodePrivateKey as _, EncryptedPrivateKeyInfoRef, LineEnding, PrivateKeyInfoRef};
+use zeroize::{Zeroize as _, Zeroizing};
+
+use super::keys::{KeyError, Loaded, Protection};
+use crate::limits::{KEY_FILE_BYTES_MAX, SCRYPT_N_MAX, SCRYPT_N_MIN, SCRYPT_P_MAX, SCRYPT_R};
+
+const PLAIN_LABEL: &str = "PRIVATE KEY";
+const ENCRYPTED_LABEL: &str = "ENCRYPTED PRIVATE KEY";
+
+/// scrypt N = 2^14, r = 8, p = 5: OWASP's choice of 2024 within OpenSSL's 32 MiB, of which it
+/// takes 16.
+const WRITTEN_N: u64 = 1 << 14;
+const WRITTEN_P: u16 = 5;
+
+/// Writes a new key file and makes it and its name durable.
+pub(super) fn write(
+    path: &Path,
+    key: &SigningKey,
+    protection: &Protection,
+) -> Result<(), KeyError> {
+    let pem = encode(key, protection)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists => KeyError::Exists {
+                path: path.to_owned(),
+            },
+            _ => KeyError::Io {
+                action: "create",
+                path: path.to_owned(),
+                source,
+            },
+        })?;
+    file.write_all(pem.as_bytes())
+        .and_then(|()| file.sync_all())
+        .and_then(|()| sync_directory_of(path))
+        .map_err(|source| {
+            // Half a key would only stand in the way of the next try; the error that matters is
+            // the first one.
+            let _ = std::fs::remove_file(path);
+            KeyError::Io {
+                action: "write",
+                path: path.to_owned(),
+                source,
+            }
+        })
+}
+
+fn sync_directory_of(path: &Path) -> io::Result<()> {
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+fn encode(key: &SigningKey, protection: &Protection) -> Result<Zeroizing<String>, KeyError> {
+    let mut pair = KeypairBytes {
+        secret_key: key.to_bytes(),
+        public_key: None,
+    };
+    let document = pair.to_pkcs8_der();
+    pair.secret_key.zeroize();
+    let document = document.map_err(KeyError::Encoding)?;
+    match protection {
+        Protection::Unencrypted => document.to_pem(PLAIN_LABEL, LineEnding::LF),
+        Protection::Passphrase(passphrase) if passphrase.is_empty() => {
+            return Err(KeyError::EmptyPassphrase);
+        }
+        Protection::Passphrase(passphrase) => {
+            let parameters = new_parameters()?;
+            PrivateKeyInfoRef::try_from(document.as_bytes())
+                .and_then(|info| info.encrypt_with_params(parameters, passphrase.as_bytes()))
+                .map_err(KeyError::Encoding)?
+                .to_pem(ENCRYPTED_LABEL, LineEnding::LF)
+        }
+    }
+    .map_err(|error| KeyError::Encoding(error.into()))
+}
+
+fn new_parameters() -> Result<pbes2::Parameters, KeyError> {
+    let mut salt = [0; 16];
+    let mut iv = [0; 16];
+    getrandom::fill(&mut salt).map_err(KeyError::Randomness)?;
+    getrandom::fill(&mut iv).map_err(KeyError::Randomness)?;
+    Ok(pbes2::Parameters {
+        kdf: Kdf::Scrypt(ScryptParams {
+            salt: Salt::new(salt).map_err(|error| KeyError::Encoding(error.into()))?,
+            cost_parameter: WRITTEN_N,
+            block_size: SCRYPT_R,
+            parallelization: WRITTEN_P,
+            key_length: None,
+        }),
+        encryption: pbes2::EncryptionScheme::Aes256Cbc { iv },
+    })
+}
+
+/// Loads a key file after checking who else may read it.
+pub(super) fn load(
+    path: &Path,
+    passphrase: Option<&Zeroizing<String>>,
+) -> Result<Loaded<SigningKey>, KeyError> {
+    let pem = read(path)?;
+    let malformed = |reason| KeyError::Malformed {
+        path: path.to_owned(),
+        reason,
+    };
+    let (label, document) =
+        SecretDocument::from_pem(&pem).map_err(|_| malformed("not one block of strict PEM"))?;
+    match label {
+        PLAIN_LABEL => Ok(Loaded {
+            key: decode(path, document.as_bytes())?,
+            encrypted: false,
+        }),
+        ENCRYPTED_LABEL => {
+            let passphrase = passphrase
+                .filter(|passphrase| !passphrase.is_empty())
+                .ok_or_else(|| KeyError::PassphraseNeeded {
+                    path: path.to_owned(),
+                })?;
+            let info = EncryptedPrivateKeyInfoRef::try_from(document.as_bytes())
+                // A cipher or a derivation that the decoder does not know lands here too.
+                .map_err(|_| KeyError::Encryption {
+                    path: path.to_owned(),
+                })?;
+            if !is_usual(&info.encryption_algorithm) {
+                return Err(KeyError::Encryption {
+                    path: path.to_owned(),
+                });
+            }
+            // CBC has no tag. A wrong passphrase shows as wrong padding, or, once in 256, as a
+            // plaintext that is not a key.
+            let wrong = || KeyError::WrongPassphrase {
+                path: path.to_owned(),
+            };
+            let plain = info.decrypt(passphrase.as_bytes()).map_err(|_| wrong())?;
+            let key = decode(path, plain.as_bytes()).map_err(|error| match error {
+                KeyError::Malformed { .. } => wrong(),
+                other => other,
+            })?;
+            Ok(Loaded {
+                key,
+                encrypted: true,
+            })
+        }
+        _ => Err(malformed("neither PRIVATE KEY nor ENCRYPTED PRIVATE KEY")),
+    }
+}
+
+fn read(path: &Path) -> Result<Zeroizing<String>, KeyError> {
+    let io_error = |source| KeyError::Io {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    };
+    // Opening a named pipe would wait for a writer; a regular file does not mind the flag.
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(nonblocking)
+        .open(path)
+        .map_err(io_error)?;
+
+    // Of the open file, not of its name: the name may change in between.
+    let metadata = file.metadata().map_err(io_error)?;
+    if !metadata.is_file() {
+        return Err(KeyError::NotAFile {
+            path: path.to_owned(),
+        });
+    }
+    let mode = metadata.mode() & 0o7777;
+    if !matches!(mode, 0o600 | 0o400) {
+        return Err(KeyError::Mode {
+            path: path.to_owned(),
+            mode,
+        });
+    }
+
+    // The room is taken at once: a buffer that grows leaves copies of the key behind.
+    let mut pem = Zeroizing::new(String::with_capacity(KEY_FILE_BYTES_MAX + 1));
+    let limit = u64::try_from(KEY_FILE_BYTES_MAX + 1).unwrap_or(u64::MAX);
+    file.take(limit)
+        .read_to_string(&mut pem)
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidData => KeyError::Malformed {
+                path: path.to_owned(),
+                reason: "not text",
+            },
+            _ => io_error(error),
+        })?;
+    if pem.len() > KEY_FILE_BYTES_MAX {
+        return Err(KeyError::TooLarge {
+            path: path.to_owned(),
+        });
+    }
+    Ok(pem)
+}
+
+/// scrypt of a cost that protects and that the machine can bear, with AES-256-CBC.
+fn is_usual(scheme: &EncryptionScheme) -> bool {
+    let EncryptionScheme::Pbes2(parameters) = scheme else {
+        return false;
+    };
+    let (Kdf::Scrypt(scrypt), pbes2::EncryptionScheme::Aes256Cbc { .. }) =
+        (&parameters.kdf, parameters.encryption)
+    else {
+        return false;
+    };
+    scrypt.cost_parameter.is_power_of_two()
+        && (SCRYPT_N_MIN..=SCRYPT_N_MAX).contains(&scrypt.cost_parameter)
+        && scrypt.block_size == SCRYPT_R
+        && (1..=SCRYPT_P_MAX).contains(&scrypt.parallelization)
+        && scrypt.salt.as_bytes().len() >= 8
+}
+
+fn decode(path: &Path, der: &[u8]) -> Result<SigningKey, KeyError> {
+    let malformed = |reason| KeyError::Malformed {
+        path: path.to_owned(),
+        reason,
+    };
+    let info = PrivateKeyInfoRef::try_from(der).map_err(|_| malformed("not a PKCS#8 structure"))?;
+    if info.algorithm.oid != ed25519_dalek::pkcs8::ALGORITHM_OID {
+        return Err(KeyError::NotEd25519 {
+            path: path.to_owned(),
+        });
+    }
+    let mut pair =
+        KeypairBytes::try_from(info).map_err(|_| malformed("not 32 bytes of Ed25519 key"))?;
+    // Where the file carries a public key (PKCS#8 version 2), it must belong to the private one.
+    let key = SigningKey::try_from(&pair);
+    pair.secret_key.zeroize();
+    key.map_err(|_| malformed("the public key in it is not of the private key"))
+}

@@ -1,0 +1,238 @@
+//! Bodies: which message belongs to which kind, and their bytes.
+
+use bytes::Bytes;
+use prost::Message as _;
+
+use super::check;
+use crate::proto::v1;
+use crate::proto::v1::body::Body;
+
+/// Every kind this version knows, as `variant => kind, message`.
+///
+/// The one table from which all conversions below are made; a kind added to the proto is added
+/// here and the compiler finds the rest.
+macro_rules! kinds {
+    ($($variant:ident => $kind:ident),+ $(,)?) => {
+        /// The kind of a body.
+        #[must_use]
+        pub fn kind_of(body: &Body) -> v1::Kind {
+            match body { $(Body::$variant(_) => v1::Kind::$kind,)+ }
+        }
+
+        /// The full name of a body's protobuf message.
+        #[must_use]
+        pub fn schema_of(body: &Body) -> &'static str {
+            match body { $(Body::$variant(_) => concat!("liaison.v1.", stringify!($variant)),)+ }
+        }
+
+        /// The bytes of a body: the kind's own message, without the wrapper.
+        #[must_use]
+        pub fn encode(body: &Body) -> Bytes {
+            match body { $(Body::$variant(message) => message.encode_to_vec().into(),)+ }
+        }
+
+        /// Reads the message of a known kind and schema; `None` if this version knows them not.
+        fn decode_known(
+            kind: v1::Kind,
+            schema: &str,
+            body: &[u8],
+        ) -> Option<Result<Body, prost::DecodeError>> {
+            match (kind, schema) {
+                $((v1::Kind::$kind, concat!("liaison.v1.", stringify!($variant))) => {
+                    Some(v1::$variant::decode(body).map(Body::$variant))
+                })+
+                _ => None,
+            }
+        }
+
+        /// Whether the schema is that of any kind this version knows.
+        fn is_known_schema(schema: &str) -> bool {
+            matches!(schema, $(concat!("liaison.v1.", stringify!($variant)))|+)
+        }
+
+        #[cfg(test)]
+        fn one_of_each() -> Vec<Body> {
+            vec![$(Body::$variant(v1::$variant::default()),)+]
+        }
+    };
+}
+
+kinds! {
+    CrossingAlert => CrossingAlert,
+    HandoverRequest => HandoverRequest,
+    HandoverReply => HandoverReply,
+    OfficialLetter => OfficialLetter,
+    Acknowledgement => Acknowledgement,
+    Withdrawal => Withdrawal,
+    Refusal => Refusal,
+    AttachmentsReceived => AttachmentsReceived,
+}
+
+/// What came of reading a body.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one lives at a time, and nearly always the large one"
+)]
+pub enum Decoded {
+    /// A body of a kind this version knows.
+    Known(v1::Body),
+    /// A kind or schema of a newer version: kept, mirrored, receipted and shown as such.
+    Newer,
+}
+
+/// Reads a body as its header describes it.
+///
+/// Proves form only: fields, times that can be written down. Whether it makes sense is for
+/// [`check::check_body`], and a peer's body is taken as it is.
+///
+/// # Errors
+/// A known kind with the schema of another, bytes that are no such message, or a time outside
+/// what RFC 3339 can express.
+pub fn decode(kind: i32, schema: &str, body: &[u8]) -> Result<Decoded, BodyError> {
+    let decoded = match v1::Kind::try_from(kind) {
+        Ok(kind) => decode_known(kind, schema, body),
+        Err(_) => None,
+    };
+    match decoded {
+        Some(Ok(known)) => {
+            if let Some(field) = check::first_bad_time(&known) {
+                return Err(BodyError::Time { field });
+            }
+            Ok(Decoded::Known(v1::Body { body: Some(known) }))
+        }
+        Some(Err(source)) => Err(BodyError::Malformed {
+            schema: schema.to_owned(),
+            source,
+        }),
+        None if is_known_schema(schema) => Err(BodyError::OtherKind {
+            schema: schema.to_owned(),
+            kind,
+        }),
+        None => Ok(Decoded::Newer),
+    }
+}
+
+/// What every body of a person says; `None` for the node's own kinds, or if it is missing.
+#[must_use]
+pub fn common(body: &Body) -> Option<&v1::Common> {
+    match body {
+        Body::CrossingAlert(m) => m.common.as_ref(),
+        Body::HandoverRequest(m) => m.common.as_ref(),
+        Body::HandoverReply(m) => m.common.as_ref(),
+        Body::OfficialLetter(m) => m.common.as_ref(),
+        Body::Acknowledgement(m) => m.common.as_ref(),
+        Body::Withdrawal(m) => m.common.as_ref(),
+        Body::Refusal(_) | Body::AttachmentsReceived(_) => None,
+    }
+}
+
+/// The files that a body names.
+#[must_use]
+pub fn attachments(body: &Body) -> &[v1::Attachment] {
+    common(body).map_or(&[], |common| &common.attachments)
+}
+
+/// Whether only a node says this, never a person.
+#[must_use]
+pub fn is_system(body: &Body) -> bool {
+    matches!(body, Body::Refusal(_) | Body::AttachmentsReceived(_))
+}
+
+/// The body of an acknowledgement by `officer`, with the form filled in around it.
+#[must_use]
+pub fn acknowledgement(
+    officer: v1::Officer,
+    remark: Option<v1::LocalizedText>,
+    acknowledged_at: prost_types::Timestamp,
+) -> Body {
+    let languages = remark
+        .iter()
+        .flat_map(|text| text.texts.keys().cloned())
+        .collect();
+    Body::Acknowledgement(v1::Acknowledgement {
+        common: Some(v1::Common {
+            from_office: officer.office.clone(),
+            languages,
+            ..v1::Common::default()
+        }),
+        officer: Some(officer),
+        acknowledged_at: Some(acknowledged_at),
+        remark,
+    })
+}
+
+/// Why bytes are no body of the kind their header says.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum BodyError {
+    /// The schema belongs to another kind than the header says.
+    #[error("the schema {schema} is not that of kind number {kind}")]
+    OtherKind {
+        /// As in the header.
+        schema: String,
+        /// As in the header.
+        kind: i32,
+    },
+    /// No message of that schema.
+    #[error("the body is no {schema}: {source}")]
+    Malformed {
+        /// As in the header.
+        schema: String,
+        /// What protobuf says.
+        source: prost::DecodeError,
+    },
+    /// A time that cannot be.
+    #[error("the time in {field} is outside the years 2000 to 2200")]
+    Time {
+        /// JSON path in the body, for example `crossingAlert.occurredAt`.
+        field: String,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_is_in_the_table_and_comes_back() {
+        let mut kinds = Vec::new();
+        for body in one_of_each() {
+            let kind = kind_of(&body);
+            let decoded = decode(kind as i32, schema_of(&body), &encode(&body)).unwrap();
+            assert_eq!(decoded, Decoded::Known(v1::Body { body: Some(body) }));
+            kinds.push(kind as i32);
+        }
+        let all: Vec<i32> = (1..=1_000)
+            .filter(|number| v1::Kind::try_from(*number).is_ok())
+            .collect();
+        assert_eq!(kinds, all);
+    }
+
+    #[test]
+    fn newer_kinds_and_schemas_are_told_apart_from_contradictions() {
+        let newer = decode(77, "liaison.v1.KindOfTomorrow", b"\xff");
+        assert_eq!(newer, Ok(Decoded::Newer));
+        let newer = decode(1, "liaison.v2.CrossingAlert", b"\xff");
+        assert_eq!(newer, Ok(Decoded::Newer));
+        let other = decode(1, "liaison.v1.OfficialLetter", b"");
+        assert!(matches!(other, Err(BodyError::OtherKind { .. })));
+        let other = decode(77, "liaison.v1.OfficialLetter", b"");
+        assert!(matches!(other, Err(BodyError::OtherKind { .. })));
+        let malformed = decode(1, "liaison.v1.CrossingAlert", b"\xff");
+        assert!(matches!(malformed, Err(BodyError::Malformed { .. })));
+    }
+
+    #[test]
+    fn times_that_cannot_be_written_down_are_refused() {
+        let alert = v1::CrossingAlert {
+            occurred_at: Some(prost_types::Timestamp {
+                seconds: i64::MAX,
+                nanos: -1,
+            }),
+            ..v1::CrossingAlert::default()
+        };
+        let result = decode(1, "liaison.v1.CrossingAlert", &alert.encode_to_vec());
+        let field = "crossingAlert.occurredAt".to_owned();
+        assert_eq!(result, Err(BodyError::Time { field }));
+    }
+}

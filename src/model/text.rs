@@ -1,0 +1,103 @@
+//! Text that comes from elsewhere, made safe to show.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+/// Says whether a character steers how text is shown instead of being shown itself.
+///
+/// These are control characters, line and paragraph separators, the bidirectional controls (with
+/// which `fdp.exe` reads as `exe.pdf`) and characters without width (with which two different
+/// names look the same). The joiners U+200C and U+200D are spared: scripts need them.
+///
+/// Source: Unicode `Bidi_Control`, UAX #9; UTR #36.
+#[must_use]
+pub fn is_steering(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{061C}'
+                | '\u{200E}'
+                | '\u{200F}'
+                | '\u{202A}'..='\u{202E}'
+                | '\u{2066}'..='\u{2069}'
+                | '\u{2028}'
+                | '\u{2029}'
+                | '\u{200B}'
+                | '\u{2060}'
+                | '\u{FEFF}'
+                | '\u{FFF9}'..='\u{FFFB}'
+                | '\u{E0000}'..='\u{E007F}'
+        )
+}
+
+/// Shows every steering character as `\u{202E}`, for one line on a terminal or in a log.
+///
+/// Line feeds and tabs are shown so too; the text of a letter wants [`escape_lines`].
+#[must_use]
+pub fn escape(text: &str) -> Cow<'_, str> {
+    escape_where(text, is_steering)
+}
+
+/// Shows every steering character as `\u{202E}`, but keeps line feeds and tabs.
+#[must_use]
+pub fn escape_lines(text: &str) -> Cow<'_, str> {
+    escape_where(text, |c| is_steering(c) && c != '\n' && c != '\t')
+}
+
+/// A text cut to `chars_max` characters and escaped, to be quoted in an error.
+pub(crate) fn excerpt(text: &str, chars_max: usize) -> String {
+    match text.char_indices().nth(chars_max) {
+        Some((end, _)) => format!("{}…", escape(&text[..end])),
+        None => escape(text).into_owned(),
+    }
+}
+
+fn escape_where(text: &str, steers: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if !text.chars().any(&steers) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if steers(c) {
+            // Writing to a String cannot fail.
+            let _ = write!(shown, "\\u{{{:X}}}", u32::from(c));
+        } else {
+            shown.push(c);
+        }
+    }
+    Cow::Owned(shown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steering_characters_become_visible() {
+        assert_eq!(escape("a\u{202E}fdp.exe"), "a\\u{202E}fdp.exe");
+        assert_eq!(escape("\u{1b}[2J\n"), "\\u{1B}[2J\\u{A}");
+        assert_eq!(escape_lines("a\n\tb\r"), "a\n\tb\\u{D}");
+        assert_eq!(
+            escape("\u{200B}\u{2066}\u{E0041}"),
+            "\\u{200B}\\u{2066}\\u{E0041}"
+        );
+    }
+
+    #[test]
+    fn national_texts_are_left_as_they_are() {
+        for text in [
+            "Cửa khẩu Hữu Nghị",
+            "友谊关口岸",
+            "e\u{301}",
+            "👩\u{200D}🚒",
+        ] {
+            assert!(matches!(escape(text), Cow::Borrowed(_)), "{text}");
+        }
+    }
+
+    #[test]
+    fn excerpts_end_at_characters() {
+        assert_eq!(excerpt("友谊关", 3), "友谊关");
+        assert_eq!(excerpt("友谊关口", 3), "友谊关…");
+    }
+}
