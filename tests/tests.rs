@@ -18,5 +18,11 @@ mod mounted;
 mod power_cut;
 #[path = "it/store.rs"]
 mod store;
+#[path = "it/store_damage.rs"]
+mod store_damage;
+#[path = "it/store_files.rs"]
+mod store_files;
+#[path = "it/store_full_disk.rs"]
+mod store_full_disk;
 #[path = "it/tlog.rs"]
 mod tlog;
