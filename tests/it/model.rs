@@ -12,6 +12,8 @@ mod bytes_and_names;
 mod json_form;
 #[path = "model/limits.rs"]
 mod limit_rules;
+#[path = "model/page.rs"]
+mod page;
 #[path = "model/rules.rs"]
 mod rules;
 
