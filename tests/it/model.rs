@@ -1,12 +1,19 @@
 //! The rules for drafts, from outside: each with a case inside and one outside; and properties of
 //! every form a message takes.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on says so by panicking"
+)]
+
 #[path = "model/bytes.rs"]
 mod bytes_and_names;
 #[path = "model/json.rs"]
 mod json_form;
 #[path = "model/limits.rs"]
 mod limit_rules;
+#[path = "model/page.rs"]
+mod page;
 #[path = "model/rules.rs"]
 mod rules;
 

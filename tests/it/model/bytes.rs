@@ -14,6 +14,8 @@ const NOW: Timestamp = Timestamp {
     nanos: 5,
 };
 
+type Edit<'a> = &'a dyn Fn(&mut v1::Header);
+
 fn header_of(draft: &v1::Draft) -> Result<Header, HeaderError> {
     let content = draft.body.clone().unwrap().body.unwrap();
     let id = MessageId::from_parts(1_773_799_200_000, [7; 10]);
@@ -72,7 +74,7 @@ fn each_field_of_a_header_is_judged() {
     let good = header_of(&sample::SAMPLES[0].draft().unwrap())
         .unwrap()
         .wire;
-    let with = |edit: &dyn Fn(&mut v1::Header)| {
+    let with = |edit: Edit<'_>| {
         let mut wire = good.clone();
         edit(&mut wire);
         Header::parse(&wire.encode_to_vec())
@@ -81,18 +83,18 @@ fn each_field_of_a_header_is_judged() {
         seconds: 1,
         nanos: 0,
     });
-    let outside: [(&str, &dyn Fn(&mut v1::Header)); 21] = [
+    let outside: [(&str, Edit<'_>); 21] = [
         ("lacks id", &|h| h.id = bytes::Bytes::new()),
         ("id: an id has 16 bytes, not 3", &|h| {
-            h.id = vec![1, 2, 3].into()
+            h.id = vec![1, 2, 3].into();
         }),
         ("id: not a UUID of version 7", &|h| {
-            h.id = vec![0; 16].into()
+            h.id = vec![0; 16].into();
         }),
         ("sender", &|h| h.sender = "A.b".to_owned()),
         ("recipient", &|h| h.recipient = String::new()),
         ("recipient is its sender", &|h| {
-            h.recipient.clone_from(&h.sender)
+            h.recipient.clone_from(&h.sender);
         }),
         ("lacks created_at", &|h| h.created_at = None),
         ("created_at is outside", &|h| h.created_at = far),
@@ -101,7 +103,7 @@ fn each_field_of_a_header_is_judged() {
         ("lacks status", &|h| h.status = 0),
         ("lacks handling", &|h| h.handling = None),
         ("lacks handling.classification", &|h| {
-            h.handling = Some(v1::Handling::default())
+            h.handling = Some(v1::Handling::default());
         }),
         ("lacks thread_id", &|h| h.thread_id = bytes::Bytes::new()),
         ("in_reply_to", &|h| h.in_reply_to = vec![1].into()),
@@ -109,7 +111,7 @@ fn each_field_of_a_header_is_judged() {
         ("acknowledge_by", &|h| h.acknowledge_by = far),
         ("respond_by", &|h| h.respond_by = far),
         ("body_digest has 31", &|h| {
-            h.body_digest = vec![0; 31].into()
+            h.body_digest = vec![0; 31].into();
         }),
         ("body_size is 1048577", &|h| h.body_size = 1_048_577),
         ("schema", &|h| h.schema = "liaison..Letter".to_owned()),
@@ -118,7 +120,7 @@ fn each_field_of_a_header_is_judged() {
         let error = with(edit).unwrap_err().to_string();
         assert!(error.contains(told), "{told}: {error}");
     }
-    let inside: [&dyn Fn(&mut v1::Header); 7] = [
+    let inside: [Edit<'_>; 7] = [
         &|h| h.kind = 1_000_000,
         &|h| h.precedence = 77,
         &|h| h.status = -1,

@@ -16,7 +16,9 @@ const ACK: &str = "acknowledgement";
 const WITHDRAWAL: &str = "withdrawal";
 
 /// Sample, edits that keep it sendable.
-fn inside() -> Vec<(&'static str, Vec<(&'static str, Value)>)> {
+type Inside = (&'static str, Vec<(&'static str, Value)>);
+
+fn inside() -> Vec<Inside> {
     let id = "019cb3d0-7a00-7c11-8a2b-6f0c5d4e3b21";
     vec![
         (LETTER, vec![("/id", json!(id))]),
