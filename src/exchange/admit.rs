@@ -49,7 +49,7 @@ pub(crate) struct Authentic {
 ///
 /// # Errors
 /// [`Refused`], for the record and for the author.
-pub(crate) fn judge(link: &Link, item: &v1::Item) -> Result<Authentic, Box<Refused>> {
+pub(crate) fn judge(link: &Link, index: u64, item: &v1::Item) -> Result<Authentic, Box<Refused>> {
     let claimed = Claim::of(&item.entry);
     let refuse = |reason, detail: &str| {
         Box::new(Refused {
@@ -59,13 +59,13 @@ pub(crate) fn judge(link: &Link, item: &v1::Item) -> Result<Authentic, Box<Refus
             is_refusal: claimed.is_refusal,
         })
     };
-    let envelope =
-        dsse::verify(item.entry.clone(), &link.keys.message_keys).map_err(|error| match error {
-            DsseError::UnknownKey { .. } | DsseError::BadSignature { .. } => {
-                refuse(RefusalReason::BadSignature, &error.to_string())
-            }
-            _ => refuse(RefusalReason::MalformedEntry, &error.to_string()),
-        })?;
+    let keys = link.keys.message_keys_at(index);
+    let envelope = dsse::verify(item.entry.clone(), &keys).map_err(|error| match error {
+        DsseError::UnknownKey { .. } | DsseError::BadSignature { .. } => {
+            refuse(RefusalReason::BadSignature, &error.to_string())
+        }
+        _ => refuse(RefusalReason::MalformedEntry, &error.to_string()),
+    })?;
     let header = Header::parse(&envelope.payload)
         .map_err(|error| refuse(RefusalReason::MalformedHeader, &error.to_string()))?;
     if header.sender != *link.mirror.sender() || header.recipient != *link.mirror.recipient() {

@@ -64,7 +64,7 @@ impl Exchange {
         let size = start_index + items.len() as u64;
         let signed = self.peer_checkpoint(link, note, size)?;
         let items = Arc::new(items);
-        let judged = judge_all(link, &items).await;
+        let judged = judge_all(link, start_index, &items).await;
         let (run, refusals) = self.admit_run(link, start_index, &items, judged, &signed)?;
         for incident in &run.incidents {
             tracing::warn!(peer = %incident.peer, what = %incident.what, "refused");
@@ -193,7 +193,7 @@ impl Exchange {
         let Some(item) = express.item else {
             return Ok(());
         };
-        let Ok(authentic) = admit::judge(link, &item) else {
+        let Ok(authentic) = admit::judge(link, index, &item) else {
             tracing::warn!(peer = %link.peer, index, "an expressed entry cannot be admitted");
             return Ok(());
         };
@@ -285,8 +285,8 @@ impl Exchange {
     }
 
     /// The cosignature to show in a Hello: the one kept, or, if the node fell between the flush
-    /// and keeping it, a new one over the same checkpoint.
-    pub(super) fn cosigned_again(&self, link: &Link, note: &str) -> Result<String, Stop> {
+    /// and keeping it, a new one over the same checkpoint, which is kept then.
+    pub(super) async fn cosigned_again(&self, link: &Link, note: &str) -> Result<String, Stop> {
         if link.mirror_verifier.receipt(note).is_ok() {
             return Ok(note.to_owned());
         }
@@ -298,7 +298,11 @@ impl Exchange {
             &signed,
             self.clock.unix_seconds(),
         );
-        Ok(receipt.note.clone())
+        let again = receipt.note.clone();
+        self.recorder
+            .send(Command::KeepCosigned(link.number, Box::new(receipt)))
+            .await;
+        Ok(again)
     }
 }
 
@@ -396,10 +400,11 @@ impl Run {
 /// Judges items on every core; each signature singly and strictly.
 async fn judge_all(
     link: &Arc<Link>,
+    start_index: u64,
     items: &Arc<Vec<v1::Item>>,
 ) -> Vec<Result<Authentic, Box<Refused>>> {
     if items.len() < SPREAD_ITEMS_MIN {
-        return items.iter().map(|item| admit::judge(link, item)).collect();
+        return judge_part(link, start_index, items, 0, items.len());
     }
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let share = items.len().div_ceil(workers);
@@ -407,29 +412,33 @@ async fn judge_all(
         .step_by(share)
         .map(|start| {
             let (link, items) = (Arc::clone(link), Arc::clone(items));
-            tokio::task::spawn_blocking(move || {
-                let end = (start + share).min(items.len());
-                items[start..end]
-                    .iter()
-                    .map(|item| admit::judge(&link, item))
-                    .collect::<Vec<_>>()
-            })
+            let judging = move || judge_part(&link, start_index, &items, start, share);
+            (start, tokio::task::spawn_blocking(judging))
         })
         .collect();
     let mut judged = Vec::with_capacity(items.len());
-    for (task, start) in tasks.into_iter().zip((0..).step_by(share)) {
-        match task.await {
-            Ok(part) => judged.extend(part),
-            // The runtime is going down, or judging panicked; judged here, it shows which.
-            Err(_) => {
-                let end = (start + share).min(items.len());
-                judged.extend(
-                    items[start..end]
-                        .iter()
-                        .map(|item| admit::judge(link, item)),
-                );
-            }
-        }
+    for (start, task) in tasks {
+        // A task that does not answer means that the runtime is going down, or that judging
+        // panicked; judged here, it shows which.
+        let part = task
+            .await
+            .unwrap_or_else(|_| judge_part(link, start_index, items, start, share));
+        judged.extend(part);
     }
     judged
+}
+
+fn judge_part(
+    link: &Link,
+    start_index: u64,
+    items: &[v1::Item],
+    start: usize,
+    count: usize,
+) -> Vec<Result<Authentic, Box<Refused>>> {
+    let end = (start + count).min(items.len());
+    items[start..end]
+        .iter()
+        .zip(start_index + start as u64..)
+        .map(|(item, index)| admit::judge(link, index, item))
+        .collect()
 }

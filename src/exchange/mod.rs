@@ -51,7 +51,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{oneshot, watch as watch_channel};
 
-pub use book::{Link, OpenError, PeerKeys};
+pub use book::{Link, LinkTerms, OpenError, PeerKeys, PeerMessageKey};
 pub use command::{RecordError, Recorded};
 pub use layout::LogSide;
 pub use submit::Author;
@@ -128,7 +128,7 @@ impl Exchange {
     /// [`OpenError`], with the remedy; nothing is served then.
     pub fn open(
         foundations: Foundations,
-        peers: Vec<(NodeName, PeerKeys)>,
+        terms: Vec<LinkTerms>,
         mode: RecorderMode,
     ) -> Result<Arc<Self>, OpenError> {
         let Foundations {
@@ -140,26 +140,19 @@ impl Exchange {
             clock,
             entropy,
         } = foundations;
-        if peers.len() > LINKS_MAX {
+        if terms.len() > LINKS_MAX {
             return Err(OpenError::TooManyLinks);
         }
         check_format(&*store)?;
         let mut numbers = link_numbers(&*store)?;
         let mut books = Vec::new();
-        for (peer, keys_of_peer) in peers {
-            let number = match numbers.get(peer.as_str()) {
+        for terms in terms {
+            let number = match numbers.get(terms.peer.as_str()) {
                 Some(number) => *number,
-                None => new_link_number(&*store, &mut numbers, &peer)?,
+                None => new_link_number(&*store, &mut numbers, &terms.peer)?,
             };
             books.push(Book::open(
-                &store,
-                &blobs,
-                &marks,
-                &node,
-                &keys.log,
-                number,
-                &peer,
-                keys_of_peer,
+                &store, &blobs, &marks, &node, &keys.log, number, terms,
             )?);
         }
         let links = books

@@ -99,11 +99,7 @@ impl Exchange {
     /// # Errors
     /// [`SubmitError`]; nothing was recorded then, except when the store stopped
     /// ([`RecordError::Stopped`]): ask again with the same id after the restart.
-    pub async fn submit(
-        &self,
-        draft: v1::Draft,
-        author: &Author,
-    ) -> Result<Recorded, SubmitError> {
+    pub async fn submit(&self, draft: v1::Draft, author: &Author) -> Result<Recorded, SubmitError> {
         let draft = check::with_defaults(draft);
         check::check_draft(&draft).map_err(SubmitError::Faults)?;
         let Some(link) = self.link(&draft.recipient) else {
@@ -117,6 +113,7 @@ impl Exchange {
                 format!("use one of: {}", known.join(", ")),
             ));
         };
+        check_ceiling(&draft, link)?;
         let id = match draft.id.as_str() {
             "" => MessageId::from_parts(self.clock.unix_ms(), self.entropy.bytes()?),
             text => MessageId::parse(text)
@@ -349,6 +346,23 @@ impl Exchange {
         }
         Ok(leaf)
     }
+}
+
+/// A draft above the link's ceiling is refused before it is signed.
+fn check_ceiling(draft: &v1::Draft, link: &Link) -> Result<(), SubmitError> {
+    let classification = draft.handling.map_or(0, |handling| handling.classification);
+    if classification <= link.classification_max as i32 {
+        return Ok(());
+    }
+    Err(fault(
+        "handling.classification",
+        format!(
+            "it is above {}, the highest that may be sent to {}",
+            link.classification_max.as_str_name(),
+            link.peer
+        ),
+        "send it another way, or classify it as the link allows",
+    ))
 }
 
 /// The checked header of a stored entry.

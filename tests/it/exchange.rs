@@ -8,7 +8,8 @@ use liaison::exchange::clock::{Clock, Entropy};
 use liaison::exchange::session::{self, End};
 use liaison::exchange::view::Detail;
 use liaison::exchange::{
-    Author, Exchange, Foundations, LogSide, NodeKeys, OpenError, PeerKeys, RecorderMode,
+    Author, Exchange, Foundations, LinkTerms, LogSide, NodeKeys, OpenError, PeerKeys,
+    PeerMessageKey, RecorderMode,
 };
 use liaison::model::{NodeName, Origin};
 use liaison::proto::v1::{self, Level};
@@ -53,7 +54,7 @@ impl Side {
     fn card_for(&self, peer: &Side) -> PeerKeys {
         let keys = self.keys();
         PeerKeys {
-            message_keys: vec![keys.message.verifier(&self.name)],
+            message_keys: vec![PeerMessageKey::unbounded(keys.message.verifier(&self.name))],
             log_key: keys
                 .log
                 .log_verifier(&Origin::new(self.name.clone(), peer.name.clone())),
@@ -73,7 +74,11 @@ impl Side {
         };
         Exchange::open(
             foundations,
-            vec![(peer.name.clone(), peer.card_for(self))],
+            vec![LinkTerms {
+                peer: peer.name.clone(),
+                keys: peer.card_for(self),
+                classification_max: v1::Classification::Confidential,
+            }],
             mode,
         )
     }
@@ -180,8 +185,13 @@ async fn letters_go_both_ways_and_are_receipted() {
     let right = b.open(&a, RecorderMode::Thread).unwrap();
     let running = join(&left, &right);
     for number in 0..20 {
-        left.submit(letter(&b.name, number), &operator()).await.unwrap();
-        right.submit(letter(&a.name, number), &operator()).await.unwrap();
+        left.submit(letter(&b.name, number), &operator())
+            .await
+            .unwrap();
+        right
+            .submit(letter(&a.name, number), &operator())
+            .await
+            .unwrap();
     }
     delivered(&left, &b, 20).await;
     delivered(&right, &a, 20).await;
@@ -208,7 +218,9 @@ async fn what_was_recorded_survives_a_crash_and_goes_on() {
     {
         let left = a.open(&b, RecorderMode::Inline).unwrap();
         for number in 0..600 {
-            left.submit(letter(&b.name, number), &operator()).await.unwrap();
+            left.submit(letter(&b.name, number), &operator())
+                .await
+                .unwrap();
         }
     }
     a.store.crash();
