@@ -37,6 +37,7 @@ pub mod layout;
 mod mirror;
 mod push;
 pub mod read;
+mod receipts;
 mod recorder;
 pub mod session;
 mod settle;
