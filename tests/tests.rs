@@ -24,5 +24,7 @@ mod store_damage;
 mod store_files;
 #[path = "it/store_full_disk.rs"]
 mod store_full_disk;
+#[path = "it/tidy.rs"]
+mod tidy;
 #[path = "it/tlog.rs"]
 mod tlog;
