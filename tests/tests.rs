@@ -12,5 +12,7 @@ mod evidence;
 mod model;
 #[path = "it/store.rs"]
 mod store;
+#[path = "it/tampering.rs"]
+mod tampering;
 #[path = "it/tlog.rs"]
 mod tlog;
