@@ -8,6 +8,8 @@ mod crypto;
 mod doors;
 #[path = "it/evidence.rs"]
 mod evidence;
+#[path = "it/foreign.rs"]
+mod foreign;
 #[path = "it/model.rs"]
 mod model;
 #[path = "it/store.rs"]
