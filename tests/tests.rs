@@ -8,12 +8,24 @@ mod crypto;
 mod doors;
 #[path = "it/evidence.rs"]
 mod evidence;
+#[path = "it/exchange.rs"]
+mod exchange;
 #[path = "it/foreign.rs"]
 mod foreign;
 #[path = "it/model.rs"]
 mod model;
+#[path = "it/mounted.rs"]
+mod mounted;
+#[path = "it/power_cut.rs"]
+mod power_cut;
 #[path = "it/store.rs"]
 mod store;
+#[path = "it/store_damage.rs"]
+mod store_damage;
+#[path = "it/store_files.rs"]
+mod store_files;
+#[path = "it/store_full_disk.rs"]
+mod store_full_disk;
 #[path = "it/tampering.rs"]
 mod tampering;
 #[path = "it/tlog.rs"]

@@ -1,0 +1,537 @@
+//! Taking connections over TCP: handshakes apart from each other, everything counted.
+//!
+//! A stranger can open as many sockets as he likes. So handshakes run in tasks of their own with a
+//! time limit; when too many are under way, the oldest one is ended and not the newest refused:
+//! an honest handshake takes a few round trips, a stalled one takes as long as it may.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use rustls::pki_types::CertificateDer;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_stream::Stream;
+
+use super::connection::{ConnectInfo, Connection, Ending, Remote, retire_when_replaced};
+use super::flood::FloodLimits;
+use super::identity::Identity;
+use super::leaf::Refusal;
+use super::reload::{Generation, Reloader};
+use super::tls::{ALPN, ServerTls, reason};
+use crate::limits::{CONNECTIONS_MAX, DRAIN_TIME_MAX, HANDSHAKE_TIME_MAX};
+
+/// A connection of [`accept`].
+pub type TlsConnection = Connection<TlsStream<TcpStream>>;
+
+/// What to do with one connection too many of one identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenFull {
+    /// End its oldest. For nodes: the oldest is most likely dead and not yet known to be.
+    CloseOldest,
+    /// Refuse the new one. For programs: one that leaks connections does not break its own.
+    RefuseNewest,
+}
+
+/// The bounds of one listener.
+#[derive(Debug, Clone)]
+pub struct AcceptLimits {
+    /// Open connections of everyone together.
+    pub connections_max: usize,
+    /// Open connections of one identity.
+    pub identity_connections_max: usize,
+    /// What happens to one more.
+    pub when_full: WhenFull,
+    /// Handshakes under way.
+    pub handshakes_max: usize,
+    /// Handshakes under way from one address (IPv6: one /64).
+    pub address_handshakes_max: usize,
+    /// Time for a handshake.
+    pub handshake_time_max: Duration,
+    /// Time for the first HTTP/2 frame after it.
+    pub opening_time_max: Duration,
+    /// Time to end by itself when the TLS material was replaced.
+    pub retire_grace: Duration,
+    /// Frames that carry nothing.
+    pub flood: FloodLimits,
+}
+
+impl AcceptLimits {
+    /// For nodes: two sessions that cross, one being replaced, one to spare.
+    #[must_use]
+    pub fn exchange() -> Self {
+        Self {
+            identity_connections_max: 4,
+            when_full: WhenFull::CloseOldest,
+            ..Self::desk()
+        }
+    }
+
+    /// For own people and programs.
+    #[must_use]
+    pub fn desk() -> Self {
+        Self {
+            connections_max: CONNECTIONS_MAX,
+            identity_connections_max: 64,
+            when_full: WhenFull::RefuseNewest,
+            handshakes_max: 128,
+            address_handshakes_max: 32,
+            handshake_time_max: HANDSHAKE_TIME_MAX,
+            opening_time_max: HANDSHAKE_TIME_MAX,
+            retire_grace: DRAIN_TIME_MAX,
+            flood: FloodLimits::default(),
+        }
+    }
+}
+
+/// Accepted, identified and counted connections, for tonic's `serve_with_incoming_shutdown`.
+/// Dropping it stops the listener and ends handshakes; connections handed out live on.
+pub struct Incoming<C> {
+    ready: mpsc::Receiver<C>,
+    local: Option<SocketAddr>,
+    accepting: AbortHandle,
+}
+
+impl<C> Incoming<C> {
+    pub(super) fn new(
+        ready: mpsc::Receiver<C>,
+        local: Option<SocketAddr>,
+        accepting: AbortHandle,
+    ) -> Self {
+        Self {
+            ready,
+            local,
+            accepting,
+        }
+    }
+
+    /// The address listened on; `None` for a Unix socket.
+    #[must_use]
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.local
+    }
+}
+
+impl<C> Drop for Incoming<C> {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+impl<C> fmt::Debug for Incoming<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Incoming")
+            .field("local", &self.local)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<C> Stream for Incoming<C> {
+    type Item = io::Result<C>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.get_mut()
+            .ready
+            .poll_recv(cx)
+            .map(|ready| ready.map(Ok))
+    }
+}
+
+/// Connections that wait for the server to take them up; it does so at once.
+pub(super) const READY_MAX: usize = 16;
+
+/// Accepts on `listener` with the material in use at each moment. Must run in a tokio runtime.
+#[must_use]
+pub fn accept<T: ServerTls>(
+    listener: TcpListener,
+    tls: Arc<Reloader<T>>,
+    limits: AcceptLimits,
+) -> Incoming<TlsConnection> {
+    let local = listener.local_addr().ok();
+    let (sender, ready) = mpsc::channel(READY_MAX);
+    let hall = Arc::new(Hall::new(limits));
+    let accepting = tokio::spawn(accept_loop(listener, tls, hall, sender));
+    Incoming::new(ready, local, accepting.abort_handle())
+}
+
+async fn accept_loop<T: ServerTls>(
+    listener: TcpListener,
+    tls: Arc<Reloader<T>>,
+    hall: Arc<Hall>,
+    ready: mpsc::Sender<TlsConnection>,
+) {
+    // Ends with this task, and with it every handshake.
+    let mut handshakes = tokio::task::JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(_) = handshakes.join_next() => continue,
+        };
+        let (tcp, address) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                pause_after(&error, &hall).await;
+                continue;
+            }
+        };
+        let Some(waiting) = hall.let_wait(address.ip()) else {
+            hall.log(
+                || tracing::warn!(peer = %address, "a connection was refused: too many are open"),
+            );
+            continue;
+        };
+        let id = waiting.id;
+        let (tls, hall_of_task, ready) = (tls.clone(), hall.clone(), ready.clone());
+        let task = handshakes.spawn(async move {
+            let generation = tls.current();
+            match greet(tcp, address, &generation, &hall_of_task, waiting).await {
+                Ok((connection, chain)) => {
+                    watch_over(&tls, connection.info().clone(), chain, &hall_of_task.limits);
+                    // Fails only when the server is gone, which is no news here.
+                    let _ = ready.send(connection).await;
+                }
+                Err(refused) => hall_of_task.log(
+                    || tracing::warn!(peer = %address, reason = %refused, "a connection was refused"),
+                ),
+            }
+        });
+        hall.can_end(id, task);
+    }
+}
+
+/// An error of one connection must not end the listener, and a lasting one must not spin.
+pub(super) async fn pause_after(error: &io::Error, hall: &Hall) {
+    let of_that_connection = matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    );
+    hall.log(|| tracing::warn!("accepting a connection failed: {error}"));
+    if !of_that_connection {
+        // EMFILE, ENFILE, ENOBUFS, ENOMEM: others must give something back first.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// From a TCP connection to an identified one.
+async fn greet<T: ServerTls>(
+    tcp: TcpStream,
+    address: SocketAddr,
+    generation: &Generation<T>,
+    hall: &Arc<Hall>,
+    waiting: Waiting,
+) -> Result<(TlsConnection, Vec<CertificateDer<'static>>), GreetError> {
+    // Without it every small frame waits for the last one's acknowledgement.
+    tcp.set_nodelay(true).map_err(GreetError::Io)?;
+    let acceptor = TlsAcceptor::from(generation.value.server_config());
+    let io = tokio::time::timeout(hall.limits.handshake_time_max, acceptor.accept(tcp))
+        .await
+        .map_err(|_| GreetError::Stalled)?
+        .map_err(|error| tls_error(&error))?;
+
+    let (_, session) = io.get_ref();
+    if session.alpn_protocol() != Some(ALPN) {
+        return Err(GreetError::Alpn);
+    }
+    let chain: Vec<_> = session
+        .peer_certificates()
+        .ok_or(GreetError::Tls(Refusal::Missing.to_string()))?
+        .iter()
+        .map(|certificate| certificate.clone().into_owned())
+        .collect();
+    let (Some((end_entity, intermediates)), Some(now)) =
+        (chain.split_first(), generation.value.time().current_time())
+    else {
+        return Err(GreetError::Tls(Refusal::Missing.to_string()));
+    };
+    // The handshake asked the same judge; asking again is how its answer gets here.
+    let identity = generation
+        .value
+        .judge()
+        .judge(end_entity, intermediates, now)
+        .map_err(|error| GreetError::Tls(reason(&error)))?;
+
+    let info = ConnectInfo {
+        identity,
+        remote: Remote::Tcp(address),
+        generation: generation.number,
+        ending: Ending::new(),
+    };
+    let place = hall.seat(waiting, &info).ok_or(GreetError::IdentityFull)?;
+    let connection = Connection::accepted(
+        io,
+        info,
+        hall.limits.flood,
+        hall.limits.opening_time_max,
+        Box::new(place),
+    );
+    Ok((connection, chain))
+}
+
+fn watch_over<T: ServerTls>(
+    tls: &Reloader<T>,
+    info: ConnectInfo,
+    chain: Vec<CertificateDer<'static>>,
+    limits: &AcceptLimits,
+) {
+    tokio::spawn(retire_when_replaced(
+        tls.subscribe(),
+        info,
+        chain,
+        limits.retire_grace,
+        |tls: &T| Some((tls.judge(), tls.time())),
+    ));
+}
+
+fn tls_error(error: &io::Error) -> GreetError {
+    let inner = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match inner {
+        Some(inner) => GreetError::Tls(reason(inner)),
+        None => GreetError::Io(io::Error::from(error.kind())),
+    }
+}
+
+/// Why a TCP connection came no further. Only for the log.
+#[derive(Debug, thiserror::Error)]
+enum GreetError {
+    #[error("the TLS handshake took too long")]
+    Stalled,
+    #[error("{0}")]
+    Tls(String),
+    #[error("HTTP/2 was not agreed on (ALPN h2)")]
+    Alpn,
+    #[error("this identity has too many connections open")]
+    IdentityFull,
+    #[error("the connection failed: {0}")]
+    Io(io::Error),
+}
+
+/// Counts who is in, and who is still at the door.
+#[derive(Debug)]
+pub(super) struct Hall {
+    limits: AcceptLimits,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    next_id: u64,
+    /// By id, so the first is the oldest.
+    waiting: BTreeMap<u64, Handshake>,
+    seated: BTreeMap<u64, (Identity, Ending)>,
+    log: LogBudget,
+}
+
+#[derive(Debug)]
+struct Handshake {
+    address: IpAddr,
+    task: Option<AbortHandle>,
+}
+
+/// A place at the door; gives itself back.
+#[derive(Debug)]
+struct Waiting {
+    id: u64,
+    hall: Arc<Hall>,
+}
+
+/// A place inside; gives itself back.
+#[derive(Debug)]
+pub(super) struct Seat {
+    id: u64,
+    hall: Arc<Hall>,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.hall.lock().waiting.remove(&self.id);
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.hall.lock().seated.remove(&self.id);
+    }
+}
+
+impl Hall {
+    pub(super) fn new(limits: AcceptLimits) -> Self {
+        Self {
+            limits,
+            state: Mutex::new(State {
+                next_id: 0,
+                waiting: BTreeMap::new(),
+                seated: BTreeMap::new(),
+                log: LogBudget::new(Instant::now()),
+            }),
+        }
+    }
+
+    pub(super) fn limits(&self) -> &AcceptLimits {
+        &self.limits
+    }
+
+    /// A place for a handshake from `address`; `None` when as many as may are inside.
+    fn let_wait(self: &Arc<Self>, address: IpAddr) -> Option<Waiting> {
+        let address = network_of(address);
+        let mut state = self.lock();
+        if state.seated.len() >= self.limits.connections_max {
+            return None;
+        }
+        let of_address = || {
+            state
+                .waiting
+                .iter()
+                .filter(|(_, other)| other.address == address)
+        };
+        let oldest = if of_address().count() >= self.limits.address_handshakes_max {
+            of_address().next().map(|(id, _)| *id)
+        } else if state.waiting.len() >= self.limits.handshakes_max {
+            state.waiting.keys().next().copied()
+        } else {
+            None
+        };
+        if let Some(task) = oldest
+            .and_then(|id| state.waiting.remove(&id))
+            .and_then(|of| of.task)
+        {
+            task.abort();
+        }
+        let id = state.next_id;
+        state.next_id += 1;
+        state.waiting.insert(
+            id,
+            Handshake {
+                address,
+                task: None,
+            },
+        );
+        Some(Waiting {
+            id,
+            hall: self.clone(),
+        })
+    }
+
+    fn can_end(&self, id: u64, task: AbortHandle) {
+        if let Some(handshake) = self.lock().waiting.get_mut(&id) {
+            handshake.task = Some(task);
+        }
+    }
+
+    /// From the door to the inside.
+    fn seat(self: &Arc<Self>, waiting: Waiting, info: &ConnectInfo) -> Option<Seat> {
+        drop(waiting);
+        self.seat_directly(info)
+    }
+
+    /// A place inside, if the caps allow it.
+    pub(super) fn seat_directly(self: &Arc<Self>, info: &ConnectInfo) -> Option<Seat> {
+        let mut state = self.lock();
+        if state.seated.len() >= self.limits.connections_max {
+            return None;
+        }
+        let of_identity = || {
+            state
+                .seated
+                .values()
+                .filter(|(identity, _)| *identity == info.identity)
+        };
+        if of_identity().count() >= self.limits.identity_connections_max {
+            match self.limits.when_full {
+                WhenFull::RefuseNewest => return None,
+                // It leaves its place when its owner notices; until then one more is counted.
+                WhenFull::CloseOldest => {
+                    if let Some((_, ending)) =
+                        of_identity().find(|(_, ending)| !ending.is_retiring())
+                    {
+                        ending.close();
+                    }
+                }
+            }
+        }
+        let id = state.next_id;
+        state.next_id += 1;
+        state
+            .seated
+            .insert(id, (info.identity.clone(), info.ending.clone()));
+        Some(Seat {
+            id,
+            hall: self.clone(),
+        })
+    }
+
+    /// Logs, unless strangers have used up what the log may grow by.
+    pub(super) fn log(&self, write: impl FnOnce()) {
+        let verdict = self.lock().log.take(Instant::now());
+        if let Some(left_out) = verdict {
+            if left_out > 0 {
+                tracing::warn!(left_out, "refused connections were not logged one by one");
+            }
+            write();
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The part of an address that one customer holds: all of IPv4, a /64 of IPv6.
+fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
+        }
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+/// Lines that strangers may cause: 20 at once, then one a second.
+#[derive(Debug)]
+struct LogBudget {
+    lines: u32,
+    since: Instant,
+    left_out: u64,
+}
+
+impl LogBudget {
+    const LINES_MAX: u32 = 20;
+
+    fn new(now: Instant) -> Self {
+        Self {
+            lines: Self::LINES_MAX,
+            since: now,
+            left_out: 0,
+        }
+    }
+
+    /// `Some(lines left out before)` if a line may be written.
+    fn take(&mut self, now: Instant) -> Option<u64> {
+        let seconds = now.saturating_duration_since(self.since).as_secs();
+        if seconds > 0 {
+            self.since += Duration::from_secs(seconds);
+            let earned = u32::try_from(seconds).unwrap_or(u32::MAX);
+            self.lines = self.lines.saturating_add(earned).min(Self::LINES_MAX);
+        }
+        let Some(lines) = self.lines.checked_sub(1) else {
+            self.left_out += 1;
+            return None;
+        };
+        self.lines = lines;
+        Some(std::mem::take(&mut self.left_out))
+    }
+}
