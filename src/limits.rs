@@ -53,6 +53,8 @@ pub const ATTACHMENTS_MAX: usize = 64;
 pub const CHUNK_BYTES_MAX: usize = 256 << 10;
 /// A value in the store: sled moves larger pages to an unsynced file (512 KiB a leaf page).
 pub const VALUE_BYTES_MAX: usize = 8 << 10;
+/// A key in the store: two node names of 253 bytes and what surrounds them, twice over.
+pub const KEY_BYTES_MAX: usize = 1 << 10;
 /// A request from the desk: a body as JSON or protobuf with its frame.
 pub const DESK_MESSAGE_BYTES_MAX: usize = 4 << 20;
 /// Persons of one handover request.
@@ -65,6 +67,10 @@ pub const TEXT_BYTES_MAX: usize = 64 << 10;
 pub const LANGUAGES_MAX: usize = 8;
 /// Elements of any repeated field that has no limit of its own.
 pub const REPEATED_MAX: usize = 256;
+/// Form fields marked as not applicable: 16 of each person of the largest handover request.
+pub const NOT_APPLICABLE_MAX: usize = 16 * HANDOVER_PERSONS_MAX;
+/// Faults told of one draft. More help nobody; a megabyte of them would clog the answer.
+pub const FAULTS_MAX: usize = 1_000;
 /// Messages of one page of a list.
 pub const PAGE_MESSAGES_MAX: u32 = 500;
 /// Records read for one page before a page token is handed out, however few matched.
@@ -77,6 +83,8 @@ pub const RECORDER_QUEUE_MAX: usize = 8_192;
 pub const GROUP_COMMANDS_MAX: usize = 512;
 /// Bytes of one store commit.
 pub const GROUP_BYTES_MAX: usize = 16 << 20;
+/// Bytes of one batch as the store takes it: a full group, and as much again for its indexes.
+pub const BATCH_BYTES_MAX: usize = 2 * GROUP_BYTES_MAX;
 /// Subscribers of the desk's watch.
 pub const WATCHERS_MAX: usize = 256;
 /// Open connections of one listener.
@@ -103,3 +111,19 @@ pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
 pub const DISK_FREE_BYTES_MIN: u64 = 64 << 20;
 /// Bytes set aside in a file of their own, given back when the disk is full.
 pub const BALLAST_BYTES: u64 = 16 << 20;
+/// Findings that a verdict lists; the rest is counted. 300 bytes each: 3 MiB.
+pub const FINDINGS_MAX: usize = 10_000;
+/// Logs of one export: both directions of every link.
+pub const EXPORT_LOGS_MAX: usize = 2 * LINKS_MAX;
+/// Keys of one export: three roles, two sides, five periods of validity per link.
+pub const EXPORT_KEYS_MAX: usize = 3 * 2 * 5 * LINKS_MAX;
+/// Keys of one role and name that are tried on a checkpoint: 4^3 combinations.
+pub const ROLE_KEYS_MAX: usize = 4;
+/// Files of one export: 2,000,000 entries with four files each, and tiles.
+pub const EXPORT_FILES_MAX: usize = 8_500_000;
+/// The manifest: 130 bytes of path and digest per file, rounded up.
+pub const MANIFEST_BYTES_MAX: usize = 1 << 30;
+/// Folders within folders of an export: log, tile, level, six parts of an index, `.p`.
+pub const EXPORT_DEPTH_MAX: usize = 12;
+/// A notification or envelope as JSON: a body of 1 MiB, six bytes for an escaped one, twice over.
+pub const EXPORT_JSON_BYTES_MAX: usize = 12 * BODY_BYTES_MAX;

@@ -1,1 +1,28 @@
 //! Judging from outside: exports, verdicts. No store, no network.
+//!
+//! - [`export`]: writes the folder that needs none of our software to be read.
+//! - [`verify`]: re-checks such a folder from the keys alone.
+//! - [`reconcile`]: compares the folders of both sides.
+//! - [`proof`]: verifies one receipt.
+//!
+//! Architecture invariant: `audit` reaches the same verdict as the node with no access to the node.
+//! Whatever it reads was handed over by somebody: nothing is believed that is not recomputed from
+//! entries, bodies and signatures. What an exporter can say without being contradicted is its own
+//! word: the time of the export, what is recorded beyond it, and that a body was erased or withheld.
+
+mod entry;
+pub mod export;
+mod finding;
+mod folder;
+pub mod format;
+mod keyring;
+mod log;
+mod opened;
+pub mod proof;
+pub mod reconcile;
+mod render;
+pub mod verify;
+
+pub use finding::{Code, Counts, Finding, KeyUse, LogSummary, Severity, Verdict};
+pub use render::Absence;
+pub use verify::Progress;

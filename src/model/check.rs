@@ -2,11 +2,30 @@
 //!
 //! Every fault is found at once, so that a form comes back only once. Only own drafts are judged
 //! here; what a peer says is on record whatever it is.
+//!
+//! Rules of three sorts, each in its place: for every field whatever it means (`strings`,
+//! through `walk`), for blanks (`form`, one table), and for the sense of a kind (one file per
+//! kind, or few).
 
+mod alert;
+mod answer;
+mod attachments;
+mod draft;
+mod form;
+mod handover;
+mod languages;
+mod manifest;
+mod place;
+mod strings;
+mod system;
 mod walk;
 
 use std::fmt;
 
+use prost_reflect::DynamicMessage;
+
+use crate::limits;
+use crate::model::{body, json};
 use crate::proto::v1;
 use crate::proto::v1::body::Body;
 
@@ -45,18 +64,196 @@ pub fn with_defaults(mut draft: v1::Draft) -> v1::Draft {
     draft
 }
 
-/// Checks a draft.
+/// Checks a draft by a person or a program, in the order of its fields.
+///
+/// What the node says by itself (refusals, attachments received) is no draft of theirs and is a
+/// fault here.
 ///
 /// # Errors
-/// Every fault.
+/// Every fault, at most [`limits::FAULTS_MAX`] and a last one that counts the others.
 pub fn check_draft(draft: &v1::Draft) -> Result<(), Vec<FieldFault>> {
-    let _ = draft;
-    Ok(())
+    let mut faults = Faults::default();
+    let reflected = json::to_dynamic(draft);
+    strings::check(&reflected, &mut faults);
+    draft::check(draft, &mut faults);
+    if let Some(content) = draft.body.as_ref().and_then(|body| body.body.as_ref()) {
+        let precedence = v1::Precedence::try_from(draft.precedence).unwrap_or_default();
+        if body::is_system(content) {
+            faults.add(
+                format!("body.{}", field_of(content)),
+                "only a node says this, by itself",
+                "choose another kind; to take note of a message, send an acknowledgement",
+            );
+        } else {
+            check_content(content, &reflected, precedence, &mut faults);
+        }
+    }
+    faults.into_result()
 }
 
-/// Checks a body.
+/// Checks a body of any kind, the node's own kinds included. Paths begin with `body.`, as in the
+/// draft it would be in; rules that look at the header as well are [`check_draft`]'s.
 #[must_use]
-pub fn check_body(body: &Body, precedence: v1::Precedence) -> Vec<FieldFault> {
-    let _ = (body, precedence);
-    Vec::new()
+pub fn check_body(content: &Body, precedence: v1::Precedence) -> Vec<FieldFault> {
+    let mut faults = Faults::default();
+    let draft = v1::Draft {
+        body: Some(v1::Body {
+            body: Some(content.clone()),
+        }),
+        ..v1::Draft::default()
+    };
+    let reflected = json::to_dynamic(&draft);
+    strings::check(&reflected, &mut faults);
+    check_content(content, &reflected, precedence, &mut faults);
+    faults.into_result().err().unwrap_or_default()
+}
+
+/// Checks the body of a draft, of which `reflected` is the reflective form.
+fn check_content(
+    content: &Body,
+    reflected: &DynamicMessage,
+    precedence: v1::Precedence,
+    faults: &mut Faults,
+) {
+    let at = format!("body.{}", field_of(content));
+    let bytes = body::encode(content).len();
+    if bytes > limits::BODY_BYTES_MAX {
+        faults.add(
+            at.as_str(),
+            format!(
+                "the body has {bytes} bytes, over the limit of {}",
+                limits::BODY_BYTES_MAX
+            ),
+            "send long texts and lists as attachments, or several messages",
+        );
+    }
+    if body::is_system(content) {
+        return system::check(content, &at, faults);
+    }
+    form::check(content, reflected, &at, faults);
+    if let Some(common) = body::common(content) {
+        languages::check(reflected, common, &at, faults);
+        attachments::check(&common.attachments, &at, faults);
+        precedence_reason(common, precedence, &at, faults);
+    }
+    match content {
+        Body::CrossingAlert(alert) => alert::check(alert, &at, faults),
+        Body::HandoverRequest(request) => handover::check(request, &at, faults),
+        Body::HandoverReply(reply) => answer::check_reply(reply, &at, faults),
+        Body::OfficialLetter(letter) => {
+            place::check(letter.place.as_ref(), &format!("{at}.place"), faults);
+        }
+        // All that the first two need is in the table of blanks and in their headers.
+        Body::Acknowledgement(_)
+        | Body::Withdrawal(_)
+        | Body::Refusal(_)
+        | Body::AttachmentsReceived(_) => {}
+    }
+}
+
+fn precedence_reason(
+    common: &v1::Common,
+    precedence: v1::Precedence,
+    at: &str,
+    faults: &mut Faults,
+) {
+    let is_urgent = matches!(
+        precedence,
+        v1::Precedence::Immediate | v1::Precedence::Flash
+    );
+    let field = format!("{at}.common.precedenceReason");
+    match &common.precedence_reason {
+        Some(reason) if !reason.texts.is_empty() => {
+            languages::require_national(reason.texts.keys(), &field, faults);
+        }
+        _ if is_urgent => faults.add(
+            field,
+            format!("{} needs a reason", precedence.as_str_name()),
+            "say why it cannot wait, or choose PRECEDENCE_PRIORITY",
+        ),
+        _ => {}
+    }
+}
+
+/// The name of a body's field in the wrapper, as JSON has it.
+fn field_of(content: &Body) -> &'static str {
+    match content {
+        Body::CrossingAlert(_) => "crossingAlert",
+        Body::HandoverRequest(_) => "handoverRequest",
+        Body::HandoverReply(_) => "handoverReply",
+        Body::OfficialLetter(_) => "officialLetter",
+        Body::Acknowledgement(_) => "acknowledgement",
+        Body::Withdrawal(_) => "withdrawal",
+        Body::Refusal(_) => "refusal",
+        Body::AttachmentsReceived(_) => "attachmentsReceived",
+    }
+}
+
+/// The faults found so far.
+#[derive(Debug, Default)]
+struct Faults {
+    list: Vec<FieldFault>,
+    further: usize,
+}
+
+impl Faults {
+    fn add(
+        &mut self,
+        field: impl Into<String>,
+        reason: impl Into<String>,
+        remedy: impl Into<String>,
+    ) {
+        if self.list.len() == limits::FAULTS_MAX {
+            self.further += 1;
+            return;
+        }
+        self.list.push(FieldFault {
+            field: field.into(),
+            reason: reason.into(),
+            remedy: remedy.into(),
+        });
+    }
+
+    fn into_result(mut self) -> Result<(), Vec<FieldFault>> {
+        if self.further > 0 {
+            self.list.push(FieldFault {
+                field: "(draft)".to_owned(),
+                reason: format!("{} further faults are not listed", self.further),
+                remedy: "remove the faults above first".to_owned(),
+            });
+        }
+        if self.list.is_empty() {
+            Ok(())
+        } else {
+            Err(self.list)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_are_counted_beyond_the_limit() {
+        let mut faults = Faults::default();
+        for _ in 0..limits::FAULTS_MAX {
+            faults.add("a", "b", "c");
+        }
+        faults.add("a", "b", "c");
+        faults.add("a", "b", "c");
+        let list = faults.into_result().unwrap_err();
+        assert_eq!(list.len(), limits::FAULTS_MAX + 1);
+        assert!(list[limits::FAULTS_MAX].reason.starts_with("2 further"));
+    }
+
+    #[test]
+    fn names_of_bodies_are_those_of_json() {
+        let alert = Body::CrossingAlert(v1::CrossingAlert::default());
+        let wrapped = v1::Body {
+            body: Some(alert.clone()),
+        };
+        let json = json::to_json(&wrapped);
+        assert!(json.get(field_of(&alert)).is_some());
+    }
 }

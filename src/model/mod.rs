@@ -5,6 +5,7 @@
 //! - [`body`]: the content, one message per kind.
 //! - [`check`]: what a draft must fulfil before it is recorded; every fault at once.
 //! - [`mrz`]: machine-readable zones of travel documents.
+//! - [`language`]: language tags.
 //! - [`json`]: canonical proto3 JSON, in and out.
 //! - [`text`]: text from elsewhere, made safe to show.
 //! - [`sample`]: drafts to learn from and to test with.
@@ -17,7 +18,10 @@ pub mod check;
 pub mod header;
 pub mod id;
 pub mod json;
+pub mod language;
+pub mod mrz;
 pub mod name;
+pub mod sample;
 pub mod text;
 pub mod time;
 

@@ -76,14 +76,11 @@ pub(super) fn refuse_duplicates(json: &str) -> Result<(), JsonError> {
         is_new
     });
     let Some(end) = found else { return Ok(()) };
-    let before = &json.as_bytes()[..end];
-    let line_start = before
-        .iter()
-        .rposition(|b| *b == b'\n')
-        .map_or(0, |at| at + 1);
+    let before = &json[..end];
+    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
     Err(JsonError::Field {
         field: Place(scanner.path()).to_string(),
-        line: before.iter().filter(|b| **b == b'\n').count() + 1,
+        line: before.matches('\n').count() + 1,
         column: end - line_start,
         reason: "the field is given twice".to_owned(),
         remedy: "keep one of the two".to_owned(),
@@ -209,7 +206,7 @@ mod tests {
             (1, 7, "a"),
             (1, 8, "a[0]"),
             (1, 19, "a[1].b\"c"),
-            (1, 37, "a[1].d[0]"),
+            (1, 36, "a[1].d[0]"),
             (2, 6, "a[1].d[1]"),
             (2, 7, "a[1].d"),
             (2, 8, "a[1]"),
@@ -232,6 +229,6 @@ mod tests {
         else {
             unreachable!("duplicates are field errors")
         };
-        assert_eq!((field.as_str(), line, column), ("a[0].b", 2, 17));
+        assert_eq!((field.as_str(), line, column), ("a[0].b", 2, 18));
     }
 }

@@ -1,0 +1,266 @@
+//! Admission: does an entry that the mirror takes become a message here?
+//!
+//! The mirror takes any leaf that its author's checkpoint covers; the author answers for its own
+//! log. Admission judges each entry from its bytes: verified first, parsed after. Authentic but
+//! unknown (a newer kind, a newer enum value) is admitted and shown as such.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use prost::Message as _;
+
+use super::command::{Effect, Facts, PeerEntry};
+use super::layout::Place;
+use super::submit::{files_of, is_urgent};
+use super::{Exchange, Link};
+use crate::crypto::Verified;
+use crate::crypto::dsse::{self, DsseError, Envelope};
+use crate::limits::{ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX, BODY_BYTES_MAX, SALT_BYTES};
+use crate::model::body::{self, Decoded};
+use crate::model::header::body_digest;
+use crate::model::{Header, MessageId};
+use crate::proto::v1::{self, RefusalReason};
+use crate::store::StoreError;
+
+/// Why an entry is no message here, in the words of the REFUSAL that goes back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refused {
+    pub(crate) reason: RefusalReason,
+    pub(crate) detail: String,
+    /// The id it claims, if it can be read: the REFUSAL answers it.
+    pub(crate) id: Option<MessageId>,
+    /// It claims to be a REFUSAL itself; those are not answered with another one.
+    pub(crate) is_refusal: bool,
+}
+
+/// An authentic entry whose names, body and limits are right. Whether its id is unused is decided
+/// in order, by [`Exchange::admit_in_order`].
+#[derive(Debug, Clone)]
+pub(crate) struct Authentic {
+    envelope: Verified<Envelope>,
+    header: Header,
+    salt: [u8; SALT_BYTES],
+    body: Bytes,
+    content: Option<v1::body::Body>,
+}
+
+/// Judges an entry by itself: signature, header, names, body, limits. Pure, so that many are
+/// judged at once on every core.
+///
+/// # Errors
+/// [`Refused`], for the record and for the author.
+pub(crate) fn judge(link: &Link, index: u64, item: &v1::Item) -> Result<Authentic, Box<Refused>> {
+    let claimed = Claim::of(&item.entry);
+    let refuse = |reason, detail: &str| {
+        Box::new(Refused {
+            reason,
+            detail: detail.to_owned(),
+            id: claimed.id,
+            is_refusal: claimed.is_refusal,
+        })
+    };
+    let keys = link.keys.message_keys_at(index);
+    let envelope = dsse::verify(item.entry.clone(), &keys).map_err(|error| match error {
+        DsseError::UnknownKey { .. } | DsseError::BadSignature { .. } => {
+            refuse(RefusalReason::BadSignature, &error.to_string())
+        }
+        _ => refuse(RefusalReason::MalformedEntry, &error.to_string()),
+    })?;
+    let header = Header::parse(&envelope.payload)
+        .map_err(|error| refuse(RefusalReason::MalformedHeader, &error.to_string()))?;
+    if header.sender != *link.mirror.sender() || header.recipient != *link.mirror.recipient() {
+        return Err(refuse(
+            RefusalReason::WrongNames,
+            "sender or recipient in the header are not those of this log",
+        ));
+    }
+    let mismatch = |detail| refuse(RefusalReason::BodyMismatch, detail);
+    if item.erased {
+        return Err(mismatch("the body was not sent"));
+    }
+    if item.body.len() > BODY_BYTES_MAX {
+        return Err(refuse(
+            RefusalReason::OverLimit,
+            &format!(
+                "the body has {} bytes, {BODY_BYTES_MAX} are taken",
+                item.body.len()
+            ),
+        ));
+    }
+    let salt: [u8; SALT_BYTES] = item.salt[..]
+        .try_into()
+        .map_err(|_| mismatch("the salt has not 32 bytes"))?;
+    if item.body.len() != header.body_size as usize {
+        return Err(mismatch(
+            "the body has not the length that the header states",
+        ));
+    }
+    if body_digest(&salt, &item.body) != header.body_digest {
+        return Err(mismatch(
+            "the body does not hash to the digest in the header",
+        ));
+    }
+    let content = match body::decode(header.kind, &header.schema, &item.body) {
+        Ok(Decoded::Known(body)) => body.body,
+        Ok(Decoded::Newer) => None,
+        Err(error) => return Err(refuse(RefusalReason::MalformedBody, &error.to_string())),
+    };
+    if let Some(content) = &content {
+        let common = body::common(content);
+        let attachments = common.map(|c| c.attachments.as_slice()).unwrap_or_default();
+        if attachments.len() > ATTACHMENTS_MAX
+            || attachments.iter().any(|a| a.size > ATTACHMENT_BYTES_MAX)
+        {
+            return Err(refuse(
+                RefusalReason::OverLimit,
+                "the attachments are more or larger than this node takes",
+            ));
+        }
+        if attachments.iter().any(|a| a.sha256.len() != 32) {
+            return Err(refuse(
+                RefusalReason::MalformedBody,
+                "the digest of an attachment has not 32 bytes",
+            ));
+        }
+    }
+    Ok(Authentic {
+        envelope,
+        header,
+        salt,
+        body: item.body.clone(),
+        content,
+    })
+}
+
+impl Authentic {
+    pub(crate) fn id(&self) -> MessageId {
+        self.header.id
+    }
+
+    fn facts(&self) -> Facts {
+        let named = [self.header.in_reply_to, self.header.supersedes];
+        Facts {
+            id: self.header.id,
+            kind: self.header.kind,
+            urgent: is_urgent(self.header.precedence),
+            answers: named.into_iter().flatten().collect(),
+            files: self.content.as_ref().map(files_of).unwrap_or_default(),
+        }
+    }
+
+    fn effect(&self) -> Effect {
+        match (&self.content, self.header.in_reply_to) {
+            (Some(v1::body::Body::Refusal(refusal)), _) => Effect::Refused(refusal.index),
+            (Some(v1::body::Body::AttachmentsReceived(_)), Some(id)) => Effect::FilesConfirmed(id),
+            _ => Effect::None,
+        }
+    }
+}
+
+/// Ids of the run under judgement, beside those recorded.
+pub(crate) type RunIds = HashMap<MessageId, u64>;
+
+/// What admission made of an entry.
+pub(crate) struct Judged {
+    pub(crate) entry: PeerEntry,
+    pub(crate) refused: Option<Box<Refused>>,
+}
+
+impl Exchange {
+    /// Decides about the next entry in order, and makes its files durable.
+    ///
+    /// # Errors
+    /// When the store cannot be read or a file not be written: nothing is decided then.
+    pub(crate) fn admit_in_order(
+        &self,
+        link: &Link,
+        index: u64,
+        item: &v1::Item,
+        judged: Result<Authentic, Box<Refused>>,
+        run: &mut RunIds,
+    ) -> Result<Judged, StoreError> {
+        let judged = match judged {
+            Ok(authentic) => {
+                if self.id_is_free(link, authentic.id(), index, run)? {
+                    Ok(authentic)
+                } else {
+                    Err(Box::new(Refused {
+                        reason: RefusalReason::DuplicateId,
+                        detail: "the id was used before on this link".to_owned(),
+                        id: Some(authentic.id()),
+                        is_refusal: authentic.effect() != Effect::None,
+                    }))
+                }
+            }
+            Err(refused) => Err(refused),
+        };
+        Ok(match judged {
+            Ok(authentic) => {
+                run.insert(authentic.id(), index);
+                Judged {
+                    entry: self.admitted(&authentic)?,
+                    refused: None,
+                }
+            }
+            Err(refused) => Judged {
+                entry: PeerEntry {
+                    leaf: self.place_bytes(&item.entry, None)?,
+                    facts: None,
+                    effect: Effect::None,
+                },
+                refused: Some(refused),
+            },
+        })
+    }
+
+    /// Entry, body and facts of an authentic entry, its files made durable.
+    pub(crate) fn admitted(&self, authentic: &Authentic) -> Result<PeerEntry, StoreError> {
+        let body = (
+            authentic.salt,
+            authentic.body.clone(),
+            authentic.header.body_digest,
+        );
+        Ok(PeerEntry {
+            leaf: self.place_leaf(&authentic.envelope, Some(body))?,
+            facts: Some(authentic.facts()),
+            effect: authentic.effect(),
+        })
+    }
+
+    /// An id is free if nothing has it, or if what has it is this very entry, expressed before.
+    pub(crate) fn id_is_free(
+        &self,
+        link: &Link,
+        id: MessageId,
+        index: u64,
+        run: &RunIds,
+    ) -> Result<bool, StoreError> {
+        if run.contains_key(&id) {
+            return Ok(false);
+        }
+        Ok(match self.place(link, id)? {
+            None => true,
+            Some(Place::Expressed(at)) => at == index,
+            Some(Place::Log(..)) => false,
+        })
+    }
+}
+
+/// What an unverified entry claims to be: used only to word a refusal.
+struct Claim {
+    id: Option<MessageId>,
+    is_refusal: bool,
+}
+
+impl Claim {
+    fn of(entry: &Bytes) -> Self {
+        let header = v1::Entry::decode(entry.clone())
+            .ok()
+            .and_then(|entry| v1::Header::decode(entry.payload).ok())
+            .unwrap_or_default();
+        Self {
+            id: MessageId::from_slice(&header.id).ok(),
+            is_refusal: header.kind == v1::Kind::Refusal as i32,
+        }
+    }
+}

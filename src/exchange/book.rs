@@ -1,0 +1,448 @@
+//! What is known of one link: its two logs, as last committed, and who may sign what on it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tokio::sync::{Mutex, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::hold::Hold;
+use super::layout::{self, HeadRecord, LinkNumber, LogSide, Record, Region};
+use super::read::{LogReader, ReadError};
+use crate::crypto::checkpoint::{LogVerifier, LogVerifierError};
+use crate::crypto::keys::LogKey;
+use crate::crypto::vkey::VerifierKey;
+use crate::model::{NodeName, Origin};
+use crate::proto::v1;
+use crate::store::{Blobs, Direction, Marks, Store};
+use crate::tlog::{Hash, Tree};
+
+/// A key that signs a peer's entries, and at which indices of its log.
+#[derive(Debug, Clone)]
+pub struct PeerMessageKey {
+    /// The key, type 0x01, whose name is the peer's node name.
+    pub vkey: VerifierKey,
+    /// First index it may sign.
+    pub first_index: u64,
+    /// Last index it may sign; open if `None`.
+    pub last_index: Option<u64>,
+}
+
+impl PeerMessageKey {
+    /// A key that is valid at every index.
+    #[must_use]
+    pub fn unbounded(vkey: VerifierKey) -> Self {
+        Self {
+            vkey,
+            first_index: 0,
+            last_index: None,
+        }
+    }
+}
+
+/// The keys a peer card gives.
+#[derive(Debug, Clone)]
+pub struct PeerKeys {
+    /// Keys that sign the peer's entries.
+    pub message_keys: Vec<PeerMessageKey>,
+    /// The peer's log key as a type 0x01 key whose name is the origin of the peer's log.
+    pub log_key: VerifierKey,
+    /// The same key as cosigner, type 0x04, whose name is the peer's node name.
+    pub cosigner_key: VerifierKey,
+}
+
+impl PeerKeys {
+    /// The keys that may have signed the entry at an index.
+    #[must_use]
+    pub fn message_keys_at(&self, index: u64) -> Vec<VerifierKey> {
+        self.message_keys
+            .iter()
+            .filter(|key| {
+                index >= key.first_index && key.last_index.is_none_or(|last| index <= last)
+            })
+            .map(|key| key.vkey.clone())
+            .collect()
+    }
+}
+
+/// A link as it is to be opened.
+#[derive(Debug, Clone)]
+pub struct LinkTerms {
+    /// The peer.
+    pub peer: NodeName,
+    /// Its keys.
+    pub keys: PeerKeys,
+    /// The highest classification that may be sent to it.
+    pub classification_max: v1::Classification,
+}
+
+/// How far a link's logs have come, as others may see it. Every number speaks of what is durable.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Head {
+    /// Entries recorded in the own log.
+    pub own_size: u64,
+    /// Entries of the own log that the high-water mark covers: a checkpoint may be signed up to
+    /// here.
+    pub signable_size: u64,
+    /// Entries of the own log under a verified, stored receipt.
+    pub delivered_size: u64,
+    /// Entries of the peer's log mirrored here.
+    pub mirror_size: u64,
+    /// Grows with every entry that comes by express.
+    pub expressed_count: u64,
+    /// Grows with everything else that changes how a message stands.
+    pub changes_count: u64,
+    /// The link is stopped until someone looks.
+    pub held: Option<Arc<Hold>>,
+}
+
+/// The state of a link's session as `status` shows it.
+#[derive(Debug, Clone, Default)]
+pub struct Presence {
+    /// A session is up: both `Hello`s were accepted.
+    pub up: bool,
+    /// When the peer was last heard, milliseconds since 1970.
+    pub heard_at_ms: Option<u64>,
+    /// The peer's clock minus ours.
+    pub skew_ms: Option<i64>,
+    /// Why there is no session.
+    pub down_reason: Option<String>,
+}
+
+/// A link of this node.
+#[derive(Debug)]
+pub struct Link {
+    /// Its number in the store.
+    pub number: LinkNumber,
+    /// The peer.
+    pub peer: NodeName,
+    /// Origin of the own log.
+    pub own: Origin,
+    /// Origin of the peer's log.
+    pub mirror: Origin,
+    /// The peer's keys.
+    pub keys: PeerKeys,
+    /// The highest classification that may be sent.
+    pub classification_max: v1::Classification,
+    /// Judges receipts for the own log.
+    pub own_verifier: LogVerifier,
+    /// Judges checkpoints of the peer's log.
+    pub mirror_verifier: LogVerifier,
+    /// What is durable; published by the recorder after each commit.
+    pub(crate) head: watch::Sender<Head>,
+    /// The trees behind `head`; replaced as a whole by the recorder after each commit.
+    trees: RwLock<Trees>,
+    /// Own FLASH and IMMEDIATE entries that may not have been delivered yet.
+    pub(crate) urgent: std::sync::Mutex<std::collections::BTreeSet<u64>>,
+    /// Whether a session is up.
+    pub(crate) presence: watch::Sender<Presence>,
+    /// The session that owns the link now; see `session::Slot`.
+    pub(crate) slot: std::sync::Mutex<Option<Occupant>>,
+    /// Held by the running session from first frame to last.
+    pub(crate) running: Mutex<()>,
+    /// Grows when files of this link may have become complete, or new ones are wanted.
+    pub(crate) files: watch::Sender<u64>,
+}
+
+/// Who occupies a link's one session.
+#[derive(Debug, Clone)]
+pub(crate) struct Occupant {
+    pub(crate) serial: u64,
+    pub(crate) dialled_by: NodeName,
+    pub(crate) stop: CancellationToken,
+}
+
+/// Both trees of a link as of one commit.
+#[derive(Debug, Clone)]
+pub(crate) struct Trees {
+    pub(crate) own: Arc<Tree>,
+    pub(crate) mirror: Arc<Tree>,
+}
+
+/// A link as the recorder owns it: the truth between commits.
+#[derive(Debug)]
+pub(crate) struct Book {
+    pub(crate) link: Arc<Link>,
+    pub(crate) own: Arc<Tree>,
+    pub(crate) mirror: Arc<Tree>,
+    pub(crate) delivered_size: u64,
+    /// Leaf hashes of entries that came ahead of their turn, by index.
+    pub(crate) expressed: BTreeMap<u64, Hash>,
+}
+
+/// Why a link's state cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The store's own words.
+    #[error(transparent)]
+    Store(#[from] crate::store::StoreError),
+    /// A record is damaged or missing.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The peer's keys do not belong to its name, or are this node's own.
+    #[error(transparent)]
+    Keys(#[from] LogVerifierError),
+    /// The store holds less, or something else, than this node once vouched for.
+    #[error(
+        "log {origin}: the store holds {found_size} entries, but the high-water mark says that \
+         {marked_size} were durable here; the store was lost, shortened or replaced by an older \
+         copy. Nothing is served from it. Put the right data directory back, or restore from the \
+         other side's mirror; do not delete anything"
+    )]
+    BehindMark {
+        /// The log.
+        origin: String,
+        /// Entries found.
+        found_size: u64,
+        /// Entries once durable.
+        marked_size: u64,
+    },
+    /// The tree re-hashed from the entries is not the recorded one.
+    #[error(
+        "log {origin}: entries on disk do not hash to the recorded root at size {size}; the store \
+         is damaged. Restore it from the other side's mirror or a backup; do not delete anything"
+    )]
+    RootMismatch {
+        /// The log.
+        origin: String,
+        /// At this size.
+        size: u64,
+    },
+    /// The system gives no thread to the recorder.
+    #[error("the system gives no thread")]
+    Thread(#[source] std::io::Error),
+    /// More links than a node takes.
+    #[error("more than {} links", crate::limits::LINKS_MAX)]
+    TooManyLinks,
+    /// The store was written by another version.
+    #[error("the store has format {found}, this program reads {known}; use the matching version")]
+    Format {
+        /// Found on disk.
+        found: u32,
+        /// Known here.
+        known: u32,
+    },
+}
+
+impl Link {
+    /// What is durable now.
+    #[must_use]
+    pub fn head(&self) -> Head {
+        self.head.borrow().clone()
+    }
+
+    /// Follows [`Link::head`].
+    #[must_use]
+    pub fn watch_head(&self) -> watch::Receiver<Head> {
+        self.head.subscribe()
+    }
+
+    /// Whether a session is up, and what is known of the peer.
+    #[must_use]
+    pub fn presence(&self) -> Presence {
+        self.presence.borrow().clone()
+    }
+
+    /// Follows [`Link::presence`].
+    #[must_use]
+    pub fn watch_presence(&self) -> watch::Receiver<Presence> {
+        self.presence.subscribe()
+    }
+
+    /// Notes why there is no session, while there is none.
+    pub fn note_down(&self, reason: &str) {
+        self.presence.send_if_modified(|presence| {
+            let down = !presence.up;
+            if down {
+                presence.down_reason = Some(reason.to_owned());
+            }
+            down
+        });
+    }
+
+    /// The tree of one log as of the last commit.
+    #[must_use]
+    pub fn tree(&self, side: LogSide) -> Arc<Tree> {
+        let trees = self.trees.read().unwrap_or_else(PoisonError::into_inner);
+        match side {
+            LogSide::Own => Arc::clone(&trees.own),
+            LogSide::Mirror => Arc::clone(&trees.mirror),
+        }
+    }
+
+    /// The origin of one log.
+    #[must_use]
+    pub fn origin(&self, side: LogSide) -> &Origin {
+        match side {
+            LogSide::Own => &self.own,
+            LogSide::Mirror => &self.mirror,
+        }
+    }
+
+    pub(crate) fn publish_trees(&self, trees: Trees) {
+        *self.trees.write().unwrap_or_else(PoisonError::into_inner) = trees;
+    }
+}
+
+impl Book {
+    /// Reads a link's state back and judges it against the high-water mark.
+    ///
+    /// The right edge of both trees is hashed again from the entries on disk, so a changed or
+    /// missing tail shows here and not in a signature.
+    ///
+    /// # Errors
+    /// [`OpenError`], with the remedy.
+    pub(crate) fn open(
+        store: &Arc<dyn Store>,
+        blobs: &Arc<Blobs>,
+        marks: &Marks,
+        node: &NodeName,
+        own_log_key: &LogKey,
+        number: LinkNumber,
+        terms: LinkTerms,
+    ) -> Result<Self, OpenError> {
+        let LinkTerms {
+            peer,
+            keys,
+            classification_max,
+        } = terms;
+        let own_origin = Origin::new(node.clone(), peer.clone());
+        let mirror_origin = own_origin.reversed();
+        let record = match store.get(&layout::head(number))? {
+            Some(value) => HeadRecord::decode(&value).ok_or(ReadError::Damaged {
+                what: "head",
+                origin: own_origin.to_string(),
+                index: 0,
+            })?,
+            None => HeadRecord::default(),
+        };
+        let open_log = |side, size, root| {
+            let reader = LogReader::new(store, blobs, number, side);
+            let origin = match side {
+                LogSide::Own => own_origin.clone(),
+                LogSide::Mirror => mirror_origin.clone(),
+            };
+            open_log(&reader, marks, &origin, size, Hash(root))
+        };
+        let own = open_log(LogSide::Own, record.own_size, record.own_root)?;
+        let mirror = open_log(LogSide::Mirror, record.mirror_size, record.mirror_root)?;
+
+        let (start, end) = layout::indexed_from(Region::Expressed, number, 0);
+        let mut expressed = BTreeMap::new();
+        let reader = LogReader::new(store, blobs, number, LogSide::Mirror);
+        for (key, value) in store.scan(&start, &end, usize::MAX, Direction::Forward)? {
+            let damaged = || ReadError::Damaged {
+                what: "expressed entry",
+                origin: mirror_origin.to_string(),
+                index: layout::index_of(&key).unwrap_or_default(),
+            };
+            let index = layout::index_of(&key).ok_or_else(damaged)?;
+            let record = Record::decode(&value).ok_or_else(damaged)?;
+            expressed.insert(index, reader.leaf_of(&record)?);
+        }
+        let (start, end) = layout::indexed_from(Region::Urgent, number, record.delivered_size);
+        let urgent = store
+            .scan(&start, &end, usize::MAX, Direction::Forward)?
+            .iter()
+            .filter_map(|(key, _)| layout::index_of(key))
+            .collect();
+        let held = match store.get(&layout::fault(number))? {
+            Some(value) => serde_json::from_slice::<Hold>(&value).ok().map(Arc::new),
+            None => None,
+        };
+        let (own, mirror) = (Arc::new(own), Arc::new(mirror));
+        let own_cosigner = own_log_key.cosigner_verifier(node);
+        let head = Head {
+            own_size: record.own_size,
+            signable_size: record.own_size,
+            delivered_size: record.delivered_size,
+            mirror_size: record.mirror_size,
+            expressed_count: expressed.len() as u64,
+            changes_count: 0,
+            held,
+        };
+        let link = Link {
+            number,
+            peer,
+            classification_max,
+            own_verifier: LogVerifier::new(
+                own_origin.clone(),
+                own_log_key.log_verifier(&own_origin),
+                own_cosigner.clone(),
+                keys.cosigner_key.clone(),
+            )?,
+            mirror_verifier: LogVerifier::new(
+                mirror_origin.clone(),
+                keys.log_key.clone(),
+                keys.cosigner_key.clone(),
+                own_cosigner,
+            )?,
+            own: own_origin,
+            mirror: mirror_origin,
+            keys,
+            head: watch::Sender::new(head),
+            trees: RwLock::new(Trees {
+                own: Arc::clone(&own),
+                mirror: Arc::clone(&mirror),
+            }),
+            urgent: std::sync::Mutex::new(urgent),
+            presence: watch::Sender::default(),
+            slot: std::sync::Mutex::default(),
+            running: Mutex::default(),
+            files: watch::Sender::new(1),
+        };
+        Ok(Self {
+            link: Arc::new(link),
+            own,
+            mirror,
+            delivered_size: record.delivered_size,
+            expressed,
+        })
+    }
+
+    pub(crate) fn head_record(&self) -> HeadRecord {
+        HeadRecord {
+            own_size: self.own.size(),
+            own_root: self.own.root().0,
+            mirror_size: self.mirror.size(),
+            mirror_root: self.mirror.root().0,
+            delivered_size: self.delivered_size,
+        }
+    }
+}
+
+fn open_log(
+    reader: &LogReader,
+    marks: &Marks,
+    origin: &Origin,
+    size: u64,
+    root: Hash,
+) -> Result<Tree, OpenError> {
+    let marked = marks.get(&origin.to_string());
+    if let Some((marked_size, _)) = marked
+        && marked_size > size
+    {
+        return Err(OpenError::BehindMark {
+            origin: origin.to_string(),
+            found_size: size,
+            marked_size,
+        });
+    }
+    if size == 0 {
+        return Ok(Tree::new());
+    }
+    let tree = Tree::restore(size, reader).map_err(|error| reader.tree_error(error))?;
+    let mismatch = |size| OpenError::RootMismatch {
+        origin: origin.to_string(),
+        size,
+    };
+    if tree.root() != root {
+        return Err(mismatch(size));
+    }
+    if let Some((marked_size, marked_root)) = marked
+        && reader.root_at(&tree, marked_size)?.0 != marked_root
+    {
+        return Err(mismatch(marked_size));
+    }
+    Ok(tree)
+}

@@ -1,0 +1,193 @@
+//! What the recorder is asked to do: one variant for each step of the path that must be durable.
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use super::hold::{Hold, Incident};
+use super::layout::{FileRef, LinkNumber, StoredBody, StoredEntry};
+use crate::crypto::Verified;
+use crate::crypto::checkpoint::{Receipt, SignedCheckpoint};
+use crate::model::MessageId;
+use crate::tlog::Hash;
+
+/// An entry ready to be recorded: signed or verified, its files already durable.
+#[derive(Debug, Clone)]
+pub(crate) struct Leaf {
+    pub(crate) hash: Hash,
+    pub(crate) entry: StoredEntry,
+    pub(crate) body: StoredBody,
+    /// Bytes it adds to the commit.
+    pub(crate) cost_bytes: usize,
+}
+
+/// What an admitted or own entry adds to the indices.
+#[derive(Debug, Clone)]
+pub(crate) struct Facts {
+    pub(crate) id: MessageId,
+    pub(crate) kind: i32,
+    pub(crate) urgent: bool,
+    /// Messages it answers, supersedes or withdraws.
+    pub(crate) answers: Vec<MessageId>,
+    pub(crate) files: Vec<FileRef>,
+}
+
+/// An own entry.
+#[derive(Debug, Clone)]
+pub(crate) struct OwnEntry {
+    pub(crate) leaf: Leaf,
+    pub(crate) facts: Facts,
+    /// A mirrored message whose files are hereby confirmed: it is pending no longer.
+    pub(crate) confirms_files_of: Option<u64>,
+}
+
+/// What a system message of the peer settles here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effect {
+    None,
+    /// REFUSAL of the own entry at this index.
+    Refused(u64),
+    /// ATTACHMENTS_RECEIVED for the own message with this id.
+    FilesConfirmed(MessageId),
+}
+
+/// An entry of the peer after admission looked at it.
+#[derive(Debug, Clone)]
+pub(crate) struct PeerEntry {
+    pub(crate) leaf: Leaf,
+    /// `None` when it was refused: mirrored, but no message here.
+    pub(crate) facts: Option<Facts>,
+    pub(crate) effect: Effect,
+}
+
+/// A run of mirrored entries under one verified checkpoint of their author.
+#[derive(Debug)]
+pub(crate) struct MirrorRun {
+    pub(crate) link: LinkNumber,
+    pub(crate) start_index: u64,
+    pub(crate) entries: Vec<PeerEntry>,
+    pub(crate) signed: Verified<SignedCheckpoint>,
+    /// Own REFUSAL entries for those that were not admitted, recorded in the same commit.
+    pub(crate) refusals: Vec<OwnEntry>,
+    pub(crate) incidents: Vec<Incident>,
+}
+
+/// Where an own entry went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recorded {
+    /// Its id.
+    pub id: MessageId,
+    /// Its index in the own log.
+    pub index: u64,
+    /// It was recorded before, by an earlier submission.
+    pub already_recorded: bool,
+}
+
+/// Why the recorder did not record.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// The disk is full: nothing was written, the caller may try again when there is space.
+    #[error(
+        "the disk is full: {free_bytes} bytes are free, {floor_bytes} must stay so; nothing was \
+         recorded. Free some space and try again"
+    )]
+    Full {
+        /// Free now.
+        free_bytes: u64,
+        /// The floor.
+        floor_bytes: u64,
+    },
+    /// The store failed and it is not known what is durable: the node must be restarted.
+    #[error(
+        "the store failed; nothing more is recorded or signed until the node is restarted: {reason}"
+    )]
+    Stopped {
+        /// The store's words.
+        reason: String,
+    },
+    /// The id is taken.
+    #[error("the id is already used by another message")]
+    IdUsed,
+    /// A run does not start where the mirror ends.
+    #[error("the run starts at {start_index}, the mirror ends at {mirror_size}")]
+    NotNext {
+        /// Start of the run.
+        start_index: u64,
+        /// End of the mirror.
+        mirror_size: u64,
+    },
+    /// The entries do not hash to the checkpoint's root.
+    #[error("the entries up to {size} do not hash to the root of the peer's checkpoint")]
+    RootMismatch {
+        /// Size of the checkpoint.
+        size: u64,
+    },
+    /// The entry at this index is not the one that was expressed for it.
+    #[error("the entry at {index} is not the one that was expressed for that index")]
+    ExpressMismatch {
+        /// The index.
+        index: u64,
+    },
+    /// Too many entries wait for their turn.
+    #[error("too many expressed entries wait for their turn")]
+    ExpressFull,
+    /// A receipt for another tree than the one recorded here.
+    #[error("the receipt is for another tree of size {size} than the own log's")]
+    WrongTree {
+        /// Size of the receipt.
+        size: u64,
+    },
+}
+
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, RecordError>>;
+
+/// A step of the path.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Append to the own log; answered when durable.
+    Append(LinkNumber, Box<OwnEntry>, Reply<Recorded>),
+    /// Extend the mirror; answered when durable *and* under the high-water mark, so that the
+    /// answer is the permission to cosign.
+    Mirror(Box<MirrorRun>, Reply<()>),
+    /// Keep an entry that came ahead of its turn; answered when durable.
+    Express(LinkNumber, u64, Box<PeerEntry>, Reply<()>),
+    /// Keep a receipt; answered when durable.
+    Settle(LinkNumber, Box<Verified<Receipt>>, Reply<()>),
+    /// Keep what was cosigned for the peer.
+    KeepCosigned(LinkNumber, Box<Verified<Receipt>>),
+    /// Keep the peer's latest dated checkpoint of its size.
+    KeepDated(LinkNumber, Box<Verified<SignedCheckpoint>>),
+    /// Stop or release a link.
+    Hold(LinkNumber, Option<Box<Hold>>, Reply<()>),
+    /// Something a person should look at.
+    Incident(Box<Incident>),
+}
+
+impl Command {
+    /// Bytes it adds to a commit, roughly.
+    pub(crate) fn cost_bytes(&self) -> usize {
+        match self {
+            Self::Append(_, own, _) => own.leaf.cost_bytes,
+            Self::Mirror(run, _) => run.entries.iter().map(|e| e.leaf.cost_bytes).sum(),
+            Self::Express(_, _, entry, _) => entry.leaf.cost_bytes,
+            Self::Settle(..) | Self::KeepCosigned(..) | Self::KeepDated(..) => 1 << 10,
+            Self::Hold(..) | Self::Incident(..) => 4 << 10,
+        }
+    }
+}
+
+impl Leaf {
+    /// A leaf whose parts are placed by size; those that do not fit must be written to files
+    /// first, see `Exchange::place`.
+    pub(crate) fn inline(hash: Hash, entry: Bytes, body: StoredBody) -> Self {
+        let body_bytes = match &body {
+            StoredBody::Inline { body, .. } => body.len(),
+            StoredBody::File { .. } | StoredBody::Absent => 0,
+        };
+        Self {
+            hash,
+            cost_bytes: entry.len() + body_bytes + 256,
+            entry: StoredEntry::Inline(entry),
+            body,
+        }
+    }
+}

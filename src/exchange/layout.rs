@@ -1,0 +1,586 @@
+//! Where everything lies in the store: keys by region, and the record of a message.
+//!
+//! One ordered key space; the first byte is the region. Numbers are big-endian, so that keys of a
+//! log sort by index and every region grows at its right edge. Documented in docs/storage.md;
+//! [`FORMAT_VERSION`] changes with every change here.
+
+use bytes::Bytes;
+
+use crate::limits::{SALT_BYTES, VALUE_BYTES_MAX};
+use crate::model::MessageId;
+
+/// Version of keys and records.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// Number of a link in this store, given when the link is first opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkNumber(pub u16);
+
+/// Whose log: the one this node writes or the peer's, mirrored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LogSide {
+    /// What this node sent.
+    Own,
+    /// What the peer sent.
+    Mirror,
+}
+
+impl LogSide {
+    fn byte(self) -> u8 {
+        match self {
+            Self::Own => 0,
+            Self::Mirror => 1,
+        }
+    }
+
+    fn of(byte: u8) -> Option<Self> {
+        match byte {
+            0 => Some(Self::Own),
+            1 => Some(Self::Mirror),
+            _ => None,
+        }
+    }
+}
+
+/// Regions of the key space.
+#[derive(Debug, Clone, Copy)]
+#[repr(u8)]
+pub(crate) enum Region {
+    Answers = b'A',
+    Checkpoint = b'C',
+    Dated = b'D',
+    Entry = b'E',
+    Fault = b'F',
+    Head = b'H',
+    Id = b'I',
+    Link = b'L',
+    Meta = b'M',
+    Incident = b'N',
+    Outgoing = b'O',
+    Pending = b'P',
+    Refused = b'R',
+    Tile = b'T',
+    Urgent = b'U',
+    Wanted = b'W',
+    Expressed = b'X',
+}
+
+fn key(region: Region, parts: &[&[u8]]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(1 + parts.iter().map(|p| p.len()).sum::<usize>());
+    out.push(region as u8);
+    for part in parts {
+        out.extend_from_slice(part);
+    }
+    out
+}
+
+/// `M`: the format version, u32.
+pub(crate) fn meta() -> Vec<u8> {
+    key(Region::Meta, &[])
+}
+
+/// `L link` → the peer's node name.
+pub(crate) fn link(number: LinkNumber) -> Vec<u8> {
+    key(Region::Link, &[&number.0.to_be_bytes()])
+}
+
+/// `H link` → [`HeadRecord`].
+pub(crate) fn head(number: LinkNumber) -> Vec<u8> {
+    key(Region::Head, &[&number.0.to_be_bytes()])
+}
+
+/// `F link` → why the link is held (JSON of [`super::hold::Hold`]); absent when it is not.
+pub(crate) fn fault(number: LinkNumber) -> Vec<u8> {
+    key(Region::Fault, &[&number.0.to_be_bytes()])
+}
+
+/// `E link side index` → [`Record`].
+pub(crate) fn entry(number: LinkNumber, side: LogSide, index: u64) -> Vec<u8> {
+    indexed(Region::Entry, number, Some(side), index)
+}
+
+/// `T link side level index` → 256 hashes.
+pub(crate) fn tile(number: LinkNumber, side: LogSide, level: u8, index: u64) -> Vec<u8> {
+    key(
+        Region::Tile,
+        &[
+            &number.0.to_be_bytes(),
+            &[side.byte(), level],
+            &index.to_be_bytes(),
+        ],
+    )
+}
+
+/// `C link side size` → the cosigned checkpoint of that size.
+pub(crate) fn checkpoint(number: LinkNumber, side: LogSide, size: u64) -> Vec<u8> {
+    indexed(Region::Checkpoint, number, Some(side), size)
+}
+
+/// `D link size` → the peer's latest dated checkpoint of that size.
+pub(crate) fn dated(number: LinkNumber, size: u64) -> Vec<u8> {
+    indexed(Region::Dated, number, None, size)
+}
+
+/// `I link id` → [`Place`].
+pub(crate) fn id(number: LinkNumber, id: MessageId) -> Vec<u8> {
+    key(Region::Id, &[&number.0.to_be_bytes(), id.as_bytes()])
+}
+
+/// `A link answered-id side index` → kind, i32: the message at that place answers, supersedes or
+/// withdraws the one named.
+pub(crate) fn answer(
+    number: LinkNumber,
+    answered: MessageId,
+    side: LogSide,
+    index: u64,
+) -> Vec<u8> {
+    key(
+        Region::Answers,
+        &[
+            &number.0.to_be_bytes(),
+            answered.as_bytes(),
+            &[side.byte()],
+            &index.to_be_bytes(),
+        ],
+    )
+}
+
+/// Reads side and index back from an [`answer`] key.
+pub(crate) fn answer_place(key: &[u8]) -> Option<(LogSide, u64)> {
+    let tail = key.get(19..)?;
+    let side = LogSide::of(*tail.first()?)?;
+    Some((side, u64::from_be_bytes(tail.get(1..)?.try_into().ok()?)))
+}
+
+/// Every [`answer`] of one message: first key and the key after the last.
+pub(crate) fn answers_of(number: LinkNumber, answered: MessageId) -> (Vec<u8>, Vec<u8>) {
+    let start = key(
+        Region::Answers,
+        &[&number.0.to_be_bytes(), answered.as_bytes()],
+    );
+    let mut end = start.clone();
+    end.push(0xff);
+    (start, end)
+}
+
+/// `R link own-index` → index of the REFUSAL in the peer's log, u64.
+pub(crate) fn refused(number: LinkNumber, own_index: u64) -> Vec<u8> {
+    indexed(Region::Refused, number, None, own_index)
+}
+
+/// `X link index` → [`Record`] of an entry of the peer that came ahead of its turn.
+pub(crate) fn expressed(number: LinkNumber, index: u64) -> Vec<u8> {
+    indexed(Region::Expressed, number, None, index)
+}
+
+/// `U link own-index` → nothing: an own FLASH or IMMEDIATE message.
+pub(crate) fn urgent(number: LinkNumber, own_index: u64) -> Vec<u8> {
+    indexed(Region::Urgent, number, None, own_index)
+}
+
+/// `P link mirror-index` → files still to come for that message ([`FileRefs`]).
+pub(crate) fn pending(number: LinkNumber, index: u64) -> Vec<u8> {
+    indexed(Region::Pending, number, None, index)
+}
+
+/// `O link own-index` → files the peer has not confirmed yet ([`FileRefs`]).
+pub(crate) fn outgoing(number: LinkNumber, index: u64) -> Vec<u8> {
+    indexed(Region::Outgoing, number, None, index)
+}
+
+/// `W link side sha256` → size, u64: a message of that side names the file.
+pub(crate) fn wanted(number: LinkNumber, side: LogSide, sha256: &[u8; 32]) -> Vec<u8> {
+    key(
+        Region::Wanted,
+        &[&number.0.to_be_bytes(), &[side.byte()], sha256],
+    )
+}
+
+/// `N unix-ms sequence` → an incident (JSON of [`super::hold::Incident`]).
+pub(crate) fn incident(unix_ms: u64, sequence: u32) -> Vec<u8> {
+    key(
+        Region::Incident,
+        &[&unix_ms.to_be_bytes(), &sequence.to_be_bytes()],
+    )
+}
+
+/// First key of a region and the key after its last.
+pub(crate) fn region(region: Region) -> (Vec<u8>, Vec<u8>) {
+    (vec![region as u8], vec![region as u8 + 1])
+}
+
+/// First key of one link's numbered region from an index on, and the key after its last.
+pub(crate) fn indexed_from(region: Region, number: LinkNumber, from: u64) -> (Vec<u8>, Vec<u8>) {
+    let start = indexed(region, number, None, from);
+    let mut end = key(region, &[&number.0.to_be_bytes()]);
+    end.extend_from_slice(&[0xff; 9]);
+    (start, end)
+}
+
+/// Keys of a log region of one side between two indices, the second excluded.
+pub(crate) fn side_range(
+    region: Region,
+    number: LinkNumber,
+    side: LogSide,
+    from: u64,
+    to: u64,
+) -> (Vec<u8>, Vec<u8>) {
+    (
+        indexed(region, number, Some(side), from),
+        indexed(region, number, Some(side), to),
+    )
+}
+
+/// The index at the end of a numbered key.
+pub(crate) fn index_of(key: &[u8]) -> Option<u64> {
+    let start = key.len().checked_sub(8)?;
+    Some(u64::from_be_bytes(key[start..].try_into().ok()?))
+}
+
+fn indexed(region: Region, number: LinkNumber, side: Option<LogSide>, index: u64) -> Vec<u8> {
+    let side = side.map(LogSide::byte);
+    key(
+        region,
+        &[
+            &number.0.to_be_bytes(),
+            side.as_slice(),
+            &index.to_be_bytes(),
+        ],
+    )
+}
+
+/// Where a message lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In a log, at this index.
+    Log(LogSide, u64),
+    /// Expressed by the peer, waiting for its turn at this index of the mirror.
+    Expressed(u64),
+}
+
+impl Place {
+    pub(crate) fn encode(self) -> Vec<u8> {
+        let (tag, index) = match self {
+            Self::Log(side, index) => (side.byte(), index),
+            Self::Expressed(index) => (2, index),
+        };
+        let mut out = vec![tag];
+        out.extend_from_slice(&index.to_be_bytes());
+        out
+    }
+
+    pub(crate) fn decode(value: &[u8]) -> Option<Self> {
+        let (tag, index) = value.split_first()?;
+        let index = u64::from_be_bytes(index.try_into().ok()?);
+        match *tag {
+            2 => Some(Self::Expressed(index)),
+            side => Some(Self::Log(LogSide::of(side)?, index)),
+        }
+    }
+}
+
+/// Sizes and roots of a link's two logs, as of the commit that wrote it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct HeadRecord {
+    pub(crate) own_size: u64,
+    pub(crate) own_root: [u8; 32],
+    pub(crate) mirror_size: u64,
+    pub(crate) mirror_root: [u8; 32],
+    pub(crate) delivered_size: u64,
+}
+
+impl HeadRecord {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(88);
+        out.extend_from_slice(&self.own_size.to_be_bytes());
+        out.extend_from_slice(&self.own_root);
+        out.extend_from_slice(&self.mirror_size.to_be_bytes());
+        out.extend_from_slice(&self.mirror_root);
+        out.extend_from_slice(&self.delivered_size.to_be_bytes());
+        out
+    }
+
+    pub(crate) fn decode(value: &[u8]) -> Option<Self> {
+        let mut reader = Reader(value);
+        let head = Self {
+            own_size: reader.u64()?,
+            own_root: reader.array()?,
+            mirror_size: reader.u64()?,
+            mirror_root: reader.array()?,
+            delivered_size: reader.u64()?,
+        };
+        reader.end(head)
+    }
+}
+
+/// A file named by a message: SHA-256 and length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileRef {
+    /// SHA-256 of the content.
+    pub sha256: [u8; 32],
+    /// Length in bytes.
+    pub size: u64,
+}
+
+/// The files of a message, 40 bytes each.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct FileRefs(pub(crate) Vec<FileRef>);
+
+impl FileRefs {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.0.len() * 40);
+        for file in &self.0 {
+            out.extend_from_slice(&file.sha256);
+            out.extend_from_slice(&file.size.to_be_bytes());
+        }
+        out
+    }
+
+    pub(crate) fn decode(value: &[u8]) -> Option<Self> {
+        let mut reader = Reader(value);
+        let mut files = Vec::new();
+        while !reader.0.is_empty() {
+            files.push(FileRef {
+                sha256: reader.array()?,
+                size: reader.u64()?,
+            });
+        }
+        Some(Self(files))
+    }
+}
+
+/// The body as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoredBody {
+    /// In the record itself.
+    Inline {
+        /// The 32 random bytes in front of it.
+        salt: [u8; SALT_BYTES],
+        /// The serialized body.
+        body: Bytes,
+    },
+    /// In a file named by the header's body digest: salt, then body.
+    File {
+        /// SHA-256(salt ‖ body).
+        digest: [u8; 32],
+    },
+    /// Not kept: the message was refused.
+    Absent,
+}
+
+/// One entry of a log with its body: version, flags, time, entry, body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// When this node recorded it, milliseconds since 1970.
+    pub recorded_at_ms: u64,
+    /// The entry's bytes, or the SHA-256 of them when they are in a file.
+    pub entry: StoredEntry,
+    /// The body.
+    pub body: StoredBody,
+    /// Mirrored but not admitted.
+    pub refused: bool,
+    /// It came by express before its turn.
+    pub expressed: bool,
+}
+
+/// The entry as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoredEntry {
+    /// In the record itself.
+    Inline(Bytes),
+    /// In a file named by its SHA-256.
+    File([u8; 32]),
+}
+
+const RECORD_VERSION: u8 = 1;
+const ENTRY_IN_FILE: u8 = 1;
+const BODY_IN_FILE: u8 = 2;
+const BODY_ABSENT: u8 = 4;
+const REFUSED: u8 = 8;
+const EXPRESSED: u8 = 16;
+/// Version, flags, time, and the lengths of entry and body.
+const RECORD_OVERHEAD_BYTES: usize = 1 + 1 + 8 + 4 + 4;
+
+/// Whether an entry of this length stays in its record.
+pub(crate) fn entry_fits(entry_bytes: usize) -> bool {
+    entry_bytes + RECORD_OVERHEAD_BYTES + SALT_BYTES <= VALUE_BYTES_MAX
+}
+
+/// Whether a body stays in its record beside its entry.
+pub(crate) fn body_fits(entry_bytes: usize, body_bytes: usize) -> bool {
+    entry_fits(entry_bytes)
+        && entry_bytes + body_bytes + RECORD_OVERHEAD_BYTES + SALT_BYTES <= VALUE_BYTES_MAX
+}
+
+impl Record {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut flags = 0;
+        let entry: &[u8] = match &self.entry {
+            StoredEntry::Inline(bytes) => bytes,
+            StoredEntry::File(digest) => {
+                flags |= ENTRY_IN_FILE;
+                digest
+            }
+        };
+        let (salt, body): (&[u8], &[u8]) = match &self.body {
+            StoredBody::Inline { salt, body } => (salt, body),
+            StoredBody::File { digest } => {
+                flags |= BODY_IN_FILE;
+                (&[], digest)
+            }
+            StoredBody::Absent => {
+                flags |= BODY_ABSENT;
+                (&[], &[])
+            }
+        };
+        if self.refused {
+            flags |= REFUSED;
+        }
+        if self.expressed {
+            flags |= EXPRESSED;
+        }
+        let mut out =
+            Vec::with_capacity(RECORD_OVERHEAD_BYTES + entry.len() + salt.len() + body.len());
+        out.extend_from_slice(&[RECORD_VERSION, flags]);
+        out.extend_from_slice(&self.recorded_at_ms.to_be_bytes());
+        for part in [entry, body] {
+            let length = u32::try_from(part.len()).unwrap_or(u32::MAX);
+            out.extend_from_slice(&length.to_be_bytes());
+        }
+        out.extend_from_slice(entry);
+        out.extend_from_slice(salt);
+        out.extend_from_slice(body);
+        out
+    }
+
+    pub(crate) fn decode(value: &[u8]) -> Option<Self> {
+        let mut reader = Reader(value);
+        if reader.take(1)? != [RECORD_VERSION] {
+            return None;
+        }
+        let flags = reader.take(1)?[0];
+        let recorded_at_ms = reader.u64()?;
+        let entry_bytes = reader.u32()? as usize;
+        let body_bytes = reader.u32()? as usize;
+        let entry = if flags & ENTRY_IN_FILE == 0 {
+            StoredEntry::Inline(Bytes::copy_from_slice(reader.take(entry_bytes)?))
+        } else {
+            StoredEntry::File(reader.array()?)
+        };
+        let body = if flags & BODY_ABSENT != 0 {
+            StoredBody::Absent
+        } else if flags & BODY_IN_FILE != 0 {
+            StoredBody::File {
+                digest: reader.array()?,
+            }
+        } else {
+            StoredBody::Inline {
+                salt: reader.array()?,
+                body: Bytes::copy_from_slice(reader.take(body_bytes)?),
+            }
+        };
+        reader.end(Self {
+            recorded_at_ms,
+            entry,
+            body,
+            refused: flags & REFUSED != 0,
+            expressed: flags & EXPRESSED != 0,
+        })
+    }
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (head, tail) = self.0.split_at_checked(count)?;
+        self.0 = tail;
+        Some(head)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.take(N)?.try_into().ok()
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        Some(u64::from_be_bytes(self.array()?))
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        Some(u32::from_be_bytes(self.array()?))
+    }
+
+    fn end<T>(&self, value: T) -> Option<T> {
+        self.0.is_empty().then_some(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_survives_its_bytes_in_every_shape() {
+        let entries = [
+            StoredEntry::Inline(Bytes::from_static(b"entry")),
+            StoredEntry::File([7; 32]),
+        ];
+        let bodies = [
+            StoredBody::Inline {
+                salt: [9; 32],
+                body: Bytes::from_static(b"body"),
+            },
+            StoredBody::File { digest: [8; 32] },
+            StoredBody::Absent,
+        ];
+        for entry in &entries {
+            for body in &bodies {
+                for (refused, expressed) in [(false, false), (true, false), (false, true)] {
+                    let record = Record {
+                        recorded_at_ms: 1_774_000_000_123,
+                        entry: entry.clone(),
+                        body: body.clone(),
+                        refused,
+                        expressed,
+                    };
+                    let bytes = record.encode();
+                    assert_eq!(Record::decode(&bytes), Some(record));
+                    assert_eq!(Record::decode(&bytes[..bytes.len() - 1]), None);
+                    let longer = [bytes.as_slice(), b"x"].concat();
+                    assert_eq!(Record::decode(&longer), None);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_largest_inline_record_is_exactly_a_value() {
+        let entry_bytes = 500;
+        let body_bytes = VALUE_BYTES_MAX - RECORD_OVERHEAD_BYTES - SALT_BYTES - entry_bytes;
+        assert!(body_fits(entry_bytes, body_bytes));
+        assert!(!body_fits(entry_bytes, body_bytes + 1));
+        let record = Record {
+            recorded_at_ms: 0,
+            entry: StoredEntry::Inline(vec![0; entry_bytes].into()),
+            body: StoredBody::Inline {
+                salt: [0; 32],
+                body: vec![0; body_bytes].into(),
+            },
+            refused: false,
+            expressed: false,
+        };
+        assert_eq!(record.encode().len(), VALUE_BYTES_MAX);
+    }
+
+    #[test]
+    fn keys_of_a_log_sort_by_index_and_stay_in_their_range() {
+        let (start, end) = side_range(Region::Entry, LinkNumber(3), LogSide::Own, 5, 300);
+        for index in [5, 6, 255, 256, 299] {
+            let key = entry(LinkNumber(3), LogSide::Own, index);
+            assert!(start <= key && key < end);
+            assert_eq!(index_of(&key), Some(index));
+        }
+        assert!(entry(LinkNumber(3), LogSide::Own, 300) >= end);
+        assert!(entry(LinkNumber(3), LogSide::Mirror, 6) >= end);
+    }
+}

@@ -1,0 +1,440 @@
+//! Mirroring: verify → admit → extend the mirror → flush → cosign.
+//!
+//! Whatever pushes have gathered while the last flush ran are taken as one run under the newest
+//! checkpoint among them: one commit, one cosignature (natural batching).
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::admit::{self, Authentic, Judged, Refused, RunIds};
+use super::command::{Command, MirrorRun, RecordError};
+use super::hold::Incident;
+use super::session::{Breach, End, Never, Stop, send};
+use super::{Exchange, Link, LogSide};
+use crate::crypto::Verified;
+use crate::crypto::checkpoint::{Receipt, SignedCheckpoint, cosign};
+use crate::limits::{ENTRY_BYTES_MAX, GROUP_BYTES_MAX, PUSH_ENTRIES_MAX, WINDOW_BYTES_MAX};
+use crate::proto::v1::{self, FaultCode, frame};
+
+/// Items below which judging on the session's own task is quicker than spreading them.
+const SPREAD_ITEMS_MIN: usize = 8;
+
+impl Exchange {
+    /// Plays mirror of the peer's log for one session.
+    pub(super) async fn mirror(
+        self: &Arc<Self>,
+        link: &Arc<Link>,
+        outgoing: &mpsc::Sender<v1::Frame>,
+        mut queue: mpsc::Receiver<v1::Push>,
+    ) -> Result<Never, Stop> {
+        let mut run = Run::at(link.head().mirror_size);
+        loop {
+            let Some(push) = queue.recv().await else {
+                return Err(Stop::End(End::Closed));
+            };
+            run.take(link, push)?;
+            while run.bytes < GROUP_BYTES_MAX {
+                let Ok(push) = queue.try_recv() else { break };
+                run.take(link, push)?;
+            }
+            let Some((note, items)) = run.covered() else {
+                continue;
+            };
+            let start_index = run.next_index - (items.len() + run.items.len()) as u64;
+            let receipt = self.mirror_run(link, start_index, items, &note).await?;
+            let cosigned = v1::Cosigned {
+                checkpoint: receipt.note.clone(),
+            };
+            send(outgoing, frame::Frame::Cosigned(cosigned)).await?;
+            self.recorder
+                .send(Command::KeepCosigned(link.number, Box::new(receipt)))
+                .await;
+        }
+    }
+
+    /// Records a run and cosigns its checkpoint.
+    async fn mirror_run(
+        self: &Arc<Self>,
+        link: &Arc<Link>,
+        start_index: u64,
+        items: Vec<v1::Item>,
+        note: &str,
+    ) -> Result<Verified<Receipt>, Stop> {
+        let size = start_index + items.len() as u64;
+        let signed = self.peer_checkpoint(link, note, size)?;
+        let items = Arc::new(items);
+        let judged = judge_all(link, start_index, &items).await;
+        let (run, refusals) = self.admit_run(link, start_index, &items, judged, &signed)?;
+        for incident in &run.incidents {
+            tracing::warn!(peer = %incident.peer, what = %incident.what, "refused");
+        }
+        debug_assert_eq!(run.refusals.len(), refusals);
+        let keep = signed.clone();
+        match self
+            .ask(|reply| Command::Mirror(Box::new(run), reply))
+            .await
+        {
+            Ok(()) => {}
+            Err(RecordError::RootMismatch { size }) => {
+                return Err(Breach::stop(
+                    FaultCode::RootMismatch,
+                    &link.mirror,
+                    size,
+                    "the entries sent do not hash to the root that their author signed",
+                    vec![note.to_owned()],
+                ));
+            }
+            Err(RecordError::ExpressMismatch { index }) => {
+                return Err(Breach::stop(
+                    FaultCode::ExpressMismatch,
+                    &link.mirror,
+                    index,
+                    "the entry at this index is not the one that was expressed for it",
+                    vec![note.to_owned()],
+                ));
+            }
+            Err(error) => return Err(error.into()),
+        }
+        // Durable and under the high-water mark: only now may it be cosigned. The recorder let it
+        // through only because it extends what was cosigned last.
+        let now = self.clock.unix_seconds();
+        Ok(cosign(&self.keys.log, &self.node, &keep, now))
+    }
+
+    /// Verifies the checkpoint of a run or heartbeat: signed by the peer's log key, of the size
+    /// it claims to cover.
+    pub(super) fn peer_checkpoint(
+        &self,
+        link: &Link,
+        note: &str,
+        size: u64,
+    ) -> Result<Verified<SignedCheckpoint>, Stop> {
+        let bad = |text: String| {
+            Breach::stop(
+                FaultCode::BadCheckpoint,
+                &link.mirror,
+                size,
+                text,
+                vec![note.to_owned()],
+            )
+        };
+        let signed = link
+            .mirror_verifier
+            .checkpoint(note)
+            .map_err(|error| bad(format!("the peer's checkpoint does not verify: {error}")))?;
+        if signed.checkpoint.size == size {
+            Ok(signed)
+        } else {
+            Err(bad(format!(
+                "the peer's checkpoint has size {}, its entries end at {size}",
+                signed.checkpoint.size
+            )))
+        }
+    }
+
+    /// Decides about each entry of a run in order; refusals are signed here and recorded with it.
+    fn admit_run(
+        &self,
+        link: &Link,
+        start_index: u64,
+        items: &[v1::Item],
+        judged: Vec<Result<Authentic, Box<Refused>>>,
+        signed: &Verified<SignedCheckpoint>,
+    ) -> Result<(MirrorRun, usize), Stop> {
+        let mut ids = RunIds::new();
+        let mut run = MirrorRun {
+            link: link.number,
+            start_index,
+            entries: Vec::with_capacity(items.len()),
+            signed: signed.clone(),
+            refusals: Vec::new(),
+            incidents: Vec::new(),
+        };
+        for ((item, judged), index) in items.iter().zip(judged).zip(start_index..) {
+            let Judged { entry, refused } = self
+                .admit_in_order(link, index, item, judged, &mut ids)
+                .map_err(unable)?;
+            if let Some(refused) = refused {
+                run.incidents.push(Incident {
+                    at_ms: self.clock.unix_ms(),
+                    peer: link.peer.to_string(),
+                    what: format!(
+                        "entry {index} of {} was mirrored but not admitted: {}: {}",
+                        link.mirror,
+                        refused.reason.as_str_name(),
+                        refused.detail
+                    ),
+                    evidence: Vec::new(),
+                });
+                // A refused REFUSAL is not answered with another, or two nodes that do not know
+                // each other's keys would never stop.
+                if !refused.is_refusal {
+                    let refusal = self
+                        .refusal(link, index, entry.leaf.hash, &refused)
+                        .map_err(unable)?;
+                    run.refusals.push(refusal);
+                }
+            }
+            run.entries.push(entry);
+        }
+        let refusals = run.refusals.len();
+        Ok((run, refusals))
+    }
+
+    /// An entry ahead of its turn: judged like any other, kept and shown at once. What cannot be
+    /// admitted is left for the mirror to judge when its index comes.
+    pub(super) async fn take_express(
+        &self,
+        link: &Arc<Link>,
+        express: v1::Express,
+    ) -> Result<(), Stop> {
+        let index = express.index;
+        let Some(item) = express.item else {
+            return Ok(());
+        };
+        let Ok(authentic) = admit::judge(link, index, &item) else {
+            tracing::warn!(peer = %link.peer, index, "an expressed entry cannot be admitted");
+            return Ok(());
+        };
+        let free = self
+            .id_is_free(link, authentic.id(), index, &RunIds::new())
+            .map_err(|error| Stop::End(End::Unreadable(error.into())))?;
+        if !free {
+            return Ok(());
+        }
+        let entry = self.admitted(&authentic).map_err(unable)?;
+        let asked = self
+            .ask(|reply| Command::Express(link.number, index, Box::new(entry), reply))
+            .await;
+        match asked {
+            Ok(()) | Err(RecordError::ExpressFull) => Ok(()),
+            Err(RecordError::ExpressMismatch { index }) => Err(Breach::stop(
+                FaultCode::ExpressMismatch,
+                &link.mirror,
+                index,
+                "two different entries were expressed for one index",
+                Vec::new(),
+            )),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A dated checkpoint of the peer: the newest of each size is kept.
+    pub(super) async fn take_heartbeat(&self, link: &Link, note: &str) -> Result<(), Stop> {
+        if note.is_empty() {
+            return Ok(());
+        }
+        let bad = |text: String, index, evidence| {
+            Breach::stop(
+                FaultCode::BadCheckpoint,
+                &link.mirror,
+                index,
+                text,
+                evidence,
+            )
+        };
+        let signed = link.mirror_verifier.checkpoint(note).map_err(|error| {
+            let text = format!("the peer's heartbeat does not verify: {error}");
+            bad(text, 0, vec![note.to_owned()])
+        })?;
+        self.compare_with_mirror(link, &signed)?;
+        self.recorder
+            .send(Command::KeepDated(link.number, Box::new(signed)))
+            .await;
+        Ok(())
+    }
+
+    /// A checkpoint of the peer within what is mirrored must be of the same tree.
+    fn compare_with_mirror(
+        &self,
+        link: &Link,
+        signed: &Verified<SignedCheckpoint>,
+    ) -> Result<(), Stop> {
+        let size = signed.checkpoint.size;
+        let tree = link.tree(LogSide::Mirror);
+        if size > tree.size() {
+            return Ok(());
+        }
+        let reader = self.reader(link, LogSide::Mirror);
+        if reader.root_at(&tree, size)? == signed.checkpoint.root {
+            return Ok(());
+        }
+        let mut evidence = vec![signed.note.clone()];
+        evidence.extend(
+            reader
+                .checkpoint_covering(size.saturating_sub(1))?
+                .map(|(_, note)| note),
+        );
+        Err(Breach::stop(
+            FaultCode::BadCheckpoint,
+            &link.mirror,
+            size,
+            "the peer signed two different trees: this checkpoint contradicts what is mirrored \
+             under its earlier one. Both notes are kept as evidence",
+            evidence,
+        ))
+    }
+
+    /// Judges what a Hello says of the peer's own log.
+    pub(super) async fn judge_peer_log(&self, link: &Link, hello: &v1::Hello) -> Result<(), Stop> {
+        if hello.own_checkpoint.is_empty() {
+            return Ok(());
+        }
+        self.take_heartbeat(link, &hello.own_checkpoint).await
+    }
+
+    /// The cosignature to show in a Hello: the one kept, or, if the node fell between the flush
+    /// and keeping it, a new one over the same checkpoint.
+    pub(super) fn cosigned_again(&self, link: &Link, note: &str) -> Result<String, Stop> {
+        if link.mirror_verifier.receipt(note).is_ok() {
+            return Ok(note.to_owned());
+        }
+        let size = link.head().mirror_size;
+        let signed = self.peer_checkpoint(link, note, size)?;
+        let receipt = cosign(
+            &self.keys.log,
+            &self.node,
+            &signed,
+            self.clock.unix_seconds(),
+        );
+        Ok(receipt.note.clone())
+    }
+}
+
+fn unable(error: impl std::error::Error) -> Stop {
+    let source = error.source().map(|s| format!(": {s}")).unwrap_or_default();
+    Stop::End(End::Unable(RecordError::Stopped {
+        reason: format!("{error}{source}"),
+    }))
+}
+
+/// Entries pushed and not yet mirrored.
+struct Run {
+    next_index: u64,
+    items: Vec<v1::Item>,
+    bytes: usize,
+    /// The newest checkpoint, and how many of `items` it covers.
+    checkpoint: Option<(String, usize)>,
+}
+
+impl Run {
+    fn at(next_index: u64) -> Self {
+        Self {
+            next_index,
+            items: Vec::new(),
+            bytes: 0,
+            checkpoint: None,
+        }
+    }
+
+    fn take(&mut self, link: &Link, push: v1::Push) -> Result<(), Stop> {
+        let breach = |code, index, text: &str| {
+            Err(Breach::stop(code, &link.mirror, index, text, Vec::new()))
+        };
+        if push.start_index != self.next_index {
+            let text = format!(
+                "the push starts at {}, the mirror expects {}",
+                push.start_index, self.next_index
+            );
+            return breach(FaultCode::IndexGap, push.start_index, &text);
+        }
+        if push.items.len() > PUSH_ENTRIES_MAX {
+            return breach(
+                FaultCode::Protocol,
+                push.start_index,
+                "more than 512 entries at once",
+            );
+        }
+        if push.items.is_empty() {
+            return breach(
+                FaultCode::Protocol,
+                push.start_index,
+                "a push without entries",
+            );
+        }
+        for item in push.items {
+            if item.entry.len() > ENTRY_BYTES_MAX {
+                return breach(
+                    FaultCode::Protocol,
+                    self.next_index,
+                    "an entry over 65,535 bytes",
+                );
+            }
+            self.next_index += 1;
+            self.bytes += item.entry.len() + item.body.len();
+            self.items.push(item);
+        }
+        if !push.checkpoint.is_empty() {
+            self.checkpoint = Some((push.checkpoint, self.items.len()));
+        }
+        // The window counts what is not cosigned; without a checkpoint nothing can be.
+        if self.checkpoint.is_none() && self.bytes > 2 * WINDOW_BYTES_MAX {
+            return breach(
+                FaultCode::Protocol,
+                self.next_index,
+                "a run without a checkpoint",
+            );
+        }
+        Ok(())
+    }
+
+    /// The items under the newest checkpoint, if there is one; later ones stay.
+    fn covered(&mut self) -> Option<(String, Vec<v1::Item>)> {
+        let (note, count) = self.checkpoint.take()?;
+        let later = self.items.split_off(count);
+        let items = std::mem::replace(&mut self.items, later);
+        self.bytes = self
+            .items
+            .iter()
+            .map(|i| i.entry.len() + i.body.len())
+            .sum();
+        Some((note, items))
+    }
+}
+
+/// Judges items on every core; each signature singly and strictly.
+async fn judge_all(
+    link: &Arc<Link>,
+    start_index: u64,
+    items: &Arc<Vec<v1::Item>>,
+) -> Vec<Result<Authentic, Box<Refused>>> {
+    if items.len() < SPREAD_ITEMS_MIN {
+        return judge_part(link, start_index, items, 0, items.len());
+    }
+    let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let share = items.len().div_ceil(workers);
+    let tasks: Vec<_> = (0..items.len())
+        .step_by(share)
+        .map(|start| {
+            let (link, items) = (Arc::clone(link), Arc::clone(items));
+            let judging = move || judge_part(&link, start_index, &items, start, share);
+            (start, tokio::task::spawn_blocking(judging))
+        })
+        .collect();
+    let mut judged = Vec::with_capacity(items.len());
+    for (start, task) in tasks {
+        // A task that does not answer means that the runtime is going down, or that judging
+        // panicked; judged here, it shows which.
+        let part = task
+            .await
+            .unwrap_or_else(|_| judge_part(link, start_index, items, start, share));
+        judged.extend(part);
+    }
+    judged
+}
+
+fn judge_part(
+    link: &Link,
+    start_index: u64,
+    items: &[v1::Item],
+    start: usize,
+    count: usize,
+) -> Vec<Result<Authentic, Box<Refused>>> {
+    let end = (start + count).min(items.len());
+    items[start..end]
+        .iter()
+        .zip(start_index + start as u64..)
+        .map(|(item, index)| admit::judge(link, index, item))
+        .collect()
+}

@@ -1,0 +1,230 @@
+//! Pushing: what the mirror lacks, in runs under a checkpoint; what is urgent ahead of its turn.
+//!
+//! Whatever has gathered since the last push goes next, up to a window of entries and bytes that
+//! are not yet cosigned. A FLASH or IMMEDIATE entry that would have to wait behind others goes by
+//! Express first; the mirror takes it up again when its index comes.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Arc, PoisonError};
+
+use tokio::sync::{mpsc, watch};
+
+use super::read::{LogReader, ReadError, Stored};
+use super::session::{Never, OwnCheckpoint, Stop, send};
+use super::{Exchange, Link, LogSide};
+use crate::crypto::checkpoint::sign_checkpoint;
+use crate::limits::{PUSH_BYTES_MAX, PUSH_ENTRIES_MAX, WINDOW_BYTES_MAX, WINDOW_ENTRIES_MAX};
+use crate::proto::v1::{self, frame};
+use crate::tlog::leaf_hash;
+
+/// The sending half of one session.
+pub(super) struct Pusher<'a> {
+    exchange: &'a Arc<Exchange>,
+    link: &'a Arc<Link>,
+    reader: LogReader,
+    outgoing: &'a mpsc::Sender<v1::Frame>,
+    /// Size up to which the peer has cosigned in this session.
+    cosigned: watch::Receiver<u64>,
+    /// Index of the next entry to push.
+    next_index: u64,
+    /// End index and bytes of each push that is not yet cosigned.
+    in_flight: VecDeque<(u64, usize)>,
+    in_flight_bytes: usize,
+    /// Urgent entries already sent ahead in this session.
+    expressed: BTreeSet<u64>,
+}
+
+impl<'a> Pusher<'a> {
+    pub(super) fn new(
+        exchange: &'a Arc<Exchange>,
+        link: &'a Arc<Link>,
+        outgoing: &'a mpsc::Sender<v1::Frame>,
+        cosigned: watch::Receiver<u64>,
+    ) -> Self {
+        let next_index = *cosigned.borrow();
+        Self {
+            exchange,
+            link,
+            reader: exchange.reader(link, LogSide::Own),
+            outgoing,
+            cosigned,
+            next_index,
+            in_flight: VecDeque::new(),
+            in_flight_bytes: 0,
+            expressed: BTreeSet::new(),
+        }
+    }
+
+    pub(super) async fn run(mut self) -> Result<Never, Stop> {
+        let mut heads = self.link.watch_head();
+        loop {
+            let head = heads.borrow_and_update().clone();
+            let cosigned_size = *self.cosigned.borrow_and_update();
+            self.free_window(cosigned_size);
+            if let Some(index) = self.next_urgent(head.own_size) {
+                self.express(index).await?;
+                continue;
+            }
+            if self.next_index < head.signable_size && self.window_is_open(cosigned_size) {
+                self.push(head.signable_size).await?;
+                continue;
+            }
+            let alive = tokio::select! {
+                changed = heads.changed() => changed,
+                changed = self.cosigned.changed() => changed,
+            };
+            if alive.is_err() {
+                return Err(Stop::End(super::session::End::ShuttingDown));
+            }
+        }
+    }
+
+    fn free_window(&mut self, cosigned_size: u64) {
+        while let Some((end, bytes)) = self.in_flight.front() {
+            if *end > cosigned_size {
+                break;
+            }
+            self.in_flight_bytes -= bytes;
+            self.in_flight.pop_front();
+        }
+    }
+
+    fn window_is_open(&self, cosigned_size: u64) -> bool {
+        self.next_index.saturating_sub(cosigned_size) < WINDOW_ENTRIES_MAX
+            && self.in_flight_bytes < WINDOW_BYTES_MAX
+    }
+
+    /// The next urgent entry that would have to wait: others stand before it, or are under way.
+    fn next_urgent(&mut self, own_size: u64) -> Option<u64> {
+        let waits_from = if self.in_flight.is_empty() {
+            self.next_index + 1
+        } else {
+            self.next_index
+        };
+        let urgent = self
+            .link
+            .urgent
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let next = urgent
+            .range(waits_from..own_size)
+            .find(|index| !self.expressed.contains(index))
+            .copied();
+        drop(urgent);
+        self.expressed = self.expressed.split_off(&self.next_index);
+        next
+    }
+
+    async fn express(&mut self, index: u64) -> Result<(), Stop> {
+        let stored = self.reader.entry(index)?;
+        let express = v1::Express {
+            index,
+            item: Some(self.item(&stored)?),
+        };
+        send(self.outgoing, frame::Frame::Express(express)).await?;
+        self.expressed.insert(index);
+        Ok(())
+    }
+
+    /// Sends the next entries, as many as fit, under a checkpoint of exactly their end.
+    async fn push(&mut self, signable_size: u64) -> Result<(), Stop> {
+        let start_index = self.next_index;
+        let mut items = Vec::new();
+        let mut bytes = 0;
+        'gather: while items.len() < PUSH_ENTRIES_MAX && bytes < PUSH_BYTES_MAX {
+            let from = start_index + items.len() as u64;
+            // Read few at a time: bodies may be large.
+            let stored = self.reader.entries(from, signable_size, 64)?;
+            if stored.is_empty() {
+                break;
+            }
+            for stored in stored {
+                let item = self.item(&stored)?;
+                let size = item.entry.len() + item.salt.len() + item.body.len() + 16;
+                let over = bytes + size > PUSH_BYTES_MAX || items.len() == PUSH_ENTRIES_MAX;
+                if over && !items.is_empty() {
+                    break 'gather;
+                }
+                bytes += size;
+                items.push(item);
+            }
+        }
+        let end = start_index + items.len() as u64;
+        if items.is_empty() {
+            return Err(ReadError::Missing {
+                what: "entry",
+                origin: self.link.own.to_string(),
+                index: start_index,
+            }
+            .into());
+        }
+        self.check_leaves(start_index, &items)?;
+        let signed = self.exchange.sign_own_checkpoint(self.link, end)?;
+        let push = v1::Push {
+            start_index,
+            items,
+            checkpoint: signed.note.clone(),
+        };
+        send(self.outgoing, frame::Frame::Push(push)).await?;
+        self.next_index = end;
+        self.in_flight.push_back((end, bytes));
+        self.in_flight_bytes += bytes;
+        Ok(())
+    }
+
+    fn item(&self, stored: &Stored) -> Result<v1::Item, ReadError> {
+        let body = self.reader.body(stored)?;
+        Ok(match body {
+            Some((salt, body)) => v1::Item {
+                entry: stored.entry.clone(),
+                salt: salt.to_vec().into(),
+                body,
+                erased: false,
+            },
+            None => v1::Item {
+                entry: stored.entry.clone(),
+                erased: true,
+                ..v1::Item::default()
+            },
+        })
+    }
+
+    /// What was read back must hash to what the tree holds, before a checkpoint over it is
+    /// signed: one flipped bit on disk would otherwise become a signed contradiction.
+    fn check_leaves(&self, start_index: u64, items: &[v1::Item]) -> Result<(), ReadError> {
+        let tree = self.link.tree(LogSide::Own);
+        let end = start_index + items.len() as u64;
+        let leaves = self.reader.leaf_hashes(&tree, start_index, end)?;
+        for ((item, leaf), index) in items.iter().zip(leaves).zip(start_index..) {
+            if leaf_hash(&item.entry) != leaf {
+                return Err(ReadError::Damaged {
+                    what: "entry",
+                    origin: self.link.own.to_string(),
+                    index,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Exchange {
+    /// Signs a checkpoint of the own log. Only ever called within a session, after Hello has shown
+    /// that the log extends what the peer has mirrored, and never beyond the high-water mark: so
+    /// no two trees of one size are ever signed.
+    pub(super) fn sign_own_checkpoint(
+        &self,
+        link: &Link,
+        size: u64,
+    ) -> Result<OwnCheckpoint, ReadError> {
+        let signable_size = link.head().signable_size;
+        assert!(
+            size <= signable_size,
+            "a checkpoint beyond the high-water mark"
+        );
+        let tree = link.tree(LogSide::Own);
+        let root = self.reader(link, LogSide::Own).root_at(&tree, size)?;
+        let now = self.clock.unix_seconds();
+        Ok(sign_checkpoint(&self.keys.log, &link.own, size, root, now))
+    }
+}

@@ -1,0 +1,322 @@
+//! The recorder: the one writer. It alone changes logs, mirrors and indices.
+//!
+//! Commands gather while the last commit is being flushed; whatever has gathered becomes the next
+//! commit (natural group commit). A group is staged beside the state, committed as one atomic
+//! batch, and only then becomes the state, is published and is answered. So a crash at any line
+//! leaves either all of a group or nothing of it, and nobody was told of what is not durable.
+//!
+//! ```text
+//! commands → stage → store.commit (flush) ──▶ answer appends, receipts
+//!                                         └─▶ marks.record (flush) ──▶ publish what may be signed,
+//!                                                                      answer mirror runs
+//! ```
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::mpsc;
+
+use super::book::Book;
+use super::clock::Clock;
+use super::command::{Command, RecordError, Recorded};
+use super::layout::{self, LinkNumber, LogSide, Place};
+use super::stage::Stage;
+use crate::limits::{GROUP_BYTES_MAX, GROUP_COMMANDS_MAX, RECORDER_QUEUE_MAX};
+use crate::store::{Marks, Store, StoreError};
+
+/// Hands commands to the recorder.
+#[derive(Clone)]
+pub(crate) struct RecorderHandle(Mode);
+
+#[derive(Clone)]
+enum Mode {
+    /// A thread of its own; commands group while it flushes.
+    Thread(mpsc::Sender<Command>),
+    /// Within the caller, for simulations: every command is a group.
+    Inline(Arc<Mutex<Recorder>>),
+}
+
+impl fmt::Debug for RecorderHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Mode::Thread(_) => "RecorderHandle(thread)",
+            Mode::Inline(_) => "RecorderHandle(inline)",
+        })
+    }
+}
+
+impl RecorderHandle {
+    /// Queues a command; waits while the queue is full.
+    pub(crate) async fn send(&self, command: Command) {
+        match &self.0 {
+            // A closed queue drops the command and with it the reply: the caller sees `Stopped`.
+            Mode::Thread(queue) => drop(queue.send(command).await),
+            Mode::Inline(recorder) => recorder
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .group(vec![command]),
+        }
+    }
+}
+
+/// The writer and all it owns.
+pub(crate) struct Recorder {
+    store: Arc<dyn Store>,
+    marks: Marks,
+    clock: Arc<dyn Clock>,
+    books: BTreeMap<LinkNumber, Book>,
+    incident_sequence: u32,
+    stopped: Option<String>,
+    /// Told once when the store fails for good.
+    on_stop: Box<dyn Fn(&str) + Send>,
+}
+
+impl Recorder {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        marks: Marks,
+        clock: Arc<dyn Clock>,
+        books: Vec<Book>,
+        on_stop: Box<dyn Fn(&str) + Send>,
+    ) -> Self {
+        let books = books.into_iter().map(|book| (book.link.number, book));
+        Self {
+            store,
+            marks,
+            clock,
+            books: books.collect(),
+            incident_sequence: 0,
+            stopped: None,
+            on_stop,
+        }
+    }
+
+    /// Moves the recorder to a thread of its own, which ends when every handle is gone.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub(crate) fn spawn(
+        mut self,
+    ) -> std::io::Result<(RecorderHandle, std::thread::JoinHandle<()>)> {
+        let (sender, mut queue) = mpsc::channel::<Command>(RECORDER_QUEUE_MAX);
+        let thread = std::thread::Builder::new()
+            .name("recorder".to_owned())
+            .spawn(move || {
+                while let Some(first) = queue.blocking_recv() {
+                    let mut bytes = first.cost_bytes();
+                    let mut group = vec![first];
+                    while group.len() < GROUP_COMMANDS_MAX && bytes < GROUP_BYTES_MAX {
+                        let Ok(next) = queue.try_recv() else { break };
+                        bytes += next.cost_bytes();
+                        group.push(next);
+                    }
+                    self.group(group);
+                }
+            })?;
+        Ok((RecorderHandle(Mode::Thread(sender)), thread))
+    }
+
+    /// Keeps the recorder within its callers.
+    pub(crate) fn inline(self) -> RecorderHandle {
+        RecorderHandle(Mode::Inline(Arc::new(Mutex::new(self))))
+    }
+
+    /// Records a group of commands: all of them durable, or none.
+    fn group(&mut self, commands: Vec<Command>) {
+        if let Some(reason) = &self.stopped {
+            let reason = reason.clone();
+            for command in commands {
+                refuse(
+                    command,
+                    &RecordError::Stopped {
+                        reason: reason.clone(),
+                    },
+                );
+            }
+            return;
+        }
+        let now_ms = self.clock.unix_ms();
+        let mut stage = Stage::new(now_ms);
+        let mut answers = Answers::default();
+        for command in commands {
+            if let Err(error) = self.stage(&mut stage, command, &mut answers) {
+                self.stop(&error, answers);
+                return;
+            }
+        }
+        stage.write_heads(&self.books);
+        if stage.batch.is_empty() {
+            answers.give(&Ok(()));
+            return;
+        }
+        match self.store.commit(stage.batch) {
+            Ok(()) => {}
+            Err(error) if error.is_fatal() => return self.stop(&error, answers),
+            Err(error) => return answers.give(&Err(refusal_of(&error))),
+        }
+        // Point of no return: the group is durable. A crash from here on loses nothing; whoever
+        // was not answered asks again and finds it recorded.
+        let mut heads = Vec::new();
+        for (number, staged) in stage.links {
+            if let Some(book) = self.books.get_mut(&number) {
+                heads.extend(staged.marks(book));
+                staged.apply(book);
+            }
+        }
+        answers.give_flushed();
+        if let Err(error) = self.marks.record(&heads) {
+            // Everything is durable, but nothing may be signed without the mark.
+            return self.stop(&error, answers);
+        }
+        for book in self.books.values() {
+            let signable = book.own.size();
+            book.link.head.send_if_modified(|head| {
+                let changed = head.signable_size != signable;
+                head.signable_size = signable;
+                changed
+            });
+        }
+        answers.give(&Ok(()));
+    }
+
+    fn stop(&mut self, error: &StoreError, answers: Answers) {
+        let reason = error.to_string();
+        (self.on_stop)(&reason);
+        self.stopped = Some(reason.clone());
+        answers.give(&Err(RecordError::Stopped { reason }));
+    }
+
+    /// Adds one command to the group. A command that cannot be carried out is answered at once
+    /// with its reason and leaves no trace in the stage.
+    fn stage(
+        &mut self,
+        stage: &mut Stage,
+        command: Command,
+        answers: &mut Answers,
+    ) -> Result<(), StoreError> {
+        match command {
+            Command::Append(number, own, reply) => {
+                let Some(book) = self.books.get(&number) else {
+                    return Ok(());
+                };
+                let recorded = match stage.place_of(&*self.store, number, own.facts.id)? {
+                    None => Ok(stage.append(book, *own)),
+                    Some(Place::Log(LogSide::Own, index)) => Ok(Recorded {
+                        id: own.facts.id,
+                        index,
+                        already_recorded: true,
+                    }),
+                    Some(_) => Err(RecordError::IdUsed),
+                };
+                answers.flushed.push(Box::new(move |outcome| {
+                    drop(reply.send(outcome.and(recorded)));
+                }));
+            }
+            Command::Mirror(run, reply) => {
+                let Some(book) = self.books.get(&run.link) else {
+                    return Ok(());
+                };
+                match stage.mirror(&*self.store, book, *run)? {
+                    Ok(()) => answers.marked.push(Box::new(move |outcome| {
+                        drop(reply.send(outcome));
+                    })),
+                    Err(error) => drop(reply.send(Err(error))),
+                }
+            }
+            Command::Express(number, index, entry, reply) => {
+                let Some(book) = self.books.get(&number) else {
+                    return Ok(());
+                };
+                match stage.express(book, index, &entry) {
+                    Ok(()) => answers.flushed.push(Box::new(move |outcome| {
+                        drop(reply.send(outcome));
+                    })),
+                    Err(error) => drop(reply.send(Err(error))),
+                }
+            }
+            Command::Settle(number, receipt, reply) => {
+                let Some(book) = self.books.get(&number) else {
+                    return Ok(());
+                };
+                let size = receipt.signed.checkpoint.size;
+                if size > book.own.size() {
+                    drop(reply.send(Err(RecordError::WrongTree { size })));
+                } else {
+                    stage.settle(book, size, &receipt.note);
+                    answers.flushed.push(Box::new(move |outcome| {
+                        drop(reply.send(outcome));
+                    }));
+                }
+            }
+            Command::KeepCosigned(number, receipt) => {
+                let size = receipt.signed.checkpoint.size;
+                let key = layout::checkpoint(number, LogSide::Mirror, size);
+                stage.batch.put(key, receipt.note.clone().into_bytes());
+            }
+            Command::KeepDated(number, signed) => {
+                let key = layout::dated(number, signed.checkpoint.size);
+                stage.batch.put(key, signed.note.clone().into_bytes());
+            }
+            Command::Hold(number, hold, reply) => {
+                if let Some(book) = self.books.get(&number) {
+                    stage.hold(book, hold.as_deref());
+                }
+                answers.flushed.push(Box::new(move |outcome| {
+                    drop(reply.send(outcome));
+                }));
+            }
+            Command::Incident(incident) => {
+                self.incident_sequence = self.incident_sequence.wrapping_add(1);
+                stage.incident(&incident, self.incident_sequence);
+            }
+        }
+        Ok(())
+    }
+}
+
+type Answer = Box<dyn FnOnce(Result<(), RecordError>) + Send>;
+
+/// Who waits for what: for the flush, or for the mark behind it.
+#[derive(Default)]
+struct Answers {
+    flushed: Vec<Answer>,
+    marked: Vec<Answer>,
+}
+
+impl Answers {
+    fn give_flushed(&mut self) {
+        for answer in self.flushed.drain(..) {
+            answer(Ok(()));
+        }
+    }
+
+    fn give(self, outcome: &Result<(), RecordError>) {
+        for answer in self.flushed.into_iter().chain(self.marked) {
+            answer(outcome.clone());
+        }
+    }
+}
+
+fn refusal_of(error: &StoreError) -> RecordError {
+    match error {
+        StoreError::Full { free, needed } => RecordError::Full {
+            free_bytes: *free,
+            floor_bytes: *needed,
+        },
+        other => RecordError::Stopped {
+            reason: other.to_string(),
+        },
+    }
+}
+
+fn refuse(command: Command, error: &RecordError) {
+    match command {
+        Command::Append(_, _, reply) => drop(reply.send(Err(error.clone()))),
+        Command::Mirror(_, reply)
+        | Command::Express(_, _, _, reply)
+        | Command::Settle(_, _, reply)
+        | Command::Hold(_, _, reply) => drop(reply.send(Err(error.clone()))),
+        Command::KeepCosigned(..) | Command::KeepDated(..) | Command::Incident(..) => {}
+    }
+}

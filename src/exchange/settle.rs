@@ -1,0 +1,165 @@
+//! Settling: verify the peer's cosignature, keep it as the receipt, mark what it covers delivered.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+
+use super::command::{Command, RecordError};
+use super::session::{Breach, End, Never, Stop};
+use super::{Exchange, Link, LogSide};
+use crate::crypto::Verified;
+use crate::crypto::checkpoint::Receipt;
+use crate::proto::v1::{self, FaultCode};
+
+impl Exchange {
+    /// Takes in the peer's cosignatures for one session. Of those that gathered while the last
+    /// one was being flushed, the newest covers the others.
+    pub(super) async fn settle(
+        self: &Arc<Self>,
+        link: &Arc<Link>,
+        mut queue: mpsc::Receiver<String>,
+        cosigned: &watch::Sender<u64>,
+    ) -> Result<Never, Stop> {
+        loop {
+            let Some(mut note) = queue.recv().await else {
+                return Err(Stop::End(End::Closed));
+            };
+            while let Ok(newer) = queue.try_recv() {
+                note = newer;
+            }
+            let receipt = self.verify_receipt(link, &note)?;
+            let size = receipt.signed.checkpoint.size;
+            self.keep_receipt(link, receipt).await?;
+            cosigned.send_replace(size);
+        }
+    }
+
+    /// A receipt must verify under the keys of both sides and be of the tree recorded here.
+    fn verify_receipt(&self, link: &Link, note: &str) -> Result<Verified<Receipt>, Stop> {
+        let bad = |text: String, index| {
+            Breach::stop(
+                FaultCode::BadCosignature,
+                &link.own,
+                index,
+                text,
+                vec![note.to_owned()],
+            )
+        };
+        let receipt = link.own_verifier.receipt(note).map_err(|error| {
+            bad(
+                format!("the peer's cosignature does not verify: {error}"),
+                0,
+            )
+        })?;
+        let checkpoint = &receipt.signed.checkpoint;
+        let tree = link.tree(LogSide::Own);
+        if checkpoint.size > tree.size() {
+            return Err(bad(
+                "the peer cosigned more than this log holds".to_owned(),
+                checkpoint.size,
+            ));
+        }
+        let root = self
+            .reader(link, LogSide::Own)
+            .root_at(&tree, checkpoint.size)?;
+        if root != checkpoint.root {
+            return Err(bad(
+                "the peer cosigned another tree than this log's".to_owned(),
+                checkpoint.size,
+            ));
+        }
+        Ok(receipt)
+    }
+
+    async fn keep_receipt(&self, link: &Link, receipt: Verified<Receipt>) -> Result<(), Stop> {
+        let size = receipt.signed.checkpoint.size;
+        let settled = self
+            .ask(|reply| Command::Settle(link.number, Box::new(receipt), reply))
+            .await;
+        match settled {
+            Ok(()) => {
+                tracing::debug!(peer = %link.peer, size, "delivered");
+                Ok(())
+            }
+            Err(error @ RecordError::WrongTree { .. }) => Err(Breach::stop(
+                FaultCode::BadCosignature,
+                &link.own,
+                size,
+                error.to_string(),
+                Vec::new(),
+            )),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Judges what a Hello says of this node's log, before anything is signed: what the peer has
+    /// mirrored under a checkpoint that this node signed must be what is recorded here.
+    pub(super) async fn judge_own_log(&self, link: &Link, hello: &v1::Hello) -> Result<u64, Stop> {
+        let mirrored = hello.mirrored_size;
+        if mirrored == 0 {
+            let delivered = link.head().delivered_size;
+            if delivered == 0 {
+                return Ok(0);
+            }
+            // The peer lost its mirror: it gets everything again from the start.
+            let incident = super::Incident {
+                at_ms: self.clock.unix_ms(),
+                peer: link.peer.to_string(),
+                what: format!(
+                    "the peer's mirror is empty, but it gave receipts up to {delivered}; \
+                     everything is sent again"
+                ),
+                evidence: Vec::new(),
+            };
+            self.note_incident(incident).await;
+            return Ok(0);
+        }
+        let note = &hello.mirrored_checkpoint;
+        let receipt = link.own_verifier.receipt(note).map_err(|error| {
+            Breach::stop(
+                FaultCode::BadCosignature,
+                &link.own,
+                mirrored,
+                format!("the checkpoint of the peer's mirror does not verify: {error}"),
+                vec![note.clone()],
+            )
+        })?;
+        let checkpoint = receipt.signed.checkpoint.clone();
+        if checkpoint.size != mirrored {
+            return Err(Breach::stop(
+                FaultCode::BadCosignature,
+                &link.own,
+                mirrored,
+                "the peer's mirror and its checkpoint have different sizes",
+                vec![note.clone()],
+            ));
+        }
+        let tree = link.tree(LogSide::Own);
+        let known = if mirrored <= tree.size() {
+            let reader = self.reader(link, LogSide::Own);
+            Some(reader.root_at(&tree, mirrored)?)
+        } else {
+            None
+        };
+        if known != Some(checkpoint.root) {
+            // The note carries this node's own signature: what it covers is the truth, and this
+            // store is older or other than that.
+            return Err(Breach::stop(
+                FaultCode::RolledBack,
+                &link.own,
+                mirrored,
+                format!(
+                    "this node once signed {mirrored} entries that its store does not hold any \
+                     more ({} are here): an old backup or snapshot was put back. Nothing is \
+                     signed; put the current data directory back",
+                    tree.size()
+                ),
+                vec![note.clone()],
+            ));
+        }
+        if mirrored > link.head().delivered_size {
+            self.keep_receipt(link, receipt).await?;
+        }
+        Ok(mirrored)
+    }
+}

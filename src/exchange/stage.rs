@@ -1,0 +1,432 @@
+//! A group of commands while it is being put together: one batch for the store, and beside it what
+//! each link will look like once the batch is durable.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, PoisonError};
+
+use super::book::{Book, Trees};
+use super::command::{Effect, Leaf, MirrorRun, OwnEntry, PeerEntry, RecordError, Recorded};
+use super::hold::{Hold, Incident};
+use super::layout::{self, FileRefs, HeadRecord, LinkNumber, LogSide, Place, Record};
+use crate::limits::EXPRESSED_ENTRIES_MAX;
+use crate::model::MessageId;
+use crate::store::{Batch, Mark, Store, StoreError};
+use crate::tlog::{FullTile, Hash, Tree};
+
+/// A group while it is being put together: the batch, and what each link will look like.
+pub(super) struct Stage {
+    now_ms: u64,
+    pub(super) batch: Batch,
+    pub(super) links: BTreeMap<LinkNumber, StagedLink>,
+    ids: HashMap<(LinkNumber, MessageId), Place>,
+}
+
+/// What a group changes on one link.
+#[derive(Default)]
+pub(super) struct StagedLink {
+    own: Option<Tree>,
+    mirror: Option<Tree>,
+    delivered_size: Option<u64>,
+    urgent: Vec<u64>,
+    expressed: Vec<(u64, Hash)>,
+    no_longer_expressed: BTreeSet<u64>,
+    files: bool,
+    changed: bool,
+    held: Option<Option<Arc<Hold>>>,
+}
+
+impl Stage {
+    pub(super) fn new(now_ms: u64) -> Self {
+        Self {
+            now_ms,
+            batch: Batch::new(),
+            links: BTreeMap::new(),
+            ids: HashMap::new(),
+        }
+    }
+
+    /// Where an id lies, in the store or earlier in this group.
+    pub(super) fn place_of(
+        &self,
+        store: &dyn Store,
+        number: LinkNumber,
+        id: MessageId,
+    ) -> Result<Option<Place>, StoreError> {
+        if let Some(place) = self.ids.get(&(number, id)) {
+            return Ok(Some(*place));
+        }
+        let value = store.get(&layout::id(number, id))?;
+        Ok(value.as_deref().and_then(Place::decode))
+    }
+
+    fn note_id(&mut self, number: LinkNumber, id: MessageId, place: Place) {
+        self.ids.insert((number, id), place);
+        self.batch.put(layout::id(number, id), place.encode());
+    }
+
+    /// Appends to the own log: entry, tiles, id, answers, outbox, in one batch.
+    pub(super) fn append(&mut self, book: &Book, own: OwnEntry) -> Recorded {
+        let number = book.link.number;
+        let staged = self.links.entry(number).or_default();
+        let tree = staged.own.get_or_insert_with(|| (*book.own).clone());
+        let index = tree.size();
+        let mut full = Vec::new();
+        tree.append(own.leaf.hash, &mut full);
+        if own.facts.urgent {
+            staged.urgent.push(index);
+            self.batch.put(layout::urgent(number, index), Vec::new());
+        }
+        staged.changed |= !own.facts.answers.is_empty();
+        self.put_tiles(number, LogSide::Own, full);
+        self.put_entry(number, LogSide::Own, index, own.leaf, false, false);
+        let place = Place::Log(LogSide::Own, index);
+        self.note_id(number, own.facts.id, place);
+        for answered in &own.facts.answers {
+            self.put_answer(number, *answered, LogSide::Own, index, own.facts.kind);
+        }
+        if !own.facts.files.is_empty() {
+            for file in &own.facts.files {
+                let key = layout::wanted(number, LogSide::Own, &file.sha256);
+                self.batch.put(key, file.size.to_be_bytes().to_vec());
+            }
+            let refs = FileRefs(own.facts.files.clone()).encode();
+            self.batch.put(layout::outgoing(number, index), refs);
+            self.touch(number).files = true;
+        }
+        if let Some(mirror_index) = own.confirms_files_of {
+            self.batch.delete(layout::pending(number, mirror_index));
+            self.touch(number).changed = true;
+        }
+        Recorded {
+            id: own.facts.id,
+            index,
+            already_recorded: false,
+        }
+    }
+
+    /// Extends the mirror by a run, if it starts where the mirror ends and hashes to its
+    /// checkpoint's root; otherwise stages nothing.
+    pub(super) fn mirror(
+        &mut self,
+        store: &dyn Store,
+        book: &Book,
+        run: MirrorRun,
+    ) -> Result<Result<(), RecordError>, StoreError> {
+        let number = book.link.number;
+        let staged = self.links.get(&number);
+        let mut tree = staged
+            .and_then(|s| s.mirror.as_ref())
+            .unwrap_or(&book.mirror)
+            .clone();
+        if tree.size() != run.start_index {
+            return Ok(Err(RecordError::NotNext {
+                start_index: run.start_index,
+                mirror_size: tree.size(),
+            }));
+        }
+        let mut full = Vec::new();
+        for (entry, index) in run.entries.iter().zip(run.start_index..) {
+            let awaited = staged
+                .and_then(|s| s.expressed.iter().find(|(at, _)| *at == index))
+                .map(|(_, hash)| hash)
+                .or_else(|| book.expressed.get(&index));
+            if awaited.is_some_and(|hash| *hash != entry.leaf.hash) {
+                return Ok(Err(RecordError::ExpressMismatch { index }));
+            }
+            tree.append(entry.leaf.hash, &mut full);
+        }
+        let checkpoint = &run.signed.checkpoint;
+        if checkpoint.size != tree.size() || checkpoint.root != tree.root() {
+            return Ok(Err(RecordError::RootMismatch {
+                size: checkpoint.size,
+            }));
+        }
+
+        self.put_tiles(number, LogSide::Mirror, full);
+        self.touch(number).mirror = Some(tree);
+        for (entry, index) in run.entries.into_iter().zip(run.start_index..) {
+            self.mirror_entry(store, book, index, entry)?;
+        }
+        let key = layout::checkpoint(number, LogSide::Mirror, checkpoint.size);
+        self.batch.put(key, run.signed.note.clone().into_bytes());
+        for refusal in run.refusals {
+            self.append(book, refusal);
+        }
+        for (incident, sequence) in run.incidents.iter().zip(0..) {
+            // Sequences of runs and of single incidents meet only within one millisecond; the
+            // high bit keeps them apart.
+            self.incident(incident, sequence | 1 << 31);
+        }
+        Ok(Ok(()))
+    }
+
+    fn mirror_entry(
+        &mut self,
+        store: &dyn Store,
+        book: &Book,
+        index: u64,
+        entry: PeerEntry,
+    ) -> Result<(), StoreError> {
+        let number = book.link.number;
+        let staged = self.touch(number);
+        let expressed = book.expressed.contains_key(&index)
+            || staged.expressed.iter().any(|(at, _)| *at == index);
+        if expressed {
+            staged.no_longer_expressed.insert(index);
+            self.batch.delete(layout::expressed(number, index));
+        }
+        let refused = entry.facts.is_none();
+        self.put_entry(
+            number,
+            LogSide::Mirror,
+            index,
+            entry.leaf,
+            refused,
+            expressed,
+        );
+        match entry.effect {
+            Effect::None => {}
+            Effect::Refused(own_index) => {
+                let key = layout::refused(number, own_index);
+                self.batch.put(key, index.to_be_bytes().to_vec());
+                self.touch(number).changed = true;
+            }
+            Effect::FilesConfirmed(id) => {
+                if let Some(Place::Log(LogSide::Own, own_index)) =
+                    self.place_of(store, number, id)?
+                {
+                    self.batch.delete(layout::outgoing(number, own_index));
+                    self.touch(number).changed = true;
+                }
+            }
+        }
+        if let Some(facts) = entry.facts {
+            self.note_id(number, facts.id, Place::Log(LogSide::Mirror, index));
+            for answered in facts.answers {
+                self.put_answer(number, answered, LogSide::Mirror, index, facts.kind);
+                self.touch(number).changed = true;
+            }
+            if !facts.files.is_empty() {
+                for file in &facts.files {
+                    let key = layout::wanted(number, LogSide::Mirror, &file.sha256);
+                    self.batch.put(key, file.size.to_be_bytes().to_vec());
+                }
+                let refs = FileRefs(facts.files).encode();
+                self.batch.put(layout::pending(number, index), refs);
+                self.touch(number).files = true;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn express(
+        &mut self,
+        book: &Book,
+        index: u64,
+        entry: &PeerEntry,
+    ) -> Result<(), RecordError> {
+        let number = book.link.number;
+        let now_ms = self.now_ms;
+        let staged = self.touch(number);
+        let mirror_size = staged.mirror.as_ref().unwrap_or(&book.mirror).size();
+        if index < mirror_size {
+            // Its turn came first; the mirror has judged it already.
+            return Ok(());
+        }
+        let known = book.expressed.get(&index).or_else(|| {
+            staged
+                .expressed
+                .iter()
+                .find(|(at, _)| *at == index)
+                .map(|(_, h)| h)
+        });
+        match known {
+            Some(hash) if *hash == entry.leaf.hash => return Ok(()),
+            Some(_) => return Err(RecordError::ExpressMismatch { index }),
+            None => {}
+        }
+        if book.expressed.len() + staged.expressed.len() >= EXPRESSED_ENTRIES_MAX {
+            return Err(RecordError::ExpressFull);
+        }
+        staged.expressed.push((index, entry.leaf.hash));
+        let record = Record {
+            recorded_at_ms: now_ms,
+            entry: entry.leaf.entry.clone(),
+            body: entry.leaf.body.clone(),
+            refused: false,
+            expressed: true,
+        };
+        self.batch
+            .put(layout::expressed(number, index), record.encode());
+        if let Some(facts) = &entry.facts {
+            self.note_id(number, facts.id, Place::Expressed(index));
+        }
+        Ok(())
+    }
+
+    pub(super) fn settle(&mut self, book: &Book, size: u64, note: &str) {
+        let number = book.link.number;
+        let key = layout::checkpoint(number, LogSide::Own, size);
+        self.batch.put(key, note.as_bytes().to_vec());
+        let staged = self.touch(number);
+        let before = staged.delivered_size.unwrap_or(book.delivered_size);
+        staged.delivered_size = Some(before.max(size));
+    }
+
+    pub(super) fn hold(&mut self, book: &Book, hold: Option<&Hold>) {
+        let number = book.link.number;
+        let key = layout::fault(number);
+        match hold {
+            Some(hold) => self
+                .batch
+                .put(key, serde_json::to_vec(hold).unwrap_or_default()),
+            None => self.batch.delete(key),
+        }
+        self.touch(number).held = Some(hold.cloned().map(Arc::new));
+    }
+
+    pub(super) fn incident(&mut self, incident: &Incident, sequence: u32) {
+        let key = layout::incident(incident.at_ms, sequence);
+        let mut value = serde_json::to_vec(incident).unwrap_or_default();
+        if value.len() > crate::limits::VALUE_BYTES_MAX {
+            let short = Incident {
+                evidence: Vec::new(),
+                ..incident.clone()
+            };
+            value = serde_json::to_vec(&short).unwrap_or_default();
+        }
+        self.batch.put(key, value);
+    }
+
+    fn touch(&mut self, number: LinkNumber) -> &mut StagedLink {
+        self.links.entry(number).or_default()
+    }
+
+    fn put_tiles(&mut self, number: LinkNumber, side: LogSide, full: Vec<FullTile>) {
+        for tile in full {
+            let key = layout::tile(number, side, tile.level, tile.index);
+            self.batch.put(key, tile.hashes);
+        }
+    }
+
+    fn put_entry(
+        &mut self,
+        number: LinkNumber,
+        side: LogSide,
+        index: u64,
+        leaf: Leaf,
+        refused: bool,
+        expressed: bool,
+    ) {
+        let record = Record {
+            recorded_at_ms: self.now_ms,
+            entry: leaf.entry,
+            body: leaf.body,
+            refused,
+            expressed,
+        };
+        self.batch
+            .put(layout::entry(number, side, index), record.encode());
+    }
+
+    fn put_answer(
+        &mut self,
+        number: LinkNumber,
+        answered: MessageId,
+        side: LogSide,
+        index: u64,
+        kind: i32,
+    ) {
+        self.batch.put(
+            layout::answer(number, answered, side, index),
+            kind.to_be_bytes().to_vec(),
+        );
+    }
+
+    /// Adds the head of every link whose logs changed: it commits with the entries it counts.
+    pub(super) fn write_heads(&mut self, books: &BTreeMap<LinkNumber, Book>) {
+        for (number, staged) in &self.links {
+            let Some(book) = books.get(number) else {
+                continue;
+            };
+            let before = book.head_record();
+            let after = staged.head_record(book);
+            if before != after {
+                self.batch.put(layout::head(*number), after.encode());
+            }
+        }
+    }
+}
+
+impl StagedLink {
+    fn head_record(&self, book: &Book) -> HeadRecord {
+        let own = self.own.as_ref().unwrap_or(&book.own);
+        let mirror = self.mirror.as_ref().unwrap_or(&book.mirror);
+        HeadRecord {
+            own_size: own.size(),
+            own_root: own.root().0,
+            mirror_size: mirror.size(),
+            mirror_root: mirror.root().0,
+            delivered_size: self.delivered_size.unwrap_or(book.delivered_size),
+        }
+    }
+
+    /// The logs that grew, as the high-water mark wants them.
+    pub(super) fn marks(&self, book: &Book) -> Vec<Mark> {
+        let logs = [
+            (&self.own, &book.link.own),
+            (&self.mirror, &book.link.mirror),
+        ];
+        logs.into_iter()
+            .filter_map(|(tree, origin)| {
+                let tree = tree.as_ref()?;
+                Some(Mark {
+                    origin: origin.to_string(),
+                    size: tree.size(),
+                    root: tree.root().0,
+                })
+            })
+            .collect()
+    }
+
+    /// Makes the committed group the state, and publishes it.
+    pub(super) fn apply(self, book: &mut Book) {
+        if let Some(tree) = self.own {
+            book.own = Arc::new(tree);
+        }
+        if let Some(tree) = self.mirror {
+            book.mirror = Arc::new(tree);
+        }
+        let expressed_count = self.expressed.len() as u64;
+        book.expressed.extend(self.expressed);
+        for index in &self.no_longer_expressed {
+            book.expressed.remove(index);
+        }
+        let link = &book.link;
+        link.publish_trees(Trees {
+            own: Arc::clone(&book.own),
+            mirror: Arc::clone(&book.mirror),
+        });
+        {
+            let mut urgent = link.urgent.lock().unwrap_or_else(PoisonError::into_inner);
+            urgent.extend(self.urgent);
+            if let Some(delivered_size) = self.delivered_size {
+                book.delivered_size = delivered_size;
+                *urgent = urgent.split_off(&delivered_size);
+            }
+        }
+        link.head.send_modify(|head| {
+            head.own_size = book.own.size();
+            head.mirror_size = book.mirror.size();
+            head.delivered_size = book.delivered_size;
+            head.expressed_count += expressed_count;
+            head.changes_count += u64::from(self.changed);
+            if let Some(held) = self.held {
+                head.held = held;
+            }
+        });
+        if self.files {
+            link.files.send_modify(|count| *count += 1);
+        }
+    }
+}

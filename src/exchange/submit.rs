@@ -1,0 +1,371 @@
+//! Submitting: draft → check → sign → append → answer.
+//!
+//! The caller is answered after the flush and not before. The entry is signed on the caller's
+//! task, before it has an index, so that many are signed at once; the recorder gives the index.
+//! The id makes it safe to ask again: the same id and content gives the first result, another
+//! content is an error.
+
+use bytes::Bytes;
+use prost::Message as _;
+
+use super::command::{Command, Facts, Leaf, OwnEntry, RecordError, Recorded};
+use super::layout::{self, FileRef, LogSide, Place, StoredBody, StoredEntry};
+use super::read::{ReadError, Stored};
+use super::{Exchange, Link};
+use crate::crypto::Verified;
+use crate::crypto::dsse::{self, DsseError, Envelope};
+use crate::limits::SALT_BYTES;
+use crate::model::check::FieldFault;
+use crate::model::header::{HeaderError, HeaderParts};
+use crate::model::{self, Header, MessageId, body, check};
+use crate::proto::v1;
+use crate::store::StoreError;
+use crate::tlog::leaf_hash;
+
+/// Why a draft was not recorded. Nothing of it was kept.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// The caller's mistake: every fault, with field, reason and remedy.
+    #[error("{}", faults_text(.0))]
+    Faults(Vec<FieldFault>),
+    /// The same id was used for another message.
+    #[error(
+        "id {id}: this id is already used by a message with other content; give this one a new id"
+    )]
+    IdUsed {
+        /// The id.
+        id: MessageId,
+    },
+    /// The recorder's words.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The store cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The header cannot be made.
+    #[error("the header cannot be made: {0}")]
+    Header(#[from] HeaderError),
+    /// The envelope cannot be made.
+    #[error("the entry cannot be signed")]
+    Sign(#[from] DsseError),
+    /// The system gives no randomness.
+    #[error("the system gives no randomness; nothing can be signed")]
+    Entropy(#[from] getrandom::Error),
+}
+
+impl From<StoreError> for SubmitError {
+    fn from(error: StoreError) -> Self {
+        Self::Read(error.into())
+    }
+}
+
+fn faults_text(faults: &[FieldFault]) -> String {
+    let lines = faults
+        .iter()
+        .map(|fault| format!("{}: {}; {}", fault.field, fault.reason, fault.remedy));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn fault(field: &str, reason: impl Into<String>, remedy: impl Into<String>) -> SubmitError {
+    SubmitError::Faults(vec![FieldFault {
+        field: field.to_owned(),
+        reason: reason.into(),
+        remedy: remedy.into(),
+    }])
+}
+
+impl Exchange {
+    /// Checks, signs and records a draft; returns once it is durable.
+    ///
+    /// # Errors
+    /// [`SubmitError`]; nothing was recorded then, except when the store stopped
+    /// ([`RecordError::Stopped`]): ask again with the same id after the restart.
+    pub async fn submit(&self, draft: v1::Draft) -> Result<Recorded, SubmitError> {
+        let draft = check::with_defaults(draft);
+        check::check_draft(&draft).map_err(SubmitError::Faults)?;
+        let Some(link) = self.link(&draft.recipient) else {
+            let known: Vec<_> = self.links().map(|link| link.peer.to_string()).collect();
+            return Err(fault(
+                "recipient",
+                format!(
+                    "{} is no peer of this node",
+                    model::text::escape(&draft.recipient)
+                ),
+                format!("use one of: {}", known.join(", ")),
+            ));
+        };
+        check_ceiling(&draft, link)?;
+        let id = match draft.id.as_str() {
+            "" => MessageId::from_parts(self.clock.unix_ms(), self.entropy.bytes()?),
+            text => MessageId::parse(text)
+                .map_err(|error| fault("id", error.to_string(), "use a UUIDv7, or none"))?,
+        };
+        let recorded = draft.body.as_ref().and_then(|body| body.body.as_ref());
+        let Some(content) = recorded else {
+            return Err(fault(
+                "body",
+                "it is missing",
+                "give exactly one kind of body",
+            ));
+        };
+        if let Some(before) = self.earlier(link, id, &draft, content)? {
+            return Ok(before);
+        }
+        let answered = self.named_message(link, &draft.in_reply_to, "inReplyTo", None)?;
+        let superseded =
+            self.named_message(link, &draft.supersedes, "supersedes", Some(LogSide::Own))?;
+        let thread_id = match (draft.thread_id.as_str(), &answered, &superseded) {
+            ("", Some(header), _) | ("", None, Some(header)) => header.thread_id,
+            ("", None, None) => id,
+            (text, ..) => MessageId::parse(text)
+                .map_err(|error| fault("threadId", error.to_string(), "use a thread's id"))?,
+        };
+        self.check_files(content)?;
+
+        let own = self.sign_entry(link, &draft, id, thread_id, content)?;
+        match self
+            .ask(|reply| Command::Append(link.number, Box::new(own), reply))
+            .await
+        {
+            // Another caller was faster with the same id: is it the same message?
+            Ok(recorded) if recorded.already_recorded => self
+                .earlier(link, id, &draft, content)?
+                .ok_or(SubmitError::IdUsed { id }),
+            Ok(recorded) => Ok(recorded),
+            Err(RecordError::IdUsed) => Err(SubmitError::IdUsed { id }),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The record of an earlier submission of the same id and content.
+    fn earlier(
+        &self,
+        link: &Link,
+        id: MessageId,
+        draft: &v1::Draft,
+        content: &v1::body::Body,
+    ) -> Result<Option<Recorded>, SubmitError> {
+        let Some(place) = self.place(link, id)? else {
+            return Ok(None);
+        };
+        let Place::Log(LogSide::Own, index) = place else {
+            return Err(SubmitError::IdUsed { id });
+        };
+        let reader = self.reader(link, LogSide::Own);
+        let stored = reader.entry(index)?;
+        let header = header_of(&stored, &link.own.to_string())?;
+        let wire = &header.wire;
+        let same_header = wire.kind == body::kind_of(content) as i32
+            && wire.precedence == draft.precedence
+            && wire.status == draft.status
+            && wire.handling == draft.handling
+            && optional_text(header.in_reply_to) == draft.in_reply_to
+            && optional_text(header.supersedes) == draft.supersedes
+            && (draft.thread_id.is_empty() || header.thread_id.to_string() == draft.thread_id)
+            && wire.acknowledge_by == draft.acknowledge_by
+            && wire.respond_by == draft.respond_by;
+        let same_body = match reader.body(&stored)? {
+            Some((_, bytes)) => bytes == body::encode(content),
+            None => false,
+        };
+        if same_header && same_body {
+            Ok(Some(Recorded {
+                id,
+                index,
+                already_recorded: true,
+            }))
+        } else {
+            Err(SubmitError::IdUsed { id })
+        }
+    }
+
+    /// The header of a message that a draft names, which must be on this link.
+    fn named_message(
+        &self,
+        link: &Link,
+        text: &str,
+        field: &str,
+        of: Option<LogSide>,
+    ) -> Result<Option<Header>, SubmitError> {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let id = MessageId::parse(text)
+            .map_err(|error| fault(field, error.to_string(), "use the id of a message"))?;
+        let not_here = || {
+            fault(
+                field,
+                format!(
+                    "no message {id} of the right side on the link with {}",
+                    link.peer
+                ),
+                "use the id of a message that `list` shows on this link",
+            )
+        };
+        let place = self.place(link, id)?.ok_or_else(not_here)?;
+        let stored = match place {
+            Place::Log(side, _) if of.is_some_and(|of| of != side) => return Err(not_here()),
+            Place::Expressed(_) if of == Some(LogSide::Own) => return Err(not_here()),
+            Place::Log(side, index) => self.reader(link, side).entry(index)?,
+            Place::Expressed(index) => self.reader(link, LogSide::Mirror).expressed(index)?,
+        };
+        Ok(Some(header_of(&stored, &link.peer.to_string())?))
+    }
+
+    /// Where an id lies on a link.
+    pub(crate) fn place(&self, link: &Link, id: MessageId) -> Result<Option<Place>, StoreError> {
+        let value = self.store.get(&layout::id(link.number, id))?;
+        Ok(value.as_deref().and_then(Place::decode))
+    }
+
+    /// Every file a body names must be here, whole, before the body is signed.
+    fn check_files(&self, content: &v1::body::Body) -> Result<(), SubmitError> {
+        for (number, file) in files_of(content).iter().enumerate() {
+            if self.blobs.size(&file.sha256)? != Some(file.size) {
+                return Err(fault(
+                    &format!("body.common.attachments[{number}].sha256"),
+                    "no file of this digest and size has been uploaded to this node",
+                    "upload the file first (`send --attach FILE` does it), then send",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Signs an entry and makes its files durable, so that it can be recorded.
+    pub(crate) fn sign_entry(
+        &self,
+        link: &Link,
+        draft: &v1::Draft,
+        id: MessageId,
+        thread_id: MessageId,
+        content: &v1::body::Body,
+    ) -> Result<OwnEntry, SubmitError> {
+        let salt = self.entropy.bytes::<SALT_BYTES>()?;
+        let bytes = body::encode(content);
+        let header = Header::build(&HeaderParts {
+            draft,
+            id,
+            sender: link.own.sender(),
+            recipient: link.own.recipient(),
+            created_at: self.clock.timestamp(),
+            thread_id,
+            salt: &salt,
+            body: &bytes,
+        })?;
+        let facts = facts_of(&header, content);
+        let payload = Bytes::from(header.wire.encode_to_vec());
+        let envelope = dsse::sign(&self.keys.message, payload)?;
+        let digest = header.body_digest;
+        let leaf = self.place_leaf(&envelope, Some((salt, bytes, digest)))?;
+        Ok(OwnEntry {
+            leaf,
+            facts,
+            confirms_files_of: None,
+        })
+    }
+
+    /// Decides where entry and body lie; those too large for a record become durable files here,
+    /// before the commit that names them.
+    pub(crate) fn place_leaf(
+        &self,
+        envelope: &Verified<Envelope>,
+        body: Option<([u8; SALT_BYTES], Bytes, [u8; 32])>,
+    ) -> Result<Leaf, StoreError> {
+        self.place_bytes(&envelope.bytes, body)
+    }
+
+    pub(crate) fn place_bytes(
+        &self,
+        entry: &Bytes,
+        body: Option<([u8; SALT_BYTES], Bytes, [u8; 32])>,
+    ) -> Result<Leaf, StoreError> {
+        let hash = leaf_hash(entry);
+        let body = match body {
+            None => StoredBody::Absent,
+            Some((salt, body, _)) if layout::body_fits(entry.len(), body.len()) => {
+                StoredBody::Inline { salt, body }
+            }
+            Some((salt, body, digest)) => {
+                let content = [&salt[..], &body[..]].concat();
+                self.blobs.put(&digest, &content)?;
+                StoredBody::File { digest }
+            }
+        };
+        let mut leaf = Leaf::inline(hash, entry.clone(), body);
+        if !layout::entry_fits(entry.len()) {
+            let digest: [u8; 32] = {
+                use sha2::Digest as _;
+                sha2::Sha256::digest(entry).into()
+            };
+            self.blobs.put(&digest, entry)?;
+            leaf.entry = StoredEntry::File(digest);
+        }
+        Ok(leaf)
+    }
+}
+
+/// A draft above the link's ceiling is refused before it is signed.
+fn check_ceiling(draft: &v1::Draft, link: &Link) -> Result<(), SubmitError> {
+    let classification = draft.handling.map_or(0, |handling| handling.classification);
+    if classification <= link.classification_max as i32 {
+        return Ok(());
+    }
+    Err(fault(
+        "handling.classification",
+        format!(
+            "it is above {}, the highest that may be sent to {}",
+            link.classification_max.as_str_name(),
+            link.peer
+        ),
+        "send it another way, or classify it as the link allows",
+    ))
+}
+
+/// The checked header of a stored entry.
+pub(crate) fn header_of(stored: &Stored, origin: &str) -> Result<Header, ReadError> {
+    let damaged = || ReadError::Damaged {
+        what: "header",
+        origin: origin.to_owned(),
+        index: stored.index,
+    };
+    let entry = v1::Entry::decode(stored.entry.clone()).map_err(|_| damaged())?;
+    Header::parse(&entry.payload).map_err(|_| damaged())
+}
+
+/// Whether a precedence jumps a backlog.
+pub(crate) fn is_urgent(precedence: i32) -> bool {
+    precedence >= v1::Precedence::Immediate as i32
+}
+
+/// The files a body names; those without a proper digest are left out.
+pub(crate) fn files_of(content: &v1::body::Body) -> Vec<FileRef> {
+    let common = body::common(content);
+    let attachments = common.map(|c| c.attachments.as_slice()).unwrap_or_default();
+    attachments
+        .iter()
+        .filter_map(|attachment| {
+            Some(FileRef {
+                sha256: attachment.sha256[..].try_into().ok()?,
+                size: attachment.size,
+            })
+        })
+        .collect()
+}
+
+fn facts_of(header: &Header, content: &v1::body::Body) -> Facts {
+    Facts {
+        id: header.id,
+        kind: header.kind,
+        urgent: is_urgent(header.precedence),
+        answers: [header.in_reply_to, header.supersedes]
+            .into_iter()
+            .flatten()
+            .collect(),
+        files: files_of(content),
+    }
+}
+
+fn optional_text(id: Option<MessageId>) -> String {
+    id.map(|id| id.to_string()).unwrap_or_default()
+}

@@ -1,0 +1,71 @@
+//! What the node itself says: REFUSAL and ATTACHMENTS_RECEIVED. Signed, recorded, pushed and
+//! receipted like everything else.
+
+use super::admit::Refused;
+use super::command::OwnEntry;
+use super::submit::SubmitError;
+use super::{Exchange, Link};
+use crate::model::MessageId;
+use crate::proto::v1;
+use crate::tlog::Hash;
+
+impl Exchange {
+    /// Signs a REFUSAL of the peer's entry at an index.
+    ///
+    /// # Errors
+    /// When it cannot be signed.
+    pub(crate) fn refusal(
+        &self,
+        link: &Link,
+        index: u64,
+        leaf: Hash,
+        refused: &Refused,
+    ) -> Result<OwnEntry, SubmitError> {
+        let content = v1::body::Body::Refusal(v1::Refusal {
+            index,
+            entry_digest: leaf.0.to_vec().into(),
+            reason: refused.reason as i32,
+            detail: refused.detail.clone(),
+        });
+        self.system_entry(link, content, refused.id)
+    }
+
+    /// Signs an ATTACHMENTS_RECEIVED for the peer's message at an index.
+    ///
+    /// # Errors
+    /// When it cannot be signed.
+    pub(crate) fn files_received(
+        &self,
+        link: &Link,
+        mirror_index: u64,
+        message: MessageId,
+        sha256: Vec<[u8; 32]>,
+    ) -> Result<OwnEntry, SubmitError> {
+        let digests = sha256.into_iter().map(|d| d.to_vec().into());
+        let content = v1::body::Body::AttachmentsReceived(v1::AttachmentsReceived {
+            sha256: digests.collect(),
+        });
+        let mut own = self.system_entry(link, content, Some(message))?;
+        own.confirms_files_of = Some(mirror_index);
+        Ok(own)
+    }
+
+    fn system_entry(
+        &self,
+        link: &Link,
+        content: v1::body::Body,
+        answers: Option<MessageId>,
+    ) -> Result<OwnEntry, SubmitError> {
+        let id = MessageId::from_parts(self.clock.unix_ms(), self.entropy.bytes()?);
+        let draft = v1::Draft {
+            precedence: v1::Precedence::Routine as i32,
+            status: v1::Status::Actual as i32,
+            body: Some(v1::Body {
+                body: Some(content.clone()),
+            }),
+            in_reply_to: answers.map(|id| id.to_string()).unwrap_or_default(),
+            ..v1::Draft::default()
+        };
+        self.sign_entry(link, &draft, id, answers.unwrap_or(id), &content)
+    }
+}

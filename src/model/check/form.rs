@@ -1,0 +1,427 @@
+//! No blanks in forms: a field is filled in, or said to be not applicable.
+//!
+//! [`RULES`] has a line for every field of every form. A field added to the proto without one
+//! fails a test here: somebody must decide.
+
+use std::collections::HashMap;
+
+use prost_reflect::{DynamicMessage, FieldDescriptor, MapKey, ReflectMessage as _, Value};
+
+use super::{Faults, languages};
+use crate::model::{body, text};
+use crate::proto::v1;
+use crate::proto::v1::body::Body;
+
+/// What may be left blank.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rule {
+    /// Is filled in.
+    Required,
+    /// Is filled in, or listed in `common.notApplicable`.
+    OrNotApplicable,
+    /// May be blank without a word.
+    Free,
+    /// A number or a yes or no: zero and no are answers, so it is never blank.
+    Answered,
+}
+
+use Rule::{Answered, Free, OrNotApplicable as OrNot, Required};
+
+/// Message, field, rule. Places, times and localized texts are filled in as a whole.
+const RULES: &[(&str, &[(&str, Rule)])] = &[
+    (
+        "Common",
+        &[
+            ("from_office", Required),
+            ("to_office", Required),
+            ("legal_basis", Free),
+            ("languages", Free),
+            ("attachments", Free),
+            ("precedence_reason", Free),
+            ("not_applicable", Free),
+        ],
+    ),
+    (
+        "Attachment",
+        &[
+            ("name", Required),
+            ("media_type", Required),
+            ("size", Answered),
+            ("sha256", Required),
+            ("description", Free),
+        ],
+    ),
+    (
+        "Officer",
+        &[
+            ("name", Required),
+            ("rank", Required),
+            ("office", Required),
+            ("phone", Free),
+        ],
+    ),
+    (
+        "CrossingAlert",
+        &[
+            ("common", Required),
+            ("incident_type", Required),
+            ("occurred_at", Required),
+            ("place", Required),
+            ("persons", Answered),
+            ("vehicles", Answered),
+            ("boats", Answered),
+            ("direction", Required),
+            ("means", OrNot),
+            ("source_grade", Required),
+            ("information_grade", Required),
+            ("sensor_id", Free),
+            ("sensor_confidence_percent", Answered),
+            ("description", OrNot),
+            ("request", OrNot),
+        ],
+    ),
+    (
+        "HandoverRequest",
+        &[
+            ("common", Required),
+            ("persons", Required),
+            ("circumstances", Required),
+            ("evidence", Required),
+            ("proposed_at", OrNot),
+            ("proposed_gate", OrNot),
+            ("transport", OrNot),
+            ("escorts", OrNot),
+        ],
+    ),
+    (
+        "HandoverPerson",
+        &[
+            ("number", Answered),
+            ("name", Required),
+            ("earlier_names", OrNot),
+            ("birth_date", OrNot),
+            ("birth_place", OrNot),
+            ("sex", OrNot),
+            ("nationality", Required),
+            ("parents", OrNot),
+            ("last_address", OrNot),
+            ("document", OrNot),
+            ("photo_sha256", OrNot),
+            ("care_needs", OrNot),
+            ("medical_needs", OrNot),
+            ("screening", OrNot),
+        ],
+    ),
+    // One of the two at least: see manifest.
+    ("PersonName", &[("native", Free), ("transliteration", Free)]),
+    (
+        "TravelDocument",
+        &[
+            ("type", Required),
+            ("number", Required),
+            ("issuer", Required),
+            ("mrz", OrNot),
+        ],
+    ),
+    (
+        "ProtectionScreening",
+        &[
+            ("carried_out", Answered),
+            ("minor", Answered),
+            ("unaccompanied", Answered),
+            ("pregnant", Answered),
+            ("trafficking_indicator", Answered),
+            ("protection_claim", Answered),
+            ("family_numbers", Free),
+            ("receiving_guardian", Free),
+        ],
+    ),
+    (
+        "HandoverReply",
+        &[
+            ("common", Required),
+            ("decisions", Required),
+            ("remark", OrNot),
+        ],
+    ),
+    // By outcome: see answer.
+    (
+        "HandoverDecision",
+        &[
+            ("number", Answered),
+            ("outcome", Required),
+            ("valid_until", Free),
+            ("reason", Free),
+        ],
+    ),
+    (
+        "OfficialLetter",
+        &[
+            ("common", Required),
+            ("letter_number", Required),
+            ("subject", Required),
+            ("text", Required),
+            ("signatory", Required),
+            ("reply_by", OrNot),
+            ("place", OrNot),
+        ],
+    ),
+    (
+        "Acknowledgement",
+        &[
+            ("common", Required),
+            ("officer", Required),
+            ("acknowledged_at", Required),
+            ("remark", Free),
+        ],
+    ),
+    ("Withdrawal", &[("common", Required), ("reason", Required)]),
+];
+
+/// Messages that are filled in as a whole.
+const WHOLE: [&str; 3] = [
+    "google.protobuf.Timestamp",
+    "liaison.v1.LocalizedText",
+    "liaison.v1.Place",
+];
+
+pub(super) fn check(content: &Body, draft: &DynamicMessage, at: &str, faults: &mut Faults) {
+    let listed = body::common(content).map_or(&[][..], |common| &common.not_applicable);
+    let mut form = Form {
+        at,
+        kind: body::kind_of(content),
+        listed: HashMap::new(),
+        faults,
+    };
+    for (index, path) in listed.iter().enumerate() {
+        if form.listed.insert(path, (index, false)).is_some() {
+            form.refuse_listed(index, path, "is listed twice", "remove one of the two");
+        }
+    }
+    let wrapper = draft.get_field_by_name("body");
+    // The wrapper has exactly one field set: the kind's message.
+    for (_, value) in wrapper
+        .iter()
+        .filter_map(|w| w.as_message())
+        .flat_map(DynamicMessage::fields)
+    {
+        if let Some(message) = value.as_message() {
+            form.message(message, "");
+        }
+    }
+    form.finish();
+}
+
+struct Form<'a> {
+    at: &'a str,
+    kind: v1::Kind,
+    /// Path below the kind's message → index in the list, and whether such a field was met.
+    listed: HashMap<&'a str, (usize, bool)>,
+    faults: &'a mut Faults,
+}
+
+impl Form<'_> {
+    fn message(&mut self, message: &DynamicMessage, path: &str) {
+        for field in message.descriptor().fields() {
+            let name = field.json_name();
+            let path = match path {
+                "" => name.to_owned(),
+                _ => format!("{path}.{name}"),
+            };
+            self.field(message, &field, &path);
+        }
+    }
+
+    fn field(&mut self, message: &DynamicMessage, field: &FieldDescriptor, path: &str) {
+        let rule = self.rule(message, field);
+        let value = message.get_field(field);
+        let is_filled = message.has_field(field) && is_filled(&value);
+        if let Some((index, met)) = self.listed.get_mut(path) {
+            *met = true;
+            let index = *index;
+            self.judge_listed(index, path, rule, is_filled);
+        } else if !is_filled {
+            self.judge_blank(path, rule);
+        }
+        if is_filled {
+            match value.as_ref() {
+                Value::Message(inner) => self.inner(inner, path, rule),
+                Value::List(items) => {
+                    for (index, item) in items.iter().enumerate() {
+                        self.element(item, &format!("{path}[{index}]"), rule);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn inner(&mut self, inner: &DynamicMessage, path: &str, rule: Rule) {
+        if !WHOLE.contains(&inner.descriptor().full_name()) {
+            self.message(inner, path);
+        } else if rule != Free
+            && let Some(texts) = inner.get_field_by_name("texts")
+        {
+            let tags = texts.as_map().into_iter().flat_map(HashMap::keys);
+            let tags = tags.filter_map(|tag| match tag {
+                MapKey::String(tag) => Some(tag),
+                _ => None,
+            });
+            languages::require_national(tags, &format!("{}.{path}", self.at), self.faults);
+        }
+    }
+
+    fn element(&mut self, item: &Value, path: &str, rule: Rule) {
+        match item {
+            Value::Message(inner) => self.inner(inner, path, rule),
+            other if !is_filled(other) => self.faults.add(
+                format!("{}.{path}", self.at),
+                "the element is blank",
+                "fill it in or remove it",
+            ),
+            _ => {}
+        }
+    }
+
+    fn rule(&self, message: &DynamicMessage, field: &FieldDescriptor) -> Rule {
+        let is_answer = matches!(self.kind, v1::Kind::Acknowledgement | v1::Kind::Withdrawal);
+        let is_formal = matches!(
+            self.kind,
+            v1::Kind::HandoverRequest | v1::Kind::OfficialLetter
+        );
+        match field.full_name() {
+            // The message answered or withdrawn says whom it went to.
+            "liaison.v1.Common.to_office" if is_answer => Free,
+            "liaison.v1.Common.legal_basis" if is_formal => OrNot,
+            _ => rule_of(message.descriptor().name(), field.name()).unwrap_or(Free),
+        }
+    }
+
+    fn judge_blank(&mut self, path: &str, rule: Rule) {
+        let field = format!("{}.{path}", self.at);
+        match rule {
+            Required => self.faults.add(field, "is missing", "fill it in"),
+            OrNot => self.faults.add(
+                field,
+                "is neither filled in nor said to be not applicable",
+                format!(
+                    "fill it in, or add \"{path}\" to {}.common.notApplicable",
+                    self.at
+                ),
+            ),
+            Free | Answered => {}
+        }
+    }
+
+    fn judge_listed(&mut self, index: usize, path: &str, rule: Rule, is_filled: bool) {
+        match rule {
+            Answered => self.refuse_listed(
+                index,
+                path,
+                "always has an answer: a number, or yes or no",
+                "remove it from the list",
+            ),
+            Required => self.refuse_listed(
+                index,
+                path,
+                "applies to every message of this kind",
+                "remove it from the list and fill the field in",
+            ),
+            OrNot | Free if is_filled => self.refuse_listed(
+                index,
+                path,
+                "is filled in, and listed as not applicable",
+                "remove it from the list, or empty the field",
+            ),
+            OrNot | Free => {}
+        }
+    }
+
+    fn refuse_listed(&mut self, index: usize, path: &str, reason: &str, remedy: &str) {
+        self.faults.add(
+            format!("{}.common.notApplicable[{index}]", self.at),
+            format!("\"{}\" {reason}", text::excerpt(path, 80)),
+            remedy,
+        );
+    }
+
+    fn finish(mut self) {
+        let mut unmet: Vec<(usize, &str)> = self
+            .listed
+            .iter()
+            .filter(|(_, (_, met))| !met)
+            .map(|(path, (index, _))| (*index, *path))
+            .collect();
+        unmet.sort_unstable();
+        for (index, path) in unmet {
+            self.refuse_listed(
+                index,
+                path,
+                "is no field of this form, or of a part of it that is itself blank",
+                "name a field as JSON does, from below the kind on, such as \"means\" or \
+                 \"persons[2].sex\" (counted from 0)",
+            );
+        }
+    }
+}
+
+fn rule_of(message: &str, field: &str) -> Option<Rule> {
+    let (_, fields) = RULES.iter().find(|(name, _)| *name == message)?;
+    let (_, rule) = fields.iter().find(|(name, _)| *name == field)?;
+    Some(*rule)
+}
+
+fn is_filled(value: &Value) -> bool {
+    match value {
+        Value::String(line) => !line.trim().is_empty(),
+        Value::Bytes(bytes) => !bytes.is_empty(),
+        Value::EnumNumber(number) => *number != 0,
+        Value::List(items) => !items.is_empty(),
+        Value::Message(message) => match message.descriptor().full_name() {
+            // A time of zero seconds is set all the same; whether it can be is for `strings`.
+            "google.protobuf.Timestamp" => true,
+            _ => message.fields().next().is_some(),
+        },
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::json;
+    use prost_reflect::{Kind, MessageDescriptor};
+
+    fn undecided(message: &MessageDescriptor, missing: &mut Vec<String>) {
+        for field in message.fields() {
+            let Some(rule) = rule_of(message.name(), field.name()) else {
+                missing.push(field.full_name().to_owned());
+                continue;
+            };
+            let can_be_blank = field.is_list()
+                || matches!(
+                    field.kind(),
+                    Kind::String | Kind::Bytes | Kind::Message(_) | Kind::Enum(_)
+                );
+            assert_eq!(rule == Answered, !can_be_blank, "{}", field.full_name());
+            if let Kind::Message(inner) = field.kind()
+                && !WHOLE.contains(&inner.full_name())
+            {
+                undecided(&inner, missing);
+            }
+        }
+    }
+
+    #[test]
+    fn every_field_of_every_form_has_a_rule() {
+        let mut missing = Vec::new();
+        for field in json::to_dynamic(&v1::Body::default()).descriptor().fields() {
+            if let Kind::Message(kind) = field.kind()
+                && !matches!(kind.name(), "Refusal" | "AttachmentsReceived")
+            {
+                undecided(&kind, &mut missing);
+            }
+        }
+        assert_eq!(missing, Vec::<String>::new());
+    }
+}

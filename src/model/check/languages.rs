@@ -1,0 +1,104 @@
+//! Rules for languages: what `common.languages` says is what every text has.
+
+use std::collections::BTreeSet;
+
+use prost_reflect::DynamicMessage;
+
+use super::Faults;
+use super::walk::{Found, Path, in_language, walk};
+use crate::model::language::{NATIONAL_LANGUAGES, customary_case, is_national, is_well_formed};
+use crate::model::text;
+use crate::proto::v1;
+
+/// The texts in all languages are equally authentic, so a message has each of its texts in each
+/// of its languages: whoever reads one of them reads the whole.
+pub(super) fn check(draft: &DynamicMessage, common: &v1::Common, at: &str, faults: &mut Faults) {
+    let listed = format!("{at}.common.languages");
+    let mut declared = BTreeSet::new();
+    for (index, tag) in common.languages.iter().enumerate() {
+        let field = format!("{listed}[{index}]");
+        check_tag(tag, &field, faults);
+        if !declared.insert(tag.as_str()) {
+            faults.add(
+                field,
+                "the language is listed twice",
+                "remove one of the two",
+            );
+        }
+    }
+    let mut spoken = BTreeSet::new();
+    walk(draft, &mut Path::default(), &mut |path, found| {
+        let Found::Localized(texts) = found else {
+            return;
+        };
+        let tags: BTreeSet<&str> = texts.into_iter().map(|(tag, _)| tag).collect();
+        for tag in &tags {
+            spoken.insert((*tag).to_owned());
+            in_language(path, tag, |path| {
+                if declared.contains(tag) {
+                    return;
+                }
+                check_tag(tag, path.as_str(), faults);
+                faults.add(
+                    path.as_str(),
+                    "the language is not listed in common.languages",
+                    format!("add it to {listed} and give every text in it, or remove this text"),
+                );
+            });
+        }
+        for tag in declared.difference(&tags) {
+            faults.add(
+                path.as_str(),
+                format!(
+                    "there is no text in {}, which common.languages lists",
+                    text::excerpt(tag, 40)
+                ),
+                format!("write it, or remove the language from {listed} and every text"),
+            );
+        }
+    });
+    for (index, tag) in common.languages.iter().enumerate() {
+        if !spoken.contains(tag) {
+            faults.add(
+                format!("{listed}[{index}]"),
+                "no text of this message is in this language",
+                "remove it, or write the texts in it",
+            );
+        }
+    }
+}
+
+/// Free text that a form requires has a national language.
+pub(super) fn require_national<'a>(
+    tags: impl IntoIterator<Item = &'a String>,
+    field: &str,
+    faults: &mut Faults,
+) {
+    let mut tags = tags.into_iter().peekable();
+    if tags.peek().is_some() && !tags.any(|tag| is_national(tag)) {
+        faults.add(
+            field,
+            "the text is in no national language",
+            format!(
+                "write it in one of {} at least",
+                NATIONAL_LANGUAGES.join(", ")
+            ),
+        );
+    }
+}
+
+fn check_tag(tag: &str, field: &str, faults: &mut Faults) {
+    if !is_well_formed(tag) {
+        faults.add(
+            field,
+            format!("\"{}\" is no language tag", text::excerpt(tag, 40)),
+            "give a BCP 47 tag such as vi, zh-Hans or en",
+        );
+    } else if customary_case(tag) != tag {
+        faults.add(
+            field,
+            format!("the language tag {tag} is not in its customary case"),
+            format!("write {}", customary_case(tag)),
+        );
+    }
+}

@@ -1,0 +1,391 @@
+//! Content-addressed files: bodies too large for a value, and every attachment.
+//!
+//! A blob is named by the SHA-256 of its content and appears under that name only when the whole
+//! of it is on disk: temporary file, fdatasync, rename, sync of the directory. So the commit that
+//! names a blob comes after [`Blobs::put`] or [`Blobs::finish`] has answered.
+//!
+//! File names are made of digests alone; no name that anyone sent ever becomes a path.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use sha2::{Digest as _, Sha256};
+
+use super::layout::Layout;
+use super::{StoreError, disk};
+use crate::limits;
+
+/// SHA-256 of a blob's content, which is its name.
+pub type Digest = [u8; 32];
+
+/// Bytes that are read at once when content is hashed: memory does not grow with the blob.
+const HASH_BYTES: usize = 256 << 10;
+
+/// A blob of which a part is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Partial {
+    /// Its name, once it is whole.
+    pub digest: Digest,
+    /// Bytes that are held, from the beginning.
+    pub held: u64,
+}
+
+/// The blobs of a store. May be used from several threads; all of it blocks on the disk.
+#[derive(Debug)]
+pub struct Blobs {
+    dir: PathBuf,
+    free_bytes_min: u64,
+    /// Blobs that a thread is writing right now.
+    busy: Mutex<BTreeSet<Digest>>,
+}
+
+impl Blobs {
+    /// Opens the blobs of the store in `dir`, makes their directory when there is none, and
+    /// removes what an interrupted [`put`](Blobs::put) left. Partial blobs stay. Writes are
+    /// refused when they would leave less than `free_bytes_min`.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn open(dir: &Path, free_bytes_min: u64) -> Result<Self, StoreError> {
+        let blobs = Blobs {
+            dir: Layout::new(dir).blobs(),
+            free_bytes_min,
+            busy: Mutex::default(),
+        };
+        disk::create_dir(&blobs.dir.join("partial"))?;
+        disk::create_dir(&blobs.dir.join("tmp"))?;
+        for path in list(&blobs.dir.join("tmp"))? {
+            fs::remove_file(&path).map_err(|e| StoreError::io("remove", &path, e))?;
+        }
+        Ok(blobs)
+    }
+
+    /// Stores whole content, durably when this answers `Ok`. That it is there already is no error.
+    ///
+    /// # Errors
+    /// Nothing stored: [`StoreError::BlobDigest`] when the content is not what `digest` says,
+    /// [`StoreError::Full`], [`StoreError::BlobBusy`], [`StoreError::Io`].
+    pub fn put(&self, digest: &Digest, content: &[u8]) -> Result<(), StoreError> {
+        self.put_all(&[(*digest, content)])
+    }
+
+    /// Stores several contents with one sync of the directory.
+    ///
+    /// # Errors
+    /// As [`Blobs::put`]; those before the one that failed may have been stored.
+    pub fn put_all(&self, blobs: &[(Digest, &[u8])]) -> Result<(), StoreError> {
+        if blobs.is_empty() {
+            return Ok(());
+        }
+        for (digest, content) in blobs {
+            check_digest(digest, &Sha256::digest(content).into())?;
+            let _busy = self.begin(digest)?;
+            // One that is there may have been renamed a moment ago: the sync below covers it.
+            if self.size(digest)? != Some(content.len() as u64) {
+                self.write_whole(digest, content)?;
+            }
+        }
+        disk::sync_dir(&self.dir)
+    }
+
+    /// The content, checked against its digest; `None` when it is not held. For content that fits
+    /// memory; attachments are read with [`Blobs::read_at`].
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] when the content is not what its name says, [`StoreError::Io`].
+    pub fn get(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
+        let path = self.path(digest);
+        let content = match fs::read(&path) {
+            Ok(content) => content,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(StoreError::io("read", &path, e)),
+        };
+        if <Digest>::from(Sha256::digest(&content)) != *digest {
+            return Err(StoreError::corrupt(
+                &path,
+                "its content does not match its name",
+            ));
+        }
+        Ok(Some(content))
+    }
+
+    /// At most `bytes_max` bytes from `offset`; empty at the end, `None` when it is not held. The
+    /// digest is not checked: who receives the last chunk checks the whole.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn read_at(
+        &self,
+        digest: &Digest,
+        offset: u64,
+        bytes_max: usize,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let path = self.path(digest);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(StoreError::io("open", &path, e)),
+        };
+        let read = || {
+            let left = file.metadata()?.len().saturating_sub(offset);
+            let bytes = usize::try_from(left).map_or(bytes_max, |left| left.min(bytes_max));
+            let mut chunk = vec![0; bytes];
+            file.read_exact_at(&mut chunk, offset)?;
+            Ok(chunk)
+        };
+        read()
+            .map(Some)
+            .map_err(|e| StoreError::io("read", &path, e))
+    }
+
+    /// Whether the whole blob is held.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn has(&self, digest: &Digest) -> Result<bool, StoreError> {
+        self.size(digest).map(|size| size.is_some())
+    }
+
+    /// Bytes of a blob that is held whole.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn size(&self, digest: &Digest) -> Result<Option<u64>, StoreError> {
+        length(&self.path(digest))
+    }
+
+    /// Bytes that are held of a blob that is not whole yet: where to go on.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn partial(&self, digest: &Digest) -> Result<u64, StoreError> {
+        Ok(length(&self.partial_path(digest))?.unwrap_or(0))
+    }
+
+    /// Every blob that is not whole yet, so that abandoned ones can be discarded.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn partials(&self) -> Result<Vec<Partial>, StoreError> {
+        let mut partials = Vec::new();
+        for path in list(&self.dir.join("partial"))? {
+            let mut digest = [0; 32];
+            let name = path.file_name().unwrap_or_default();
+            if hex::decode_to_slice(name.as_encoded_bytes(), &mut digest).is_ok() {
+                partials.push(Partial {
+                    digest,
+                    held: self.partial(&digest)?,
+                });
+            }
+        }
+        Ok(partials)
+    }
+
+    /// Appends a chunk to a partial blob; `offset` must be what is held. Not durable: after a
+    /// crash, ask [`Blobs::partial`] where to go on. Answers what is held then.
+    ///
+    /// # Errors
+    /// Nothing written: [`StoreError::BlobOffset`], [`StoreError::BlobTooLarge`] beyond
+    /// [`limits::ATTACHMENT_BYTES_MAX`], [`StoreError::BlobBusy`], [`StoreError::Full`].
+    /// [`StoreError::Io`] otherwise.
+    pub fn write_at(&self, digest: &Digest, offset: u64, chunk: &[u8]) -> Result<u64, StoreError> {
+        let _busy = self.begin(digest)?;
+        let held = self.partial(digest)?;
+        if offset != held {
+            return Err(StoreError::BlobOffset {
+                held,
+                asked: offset,
+            });
+        }
+        let end = offset.saturating_add(chunk.len() as u64);
+        if end > limits::ATTACHMENT_BYTES_MAX {
+            let bytes_max = limits::ATTACHMENT_BYTES_MAX;
+            return Err(StoreError::BlobTooLarge {
+                bytes: end,
+                bytes_max,
+            });
+        }
+        self.check_free(chunk.len() as u64)?;
+        let path = self.partial_path(digest);
+        File::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .and_then(|file| file.write_all_at(chunk, offset))
+            .map_err(|e| self.write_error(&path, e))?;
+        Ok(end)
+    }
+
+    /// Checks a partial blob that holds all of its `size` bytes, and publishes it, durably when
+    /// this answers `Ok`. That it was published already is no error.
+    ///
+    /// # Errors
+    /// Not published: [`StoreError::BlobOffset`] when more or less than `size` is held,
+    /// [`StoreError::BlobDigest`] when the content is not what the digest says (the partial is
+    /// removed: begin again), [`StoreError::BlobBusy`], [`StoreError::Io`].
+    pub fn finish(&self, digest: &Digest, size: u64) -> Result<(), StoreError> {
+        let _busy = self.begin(digest)?;
+        let path = self.partial_path(digest);
+        if self.size(digest)? == Some(size) {
+            remove(&path)?;
+            return disk::sync_dir(&self.dir);
+        }
+        if size == 0 {
+            // Nothing was ever written of a blob of nothing.
+            File::create(&path).map_err(|e| self.write_error(&path, e))?;
+        }
+        let held = self.partial(digest)?;
+        if held != size {
+            return Err(StoreError::BlobOffset { held, asked: size });
+        }
+        let file = File::open(&path).map_err(|e| StoreError::io("open", &path, e))?;
+        let found = hash(&file).map_err(|e| StoreError::io("read", &path, e))?;
+        if let Err(error) = check_digest(digest, &found) {
+            remove(&path)?;
+            return Err(error);
+        }
+        self.publish(&file, &path, digest)?;
+        disk::sync_dir(&self.dir)
+    }
+
+    /// Drops what is held of a blob that is not whole.
+    ///
+    /// # Errors
+    /// [`StoreError::BlobBusy`], [`StoreError::Io`].
+    pub fn discard(&self, digest: &Digest) -> Result<(), StoreError> {
+        let _busy = self.begin(digest)?;
+        remove(&self.partial_path(digest))
+    }
+
+    /// Removes a blob, durably. That it is not there is no error.
+    ///
+    /// # Errors
+    /// [`StoreError::BlobBusy`], [`StoreError::Io`].
+    pub fn remove(&self, digest: &Digest) -> Result<(), StoreError> {
+        let _busy = self.begin(digest)?;
+        remove(&self.path(digest))?;
+        disk::sync_dir(&self.dir)
+    }
+
+    fn path(&self, digest: &Digest) -> PathBuf {
+        self.dir.join(hex::encode(digest))
+    }
+
+    fn partial_path(&self, digest: &Digest) -> PathBuf {
+        self.dir.join("partial").join(hex::encode(digest))
+    }
+
+    fn check_free(&self, bytes: u64) -> Result<(), StoreError> {
+        disk::check_free(&self.dir, self.free_bytes_min.saturating_add(bytes))
+    }
+
+    fn write_whole(&self, digest: &Digest, content: &[u8]) -> Result<(), StoreError> {
+        self.check_free(content.len() as u64)?;
+        let path = self.dir.join("tmp").join(hex::encode(digest));
+        let published = File::create(&path)
+            .and_then(|file| file.write_all_at(content, 0).map(|()| file))
+            .map_err(|e| self.write_error(&path, e))
+            .and_then(|file| self.publish(&file, &path, digest));
+        if published.is_err() {
+            // Best effort: what stays is removed when the store is next opened.
+            let _ = fs::remove_file(&path);
+        }
+        published
+    }
+
+    /// Makes the content durable, then gives it its name. The name is durable after a sync of the
+    /// directory, which the caller does.
+    fn publish(&self, file: &File, from: &Path, digest: &Digest) -> Result<(), StoreError> {
+        file.sync_data().map_err(|e| self.write_error(from, e))?;
+        fs::rename(from, self.path(digest)).map_err(|e| self.write_error(from, e))
+    }
+
+    /// Names a full disk as such, with what is free.
+    fn write_error(&self, path: &Path, error: io::Error) -> StoreError {
+        match StoreError::io("write", path, error) {
+            StoreError::Full { .. } => StoreError::Full {
+                free: disk::free_bytes(&self.dir).unwrap_or(0),
+                needed: self.free_bytes_min.saturating_add(1),
+            },
+            error => error,
+        }
+    }
+
+    fn begin(&self, digest: &Digest) -> Result<Busy<'_>, StoreError> {
+        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        if !busy.insert(*digest) {
+            return Err(StoreError::BlobBusy {
+                digest: hex::encode(digest),
+            });
+        }
+        Ok(Busy {
+            blobs: self,
+            digest: *digest,
+        })
+    }
+}
+
+/// The right to write one blob, until dropped.
+struct Busy<'a> {
+    blobs: &'a Blobs,
+    digest: Digest,
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.blobs
+            .busy
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.digest);
+    }
+}
+
+fn check_digest(expected: &Digest, found: &Digest) -> Result<(), StoreError> {
+    if expected == found {
+        return Ok(());
+    }
+    Err(StoreError::BlobDigest {
+        expected: hex::encode(expected),
+        found: hex::encode(found),
+    })
+}
+
+fn hash(mut file: &File) -> io::Result<Digest> {
+    let mut sum = Sha256::new();
+    let mut buffer = vec![0; HASH_BYTES];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(sum.finalize().into()),
+            Ok(bytes) => sum.update(&buffer[..bytes]),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+fn length(path: &Path) -> Result<Option<u64>, StoreError> {
+    match fs::metadata(path) {
+        Ok(meta) => Ok(Some(meta.len())),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(StoreError::io("look at", path, e)),
+    }
+}
+
+fn list(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    fs::read_dir(dir)
+        .and_then(|entries| entries.map(|entry| entry.map(|e| e.path())).collect())
+        .map_err(|e| StoreError::io("list", dir, e))
+}
+
+fn remove(path: &Path) -> Result<(), StoreError> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(StoreError::io("remove", path, e)),
+        _ => Ok(()),
+    }
+}
