@@ -4,8 +4,6 @@
 mod audit;
 #[path = "it/crypto.rs"]
 mod crypto;
-#[path = "it/doors/mod.rs"]
-mod doors;
 #[path = "it/evidence.rs"]
 mod evidence;
 #[path = "it/exchange.rs"]

@@ -171,7 +171,12 @@ impl Node {
                     return client;
                 }
             }
-            assert!(Instant::now() < deadline, "{} does not answer\n{}", self.name, self.log());
+            assert!(
+                Instant::now() < deadline,
+                "{} does not answer\n{}",
+                self.name,
+                self.log()
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -186,7 +191,11 @@ impl Node {
         let mut desk = self.desk().await;
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let status = desk.status(v1::StatusRequest {}).await.unwrap().into_inner();
+            let status = desk
+                .status(v1::StatusRequest {})
+                .await
+                .unwrap()
+                .into_inner();
             let link = status.links.into_iter().find(|link| link.peer == peer);
             let link = link.unwrap_or_else(|| panic!("no link with {peer}"));
             if is_so(&link) {
