@@ -4,6 +4,8 @@
 mod audit;
 #[path = "it/crypto.rs"]
 mod crypto;
+#[path = "it/cut.rs"]
+mod cut;
 #[path = "it/evidence.rs"]
 mod evidence;
 #[path = "it/exchange.rs"]

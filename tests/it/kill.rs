@@ -174,10 +174,10 @@ async fn nothing_told_is_lost_or_doubled_when_either_side_is_killed() {
         .collect();
     for export in &exports {
         let verdict = verify_export(export, None, &mut |_| ());
-        assert!(verdict.ok, "{verdict:?}");
+        assert!(verdict.clean, "{verdict:?}");
     }
     let verdict = reconcile(&exports[0], &exports[1], &mut |_| ());
-    assert!(verdict.ok, "{verdict:?}");
+    assert!(verdict.clean, "{verdict:?}");
     left.stop();
     right.stop();
     println!(
