@@ -8,6 +8,7 @@ use std::process::Command;
 use liaison::proto::v1;
 use tonic::Code;
 
+use crate::mounted::Mounted;
 use crate::nodes::{RIGHT, letter, liaison, pair};
 
 #[tokio::test]
@@ -27,35 +28,11 @@ async fn a_store_in_use_is_left_alone() {
     left.stop();
 }
 
-/// A tmpfs, unmounted when dropped.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn new(mib: u32) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let status = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={mib}m"), "tmpfs"])
-            .arg(dir.path())
-            .status()
-            .unwrap();
-        assert!(
-            status.success(),
-            "this test mounts a tmpfs, which this machine forbids: run it as root"
-        );
-        Self(dir)
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        drop(Command::new("umount").arg("-l").arg(self.0.path()).status());
-    }
-}
-
 #[tokio::test]
 async fn a_full_disk_stops_recording_and_nothing_acknowledged_is_lost() {
-    let disk = SmallDisk::new(160);
-    let (mut left, mut right) = pair(disk.0.path());
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Mounted::tmpfs(&dir.path().join("disk"), 160);
+    let (mut left, mut right) = pair(&disk.dir);
     left.start();
     right.start();
     let mut desk = left.desk().await;
@@ -68,7 +45,7 @@ async fn a_full_disk_stops_recording_and_nothing_acknowledged_is_lost() {
     left.until(RIGHT, "delivered", |link| link.delivered_size == 1)
         .await;
 
-    let filler = disk.0.path().join("filler");
+    let filler = disk.dir.join("filler");
     drop(
         Command::new("dd")
             .args(["if=/dev/zero", "bs=1M", "count=160", "status=none"])
