@@ -163,14 +163,23 @@ pub fn export<L: LogSource, S: FileSink>(
     logs: &[L],
     sink: &mut S,
 ) -> Result<Exported, ExportError<L::Error, S::Error>> {
-    let mut writer = Writer { sink, files: BTreeMap::new(), proofs: head.proofs };
-    let keys = head.keys.iter().map(manifest_key::<L, S>).collect::<Result<_, _>>()?;
+    let mut writer = Writer {
+        sink,
+        files: BTreeMap::new(),
+        proofs: head.proofs,
+    };
+    let keys = head
+        .keys
+        .iter()
+        .map(manifest_key::<L, S>)
+        .collect::<Result<_, _>>()?;
     let mut manifest_logs = Vec::new();
     let mut exported = Vec::new();
     for log in logs {
         let origin = log.origin().clone();
-        let held = Held::of(&head.node, &origin)
-            .ok_or_else(|| ExportError::ForeignLog { origin: origin.clone() })?;
+        let held = Held::of(&head.node, &origin).ok_or_else(|| ExportError::ForeignLog {
+            origin: origin.clone(),
+        })?;
         let size = writer.log(log)?;
         manifest_logs.push(ManifestLog {
             origin: origin.to_string(),
@@ -193,14 +202,18 @@ pub fn export<L: LogSource, S: FileSink>(
     };
     let bytes = manifest.encode().map_err(ExportError::Manifest)?;
     sink.file(MANIFEST, &bytes).map_err(ExportError::Sink)?;
-    Ok(Exported { logs: exported, files: manifest.files.len() as u64 + 1 })
+    Ok(Exported {
+        logs: exported,
+        files: manifest.files.len() as u64 + 1,
+    })
 }
 
 fn manifest_key<L: LogSource, S: FileSink>(
     key: &ExportKey,
 ) -> Result<ManifestKey, ExportError<L::Error, S::Error>> {
-    let role = Role::of(&key.key)
-        .ok_or_else(|| ExportError::KeyRole { name: key.key.name().to_owned() })?;
+    let role = Role::of(&key.key).ok_or_else(|| ExportError::KeyRole {
+        name: key.key.name().to_owned(),
+    })?;
     Ok(ManifestKey {
         vkey: key.key.to_string(),
         role,
@@ -274,8 +287,9 @@ impl<S: FileSink> Writer<'_, S> {
         let snapshot = Snapshot::new(log.tree(), log);
         for level in 0..=crate::tlog::path::LEVEL_MAX {
             for tile in tiles(size, TileKind::Hashes { level }) {
-                let hashes =
-                    snapshot.tile(level, tile.index, tile.width).map_err(ExportError::Tree)?;
+                let hashes = snapshot
+                    .tile(level, tile.index, tile.width)
+                    .map_err(ExportError::Tree)?;
                 self.file::<L>(folder, LogFile::Tile(tile), &hashes)?;
             }
         }
@@ -289,7 +303,9 @@ impl<S: FileSink> Writer<'_, S> {
         let mut proven = 0;
         let mut size_min = 0;
         loop {
-            let page = log.receipts(size_min, RECEIPTS_PAGE).map_err(ExportError::Source)?;
+            let page = log
+                .receipts(size_min, RECEIPTS_PAGE)
+                .map_err(ExportError::Source)?;
             let last = page.len() < RECEIPTS_PAGE;
             // A log may have got receipts of more since.
             for receipt in page.into_iter().take_while(|receipt| receipt.size <= size) {
@@ -302,7 +318,12 @@ impl<S: FileSink> Writer<'_, S> {
                         .inclusion_proof(proven, receipt.size)
                         .map_err(ExportError::Tree)?;
                     let checkpoint = receipt.note.clone();
-                    let proof = TlogProof { extra: None, index: proven, hashes, checkpoint };
+                    let proof = TlogProof {
+                        extra: None,
+                        index: proven,
+                        hashes,
+                        checkpoint,
+                    };
                     self.file::<L>(folder, LogFile::Proof(proven), proof.encode().as_bytes())?;
                     proven += 1;
                 }

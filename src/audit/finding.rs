@@ -18,7 +18,10 @@ pub enum Severity {
 /// What kind of thing was found, for programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "the words say it; the text of a finding says the rest")]
+#[expect(
+    missing_docs,
+    reason = "the words say it; the text of a finding says the rest"
+)]
 pub enum Code {
     Unreadable,
     Missing,
@@ -76,12 +79,22 @@ impl Finding {
     /// Something wrong with a file.
     pub(super) fn error(code: Code, place: impl Into<String>, what: impl Into<String>) -> Self {
         let (place, what) = (place.into(), what.into());
-        Self { severity: Severity::Error, code, place, index: None, id: None, what }
+        Self {
+            severity: Severity::Error,
+            code,
+            place,
+            index: None,
+            id: None,
+            what,
+        }
     }
 
     /// Something worth knowing about a file.
     pub(super) fn note(code: Code, place: impl Into<String>, what: impl Into<String>) -> Self {
-        Self { severity: Severity::Note, ..Self::error(code, place, what) }
+        Self {
+            severity: Severity::Note,
+            ..Self::error(code, place, what)
+        }
     }
 
     /// The same, of one entry.
@@ -213,7 +226,8 @@ impl Findings {
 
     /// The verdict so far: errors first, in the order of their places.
     pub(super) fn into_verdict(mut self, counts: Counts) -> Verdict {
-        self.list.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+        self.list
+            .sort_by_key(|finding| std::cmp::Reverse(finding.severity));
         Verdict {
             clean: self.errors == 0,
             errors: self.errors,

@@ -35,7 +35,11 @@ pub(super) enum ReadError {
 impl Folder {
     /// Walks the folder.
     pub(super) fn open(root: &Path) -> io::Result<Self> {
-        let mut folder = Self { root: root.to_owned(), files: BTreeMap::new(), odd: Vec::new() };
+        let mut folder = Self {
+            root: root.to_owned(),
+            files: BTreeMap::new(),
+            odd: Vec::new(),
+        };
         folder.walk(root, "", 0)?;
         Ok(folder)
     }
@@ -58,7 +62,9 @@ impl Folder {
     /// Reads a file of at most `bytes_max` bytes.
     pub(super) fn read(&self, path: &str, bytes_max: usize) -> Result<Vec<u8>, ReadError> {
         let bytes_max = bytes_max as u64;
-        let Some(&bytes) = self.files.get(path) else { return Err(ReadError::Missing) };
+        let Some(&bytes) = self.files.get(path) else {
+            return Err(ReadError::Missing);
+        };
         if bytes > bytes_max {
             return Err(ReadError::TooLarge { bytes, bytes_max });
         }
@@ -78,7 +84,7 @@ impl Folder {
             let name = entry.file_name();
             let Some(name) = name.to_str() else {
                 let shown = format!("{prefix}{}", name.to_string_lossy());
-                self.odd(&shown, "a name that is not UTF-8");
+                self.note_odd(&shown, "a name that is not UTF-8");
                 continue;
             };
             let path = format!("{prefix}{name}");
@@ -86,7 +92,7 @@ impl Folder {
             let metadata = entry.metadata()?;
             if metadata.is_dir() {
                 if depth == EXPORT_DEPTH_MAX {
-                    self.odd(&path, "a folder deeper than any of an export");
+                    self.note_odd(&path, "a folder deeper than any of an export");
                 } else {
                     self.walk(&entry.path(), &format!("{path}/"), depth + 1)?;
                 }
@@ -96,15 +102,15 @@ impl Folder {
                 }
                 self.files.insert(path, metadata.len());
             } else if metadata.is_symlink() {
-                self.odd(&path, "a symbolic link, which is not followed");
+                self.note_odd(&path, "a symbolic link, which is not followed");
             } else {
-                self.odd(&path, "neither file nor folder");
+                self.note_odd(&path, "neither file nor folder");
             }
         }
         Ok(())
     }
 
-    fn odd(&mut self, path: &str, what: &'static str) {
+    fn note_odd(&mut self, path: &str, what: &'static str) {
         if self.odd.len() < EXPORT_DEPTH_MAX * 1000 {
             self.odd.push((text::escape(path).into_owned(), what));
         }
@@ -114,6 +120,13 @@ impl Folder {
 fn open_no_follow(path: &Path) -> io::Result<File> {
     let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
     let flags = i32::try_from(flags.bits()).map_err(io::Error::other)?;
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("no longer a file")) }
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags)
+        .open(path)?;
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::other("no longer a file"))
+    }
 }

@@ -239,8 +239,18 @@ fn tiles_at(size: u64, kind: TileKind) -> Option<(u64, u64)> {
 /// Every tile of a kind in a tree of `size`, the partial one last.
 pub fn tiles(size: u64, kind: TileKind) -> impl Iterator<Item = TilePath> {
     let (full, width) = tiles_at(size, kind).unwrap_or((0, 0));
-    let partial = (width > 0).then_some(TilePath { kind, index: full, width });
-    (0..full).map(move |index| TilePath { kind, index, width: TILE_WIDTH }).chain(partial)
+    let partial = (width > 0).then_some(TilePath {
+        kind,
+        index: full,
+        width,
+    });
+    (0..full)
+        .map(move |index| TilePath {
+            kind,
+            index,
+            width: TILE_WIDTH,
+        })
+        .chain(partial)
 }
 
 #[cfg(test)]
@@ -273,7 +283,15 @@ mod tests {
             assert_eq!(file.to_string(), path);
             assert_eq!(file.fits(600), fits, "{path}");
         }
-        for path in ["", "x", "bodies/00.bin", "bodies/0.bin/x", "checkpoints/", "../checkpoint", "dsse/0.JSON"] {
+        for path in [
+            "",
+            "x",
+            "bodies/00.bin",
+            "bodies/0.bin/x",
+            "checkpoints/",
+            "../checkpoint",
+            "dsse/0.JSON",
+        ] {
             assert_eq!(LogFile::parse(path), None, "{path:?}");
         }
     }
@@ -283,7 +301,12 @@ mod tests {
         // The example of tlog-tiles: 70,000 entries.
         let count = |level| tiles(70_000, TileKind::Hashes { level }).count();
         assert_eq!([count(0), count(1), count(2), count(3)], [274, 2, 1, 0]);
-        let last = |level| tiles(70_000, TileKind::Hashes { level }).last().unwrap().width;
+        let last = |level| {
+            tiles(70_000, TileKind::Hashes { level })
+                .last()
+                .unwrap()
+                .width
+        };
         assert_eq!([last(0), last(1), last(2)], [112, 17, 1]);
         assert_eq!(tiles(0, TileKind::Entries).count(), 0);
         assert_eq!(tiles(256, TileKind::Entries).count(), 1);

@@ -17,6 +17,7 @@ mod folder;
 pub mod format;
 mod keyring;
 mod log;
+mod opened;
 pub mod proof;
 pub mod reconcile;
 mod render;

@@ -54,7 +54,10 @@ pub(super) fn notification(index: u64, entry: &[u8], body: Result<&[u8], Absence
             ("header_absent", json!("malformed")),
             ("schema", Value::Null),
             ("body", Value::Null),
-            ("body_absent", json!(body.err().map_or("unreadable", Absence::word))),
+            (
+                "body_absent",
+                json!(body.err().map_or("unreadable", Absence::word)),
+            ),
         ] {
             file.insert(name.into(), value);
         }
@@ -84,7 +87,9 @@ pub(super) fn dsse(entry: &[u8]) -> Option<Vec<u8>> {
 fn body_json(header: &Header, salted: &[u8]) -> Result<Value, &'static str> {
     let bytes = salted.get(SALT_BYTES..).ok_or("malformed")?;
     match body::decode(header.kind, &header.schema, bytes) {
-        Ok(Decoded::Known(_)) => canonical::to_json_of(&header.schema, bytes).map_err(|_| "malformed"),
+        Ok(Decoded::Known(_)) => {
+            canonical::to_json_of(&header.schema, bytes).map_err(|_| "malformed")
+        }
         Ok(Decoded::Newer) => Err("newer"),
         Err(_) => Err("malformed"),
     }

@@ -39,7 +39,11 @@ impl Backoff {
     /// 0.2 s to 30 s, as the protocol says.
     #[must_use]
     pub fn standard() -> Self {
-        Self::new(BACKOFF_MIN, BACKOFF_MAX).expect("the limits are in order, see the test")
+        Self {
+            min: BACKOFF_MIN,
+            max: BACKOFF_MAX,
+            failures: 0,
+        }
     }
 
     /// The next wait. `random` is any uniformly drawn number; the caller owns the randomness.
@@ -50,7 +54,8 @@ impl Backoff {
             .clamp(self.min, self.max.max(self.min));
         self.failures = self.failures.saturating_add(1);
         let half = (span / 2).max(self.min.min(span));
-        let jitter_micros = u64::try_from((span - half).as_micros()).unwrap_or(u64::MAX);
+        let jitter_micros =
+            u64::try_from(span.saturating_sub(half).as_micros()).unwrap_or(u64::MAX);
         half + Duration::from_micros(random % jitter_micros.saturating_add(1))
     }
 
@@ -118,6 +123,7 @@ mod tests {
     #[test]
     fn nonsense_is_refused() {
         let ms = Duration::from_millis;
+        assert!(Backoff::new(BACKOFF_MIN, BACKOFF_MAX).is_ok());
         assert_eq!(
             Backoff::new(ms(0), ms(10)).unwrap_err(),
             BackoffError::TooShort

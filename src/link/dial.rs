@@ -9,7 +9,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -60,6 +60,7 @@ impl Endpoint {
             .ok()
             .filter(|port| digits && *port != 0)
             .ok_or(EndpointError::Port)?;
+        let bracketed = host.starts_with('[');
         let host = match host
             .strip_prefix('[')
             .and_then(|host| host.strip_suffix(']'))
@@ -76,7 +77,8 @@ impl Endpoint {
                 let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
                 !label.is_empty() && label.len() <= 63 && label.bytes().all(plain)
             });
-        if !is_name && host.parse::<IpAddr>().is_err() {
+        let is_v6 = bracketed && host.parse::<Ipv6Addr>().is_ok();
+        if !(is_name || is_v6) {
             return Err(EndpointError::Host);
         }
         Ok(Self { host, port })
@@ -258,7 +260,7 @@ async fn over_tls(
     Ok(Dialled {
         channel,
         info,
-        key_exchange: group.map(|group| group.name()),
+        key_exchange: group.map(rustls::crypto::SupportedKxGroup::name),
     })
 }
 

@@ -16,6 +16,7 @@ const NAMES_MAX: usize = 64;
 
 /// The facts of one certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Facts {
     /// dNSName alternative names, as written.
     pub dns_names: Vec<String>,
@@ -75,7 +76,7 @@ impl Facts {
             .map_err(|_| Refusal::Unreadable("basic constraints"))?;
         let is_example = [certificate.subject(), certificate.issuer()]
             .into_iter()
-            .flat_map(|name| name.iter_organization())
+            .flat_map(x509_parser::prelude::X509Name::iter_organization)
             .any(|part| part.as_str().is_ok_and(|text| text == EXAMPLE_ORGANIZATION));
 
         Ok(Self {

@@ -257,10 +257,14 @@ mod tests {
     #[tokio::test]
     async fn other_files_and_open_directories_are_refused() {
         let dir = tempfile::tempdir().unwrap();
+        let mode = |mode| {
+            std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        mode(0o700);
         let path = dir.path().join("desk.sock");
         std::fs::write(&path, "").unwrap();
         assert!(matches!(listen(&path), Err(LocalError::NotASocket { .. })));
-        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        mode(0o755);
         let other = dir.path().join("other.sock");
         assert!(matches!(
             listen(&other),

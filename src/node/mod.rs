@@ -1,1 +1,13 @@
 //! Configuration to running node.
+//!
+//! - [`document`]: reading a TOML file so that a fault names file, line, key, reason and remedy.
+//! - [`config`], [`links`]: what the node was told; [`template`]: the text that `init` writes.
+//! - [`peer_card`]: what a side gives the other at link set-up.
+//! - [`material`]: from the configuration to TLS material that reloads.
+
+pub mod config;
+pub mod document;
+pub mod links;
+pub mod material;
+pub mod peer_card;
+pub mod template;

@@ -1,0 +1,629 @@
+//! What the node was told: `liaison.toml`, read in two steps.
+//!
+//! First the shape ([`RawConfig`], no unknown key), then every value, so that what the rest of the
+//! node sees cannot be wrong. Relative paths are taken from the directory of the file.
+//! [`super::template`] writes a file that explains every key.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::Spanned;
+use tracing::level_filters::LevelFilter;
+use zeroize::Zeroizing;
+
+use super::document::{Document, Fault, nearest};
+use super::links::{self, LinkConfig};
+use crate::limits::DISK_FREE_BYTES_MIN;
+use crate::link::dial::Endpoint;
+use crate::link::identity::{DeskIdentity, Role};
+use crate::link::tls::{DeskFiles, OwnFiles};
+use crate::model::NodeName;
+use crate::proto::v1;
+
+/// Store cache, in MiB: sled's own use comes on top (see docs/storage.md).
+const CACHE_MIB_MIN: u64 = 16;
+const CACHE_MIB_MAX: u64 = 4_096;
+const CACHE_MIB_DEFAULT: u64 = 64;
+/// Free space, in MiB, below which nothing is recorded.
+const DISK_FLOOR_MIB_MAX: u64 = 1 << 20;
+/// Programs of one desk.
+const INTEGRATIONS_MAX: usize = 256;
+
+/// A checked configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The file that it came from.
+    pub file: PathBuf,
+    /// This node's name.
+    pub node: NodeName,
+    /// IANA name, for the own card.
+    pub time_zone: String,
+    /// Store, bodies and attachments.
+    pub data_dir: PathBuf,
+    /// Take authorities that the example generator made.
+    pub allow_example_ca: bool,
+    /// Signing keys.
+    pub keys: KeysConfig,
+    /// Towards peers.
+    pub exchange: ExchangeConfig,
+    /// Towards own people and programs.
+    pub desk: DeskConfig,
+    /// Where link files and cards are.
+    pub links_dir: PathBuf,
+    /// One per peer, by name.
+    pub links: Vec<LinkConfig>,
+    /// Bounds that depend on the machine.
+    pub limits: LimitsConfig,
+    /// What is logged and how.
+    pub log: LogConfig,
+}
+
+/// Signing keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeysConfig {
+    /// Signs entries.
+    pub message: PathBuf,
+    /// Signs checkpoints and cosignatures.
+    pub log: PathBuf,
+    /// How the key files are opened.
+    pub passphrase: PassphraseSource,
+    /// Key files may be unencrypted.
+    pub allow_unencrypted: bool,
+}
+
+/// Where the passphrase of the key files comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PassphraseSource {
+    /// A person types it at start.
+    Prompt,
+    /// The first line of a file of mode 0600.
+    File(PathBuf),
+    /// A systemd credential: a file in `$CREDENTIALS_DIRECTORY`.
+    Credential(String),
+    /// The key files are not encrypted.
+    None,
+}
+
+impl PassphraseSource {
+    /// Gets the passphrase; `None` if key files are not encrypted. `prompt` asks a person and
+    /// `credentials_directory` is the environment's, both given so that no test needs them.
+    ///
+    /// # Errors
+    ///
+    /// [`PassphraseError`] says what to do.
+    pub fn get(
+        &self,
+        credentials_directory: Option<&Path>,
+        prompt: impl FnOnce() -> std::io::Result<Zeroizing<String>>,
+    ) -> Result<Option<Zeroizing<String>>, PassphraseError> {
+        match self {
+            Self::None => Ok(None),
+            Self::Prompt => prompt().map(Some).map_err(PassphraseError::Prompt),
+            Self::File(path) => {
+                use std::os::unix::fs::MetadataExt as _;
+                let fault = |source| PassphraseError::File {
+                    file: path.clone(),
+                    source,
+                };
+                let mode = std::fs::metadata(path).map_err(fault)?.mode();
+                if mode & 0o077 != 0 {
+                    return Err(PassphraseError::Mode {
+                        file: path.clone(),
+                        mode: mode & 0o7777,
+                    });
+                }
+                first_line(path).map(Some)
+            }
+            Self::Credential(name) => {
+                let directory = credentials_directory
+                    .ok_or_else(|| PassphraseError::NoCredentials { name: name.clone() })?;
+                first_line(&directory.join(name)).map(Some)
+            }
+        }
+    }
+}
+
+fn first_line(path: &Path) -> Result<Zeroizing<String>, PassphraseError> {
+    let text = std::fs::read_to_string(path)
+        .map(Zeroizing::new)
+        .map_err(|source| PassphraseError::File {
+            file: path.to_owned(),
+            source,
+        })?;
+    let line = text.lines().next().unwrap_or_default();
+    if line.is_empty() {
+        return Err(PassphraseError::Empty {
+            file: path.to_owned(),
+        });
+    }
+    Ok(Zeroizing::new(line.to_owned()))
+}
+
+/// Why there is no passphrase.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PassphraseError {
+    /// Nobody could be asked.
+    #[error(
+        "the passphrase could not be asked for: {0}; without a terminal use keys.passphrase = \"file:PATH\" or \"credential:NAME\""
+    )]
+    Prompt(std::io::Error),
+    /// The file cannot be read.
+    #[error("{}: {source}; check keys.passphrase", file.display())]
+    File {
+        /// Which.
+        file: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Others may read it.
+    #[error("{}: mode {mode:04o} lets others read the passphrase; run: chmod 600 {}", file.display(), file.display())]
+    Mode {
+        /// Which.
+        file: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// Nothing in it.
+    #[error("{}: the first line is empty; write the passphrase there", file.display())]
+    Empty {
+        /// Which.
+        file: PathBuf,
+    },
+    /// Not started by systemd.
+    #[error(
+        "credential {name}: CREDENTIALS_DIRECTORY is not set; start the node by systemd with LoadCredential={name}:PATH"
+    )]
+    NoCredentials {
+        /// Which.
+        name: String,
+    },
+}
+
+/// Towards peers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExchangeConfig {
+    /// Where peers are awaited; `None` if this node only dials.
+    pub listen: Option<SocketAddr>,
+    /// The node's TLS certificate and key, for both directions.
+    pub own: OwnFiles,
+    /// PEM, the authority that peers are to pin; goes into the own card.
+    pub authority: PathBuf,
+    /// How peers reach [`Self::listen`]; goes into the own card.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// Towards own people and programs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeskConfig {
+    /// The Unix socket of operators on this machine.
+    pub socket: PathBuf,
+    /// The TCP listener, if any.
+    pub tcp: Option<DeskTcpConfig>,
+    /// What programs may send.
+    pub integrations: Vec<IntegrationRule>,
+}
+
+impl DeskConfig {
+    /// The rule of a program; none means that it may send nothing.
+    #[must_use]
+    pub fn integration(&self, name: &str) -> Option<&IntegrationRule> {
+        self.integrations.iter().find(|rule| rule.name == name)
+    }
+}
+
+/// The desk over TCP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeskTcpConfig {
+    /// Where.
+    pub listen: SocketAddr,
+    /// With what.
+    pub files: DeskFiles,
+}
+
+/// What one program may send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IntegrationRule {
+    /// The name in its SPIFFE URI.
+    pub name: String,
+    /// As numbers of [`v1::Kind`].
+    pub kinds: BTreeSet<i32>,
+}
+
+/// Bounds that depend on the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LimitsConfig {
+    /// The store's cache.
+    pub cache_bytes: u64,
+    /// Free space below which nothing is recorded.
+    pub disk_free_bytes_min: u64,
+}
+
+/// What is logged and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogConfig {
+    /// From which level on.
+    pub level: LevelFilter,
+    /// As lines or as JSON.
+    pub format: LogFormat,
+}
+
+/// The form of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+impl Config {
+    /// Reads the configuration with its link files and cards.
+    ///
+    /// # Errors
+    ///
+    /// The first [`Fault`].
+    pub fn load(file: &Path) -> Result<Self, Fault> {
+        let mut config = Self::parse(&Document::read(file)?)?;
+        config.links = links::load_all(&config.links_dir, &config.node)?;
+        Ok(config)
+    }
+
+    /// Checks a configuration without its links.
+    ///
+    /// # Errors
+    ///
+    /// The first [`Fault`].
+    pub fn parse(document: &Document) -> Result<Self, Fault> {
+        let raw: RawConfig = document.parse()?;
+        let node = NodeName::parse(raw.node.get_ref()).map_err(|error| {
+            let remedy =
+                "write a lower-case host name of two labels or more, such as laocai.bg.vn.example";
+            document.fault(&raw.node, error, remedy)
+        })?;
+        let time_zone = match &raw.time_zone {
+            Some(zone) if jiff::tz::TimeZone::get(zone.get_ref()).is_err() => {
+                let remedy = "use an IANA name such as Asia/Ho_Chi_Minh";
+                return Err(document.fault(zone, "no such time zone", remedy));
+            }
+            Some(zone) => zone.get_ref().clone(),
+            None => "UTC".to_owned(),
+        };
+        let at =
+            |path: Option<String>, default: &str| document.path(path.as_deref().unwrap_or(default));
+        Ok(Self {
+            file: document.file().to_owned(),
+            node,
+            time_zone,
+            data_dir: at(raw.data_dir, "data"),
+            allow_example_ca: raw.allow_example_ca.unwrap_or(false),
+            keys: raw.keys.check(document)?,
+            exchange: raw.exchange.check(document)?,
+            desk: raw.desk.unwrap_or_default().check(document)?,
+            links_dir: at(raw.links_dir, "links"),
+            links: Vec::new(),
+            limits: raw.limits.unwrap_or_default().check(document)?,
+            log: raw.log.unwrap_or_default().check(document)?,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawConfig {
+    node: Spanned<String>,
+    time_zone: Option<Spanned<String>>,
+    data_dir: Option<String>,
+    links_dir: Option<String>,
+    allow_example_ca: Option<bool>,
+    keys: RawKeys,
+    exchange: RawExchange,
+    desk: Option<RawDesk>,
+    limits: Option<RawLimits>,
+    log: Option<RawLog>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawKeys {
+    message: String,
+    log: String,
+    passphrase: Spanned<String>,
+    allow_unencrypted_keys: Option<bool>,
+}
+
+impl RawKeys {
+    fn check(self, document: &Document) -> Result<KeysConfig, Fault> {
+        let allow_unencrypted = self.allow_unencrypted_keys.unwrap_or(false);
+        let text = self.passphrase.get_ref().as_str();
+        let passphrase = match text.split_once(':') {
+            Some(("file", path)) if !path.is_empty() => PassphraseSource::File(document.path(path)),
+            Some(("credential", name)) if is_credential_name(name) => {
+                PassphraseSource::Credential(name.to_owned())
+            }
+            None if text == "prompt" => PassphraseSource::Prompt,
+            None if text == "none" && allow_unencrypted => PassphraseSource::None,
+            None if text == "none" => {
+                return Err(document.fault(
+                    &self.passphrase,
+                    "keys without a passphrase are for trials only",
+                    "use prompt, file:PATH or credential:NAME, or set allow_unencrypted_keys = true",
+                ));
+            }
+            _ => {
+                return Err(document.fault(
+                    &self.passphrase,
+                    "no such source",
+                    "write prompt, file:PATH or credential:NAME",
+                ));
+            }
+        };
+        Ok(KeysConfig {
+            message: document.path(self.message),
+            log: document.path(self.log),
+            passphrase,
+            allow_unencrypted,
+        })
+    }
+}
+
+/// A name, never a path.
+fn is_credential_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    !name.is_empty() && !name.starts_with('.') && name.len() <= 255 && name.bytes().all(plain)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawExchange {
+    listen: Option<Spanned<String>>,
+    certificate: String,
+    key: String,
+    authority: String,
+    endpoints: Option<Vec<Spanned<String>>>,
+}
+
+impl RawExchange {
+    fn check(self, document: &Document) -> Result<ExchangeConfig, Fault> {
+        Ok(ExchangeConfig {
+            listen: self
+                .listen
+                .map(|text| address(document, &text))
+                .transpose()?,
+            own: OwnFiles {
+                certificate: document.path(self.certificate),
+                key: document.path(self.key),
+            },
+            authority: document.path(self.authority),
+            endpoints: endpoints(document, self.endpoints.as_deref().unwrap_or_default())?,
+        })
+    }
+}
+
+/// Checks each `host:port`.
+pub(super) fn endpoints(
+    document: &Document,
+    texts: &[Spanned<String>],
+) -> Result<Vec<Endpoint>, Fault> {
+    texts
+        .iter()
+        .map(|text| {
+            Endpoint::parse(text.get_ref())
+                .map_err(|error| document.fault(text, "not an endpoint", error))
+        })
+        .collect()
+}
+
+fn address(document: &Document, text: &Spanned<String>) -> Result<SocketAddr, Fault> {
+    text.get_ref().parse().map_err(|_| {
+        let remedy =
+            "write address:port, such as 0.0.0.0:7443 or [::]:7443; names are not resolved here";
+        document.fault(text, "not an address with a port", remedy)
+    })
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawDesk {
+    socket: Option<String>,
+    tcp: Option<RawDeskTcp>,
+    integration: Option<Vec<RawIntegration>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawDeskTcp {
+    listen: Spanned<String>,
+    certificate: String,
+    key: String,
+    client_ca: String,
+    crls: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawIntegration {
+    name: Spanned<String>,
+    kinds: Option<Vec<Spanned<String>>>,
+}
+
+impl RawDesk {
+    fn check(self, document: &Document) -> Result<DeskConfig, Fault> {
+        let tcp = match self.tcp {
+            None => None,
+            Some(tcp) => Some(DeskTcpConfig {
+                listen: address(document, &tcp.listen)?,
+                files: DeskFiles {
+                    own: OwnFiles {
+                        certificate: document.path(tcp.certificate),
+                        key: document.path(tcp.key),
+                    },
+                    client_ca: document.path(tcp.client_ca),
+                    crls: tcp
+                        .crls
+                        .iter()
+                        .flatten()
+                        .map(|path| document.path(path))
+                        .collect(),
+                },
+            }),
+        };
+        let mut integrations: Vec<IntegrationRule> = Vec::new();
+        for raw in self.integration.iter().flatten() {
+            let rule = raw.check(document)?;
+            if integrations.iter().any(|other| other.name == rule.name) {
+                let remedy = "give each program one [[desk.integration]]";
+                return Err(document.fault(&raw.name, "named twice", remedy));
+            }
+            if integrations.len() == INTEGRATIONS_MAX {
+                return Err(document.fault(&raw.name, "more than 256 programs", "leave some out"));
+            }
+            integrations.push(rule);
+        }
+        Ok(DeskConfig {
+            socket: document.path(self.socket.as_deref().unwrap_or("run/desk.sock")),
+            tcp,
+            integrations,
+        })
+    }
+}
+
+/// What a program may be allowed to send: what is neither a person's word nor the node's own.
+const INTEGRATION_KINDS: [v1::Kind; 5] = [
+    v1::Kind::CrossingAlert,
+    v1::Kind::HandoverRequest,
+    v1::Kind::HandoverReply,
+    v1::Kind::OfficialLetter,
+    v1::Kind::Withdrawal,
+];
+
+impl RawIntegration {
+    fn check(&self, document: &Document) -> Result<IntegrationRule, Fault> {
+        let identity = DeskIdentity::new(Role::Integration, self.name.get_ref()).map_err(|_| {
+            let reason = "not 1 to 64 of a-z 0-9 - _ . beginning with a letter or digit";
+            document.fault(
+                &self.name,
+                reason,
+                "use the name in its certificate's SPIFFE URI",
+            )
+        })?;
+        let known = INTEGRATION_KINDS.map(short_name);
+        let mut kinds = BTreeSet::new();
+        for text in self.kinds.iter().flatten() {
+            let position = known.iter().position(|name| name == text.get_ref());
+            let Some(position) = position else {
+                let exists = v1::Kind::from_str_name(&format!("KIND_{}", text.get_ref())).is_some();
+                let (reason, remedy) = match nearest(text.get_ref(), &known) {
+                    _ if exists => (
+                        "only a person or the node itself says this",
+                        format!("a program may send: {}", known.join(", ")),
+                    ),
+                    Some(nearest) => ("no such kind", format!("did you mean {nearest}?")),
+                    None => ("no such kind", format!("known: {}", known.join(", "))),
+                };
+                return Err(document.fault(text, reason, remedy));
+            };
+            kinds.insert(INTEGRATION_KINDS[position] as i32);
+        }
+        if self.kinds.is_none() {
+            kinds.insert(v1::Kind::CrossingAlert as i32);
+        }
+        Ok(IntegrationRule {
+            name: identity.name,
+            kinds,
+        })
+    }
+}
+
+fn short_name(kind: v1::Kind) -> &'static str {
+    let name = kind.as_str_name();
+    name.strip_prefix("KIND_").unwrap_or(name)
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLimits {
+    cache_mib: Option<Spanned<u64>>,
+    disk_floor_mib: Option<Spanned<u64>>,
+}
+
+impl RawLimits {
+    fn check(&self, document: &Document) -> Result<LimitsConfig, Fault> {
+        let floor_min = DISK_FREE_BYTES_MIN >> 20;
+        let within = |value: &Option<Spanned<u64>>, default: u64, min: u64, max: u64| match value {
+            None => Ok(default),
+            Some(value) if (min..=max).contains(value.get_ref()) => Ok(*value.get_ref()),
+            Some(value) => {
+                let remedy = format!("choose from {min} to {max}");
+                Err(document.fault(
+                    value,
+                    format!("{} is out of range", value.get_ref()),
+                    remedy,
+                ))
+            }
+        };
+        let cache_mib = within(
+            &self.cache_mib,
+            CACHE_MIB_DEFAULT,
+            CACHE_MIB_MIN,
+            CACHE_MIB_MAX,
+        )?;
+        let floor_mib = within(
+            &self.disk_floor_mib,
+            floor_min,
+            floor_min,
+            DISK_FLOOR_MIB_MAX,
+        )?;
+        Ok(LimitsConfig {
+            cache_bytes: cache_mib << 20,
+            disk_free_bytes_min: floor_mib << 20,
+        })
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLog {
+    level: Option<Spanned<String>>,
+    format: Option<Spanned<String>>,
+}
+
+impl RawLog {
+    fn check(&self, document: &Document) -> Result<LogConfig, Fault> {
+        let level = match &self.level {
+            None => LevelFilter::INFO,
+            Some(text) => match text.get_ref().as_str() {
+                "error" => LevelFilter::ERROR,
+                "warn" => LevelFilter::WARN,
+                "info" => LevelFilter::INFO,
+                "debug" => LevelFilter::DEBUG,
+                "trace" => LevelFilter::TRACE,
+                _ => {
+                    let remedy = "it is error, warn, info, debug or trace";
+                    return Err(document.fault(text, "no such level", remedy));
+                }
+            },
+        };
+        let format = match &self.format {
+            None => LogFormat::Text,
+            Some(text) => match text.get_ref().as_str() {
+                "text" => LogFormat::Text,
+                "json" => LogFormat::Json,
+                _ => return Err(document.fault(text, "no such format", "it is text or json")),
+            },
+        };
+        Ok(LogConfig { level, format })
+    }
+}
+
+impl fmt::Display for LogFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        })
+    }
+}

@@ -1,0 +1,206 @@
+//! The links directory: per peer one settings file `<peer>.link.toml` and the peer's card.
+//!
+//! A link is added by adding files and removed by removing them; `liaison peer add` does the
+//! former.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::config::endpoints;
+use super::document::{Document, Fault};
+use super::peer_card::PeerCard;
+use crate::limits::LINKS_MAX;
+use crate::link::dial::Endpoint;
+use crate::model::NodeName;
+use crate::proto::v1;
+
+/// The end of a settings file's name.
+pub const LINK_SUFFIX: &str = ".link.toml";
+/// The end of a card's name.
+pub const CARD_SUFFIX: &str = ".card.toml";
+
+/// A link as it is to be run.
+#[derive(Debug, Clone)]
+pub struct LinkConfig {
+    /// The other node.
+    pub peer: NodeName,
+    /// What it gave us.
+    pub card: PeerCard,
+    /// Where that is; read again when TLS material is.
+    pub card_file: PathBuf,
+    /// This side dials.
+    pub dial: bool,
+    /// Where to; the card's unless overridden.
+    pub endpoints: Vec<Endpoint>,
+    /// The highest classification that may be sent.
+    pub classification_max: v1::Classification,
+    /// Revocation lists of the peer's authorities.
+    pub crls: Vec<PathBuf>,
+}
+
+/// Reads every link of a directory; a missing directory holds none.
+///
+/// # Errors
+///
+/// The first [`Fault`].
+pub fn load_all(directory: &Path, own: &NodeName) -> Result<Vec<LinkConfig>, Fault> {
+    let whole = |reason: String| {
+        Document::from_text(directory, "")
+            .fault_whole(reason, "check links_dir in the configuration")
+    };
+    let entries = match std::fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(whole(format!("cannot be read: {error}"))),
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry
+            .map_err(|error| whole(format!("cannot be read: {error}")))?
+            .path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.ends_with(LINK_SUFFIX) && !name.starts_with('.') {
+            files.push(path);
+        }
+    }
+    if files.len() > LINKS_MAX {
+        return Err(whole(format!("{} links, at most {LINKS_MAX}", files.len())));
+    }
+    files.sort();
+
+    let mut links: Vec<LinkConfig> = Vec::new();
+    for file in files {
+        let document = Document::read(&file)?;
+        let link = LinkConfig::parse(&document, own)?;
+        if links.iter().any(|other| other.peer == link.peer) {
+            let reason = format!("a second link with {}", link.peer);
+            return Err(document.fault_whole(reason, "remove one of the two files"));
+        }
+        links.push(link);
+    }
+    Ok(links)
+}
+
+impl LinkConfig {
+    /// Checks one settings file and reads its card.
+    ///
+    /// # Errors
+    ///
+    /// The first [`Fault`], of this file or of the card.
+    pub fn parse(document: &Document, own: &NodeName) -> Result<Self, Fault> {
+        let RawFile { link: raw } = document.parse()?;
+        let peer = NodeName::parse(raw.peer.get_ref())
+            .map_err(|error| document.fault(&raw.peer, error, "write the peer's node name"))?;
+        if peer == *own {
+            return Err(document.fault(&raw.peer, "this is the own node", "name the peer"));
+        }
+        let card_file = document.path(raw.card.get_ref());
+        let card = PeerCard::load(&card_file)?;
+        if card.node != peer {
+            let reason = format!("the card is of {}, the link with {peer}", card.node);
+            return Err(document.fault(
+                &raw.card,
+                reason,
+                "name the right card, or add it anew: liaison peer add FILE",
+            ));
+        }
+        let overridden = raw
+            .endpoints
+            .map(|texts| endpoints(document, &texts))
+            .transpose()?;
+        let endpoints = overridden.unwrap_or_else(|| card.endpoints.clone());
+        let dial = match &raw.dial {
+            None => !endpoints.is_empty(),
+            Some(dial) if *dial.get_ref() && endpoints.is_empty() => {
+                let remedy =
+                    "give endpoints = [\"host:port\"], or set dial = false and let the peer dial";
+                return Err(document.fault(dial, "there is no endpoint to dial", remedy));
+            }
+            Some(dial) => *dial.get_ref(),
+        };
+        let classification_max = match &raw.classification_max {
+            None => v1::Classification::Restricted,
+            Some(text) => classification(text.get_ref()).ok_or_else(|| {
+                let remedy = "it is UNCLASSIFIED, INTERNAL, RESTRICTED or CONFIDENTIAL";
+                document.fault(text, "no such classification", remedy)
+            })?,
+        };
+        Ok(Self {
+            peer,
+            card,
+            card_file,
+            dial,
+            endpoints,
+            classification_max,
+            crls: raw
+                .crls
+                .iter()
+                .flatten()
+                .map(|path| document.path(path))
+                .collect(),
+        })
+    }
+}
+
+fn classification(text: &str) -> Option<v1::Classification> {
+    v1::Classification::from_str_name(&format!("CLASSIFICATION_{text}"))
+        .filter(|found| *found != v1::Classification::Unspecified)
+}
+
+/// The settings file that `liaison peer add` writes beside the card, every key explained.
+#[must_use]
+pub fn link_text(peer: &NodeName, card_file: &str) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = write!(
+        text,
+        "# The link with {peer}. Restart the node after a change here; revocation lists and the\n\
+         # authorities in the card are read again while it runs.\n\
+         \n\
+         [link]\n\
+         # The other node's name. It must be the one in its card and in its TLS certificate.\n\
+         peer = \"{peer}\"\n\
+         \n\
+         # The card that the peer gave you. Replace it only after comparing fingerprints\n\
+         # (liaison peer show FILE): whoever's keys stand in it speaks for the peer.\n\
+         card = {card_file:?}\n\
+         \n\
+         # Whether this side dials. Default: yes if there is an endpoint. One side is enough; set it to\n\
+         # false where a firewall lets nothing out.\n\
+         #dial = true\n\
+         \n\
+         # Where to dial. Default: the endpoints in the card. The peer must show its own certificate\n\
+         # whatever is written here.\n\
+         #endpoints = [\"host.example:7443\"]\n\
+         \n\
+         # The highest classification that may be sent on this link: UNCLASSIFIED, INTERNAL, RESTRICTED\n\
+         # or CONFIDENTIAL. Default: RESTRICTED. What the two sides may exchange is agreed in writing;\n\
+         # set it to that.\n\
+         #classification_max = \"RESTRICTED\"\n\
+         \n\
+         # Revocation lists of the peer's authorities, PEM or DER. With any list given, the status of\n\
+         # every certificate of the peer's chain must be known from one of them.\n\
+         #crls = [\"{peer}.crl\"]\n",
+    );
+    text
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawFile {
+    link: RawLink,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLink {
+    peer: Spanned<String>,
+    card: Spanned<String>,
+    dial: Option<Spanned<bool>>,
+    endpoints: Option<Vec<Spanned<String>>>,
+    classification_max: Option<Spanned<String>>,
+    crls: Option<Vec<String>>,
+}
