@@ -4,7 +4,7 @@
 mod audit;
 #[path = "it/crypto.rs"]
 mod crypto;
-#[path = "it/doors.rs"]
+#[path = "it/doors/mod.rs"]
 mod doors;
 #[path = "it/model.rs"]
 mod model;
