@@ -8,8 +8,8 @@
 //! - [`proto`]: the generated message types, pure data.
 //! - [`limits`]: every bound, with its arithmetic.
 //! - [`model`]: what is said: names, ids, bodies and their rules. No I/O, no clock.
-//! - [`crypto`]: who says it: keys, DSSE, signed notes, checkpoints, cosignatures.
 //! - [`tlog`]: what was said in order: Merkle tree, tiles, proofs.
+//! - [`crypto`]: who says it: keys, DSSE, signed notes, checkpoints, cosignatures.
 //! - [`audit`]: judging from outside: exports, verdicts. No store, no network.
 //! - [`store`]: durable memory.
 //! - [`exchange`]: the path: submit → push → mirror → settle. Start reading here.

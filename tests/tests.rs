@@ -6,11 +6,23 @@ mod audit;
 mod crypto;
 #[path = "it/doors/mod.rs"]
 mod doors;
+#[path = "it/evidence.rs"]
+mod evidence;
+#[path = "it/exchange.rs"]
+mod exchange;
 #[path = "it/model.rs"]
 mod model;
 #[path = "it/mounted.rs"]
 mod mounted;
+#[path = "it/power_cut.rs"]
+mod power_cut;
 #[path = "it/store.rs"]
 mod store;
+#[path = "it/store_damage.rs"]
+mod store_damage;
+#[path = "it/store_files.rs"]
+mod store_files;
+#[path = "it/store_full_disk.rs"]
+mod store_full_disk;
 #[path = "it/tlog.rs"]
 mod tlog;

@@ -214,9 +214,9 @@ impl Pair<'_> {
             }
             // Each side's entries under the other side's checkpoints.
             let tree_a = grow(&mut tree_a, &entries_a, self.log_a, first);
-            self.contradict(tree_a, &kept_b, self.b, self.log_b, findings);
+            contradict(tree_a, &kept_b, self.b, self.log_b, findings);
             let tree_b = grow(&mut tree_b, &entries_b, self.log_b, first);
-            self.contradict(tree_b, &kept_a, self.a, self.log_a, findings);
+            contradict(tree_b, &kept_a, self.a, self.log_a, findings);
             first += TILE_WIDTH;
             let origin = &self.log_a.origin;
             progress(Progress {
@@ -246,26 +246,6 @@ impl Pair<'_> {
                     self.b.place(&path),
                     what,
                 ));
-            }
-        }
-    }
-
-    /// Checkpoints of one side that the other side's entries contradict.
-    fn contradict(
-        &self,
-        roots: BTreeMap<u64, Hash>,
-        kept: &Kept,
-        side: &Side,
-        log: &OpenedLog,
-        findings: &mut Findings,
-    ) {
-        for (size, root) in roots {
-            if kept.get(&size).is_some_and(|kept| kept.root != root) {
-                let what = format!(
-                    "signs another root than the first {size} entries of the other export have"
-                );
-                let path = side.place(&LogFile::Checkpoint(size).within(&log.folder));
-                findings.push(Finding::error(Code::Equivocation, path, what));
             }
         }
     }
@@ -319,6 +299,25 @@ impl Pair<'_> {
             root: None,
             authored_at: None,
             cosigned_at: None,
+        }
+    }
+}
+
+/// Checkpoints of one side that the other side's entries contradict.
+fn contradict(
+    roots: BTreeMap<u64, Hash>,
+    kept: &Kept,
+    side: &Side,
+    log: &OpenedLog,
+    findings: &mut Findings,
+) {
+    for (size, root) in roots {
+        if kept.get(&size).is_some_and(|kept| kept.root != root) {
+            let what = format!(
+                "signs another root than the first {size} entries of the other export have"
+            );
+            let path = side.place(&LogFile::Checkpoint(size).within(&log.folder));
+            findings.push(Finding::error(Code::Equivocation, path, what));
         }
     }
 }

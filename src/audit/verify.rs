@@ -17,12 +17,13 @@ use super::format::{LogFile, MANIFEST};
 use super::keyring::Keyring;
 use super::log;
 use super::opened::{Opened, OpenedLog};
+use super::render;
 use crate::crypto::vkey::VerifierKey;
 use crate::limits::FINDINGS_MAX;
 use crate::model::{MessageId, Origin, text};
 use crate::proto::v1;
 use crate::tlog::path::{TileKind, TilePath};
-use crate::tlog::{Hash, TILE_BYTES, TILE_WIDTH};
+use crate::tlog::{Hash, TILE_BYTES, TILE_WIDTH, bundle};
 
 /// How far the work has come.
 #[derive(Debug, Clone, Copy)]
@@ -181,8 +182,11 @@ impl Court {
                 refusal.reason().as_str_name(),
                 text::escape(&refusal.detail)
             );
+            let id = entry(export, log, *index)
+                .and_then(|entry| render::header(&entry))
+                .map(|header| header.id.to_string());
             let note = Finding::note(Code::RefusedEntry, bundle_path(log, *index), what);
-            findings.push(note.at(*index));
+            findings.push(note.at(*index).of(id.as_deref()));
         }
         refused.len() as u64
     }
@@ -194,6 +198,17 @@ fn leaf(export: &Opened, log: &OpenedLog, index: u64) -> Option<Hash> {
     let tile = export.read(&path, TILE_BYTES, &mut Vec::new())?;
     let position = usize::try_from(index % TILE_WIDTH).ok()?;
     Hash::from_slice(tile.chunks(Hash::BYTES).nth(position)?).ok()
+}
+
+/// The entry that the export's bundles have at an index.
+fn entry(export: &Opened, log: &OpenedLog, index: u64) -> Option<Vec<u8>> {
+    let path = bundle_path(log, index);
+    let bytes = export.read(&path, bundle::BUNDLE_BYTES_MAX, &mut Vec::new())?;
+    let position = usize::try_from(index % TILE_WIDTH).ok()?;
+    bundle::decode(&bytes)
+        .ok()?
+        .get(position)
+        .map(|entry| entry.to_vec())
 }
 
 /// Path of the bundle that holds an entry.

@@ -290,3 +290,36 @@ impl<U: Use> fmt::Debug for NodeKey<U> {
 
 // The signing key wipes itself; this says so to callers.
 impl<U: Use> ZeroizeOnDrop for NodeKey<U> {}
+
+#[cfg(test)]
+mod tests {
+    use super::{LogKey, MessageKey};
+    use crate::crypto::vkey::{Algorithm, VerifierKey};
+
+    /// RFC 8032 §7.1, from the vectors of the integration tests.
+    #[test]
+    fn signatures_are_those_of_the_rfc() {
+        let vectors = include_str!("../../tests/vectors/crypto/rfc8032.json");
+        let vectors: serde_json::Value = serde_json::from_str(vectors).unwrap();
+        let cases = vectors["cases"].as_array().unwrap();
+        assert_eq!(cases.len(), 4);
+        for case in cases {
+            let bytes = |field: &str| hex::decode(case[field].as_str().unwrap()).unwrap();
+            let key = MessageKey::from_seed(&bytes("seed").try_into().unwrap());
+            assert_eq!(key.public().as_bytes().as_slice(), bytes("public"));
+            assert_eq!(key.sign(&bytes("message")).as_slice(), bytes("signature"));
+            let verifier = VerifierKey::new("a", Algorithm::Ed25519, key.public()).unwrap();
+            assert!(verifier.holds(&bytes("message"), &bytes("signature")));
+            assert_eq!(verifier.keyid(), key.keyid());
+        }
+    }
+
+    /// `named` promises callers that it does not panic.
+    #[test]
+    fn every_seed_gives_a_key_that_can_be_named() {
+        for seed in [[0; 32], [0xff; 32], [0x80; 32]] {
+            let key = LogKey::from_seed(&seed);
+            assert!(VerifierKey::new("a", Algorithm::Cosignature, key.public()).is_ok());
+        }
+    }
+}

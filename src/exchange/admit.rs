@@ -13,8 +13,8 @@ use super::command::{Effect, Facts, PeerEntry};
 use super::layout::Place;
 use super::submit::{files_of, is_urgent};
 use super::{Exchange, Link};
-use crate::crypto::dsse::{self, DsseError, Envelope};
 use crate::crypto::Verified;
+use crate::crypto::dsse::{self, DsseError, Envelope};
 use crate::limits::{ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX, BODY_BYTES_MAX, SALT_BYTES};
 use crate::model::body::{self, Decoded};
 use crate::model::header::body_digest;
@@ -49,7 +49,7 @@ pub(crate) struct Authentic {
 ///
 /// # Errors
 /// [`Refused`], for the record and for the author.
-pub(crate) fn judge(link: &Link, item: &v1::Item) -> Result<Authentic, Box<Refused>> {
+pub(crate) fn judge(link: &Link, index: u64, item: &v1::Item) -> Result<Authentic, Box<Refused>> {
     let claimed = Claim::of(&item.entry);
     let refuse = |reason, detail: &str| {
         Box::new(Refused {
@@ -59,13 +59,13 @@ pub(crate) fn judge(link: &Link, item: &v1::Item) -> Result<Authentic, Box<Refus
             is_refusal: claimed.is_refusal,
         })
     };
-    let envelope =
-        dsse::verify(item.entry.clone(), &link.keys.message_keys).map_err(|error| match error {
-            DsseError::UnknownKey { .. } | DsseError::BadSignature { .. } => {
-                refuse(RefusalReason::BadSignature, &error.to_string())
-            }
-            _ => refuse(RefusalReason::MalformedEntry, &error.to_string()),
-        })?;
+    let keys = link.keys.message_keys_at(index);
+    let envelope = dsse::verify(item.entry.clone(), &keys).map_err(|error| match error {
+        DsseError::UnknownKey { .. } | DsseError::BadSignature { .. } => {
+            refuse(RefusalReason::BadSignature, &error.to_string())
+        }
+        _ => refuse(RefusalReason::MalformedEntry, &error.to_string()),
+    })?;
     let header = Header::parse(&envelope.payload)
         .map_err(|error| refuse(RefusalReason::MalformedHeader, &error.to_string()))?;
     if header.sender != *link.mirror.sender() || header.recipient != *link.mirror.recipient() {
@@ -81,17 +81,24 @@ pub(crate) fn judge(link: &Link, item: &v1::Item) -> Result<Authentic, Box<Refus
     if item.body.len() > BODY_BYTES_MAX {
         return Err(refuse(
             RefusalReason::OverLimit,
-            &format!("the body has {} bytes, {BODY_BYTES_MAX} are taken", item.body.len()),
+            &format!(
+                "the body has {} bytes, {BODY_BYTES_MAX} are taken",
+                item.body.len()
+            ),
         ));
     }
     let salt: [u8; SALT_BYTES] = item.salt[..]
         .try_into()
         .map_err(|_| mismatch("the salt has not 32 bytes"))?;
     if item.body.len() != header.body_size as usize {
-        return Err(mismatch("the body has not the length that the header states"));
+        return Err(mismatch(
+            "the body has not the length that the header states",
+        ));
     }
     if body_digest(&salt, &item.body) != header.body_digest {
-        return Err(mismatch("the body does not hash to the digest in the header"));
+        return Err(mismatch(
+            "the body does not hash to the digest in the header",
+        ));
     }
     let content = match body::decode(header.kind, &header.schema, &item.body) {
         Ok(Decoded::Known(body)) => body.body,

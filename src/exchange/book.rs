@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use tokio::sync::{Mutex, Notify, watch};
+use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::hold::Hold;
@@ -13,18 +13,67 @@ use crate::crypto::checkpoint::{LogVerifier, LogVerifierError};
 use crate::crypto::keys::LogKey;
 use crate::crypto::vkey::VerifierKey;
 use crate::model::{NodeName, Origin};
+use crate::proto::v1;
 use crate::store::{Blobs, Direction, Marks, Store};
 use crate::tlog::{Hash, Tree};
+
+/// A key that signs a peer's entries, and at which indices of its log.
+#[derive(Debug, Clone)]
+pub struct PeerMessageKey {
+    /// The key, type 0x01, whose name is the peer's node name.
+    pub vkey: VerifierKey,
+    /// First index it may sign.
+    pub first_index: u64,
+    /// Last index it may sign; open if `None`.
+    pub last_index: Option<u64>,
+}
+
+impl PeerMessageKey {
+    /// A key that is valid at every index.
+    #[must_use]
+    pub fn unbounded(vkey: VerifierKey) -> Self {
+        Self {
+            vkey,
+            first_index: 0,
+            last_index: None,
+        }
+    }
+}
 
 /// The keys a peer card gives.
 #[derive(Debug, Clone)]
 pub struct PeerKeys {
     /// Keys that sign the peer's entries.
-    pub message_keys: Vec<VerifierKey>,
+    pub message_keys: Vec<PeerMessageKey>,
     /// The peer's log key as a type 0x01 key whose name is the origin of the peer's log.
     pub log_key: VerifierKey,
     /// The same key as cosigner, type 0x04, whose name is the peer's node name.
     pub cosigner_key: VerifierKey,
+}
+
+impl PeerKeys {
+    /// The keys that may have signed the entry at an index.
+    #[must_use]
+    pub fn message_keys_at(&self, index: u64) -> Vec<VerifierKey> {
+        self.message_keys
+            .iter()
+            .filter(|key| {
+                index >= key.first_index && key.last_index.is_none_or(|last| index <= last)
+            })
+            .map(|key| key.vkey.clone())
+            .collect()
+    }
+}
+
+/// A link as it is to be opened.
+#[derive(Debug, Clone)]
+pub struct LinkTerms {
+    /// The peer.
+    pub peer: NodeName,
+    /// Its keys.
+    pub keys: PeerKeys,
+    /// The highest classification that may be sent to it.
+    pub classification_max: v1::Classification,
 }
 
 /// How far a link's logs have come, as others may see it. Every number speaks of what is durable.
@@ -73,6 +122,8 @@ pub struct Link {
     pub mirror: Origin,
     /// The peer's keys.
     pub keys: PeerKeys,
+    /// The highest classification that may be sent.
+    pub classification_max: v1::Classification,
     /// Judges receipts for the own log.
     pub own_verifier: LogVerifier,
     /// Judges checkpoints of the peer's log.
@@ -89,8 +140,8 @@ pub struct Link {
     pub(crate) slot: std::sync::Mutex<Option<Occupant>>,
     /// Held by the running session from first frame to last.
     pub(crate) running: Mutex<()>,
-    /// Told when files of this link may have become complete, or new ones are wanted.
-    pub(crate) files: Notify,
+    /// Grows when files of this link may have become complete, or new ones are wanted.
+    pub(crate) files: watch::Sender<u64>,
 }
 
 /// Who occupies a link's one session.
@@ -198,6 +249,17 @@ impl Link {
         self.presence.subscribe()
     }
 
+    /// Notes why there is no session, while there is none.
+    pub fn note_down(&self, reason: &str) {
+        self.presence.send_if_modified(|presence| {
+            let down = !presence.up;
+            if down {
+                presence.down_reason = Some(reason.to_owned());
+            }
+            down
+        });
+    }
+
     /// The tree of one log as of the last commit.
     #[must_use]
     pub fn tree(&self, side: LogSide) -> Arc<Tree> {
@@ -237,9 +299,13 @@ impl Book {
         node: &NodeName,
         own_log_key: &LogKey,
         number: LinkNumber,
-        peer: &NodeName,
-        keys: PeerKeys,
+        terms: LinkTerms,
     ) -> Result<Self, OpenError> {
+        let LinkTerms {
+            peer,
+            keys,
+            classification_max,
+        } = terms;
         let own_origin = Origin::new(node.clone(), peer.clone());
         let mirror_origin = own_origin.reversed();
         let record = match store.get(&layout::head(number))? {
@@ -297,7 +363,8 @@ impl Book {
         };
         let link = Link {
             number,
-            peer: peer.clone(),
+            peer,
+            classification_max,
             own_verifier: LogVerifier::new(
                 own_origin.clone(),
                 own_log_key.log_verifier(&own_origin),
@@ -322,7 +389,7 @@ impl Book {
             presence: watch::Sender::default(),
             slot: std::sync::Mutex::default(),
             running: Mutex::default(),
-            files: Notify::new(),
+            files: watch::Sender::new(1),
         };
         Ok(Self {
             link: Arc::new(link),

@@ -5,8 +5,8 @@ use tokio::sync::oneshot;
 
 use super::hold::{Hold, Incident};
 use super::layout::{FileRef, LinkNumber, StoredBody, StoredEntry};
-use crate::crypto::checkpoint::{Receipt, SignedCheckpoint};
 use crate::crypto::Verified;
+use crate::crypto::checkpoint::{Receipt, SignedCheckpoint};
 use crate::model::MessageId;
 use crate::tlog::Hash;
 

@@ -128,7 +128,12 @@ pub(crate) fn id(number: LinkNumber, id: MessageId) -> Vec<u8> {
 
 /// `A link answered-id side index` → kind, i32: the message at that place answers, supersedes or
 /// withdraws the one named.
-pub(crate) fn answer(number: LinkNumber, answered: MessageId, side: LogSide, index: u64) -> Vec<u8> {
+pub(crate) fn answer(
+    number: LinkNumber,
+    answered: MessageId,
+    side: LogSide,
+    index: u64,
+) -> Vec<u8> {
     key(
         Region::Answers,
         &[

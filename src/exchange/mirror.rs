@@ -12,8 +12,8 @@ use super::command::{Command, MirrorRun, RecordError};
 use super::hold::Incident;
 use super::session::{Breach, End, Never, Stop, send};
 use super::{Exchange, Link, LogSide};
-use crate::crypto::checkpoint::{Receipt, SignedCheckpoint, cosign};
 use crate::crypto::Verified;
+use crate::crypto::checkpoint::{Receipt, SignedCheckpoint, cosign};
 use crate::limits::{ENTRY_BYTES_MAX, GROUP_BYTES_MAX, PUSH_ENTRIES_MAX, WINDOW_BYTES_MAX};
 use crate::proto::v1::{self, FaultCode, frame};
 
@@ -64,7 +64,7 @@ impl Exchange {
         let size = start_index + items.len() as u64;
         let signed = self.peer_checkpoint(link, note, size)?;
         let items = Arc::new(items);
-        let judged = judge_all(link, &items).await;
+        let judged = judge_all(link, start_index, &items).await;
         let (run, refusals) = self.admit_run(link, start_index, &items, judged, &signed)?;
         for incident in &run.incidents {
             tracing::warn!(peer = %incident.peer, what = %incident.what, "refused");
@@ -193,7 +193,7 @@ impl Exchange {
         let Some(item) = express.item else {
             return Ok(());
         };
-        let Ok(authentic) = admit::judge(link, &item) else {
+        let Ok(authentic) = admit::judge(link, index, &item) else {
             tracing::warn!(peer = %link.peer, index, "an expressed entry cannot be admitted");
             return Ok(());
         };
@@ -226,7 +226,13 @@ impl Exchange {
             return Ok(());
         }
         let bad = |text: String, index, evidence| {
-            Breach::stop(FaultCode::BadCheckpoint, &link.mirror, index, text, evidence)
+            Breach::stop(
+                FaultCode::BadCheckpoint,
+                &link.mirror,
+                index,
+                text,
+                evidence,
+            )
         };
         let signed = link.mirror_verifier.checkpoint(note).map_err(|error| {
             let text = format!("the peer's heartbeat does not verify: {error}");
@@ -255,7 +261,11 @@ impl Exchange {
             return Ok(());
         }
         let mut evidence = vec![signed.note.clone()];
-        evidence.extend(reader.checkpoint_covering(size.saturating_sub(1))?.map(|(_, note)| note));
+        evidence.extend(
+            reader
+                .checkpoint_covering(size.saturating_sub(1))?
+                .map(|(_, note)| note),
+        );
         Err(Breach::stop(
             FaultCode::BadCheckpoint,
             &link.mirror,
@@ -282,7 +292,12 @@ impl Exchange {
         }
         let size = link.head().mirror_size;
         let signed = self.peer_checkpoint(link, note, size)?;
-        let receipt = cosign(&self.keys.log, &self.node, &signed, self.clock.unix_seconds());
+        let receipt = cosign(
+            &self.keys.log,
+            &self.node,
+            &signed,
+            self.clock.unix_seconds(),
+        );
         Ok(receipt.note.clone())
     }
 }
@@ -325,14 +340,26 @@ impl Run {
             return breach(FaultCode::IndexGap, push.start_index, &text);
         }
         if push.items.len() > PUSH_ENTRIES_MAX {
-            return breach(FaultCode::Protocol, push.start_index, "more than 512 entries at once");
+            return breach(
+                FaultCode::Protocol,
+                push.start_index,
+                "more than 512 entries at once",
+            );
         }
         if push.items.is_empty() {
-            return breach(FaultCode::Protocol, push.start_index, "a push without entries");
+            return breach(
+                FaultCode::Protocol,
+                push.start_index,
+                "a push without entries",
+            );
         }
         for item in push.items {
             if item.entry.len() > ENTRY_BYTES_MAX {
-                return breach(FaultCode::Protocol, self.next_index, "an entry over 65,535 bytes");
+                return breach(
+                    FaultCode::Protocol,
+                    self.next_index,
+                    "an entry over 65,535 bytes",
+                );
             }
             self.next_index += 1;
             self.bytes += item.entry.len() + item.body.len();
@@ -343,7 +370,11 @@ impl Run {
         }
         // The window counts what is not cosigned; without a checkpoint nothing can be.
         if self.checkpoint.is_none() && self.bytes > 2 * WINDOW_BYTES_MAX {
-            return breach(FaultCode::Protocol, self.next_index, "a run without a checkpoint");
+            return breach(
+                FaultCode::Protocol,
+                self.next_index,
+                "a run without a checkpoint",
+            );
         }
         Ok(())
     }
@@ -353,7 +384,11 @@ impl Run {
         let (note, count) = self.checkpoint.take()?;
         let later = self.items.split_off(count);
         let items = std::mem::replace(&mut self.items, later);
-        self.bytes = self.items.iter().map(|i| i.entry.len() + i.body.len()).sum();
+        self.bytes = self
+            .items
+            .iter()
+            .map(|i| i.entry.len() + i.body.len())
+            .sum();
         Some((note, items))
     }
 }
@@ -361,10 +396,11 @@ impl Run {
 /// Judges items on every core; each signature singly and strictly.
 async fn judge_all(
     link: &Arc<Link>,
+    start_index: u64,
     items: &Arc<Vec<v1::Item>>,
 ) -> Vec<Result<Authentic, Box<Refused>>> {
     if items.len() < SPREAD_ITEMS_MIN {
-        return items.iter().map(|item| admit::judge(link, item)).collect();
+        return judge_part(link, start_index, items, 0, items.len());
     }
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let share = items.len().div_ceil(workers);
@@ -372,25 +408,33 @@ async fn judge_all(
         .step_by(share)
         .map(|start| {
             let (link, items) = (Arc::clone(link), Arc::clone(items));
-            tokio::task::spawn_blocking(move || {
-                let end = (start + share).min(items.len());
-                items[start..end]
-                    .iter()
-                    .map(|item| admit::judge(&link, item))
-                    .collect::<Vec<_>>()
-            })
+            let judging = move || judge_part(&link, start_index, &items, start, share);
+            (start, tokio::task::spawn_blocking(judging))
         })
         .collect();
     let mut judged = Vec::with_capacity(items.len());
-    for (task, start) in tasks.into_iter().zip((0..).step_by(share)) {
-        match task.await {
-            Ok(part) => judged.extend(part),
-            // The runtime is going down, or judging panicked; judged here, it shows which.
-            Err(_) => {
-                let end = (start + share).min(items.len());
-                judged.extend(items[start..end].iter().map(|item| admit::judge(link, item)));
-            }
-        }
+    for (start, task) in tasks {
+        // A task that does not answer means that the runtime is going down, or that judging
+        // panicked; judged here, it shows which.
+        let part = task
+            .await
+            .unwrap_or_else(|_| judge_part(link, start_index, items, start, share));
+        judged.extend(part);
     }
     judged
+}
+
+fn judge_part(
+    link: &Link,
+    start_index: u64,
+    items: &[v1::Item],
+    start: usize,
+    count: usize,
+) -> Vec<Result<Authentic, Box<Refused>>> {
+    let end = (start + count).min(items.len());
+    items[start..end]
+        .iter()
+        .zip(start_index + start as u64..)
+        .map(|(item, index)| admit::judge(link, index, item))
+        .collect()
 }

@@ -14,7 +14,7 @@
 //! [`session`] runs these four at once over one stream, symmetrically: each side is the sender of
 //! its own log and the mirror of the other's. [`recorder`] is the only writer; what is durable is
 //! published from there through [`book::Link`]. [`files`] brings attachments after their messages.
-//! [`view`] reads it all back as people see it.
+//! [`view`] reads it all back as people see it, [`watch`] tells what happens.
 //!
 //! Transport-free: a session speaks over a [`channel::FrameChannel`], which `link` makes from a
 //! gRPC stream and a test from a pair of queues. The other two seams are [`clock::Clock`] and
@@ -31,6 +31,7 @@ pub mod book;
 pub mod channel;
 pub mod clock;
 mod command;
+pub mod files;
 pub mod hold;
 pub mod layout;
 mod mirror;
@@ -42,13 +43,15 @@ mod settle;
 mod stage;
 pub mod submit;
 mod system;
+pub mod view;
+pub mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{oneshot, watch as watch_channel};
 
-pub use book::{Link, OpenError, PeerKeys};
+pub use book::{Link, LinkTerms, OpenError, PeerKeys, PeerMessageKey};
 pub use command::{RecordError, Recorded};
 pub use layout::LogSide;
 
@@ -113,7 +116,7 @@ pub struct Exchange {
     entropy: Entropy,
     recorder: RecorderHandle,
     links: BTreeMap<NodeName, Arc<Link>>,
-    trouble: watch::Sender<Option<String>>,
+    trouble: watch_channel::Sender<Option<String>>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
 
@@ -124,7 +127,7 @@ impl Exchange {
     /// [`OpenError`], with the remedy; nothing is served then.
     pub fn open(
         foundations: Foundations,
-        peers: Vec<(NodeName, PeerKeys)>,
+        terms: Vec<LinkTerms>,
         mode: RecorderMode,
     ) -> Result<Arc<Self>, OpenError> {
         let Foundations {
@@ -136,33 +139,26 @@ impl Exchange {
             clock,
             entropy,
         } = foundations;
-        if peers.len() > LINKS_MAX {
+        if terms.len() > LINKS_MAX {
             return Err(OpenError::TooManyLinks);
         }
         check_format(&*store)?;
         let mut numbers = link_numbers(&*store)?;
         let mut books = Vec::new();
-        for (peer, keys_of_peer) in peers {
-            let number = match numbers.get(peer.as_str()) {
+        for terms in terms {
+            let number = match numbers.get(terms.peer.as_str()) {
                 Some(number) => *number,
-                None => new_link_number(&*store, &mut numbers, &peer)?,
+                None => new_link_number(&*store, &mut numbers, &terms.peer)?,
             };
             books.push(Book::open(
-                &store,
-                &blobs,
-                &marks,
-                &node,
-                &keys.log,
-                number,
-                &peer,
-                keys_of_peer,
+                &store, &blobs, &marks, &node, &keys.log, number, terms,
             )?);
         }
         let links = books
             .iter()
             .map(|book| (book.link.peer.clone(), Arc::clone(&book.link)))
             .collect();
-        let trouble = watch::Sender::new(None);
+        let trouble = watch_channel::Sender::new(None);
         let told = trouble.clone();
         let recorder = Recorder::new(
             Arc::clone(&store),
@@ -257,7 +253,7 @@ impl Exchange {
 
     /// Follows [`Exchange::trouble`].
     #[must_use]
-    pub fn watch_trouble(&self) -> watch::Receiver<Option<String>> {
+    pub fn watch_trouble(&self) -> watch_channel::Receiver<Option<String>> {
         self.trouble.subscribe()
     }
 

@@ -101,7 +101,11 @@ impl<'a> Pusher<'a> {
         } else {
             self.next_index
         };
-        let urgent = self.link.urgent.lock().unwrap_or_else(PoisonError::into_inner);
+        let urgent = self
+            .link
+            .urgent
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let next = urgent
             .range(waits_from..own_size)
             .find(|index| !self.expressed.contains(index))
@@ -214,7 +218,10 @@ impl Exchange {
         size: u64,
     ) -> Result<OwnCheckpoint, ReadError> {
         let signable_size = link.head().signable_size;
-        assert!(size <= signable_size, "a checkpoint beyond the high-water mark");
+        assert!(
+            size <= signable_size,
+            "a checkpoint beyond the high-water mark"
+        );
         let tree = link.tree(LogSide::Own);
         let root = self.reader(link, LogSide::Own).root_at(&tree, size)?;
         let now = self.clock.unix_seconds();

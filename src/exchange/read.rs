@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use super::layout::{self, LinkNumber, LogSide, Record, StoredBody, StoredEntry};
 use crate::limits::SALT_BYTES;
 use crate::store::{Blobs, Direction, Store, StoreError};
-use crate::tlog::{Hash, Snapshot, TileReader, Tree, TILE_WIDTH, TreeError, leaf_hash};
+use crate::tlog::{Hash, Snapshot, TILE_WIDTH, TileReader, Tree, TreeError, leaf_hash};
 
 /// Why something recorded cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -212,7 +212,12 @@ impl LogReader {
         }
     }
 
-    fn file(&self, digest: &[u8; 32], what: &'static str, index: u64) -> Result<Vec<u8>, ReadError> {
+    fn file(
+        &self,
+        digest: &[u8; 32],
+        what: &'static str,
+        index: u64,
+    ) -> Result<Vec<u8>, ReadError> {
         self.blobs
             .get(digest)?
             .ok_or_else(|| self.missing(what, index))

@@ -127,9 +127,12 @@ impl Recorder {
         if let Some(reason) = &self.stopped {
             let reason = reason.clone();
             for command in commands {
-                refuse(command, &RecordError::Stopped {
-                    reason: reason.clone(),
-                });
+                refuse(
+                    command,
+                    &RecordError::Stopped {
+                        reason: reason.clone(),
+                    },
+                );
             }
             return;
         }
@@ -317,4 +320,3 @@ fn refuse(command: Command, error: &RecordError) {
         Command::KeepCosigned(..) | Command::KeepDated(..) | Command::Incident(..) => {}
     }
 }
-

@@ -22,8 +22,8 @@ use super::hold::Hold;
 use super::push::Pusher;
 use super::read::ReadError;
 use super::{Exchange, Link, LogSide, RecordError};
-use crate::crypto::checkpoint::SignedCheckpoint;
 use crate::crypto::Verified;
+use crate::crypto::checkpoint::SignedCheckpoint;
 use crate::limits::{CLOCK_SKEW_MAX, HEARTBEAT_INTERVAL, HELLO_TIME_MAX, WINDOW_ENTRIES_MAX};
 use crate::model::NodeName;
 use crate::proto::v1::{self, FaultCode, Frame, frame};
@@ -210,7 +210,10 @@ fn occupy(link: &Link, dialled_by: &NodeName) -> Option<(u64, CancellationToken)
 /// Leaves the link's slot, unless another session has taken it over.
 fn vacate(link: &Link, serial: u64) {
     let mut slot = link.slot.lock().unwrap_or_else(PoisonError::into_inner);
-    if slot.as_ref().is_some_and(|occupant| occupant.serial == serial) {
+    if slot
+        .as_ref()
+        .is_some_and(|occupant| occupant.serial == serial)
+    {
         *slot = None;
     }
 }
@@ -348,7 +351,11 @@ async fn greet(
     let theirs = match next_frame(first)? {
         frame::Frame::Hello(hello) => hello,
         frame::Frame::Fault(fault) => return Err(Stop::End(End::PeerFault(Box::new(fault)))),
-        _ => return Err(Stop::End(End::Refused("the first frame was no Hello".into()))),
+        _ => {
+            return Err(Stop::End(End::Refused(
+                "the first frame was no Hello".into(),
+            )));
+        }
     };
     if theirs.version_min > PROTOCOL_VERSION || theirs.version_max < PROTOCOL_VERSION {
         let text = format!(
@@ -437,10 +444,7 @@ async fn pulse(
     }
 }
 
-pub(crate) async fn send(
-    outgoing: &mpsc::Sender<Frame>,
-    frame: frame::Frame,
-) -> Result<(), Stop> {
+pub(crate) async fn send(outgoing: &mpsc::Sender<Frame>, frame: frame::Frame) -> Result<(), Stop> {
     outgoing.send(framed(frame)).await.map_err(|_| {
         Stop::End(End::Lost(ChannelError::Broken(
             "the stream to the peer is closed".to_owned(),

@@ -7,8 +7,8 @@ use tokio::sync::{mpsc, watch};
 use super::command::{Command, RecordError};
 use super::session::{Breach, End, Never, Stop};
 use super::{Exchange, Link, LogSide};
-use crate::crypto::checkpoint::Receipt;
 use crate::crypto::Verified;
+use crate::crypto::checkpoint::Receipt;
 use crate::proto::v1::{self, FaultCode};
 
 impl Exchange {
@@ -45,10 +45,12 @@ impl Exchange {
                 vec![note.to_owned()],
             )
         };
-        let receipt = link
-            .own_verifier
-            .receipt(note)
-            .map_err(|error| bad(format!("the peer's cosignature does not verify: {error}"), 0))?;
+        let receipt = link.own_verifier.receipt(note).map_err(|error| {
+            bad(
+                format!("the peer's cosignature does not verify: {error}"),
+                0,
+            )
+        })?;
         let checkpoint = &receipt.signed.checkpoint;
         let tree = link.tree(LogSide::Own);
         if checkpoint.size > tree.size() {

@@ -169,14 +169,21 @@ impl Stage {
     ) -> Result<(), StoreError> {
         let number = book.link.number;
         let staged = self.touch(number);
-        let expressed =
-            book.expressed.contains_key(&index) || staged.expressed.iter().any(|(at, _)| *at == index);
+        let expressed = book.expressed.contains_key(&index)
+            || staged.expressed.iter().any(|(at, _)| *at == index);
         if expressed {
             staged.no_longer_expressed.insert(index);
             self.batch.delete(layout::expressed(number, index));
         }
         let refused = entry.facts.is_none();
-        self.put_entry(number, LogSide::Mirror, index, entry.leaf, refused, expressed);
+        self.put_entry(
+            number,
+            LogSide::Mirror,
+            index,
+            entry.leaf,
+            refused,
+            expressed,
+        );
         match entry.effect {
             Effect::None => {}
             Effect::Refused(own_index) => {
@@ -212,7 +219,12 @@ impl Stage {
         Ok(())
     }
 
-    pub(super) fn express(&mut self, book: &Book, index: u64, entry: &PeerEntry) -> Result<(), RecordError> {
+    pub(super) fn express(
+        &mut self,
+        book: &Book,
+        index: u64,
+        entry: &PeerEntry,
+    ) -> Result<(), RecordError> {
         let number = book.link.number;
         let now_ms = self.now_ms;
         let staged = self.touch(number);
@@ -221,10 +233,13 @@ impl Stage {
             // Its turn came first; the mirror has judged it already.
             return Ok(());
         }
-        let known = book
-            .expressed
-            .get(&index)
-            .or_else(|| staged.expressed.iter().find(|(at, _)| *at == index).map(|(_, h)| h));
+        let known = book.expressed.get(&index).or_else(|| {
+            staged
+                .expressed
+                .iter()
+                .find(|(at, _)| *at == index)
+                .map(|(_, h)| h)
+        });
         match known {
             Some(hash) if *hash == entry.leaf.hash => return Ok(()),
             Some(_) => return Err(RecordError::ExpressMismatch { index }),
@@ -331,7 +346,9 @@ impl Stage {
     /// Adds the head of every link whose logs changed: it commits with the entries it counts.
     pub(super) fn write_heads(&mut self, books: &BTreeMap<LinkNumber, Book>) {
         for (number, staged) in &self.links {
-            let Some(book) = books.get(number) else { continue };
+            let Some(book) = books.get(number) else {
+                continue;
+            };
             let before = book.head_record();
             let after = staged.head_record(book);
             if before != after {
@@ -356,7 +373,10 @@ impl StagedLink {
 
     /// The logs that grew, as the high-water mark wants them.
     pub(super) fn marks(&self, book: &Book) -> Vec<Mark> {
-        let logs = [(&self.own, &book.link.own), (&self.mirror, &book.link.mirror)];
+        let logs = [
+            (&self.own, &book.link.own),
+            (&self.mirror, &book.link.mirror),
+        ];
         logs.into_iter()
             .filter_map(|(tree, origin)| {
                 let tree = tree.as_ref()?;
@@ -406,7 +426,7 @@ impl StagedLink {
             }
         });
         if self.files {
-            link.files.notify_one();
+            link.files.send_modify(|count| *count += 1);
         }
     }
 }

@@ -12,8 +12,8 @@ use super::command::{Command, Facts, Leaf, OwnEntry, RecordError, Recorded};
 use super::layout::{self, FileRef, LogSide, Place, StoredBody, StoredEntry};
 use super::read::{ReadError, Stored};
 use super::{Exchange, Link};
-use crate::crypto::dsse::{self, DsseError, Envelope};
 use crate::crypto::Verified;
+use crate::crypto::dsse::{self, DsseError, Envelope};
 use crate::limits::SALT_BYTES;
 use crate::model::check::FieldFault;
 use crate::model::header::{HeaderError, HeaderParts};
@@ -60,9 +60,9 @@ impl From<StoreError> for SubmitError {
 }
 
 fn faults_text(faults: &[FieldFault]) -> String {
-    let lines = faults.iter().map(|fault| {
-        format!("{}: {}; {}", fault.field, fault.reason, fault.remedy)
-    });
+    let lines = faults
+        .iter()
+        .map(|fault| format!("{}: {}; {}", fault.field, fault.reason, fault.remedy));
     lines.collect::<Vec<_>>().join("\n")
 }
 
@@ -87,10 +87,14 @@ impl Exchange {
             let known: Vec<_> = self.links().map(|link| link.peer.to_string()).collect();
             return Err(fault(
                 "recipient",
-                format!("{} is no peer of this node", model::text::escape(&draft.recipient)),
+                format!(
+                    "{} is no peer of this node",
+                    model::text::escape(&draft.recipient)
+                ),
                 format!("use one of: {}", known.join(", ")),
             ));
         };
+        check_ceiling(&draft, link)?;
         let id = match draft.id.as_str() {
             "" => MessageId::from_parts(self.clock.unix_ms(), self.entropy.bytes()?),
             text => MessageId::parse(text)
@@ -98,7 +102,11 @@ impl Exchange {
         };
         let recorded = draft.body.as_ref().and_then(|body| body.body.as_ref());
         let Some(content) = recorded else {
-            return Err(fault("body", "it is missing", "give exactly one kind of body"));
+            return Err(fault(
+                "body",
+                "it is missing",
+                "give exactly one kind of body",
+            ));
         };
         if let Some(before) = self.earlier(link, id, &draft, content)? {
             return Ok(before);
@@ -187,7 +195,10 @@ impl Exchange {
         let not_here = || {
             fault(
                 field,
-                format!("no message {id} of the right side on the link with {}", link.peer),
+                format!(
+                    "no message {id} of the right side on the link with {}",
+                    link.peer
+                ),
                 "use the id of a message that `list` shows on this link",
             )
         };
@@ -292,6 +303,23 @@ impl Exchange {
         }
         Ok(leaf)
     }
+}
+
+/// A draft above the link's ceiling is refused before it is signed.
+fn check_ceiling(draft: &v1::Draft, link: &Link) -> Result<(), SubmitError> {
+    let classification = draft.handling.map_or(0, |handling| handling.classification);
+    if classification <= link.classification_max as i32 {
+        return Ok(());
+    }
+    Err(fault(
+        "handling.classification",
+        format!(
+            "it is above {}, the highest that may be sent to {}",
+            link.classification_max.as_str_name(),
+            link.peer
+        ),
+        "send it another way, or classify it as the link allows",
+    ))
 }
 
 /// The checked header of a stored entry.

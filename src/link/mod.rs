@@ -9,6 +9,8 @@
 //! - [`reload`]: new files without a restart; [`expiry`]: warning before they run out.
 //! - [`flood`], [`connection`]: one connection, bounded, that can be told to end.
 //! - [`accept`], [`local`], [`serve`]: taking connections; [`dial`], [`backoff`]: making them.
+//! - [`service`], [`stream`], [`transfer`]: sessions and attachments over such a connection;
+//!   [`keeper`] keeps a link up.
 //! - [`pki`]: keys, requests and throw-away authorities.
 //!
 //! TLS authenticates the link, Ed25519 the statement: nothing here signs or verifies an entry.
@@ -22,9 +24,13 @@ pub mod expiry;
 pub mod files;
 pub mod flood;
 pub mod identity;
+pub mod keeper;
 pub mod leaf;
 pub mod local;
 pub mod pki;
 pub mod reload;
 pub mod serve;
+pub mod service;
+pub mod stream;
 pub mod tls;
+pub mod transfer;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use prost::Message as _;
 
-use super::check;
+use super::{check, json};
 use crate::proto::v1;
 use crate::proto::v1::body::Body;
 
@@ -70,6 +70,10 @@ kinds! {
 
 /// What came of reading a body.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one lives at a time, and nearly always the large one"
+)]
 pub enum Decoded {
     /// A body of a kind this version knows.
     Known(v1::Body),
@@ -92,7 +96,8 @@ pub fn decode(kind: i32, schema: &str, body: &[u8]) -> Result<Decoded, BodyError
     };
     match decoded {
         Some(Ok(known)) => {
-            if let Some(field) = check::first_bad_time(&known) {
+            let reflected = json::decode_dynamic(schema, body);
+            if let Some(field) = reflected.ok().as_ref().and_then(check::first_bad_time) {
                 return Err(BodyError::Time { field });
             }
             Ok(Decoded::Known(v1::Body { body: Some(known) }))
@@ -180,7 +185,7 @@ pub enum BodyError {
     /// A time that cannot be.
     #[error("the time in {field} is outside the years 2000 to 2200")]
     Time {
-        /// JSON path in the body, for example `crossingAlert.occurredAt`.
+        /// JSON path in the body, for example `occurredAt`.
         field: String,
     },
 }
@@ -228,7 +233,7 @@ mod tests {
             ..v1::CrossingAlert::default()
         };
         let result = decode(1, "liaison.v1.CrossingAlert", &alert.encode_to_vec());
-        let field = "crossingAlert.occurredAt".to_owned();
+        let field = "occurredAt".to_owned();
         assert_eq!(result, Err(BodyError::Time { field }));
     }
 }

@@ -3,8 +3,8 @@
 //! Every fault is found at once, so that a form comes back only once. Only own drafts are judged
 //! here; what a peer says is on record whatever it is.
 //!
-//! Rules of three sorts, each in its place: for every field whatever it means ([`strings`],
-//! through [`walk`]), for blanks ([`form`], one table), and for the sense of a kind (one file per
+//! Rules of three sorts, each in its place: for every field whatever it means (`strings`,
+//! through `walk`), for blanks (`form`, one table), and for the sense of a kind (one file per
 //! kind, or few).
 
 mod alert;
@@ -21,6 +21,8 @@ mod system;
 mod walk;
 
 use std::fmt;
+
+use prost_reflect::DynamicMessage;
 
 use crate::limits;
 use crate::model::{body, json};
@@ -71,7 +73,8 @@ pub fn with_defaults(mut draft: v1::Draft) -> v1::Draft {
 /// Every fault, at most [`limits::FAULTS_MAX`] and a last one that counts the others.
 pub fn check_draft(draft: &v1::Draft) -> Result<(), Vec<FieldFault>> {
     let mut faults = Faults::default();
-    strings::check(&json::to_dynamic(draft), &mut faults);
+    let reflected = json::to_dynamic(draft);
+    strings::check(&reflected, &mut faults);
     draft::check(draft, &mut faults);
     if let Some(content) = draft.body.as_ref().and_then(|body| body.body.as_ref()) {
         let precedence = v1::Precedence::try_from(draft.precedence).unwrap_or_default();
@@ -82,7 +85,7 @@ pub fn check_draft(draft: &v1::Draft) -> Result<(), Vec<FieldFault>> {
                 "choose another kind; to take note of a message, send an acknowledgement",
             );
         } else {
-            check_content(content, precedence, &mut faults);
+            check_content(content, &reflected, precedence, &mut faults);
         }
     }
     faults.into_result()
@@ -99,12 +102,19 @@ pub fn check_body(content: &Body, precedence: v1::Precedence) -> Vec<FieldFault>
         }),
         ..v1::Draft::default()
     };
-    strings::check(&json::to_dynamic(&draft), &mut faults);
-    check_content(content, precedence, &mut faults);
+    let reflected = json::to_dynamic(&draft);
+    strings::check(&reflected, &mut faults);
+    check_content(content, &reflected, precedence, &mut faults);
     faults.into_result().err().unwrap_or_default()
 }
 
-fn check_content(content: &Body, precedence: v1::Precedence, faults: &mut Faults) {
+/// Checks the body of a draft, of which `reflected` is the reflective form.
+fn check_content(
+    content: &Body,
+    reflected: &DynamicMessage,
+    precedence: v1::Precedence,
+    faults: &mut Faults,
+) {
     let at = format!("body.{}", field_of(content));
     let bytes = body::encode(content).len();
     if bytes > limits::BODY_BYTES_MAX {
@@ -120,9 +130,9 @@ fn check_content(content: &Body, precedence: v1::Precedence, faults: &mut Faults
     if body::is_system(content) {
         return system::check(content, &at, faults);
     }
-    form::check(content, &at, faults);
+    form::check(content, reflected, &at, faults);
     if let Some(common) = body::common(content) {
-        languages::check(content, common, &at, faults);
+        languages::check(reflected, common, &at, faults);
         attachments::check(&common.attachments, &at, faults);
         precedence_reason(common, precedence, &at, faults);
     }
@@ -133,9 +143,11 @@ fn check_content(content: &Body, precedence: v1::Precedence, faults: &mut Faults
         Body::OfficialLetter(letter) => {
             place::check(letter.place.as_ref(), &format!("{at}.place"), faults);
         }
-        // Everything they need is in the table of blanks, and in their headers.
-        Body::Acknowledgement(_) | Body::Withdrawal(_) => {}
-        Body::Refusal(_) | Body::AttachmentsReceived(_) => {}
+        // All that the first two need is in the table of blanks and in their headers.
+        Body::Acknowledgement(_)
+        | Body::Withdrawal(_)
+        | Body::Refusal(_)
+        | Body::AttachmentsReceived(_) => {}
     }
 }
 
@@ -152,7 +164,7 @@ fn precedence_reason(
     let field = format!("{at}.common.precedenceReason");
     match &common.precedence_reason {
         Some(reason) if !reason.texts.is_empty() => {
-            languages::require_national(reason, &field, faults);
+            languages::require_national(reason.texts.keys(), &field, faults);
         }
         _ if is_urgent => faults.add(
             field,

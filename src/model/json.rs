@@ -42,9 +42,7 @@ pub fn to_json<M: prost::Message + prost::Name>(message: &M) -> serde_json::Valu
 /// # Errors
 /// A message this version does not know, or bytes that are no such message.
 pub fn to_json_of(full_name: &str, bytes: &[u8]) -> Result<serde_json::Value, JsonError> {
-    let unknown = || JsonError::UnknownMessage(text::excerpt(full_name, 80));
-    let descriptor = POOL.get_message_by_name(full_name).ok_or_else(unknown)?;
-    render(DynamicMessage::decode(descriptor, bytes)?)
+    render(decode_dynamic(full_name, bytes)?)
 }
 
 /// Reads a message from JSON.
@@ -75,6 +73,13 @@ pub(crate) fn to_dynamic<M: prost::Message + prost::Name>(message: &M) -> Dynami
         .transcode_from(message)
         .expect("a generated message fits its own descriptor");
     dynamic
+}
+
+/// The message named `full_name` in the reflective form.
+pub(crate) fn decode_dynamic(full_name: &str, bytes: &[u8]) -> Result<DynamicMessage, JsonError> {
+    let unknown = || JsonError::UnknownMessage(text::excerpt(full_name, 80));
+    let descriptor = POOL.get_message_by_name(full_name).ok_or_else(unknown)?;
+    Ok(DynamicMessage::decode(descriptor, bytes)?)
 }
 
 fn descriptor_of<M: prost::Name>() -> MessageDescriptor {

@@ -185,9 +185,8 @@ impl<'a> Reader<'a> {
             self.at(1, 18..29),
         ]
         .concat();
-        self.digit("the composite", 1, 29, &composite);
         let (number, rest) = self.number(0, 5, 15..30);
-        Zone {
+        let zone = Zone {
             format: Format::Td1,
             document_code: self.code("ACI"),
             issuer: self.letters("the issuing state", 0, 2..5),
@@ -198,14 +197,15 @@ impl<'a> Reader<'a> {
             nationality: self.letters("the nationality", 1, 15..18),
             optional: vec![rest, trimmed(self.at(1, 18..29))],
             name: self.letters("the name", 2, 0..30),
-        }
+        };
+        self.composite(29, &composite);
+        zone
     }
 
     /// Doc 9303-6 §4.2 and 9303-4 §4.2.
     fn td2_or_td3(&mut self, format: Format) -> Zone {
         let last = format.line_chars() - 1;
         let composite = [self.at(1, 0..10), self.at(1, 13..20), self.at(1, 21..last)].concat();
-        self.digit("the composite", 1, last, &composite);
         let (number, optional, codes) = if format == Format::Td3 {
             let personal = self.at(1, 28..42);
             // An empty personal number may have `<` for its check digit.
@@ -222,7 +222,7 @@ impl<'a> Reader<'a> {
         if number.is_empty() {
             self.fault(1, "the document number is empty".to_owned());
         }
-        Zone {
+        let zone = Zone {
             format,
             document_code: self.code(codes),
             issuer: self.letters("the issuing state", 0, 2..5),
@@ -233,7 +233,9 @@ impl<'a> Reader<'a> {
             expiry_date: self.date("the date of expiry", 1, 21),
             optional: vec![optional],
             name: self.letters("the name", 0, 5..format.line_chars()),
-        }
+        };
+        self.composite(last, &composite);
+        zone
     }
 
     fn at(&self, line: usize, range: Range<usize>) -> &'a str {
@@ -263,6 +265,14 @@ impl<'a> Reader<'a> {
                          digit covers, or the digit, was misread"
                     .to_owned(),
             });
+        }
+    }
+
+    /// The digit over the other digits and their fields. Where one of those is wrong, this one
+    /// proves nothing and would only accuse a second place.
+    fn composite(&mut self, position: usize, fields: &str) {
+        if self.faults.is_empty() {
+            self.digit("the composite", 1, position, fields);
         }
     }
 

@@ -4,6 +4,7 @@
 //! - [`config`], [`passphrase`], [`links`]: what the node was told; [`template`]: the text that
 //!   `init` writes.
 //! - [`peer_card`]: what a side gives the other at link set-up.
+//! - [`run`]: open, bind, spawn, wait, drain.
 //! - [`material`]: from the configuration to TLS material that reloads.
 
 pub mod config;
@@ -12,4 +13,7 @@ pub mod links;
 pub mod material;
 pub mod passphrase;
 pub mod peer_card;
+mod run;
 pub mod template;
+
+pub use run::{NodeError, create_store, run};

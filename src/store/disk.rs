@@ -113,7 +113,7 @@ impl Ballast {
             Ok(()) => Ok(()),
             // File systems without preallocation: write it out.
             Err(rustix::io::Errno::OPNOTSUPP) => {
-                let zeros = [0; 64 << 10];
+                let zeros = vec![0; 64 << 10];
                 let mut left = self.bytes;
                 while left > 0 {
                     let part = usize::try_from(left).map_or(zeros.len(), |l| l.min(zeros.len()));

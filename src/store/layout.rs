@@ -3,11 +3,16 @@
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::{StoreError, disk};
 
 /// Version of everything under the store's directory.
 pub(super) const VERSION: u32 = 1;
+/// How long a lock is waited for: a process that ends, or one that is just being started by the
+/// former owner and has not yet closed what it inherited, holds it a moment longer.
+const LOCK_TIME_MAX: Duration = Duration::from_millis(500);
 const FORMAT_HEAD: &str = "liaison store\nversion ";
 
 /// Paths of a store.
@@ -68,12 +73,20 @@ impl Layout {
             .truncate(false)
             .open(&path)
             .map_err(|e| StoreError::io("open", &path, e))?;
-        match file.try_lock() {
-            Ok(()) => Ok(file),
-            Err(TryLockError::WouldBlock) => Err(StoreError::InUse {
-                path: self.dir.clone(),
-            }),
-            Err(TryLockError::Error(e)) => Err(StoreError::io("lock", &path, e)),
+        let deadline = Instant::now() + LOCK_TIME_MAX;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                    thread::sleep(Duration::from_millis(10));
+                }
+                Err(TryLockError::WouldBlock) => {
+                    return Err(StoreError::InUse {
+                        path: self.dir.clone(),
+                    });
+                }
+                Err(TryLockError::Error(e)) => return Err(StoreError::io("lock", &path, e)),
+            }
         }
     }
 

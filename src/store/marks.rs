@@ -108,6 +108,9 @@ impl From<Vec<Shortfall>> for StoreError {
     }
 }
 
+/// Size and root by origin.
+type Heads = BTreeMap<String, (u64, [u8; 32])>;
+
 /// The file of marks. One writer at a time: it belongs to who holds the store's lock.
 #[derive(Debug)]
 pub struct Marks {
@@ -115,7 +118,7 @@ pub struct Marks {
     file: File,
     slot_bytes: usize,
     generation: u64,
-    marks: BTreeMap<String, (u64, [u8; 32])>,
+    heads: Heads,
     poisoned: bool,
 }
 
@@ -153,7 +156,7 @@ impl Marks {
         let newest = (0..2)
             .filter_map(|slot| read_slot(&file, slot, slot_bytes))
             .max_by_key(|(generation, _)| *generation);
-        let Some((generation, marks)) = newest else {
+        let Some((generation, heads)) = newest else {
             return Err(StoreError::corrupt(
                 &path,
                 "neither of its two slots is whole",
@@ -164,7 +167,7 @@ impl Marks {
             file,
             slot_bytes,
             generation,
-            marks,
+            heads,
             poisoned: false,
         })
     }
@@ -172,12 +175,12 @@ impl Marks {
     /// The mark of a log.
     #[must_use]
     pub fn get(&self, origin: &str) -> Option<(u64, [u8; 32])> {
-        self.marks.get(origin).copied()
+        self.heads.get(origin).copied()
     }
 
     /// Every mark, by origin.
     pub fn iter(&self) -> impl Iterator<Item = Mark> + '_ {
-        self.marks.iter().map(|(origin, &(size, root))| Mark {
+        self.heads.iter().map(|(origin, &(size, root))| Mark {
             origin: origin.clone(),
             size,
             root,
@@ -191,31 +194,31 @@ impl Marks {
     /// Nothing recorded: [`StoreError::MarkRefused`] when a head is smaller than the one recorded
     /// or differs from it at the same size. Fatal: [`StoreError::OutcomeUnknown`] after any error
     /// of the disk, then and from then on.
-    pub fn record(&mut self, heads: &[Mark]) -> Result<(), StoreError> {
+    pub fn record(&mut self, marks: &[Mark]) -> Result<(), StoreError> {
         if self.poisoned {
             return Err(StoreError::unknown("an earlier write of the marks failed"));
         }
-        let mut marks = self.marks.clone();
-        for head in heads {
-            let new = (head.size, head.root);
-            let old = marks.get(&head.origin).copied();
+        let mut heads = self.heads.clone();
+        for mark in marks {
+            let new = (mark.size, mark.root);
+            let old = heads.get(&mark.origin).copied();
             let goes_back = old.is_some_and(|o| new.0 < o.0 || (new.0 == o.0 && new.1 != o.1));
-            if goes_back || head.origin.is_empty() || head.origin.len() > ORIGIN_BYTES_MAX {
+            if goes_back || mark.origin.is_empty() || mark.origin.len() > ORIGIN_BYTES_MAX {
                 return Err(StoreError::MarkRefused {
-                    origin: head.origin.clone(),
+                    origin: mark.origin.clone(),
                     marked: old.map_or(0, |o| o.0),
-                    asked: head.size,
+                    asked: mark.size,
                 });
             }
-            marks.insert(head.origin.clone(), new);
+            heads.insert(mark.origin.clone(), new);
         }
-        if marks == self.marks {
+        if heads == self.heads {
             return Ok(());
         }
         let generation = self.generation + 1;
-        let written = match slot_image(generation, &marks) {
+        let written = match slot_image(generation, &heads) {
             image if image.len() <= self.slot_bytes => self.write(generation, &image),
-            image => self.grow(image.len(), generation, &marks),
+            image => self.grow(image.len(), generation, &heads),
         };
         if let Err(error) = written {
             // Whether the slot is on disk is not known, and the next write would go to the other
@@ -224,7 +227,7 @@ impl Marks {
             return Err(StoreError::unknown(error.to_string()));
         }
         self.generation = generation;
-        self.marks = marks;
+        self.heads = heads;
         Ok(())
     }
 
@@ -261,12 +264,7 @@ impl Marks {
     }
 
     /// Writes the state to a new file with larger slots and puts it in the old one's place.
-    fn grow(
-        &mut self,
-        needed: usize,
-        generation: u64,
-        marks: &BTreeMap<String, (u64, [u8; 32])>,
-    ) -> Result<(), StoreError> {
+    fn grow(&mut self, needed: usize, generation: u64, heads: &Heads) -> Result<(), StoreError> {
         let slot_bytes = needed.next_power_of_two();
         if slot_bytes > SLOT_BYTES_MAX {
             return Err(StoreError::corrupt(
@@ -274,7 +272,7 @@ impl Marks {
                 "it holds more logs than a node may have",
             ));
         }
-        disk::replace(&self.path, &file_image(slot_bytes, generation, marks))?;
+        disk::replace(&self.path, &file_image(slot_bytes, generation, heads))?;
         self.file = File::options()
             .read(true)
             .write(true)
@@ -295,11 +293,7 @@ fn slot_offset(slot: u64, slot_bytes: usize) -> u64 {
 
 /// A whole file with one state in it. The other slot is zeros: written out, so that a later record
 /// overwrites and need not allocate.
-fn file_image(
-    slot_bytes: usize,
-    generation: u64,
-    marks: &BTreeMap<String, (u64, [u8; 32])>,
-) -> Vec<u8> {
+fn file_image(slot_bytes: usize, generation: u64, heads: &Heads) -> Vec<u8> {
     let mut image = Vec::with_capacity(HEAD_BYTES + 2 * slot_bytes);
     image.extend_from_slice(MAGIC);
     image.extend_from_slice(&VERSION.to_be_bytes());
@@ -307,7 +301,7 @@ fn file_image(
     let sum = Sha256::digest(&image);
     image.extend_from_slice(&sum);
     image.resize(HEAD_BYTES + 2 * slot_bytes, 0);
-    let slot = slot_image(generation, marks);
+    let slot = slot_image(generation, heads);
     let at = HEAD_BYTES
         + if slot_of(generation) == 0 {
             0
@@ -318,9 +312,9 @@ fn file_image(
     image
 }
 
-fn slot_image(generation: u64, marks: &BTreeMap<String, (u64, [u8; 32])>) -> Vec<u8> {
+fn slot_image(generation: u64, heads: &Heads) -> Vec<u8> {
     let mut records = Vec::new();
-    for (origin, (size, root)) in marks {
+    for (origin, (size, root)) in heads {
         let bytes = u16::try_from(origin.len()).expect("at most ORIGIN_BYTES_MAX, checked");
         records.extend_from_slice(&bytes.to_be_bytes());
         records.extend_from_slice(origin.as_bytes());
@@ -372,11 +366,7 @@ fn read_head(file: &File, path: &Path) -> Result<usize, StoreError> {
 }
 
 /// Generation and marks of a slot, or nothing when it is not whole.
-fn read_slot(
-    file: &File,
-    slot: u64,
-    slot_bytes: usize,
-) -> Option<(u64, BTreeMap<String, (u64, [u8; 32])>)> {
+fn read_slot(file: &File, slot: u64, slot_bytes: usize) -> Option<(u64, Heads)> {
     let mut bytes = vec![0; slot_bytes];
     file.read_exact_at(&mut bytes, slot_offset(slot, slot_bytes))
         .ok()?;
@@ -388,7 +378,7 @@ fn read_slot(
         return None;
     }
     let mut rest = &bytes[12..end];
-    let mut marks = BTreeMap::new();
+    let mut heads = Heads::new();
     while !rest.is_empty() {
         let origin_bytes = usize::try_from(number(rest.get(..2)?)).ok()?;
         let origin = std::str::from_utf8(rest.get(2..2 + origin_bytes)?).ok()?;
@@ -396,9 +386,9 @@ fn read_slot(
         let size = number(rest.get(..8)?);
         let root = rest.get(8..40)?.try_into().ok()?;
         rest = &rest[40..];
-        marks.insert(origin.to_owned(), (size, root));
+        heads.insert(origin.to_owned(), (size, root));
     }
-    Some((generation, marks))
+    Some((generation, heads))
 }
 
 /// A big-endian number of at most 8 bytes.

@@ -15,6 +15,7 @@
 
 mod blobs;
 mod disk;
+mod engine;
 mod error;
 mod layout;
 mod marks;

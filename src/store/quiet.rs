@@ -7,7 +7,7 @@
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::panic::{self, AssertUnwindSafe};
+use std::panic::{self, AssertUnwindSafe, Location};
 use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -48,9 +48,7 @@ fn install() {
     ONCE.call_once(|| {
         let previous = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
-            let place = info
-                .location()
-                .map_or_else(String::new, |at| format!(" (at {at})"));
+            let place = info.location().map_or_else(String::new, place);
             if QUIET.get() {
                 PLACE.set(place);
             } else if is_engine_thread() {
@@ -62,6 +60,12 @@ fn install() {
             }
         }));
     });
+}
+
+/// File name and line; the path before it is of the machine that built this.
+fn place(at: &Location<'_>) -> String {
+    let file = at.file().rsplit('/').next().unwrap_or_default();
+    format!(" (at {file}:{})", at.line())
 }
 
 /// Whether this is a thread that sled 0.34 started: its pool and its flusher, by their names.

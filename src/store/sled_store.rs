@@ -8,11 +8,11 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError, mpsc};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use super::disk::{self, Ballast};
+use super::engine;
 use super::layout::Layout;
 use super::quiet::{background_panics, quietly};
 use super::{Batch, Blobs, Direction, Marks, RESERVED, Record, Store, StoreError, visible};
@@ -21,10 +21,6 @@ use crate::limits;
 /// The engine's own key: it says that this tree belongs to a store that was completely made.
 const MADE_KEY: [u8; 2] = [RESERVED, 0x01];
 const MADE_VALUE: &[u8] = b"liaison store 1";
-/// How often sled's own thread flushes and collects garbage; nothing waits for it.
-const FLUSH_EVERY_MS: u64 = 500;
-/// Time for the engine to close; a broken one may never do it.
-const CLOSE_TIME_MAX: Duration = Duration::from_secs(10);
 /// Bytes that must be free to open: sled writes a snapshot of its page table when it opens.
 const OPEN_BYTES_NEEDED: u64 = 4 << 20;
 
@@ -93,6 +89,7 @@ pub struct SledStore {
     layout: Layout,
     options: OpenOptions,
     ballast: Ballast,
+    ballast_held: AtomicBool,
     poisoned: AtomicBool,
     background_panics: u64,
     /// A second handle of sled's file, for `fdatasync`; who holds it may write.
@@ -110,7 +107,9 @@ impl SledStore {
     /// # Errors
     /// [`StoreError::Missing`], [`StoreError::InUse`], [`StoreError::Full`],
     /// [`StoreError::Version`]; [`StoreError::Vanished`] and [`StoreError::Corrupt`] when what is
-    /// on disk must not be served; [`StoreError::Io`]. None of them changes what is there.
+    /// on disk must not be served; [`StoreError::Io`]. Nothing is removed or emptied here; but
+    /// sled, when it opens a file that is damaged in the middle, gives up what follows. That is
+    /// seen by [`Marks::compare`], which the caller has to do next.
     pub fn open(options: &OpenOptions) -> Result<Self, StoreError> {
         let layout = Layout::new(&options.dir);
         if !options.create && !layout.has_traces() {
@@ -150,13 +149,14 @@ impl SledStore {
             sync_file(&layout.sled_db())?;
         }
         let background_panics = background_panics();
-        let db = open_engine(&layout, options)?;
+        let db = engine::open(&layout, options)?;
         let mut store = SledStore {
             db: Some(db),
             writer: Mutex::new(open_to_sync(&layout.sled_db())?),
             layout,
             options: options.clone(),
             ballast,
+            ballast_held: AtomicBool::new(false),
             poisoned: AtomicBool::new(false),
             background_panics,
             _lock: lock,
@@ -181,21 +181,15 @@ impl SledStore {
         Ok(store)
     }
 
-    /// Gives the reserve back, so that an operator's work on a full disk can go on.
-    ///
-    /// # Errors
-    /// [`StoreError::Io`].
-    pub fn release_ballast(&self) -> Result<(), StoreError> {
-        self.ballast.release()
-    }
-
-    /// Takes the reserve again when there is room for it; says whether it is held. Opening does
-    /// it too.
+    /// Takes the reserve again when there is room for it beside the floor; says whether it is held.
+    /// Opening and commits do it by themselves.
     ///
     /// # Errors
     /// [`StoreError::Io`].
     pub fn take_ballast(&self) -> Result<bool, StoreError> {
-        self.ballast.take(self.options.free_bytes_min)
+        let held = self.ballast.take(self.options.free_bytes_min)?;
+        self.ballast_held.store(held, Ordering::Relaxed);
+        Ok(held)
     }
 
     /// Whether a commit has failed in a way that leaves its outcome unknown.
@@ -242,7 +236,7 @@ impl SledStore {
     fn read<T>(&self, read: impl FnOnce(&sled::Db) -> sled::Result<T>) -> Result<T, StoreError> {
         let what = match quietly(|| read(self.db())) {
             Ok(Ok(value)) => return Ok(value),
-            Ok(Err(error)) => error.to_string(),
+            Ok(Err(error)) => engine::describe(&error),
             Err(panic) => panic,
         };
         self.poisoned.store(true, Ordering::SeqCst);
@@ -268,7 +262,7 @@ impl SledStore {
         let what = match outcome {
             Ok(Ok(())) if !self.is_poisoned() => return Ok(()),
             Ok(Ok(())) => "a thread of the storage engine stopped".to_owned(),
-            Ok(Err(error)) => error.to_string(),
+            Ok(Err(error)) => engine::describe(&error),
             Err(panic) => panic,
         };
         self.poisoned.store(true, Ordering::SeqCst);
@@ -319,6 +313,11 @@ impl Store for SledStore {
             .free_bytes_min
             .saturating_add(batch.bytes() as u64);
         disk::check_free(&self.layout.dir, needed)?;
+        if !self.ballast_held.load(Ordering::Relaxed) {
+            // The reserve is a convenience for the next opening; that it cannot be taken stops
+            // nothing now.
+            let _ = self.take_ballast();
+        }
         let mut writes = sled::Batch::default();
         for (key, value) in batch.writes {
             match value {
@@ -335,69 +334,11 @@ impl Store for SledStore {
 }
 
 impl Drop for SledStore {
-    /// Closes the engine on a thread of its own: a broken one may never finish.
     fn drop(&mut self) {
-        let Some(db) = self.db.take() else { return };
-        let (done, closed) = mpsc::channel();
-        let close = move || {
-            let _ = quietly(|| drop(db));
-            let _ = done.send(());
-        };
-        if thread::Builder::new()
-            .name("liaison-store-close".to_owned())
-            .spawn(close)
-            .is_ok()
-        {
-            let _ = closed.recv_timeout(CLOSE_TIME_MAX);
+        if let Some(db) = self.db.take() {
+            engine::close(db);
         }
     }
-}
-
-/// Opens sled on a thread of its own, with a time limit; its panics become errors.
-fn open_engine(layout: &Layout, options: &OpenOptions) -> Result<sled::Db, StoreError> {
-    let config = sled::Config::new()
-        .path(layout.sled())
-        .cache_capacity(options.cache_bytes)
-        .flush_every_ms(Some(FLUSH_EVERY_MS));
-    let deadline = Instant::now() + options.open_time_max;
-    let (send, receive) = mpsc::channel();
-    let open = move || {
-        let _ = send.send(quietly(|| {
-            loop {
-                match config.open() {
-                    // A store that was just closed in this process may hold sled's own lock a
-                    // moment longer. Other processes are kept out by LOCK.
-                    Err(error) if is_locked(&error) && Instant::now() < deadline => {
-                        thread::sleep(Duration::from_millis(5));
-                    }
-                    result => return result,
-                }
-            }
-        }));
-    };
-    thread::Builder::new()
-        .name("liaison-store-open".to_owned())
-        .spawn(open)
-        .map_err(|e| StoreError::io("start a thread for", &layout.sled(), e))?;
-    let corrupt = |what: String| Err(StoreError::corrupt(&layout.sled(), what));
-    match receive.recv_timeout(options.open_time_max) {
-        Ok(Ok(Ok(db))) => Ok(db),
-        Ok(Ok(Err(sled::Error::Io(error)))) if !is_damage(&error) => {
-            Err(StoreError::io("open", &layout.sled(), error))
-        }
-        Ok(Ok(Err(error))) => corrupt(error.to_string()),
-        Ok(Err(panic)) => corrupt(panic),
-        Err(_) => corrupt(format!("it did not open in {:?}", options.open_time_max)),
-    }
-}
-
-fn is_locked(error: &sled::Error) -> bool {
-    matches!(error, sled::Error::Io(e) if e.to_string().contains("could not acquire lock"))
-}
-
-/// Whether an I/O error of the engine speaks of the content of a file, not of the disk.
-fn is_damage(error: &std::io::Error) -> bool {
-    error.raw_os_error().is_none()
 }
 
 fn open_to_sync(path: &Path) -> Result<File, StoreError> {

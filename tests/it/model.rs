@@ -1,1 +1,66 @@
-//! Placeholder until the room is furnished.
+//! The rules for drafts, from outside: each with a case inside and one outside; and properties of
+//! every form a message takes.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on says so by panicking"
+)]
+
+#[path = "model/bytes.rs"]
+mod bytes_and_names;
+#[path = "model/json.rs"]
+mod json_form;
+#[path = "model/limits.rs"]
+mod limit_rules;
+#[path = "model/page.rs"]
+mod page;
+#[path = "model/rules.rs"]
+mod rules;
+
+use liaison::model::check::{FieldFault, check_draft};
+use liaison::model::{json, sample};
+use liaison::proto::v1;
+use serde_json::Value;
+
+/// A sample with some values replaced, each by JSON pointer; null removes.
+fn edited(name: &str, edits: &[(&str, Value)]) -> v1::Draft {
+    let mut draft: Value = serde_json::from_str(sample::find(name).unwrap().json).unwrap();
+    for (pointer, value) in edits {
+        let (parent, key) = pointer.rsplit_once('/').unwrap();
+        let parent = draft
+            .pointer_mut(parent)
+            .unwrap_or_else(|| panic!("{name} has no {pointer}"));
+        match parent {
+            Value::Object(object) if value.is_null() => {
+                object
+                    .remove(key)
+                    .unwrap_or_else(|| panic!("{name} has no {pointer}"));
+            }
+            Value::Object(object) => {
+                object.insert(key.to_owned(), value.clone());
+            }
+            Value::Array(list) if value.is_null() => {
+                list.remove(key.parse().unwrap());
+            }
+            Value::Array(list) if key == "-" => list.push(value.clone()),
+            Value::Array(list) => list[key.parse::<usize>().unwrap()] = value.clone(),
+            _ => panic!("{name} has no {pointer}"),
+        }
+    }
+    json::from_json(&draft.to_string()).unwrap()
+}
+
+fn faults(draft: &v1::Draft) -> Vec<FieldFault> {
+    check_draft(draft).err().unwrap_or_default()
+}
+
+fn assert_fault(draft: &v1::Draft, field: &str, reason: &str) {
+    let faults = faults(draft);
+    let told = faults
+        .iter()
+        .find(|fault| fault.field == field && fault.reason.contains(reason));
+    let Some(fault) = told else {
+        panic!("no fault at {field} with \"{reason}\" among {faults:#?}")
+    };
+    assert!(!fault.remedy.is_empty());
+}

@@ -1,6 +1,8 @@
 //! File systems of their own, for tests that fill a disk or cut its power. Needs root on Linux:
 //! where mounts are forbidden these tests fail and say so, because a skipped one proves nothing.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

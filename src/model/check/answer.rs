@@ -34,7 +34,7 @@ fn check_decision(decision: &v1::HandoverDecision, at: &str, faults: &mut Faults
         .as_ref()
         .filter(|text| !text.texts.is_empty());
     if let Some(reason) = reason {
-        languages::require_national(reason, &format!("{at}.reason"), faults);
+        languages::require_national(reason.texts.keys(), &format!("{at}.reason"), faults);
     }
     match HandoverOutcome::try_from(decision.outcome) {
         Ok(HandoverOutcome::Accepted) => {

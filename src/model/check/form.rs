@@ -5,10 +5,10 @@
 
 use std::collections::HashMap;
 
-use prost_reflect::{DynamicMessage, FieldDescriptor, ReflectMessage as _, Value};
+use prost_reflect::{DynamicMessage, FieldDescriptor, MapKey, ReflectMessage as _, Value};
 
 use super::{Faults, languages};
-use crate::model::{body, json, text};
+use crate::model::{body, text};
 use crate::proto::v1;
 use crate::proto::v1::body::Body;
 
@@ -185,10 +185,7 @@ const WHOLE: [&str; 3] = [
     "liaison.v1.Place",
 ];
 
-pub(super) fn check(content: &Body, at: &str, faults: &mut Faults) {
-    let wrapped = json::to_dynamic(&v1::Body {
-        body: Some(content.clone()),
-    });
+pub(super) fn check(content: &Body, draft: &DynamicMessage, at: &str, faults: &mut Faults) {
     let listed = body::common(content).map_or(&[][..], |common| &common.not_applicable);
     let mut form = Form {
         at,
@@ -201,8 +198,13 @@ pub(super) fn check(content: &Body, at: &str, faults: &mut Faults) {
             form.refuse_listed(index, path, "is listed twice", "remove one of the two");
         }
     }
+    let wrapper = draft.get_field_by_name("body");
     // The wrapper has exactly one field set: the kind's message.
-    for (_, value) in wrapped.fields() {
+    for (_, value) in wrapper
+        .iter()
+        .filter_map(|w| w.as_message())
+        .flat_map(DynamicMessage::fields)
+    {
         if let Some(message) = value.as_message() {
             form.message(message, "");
         }
@@ -258,10 +260,14 @@ impl Form<'_> {
         if !WHOLE.contains(&inner.descriptor().full_name()) {
             self.message(inner, path);
         } else if rule != Free
-            && let Ok(text) = inner.transcode_to::<v1::LocalizedText>()
-            && inner.descriptor().name() == "LocalizedText"
+            && let Some(texts) = inner.get_field_by_name("texts")
         {
-            languages::require_national(&text, &format!("{}.{path}", self.at), self.faults);
+            let tags = texts.as_map().into_iter().flat_map(HashMap::keys);
+            let tags = tags.filter_map(|tag| match tag {
+                MapKey::String(tag) => Some(tag),
+                _ => None,
+            });
+            languages::require_national(tags, &format!("{}.{path}", self.at), self.faults);
         }
     }
 
@@ -383,6 +389,7 @@ fn is_filled(value: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::json;
     use prost_reflect::{Kind, MessageDescriptor};
 
     fn undecided(message: &MessageDescriptor, missing: &mut Vec<String>) {

@@ -2,16 +2,17 @@
 
 use std::collections::BTreeSet;
 
+use prost_reflect::DynamicMessage;
+
 use super::Faults;
 use super::walk::{Found, Path, in_language, walk};
 use crate::model::language::{NATIONAL_LANGUAGES, customary_case, is_national, is_well_formed};
-use crate::model::{json, text};
+use crate::model::text;
 use crate::proto::v1;
-use crate::proto::v1::body::Body;
 
 /// The texts in all languages are equally authentic, so a message has each of its texts in each
 /// of its languages: whoever reads one of them reads the whole.
-pub(super) fn check(content: &Body, common: &v1::Common, at: &str, faults: &mut Faults) {
+pub(super) fn check(draft: &DynamicMessage, common: &v1::Common, at: &str, faults: &mut Faults) {
     let listed = format!("{at}.common.languages");
     let mut declared = BTreeSet::new();
     for (index, tag) in common.languages.iter().enumerate() {
@@ -26,13 +27,7 @@ pub(super) fn check(content: &Body, common: &v1::Common, at: &str, faults: &mut 
         }
     }
     let mut spoken = BTreeSet::new();
-    let wrapped = json::to_dynamic(&v1::Draft {
-        body: Some(v1::Body {
-            body: Some(content.clone()),
-        }),
-        ..v1::Draft::default()
-    });
-    walk(&wrapped, &mut Path::default(), &mut |path, found| {
+    walk(draft, &mut Path::default(), &mut |path, found| {
         let Found::Localized(texts) = found else {
             return;
         };
@@ -74,8 +69,13 @@ pub(super) fn check(content: &Body, common: &v1::Common, at: &str, faults: &mut 
 }
 
 /// Free text that a form requires has a national language.
-pub(super) fn require_national(text: &v1::LocalizedText, field: &str, faults: &mut Faults) {
-    if !text.texts.is_empty() && !text.texts.keys().any(|tag| is_national(tag)) {
+pub(super) fn require_national<'a>(
+    tags: impl IntoIterator<Item = &'a String>,
+    field: &str,
+    faults: &mut Faults,
+) {
+    let mut tags = tags.into_iter().peekable();
+    if tags.peek().is_some() && !tags.any(|tag| is_national(tag)) {
         faults.add(
             field,
             "the text is in no national language",

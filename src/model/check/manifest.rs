@@ -12,15 +12,12 @@ pub(super) fn check(person: &v1::HandoverPerson, at: &str, faults: &mut Faults) 
     let names = person
         .name
         .iter()
+        // An empty `name` is blank, which the form has told already.
+        .filter(|name| **name != v1::PersonName::default())
         .map(|name| (format!("{at}.name"), name))
         .chain(listed(&person.earlier_names, at, "earlierNames"))
         .chain(listed(&person.parents, at, "parents"));
     for (field, name) in names {
-        let is_default = *name == v1::PersonName::default();
-        // An empty `name` is blank, which the form has told already.
-        if is_default && field.ends_with(".name") {
-            continue;
-        }
         if name.native.trim().is_empty() && name.transliteration.trim().is_empty() {
             faults.add(
                 field,
@@ -59,7 +56,8 @@ fn listed<'a>(
 }
 
 fn check_state(code: &str, field: &str, faults: &mut Faults) {
-    if !code.is_empty() && !(code.len() == 3 && code.bytes().all(|b| b.is_ascii_uppercase())) {
+    let is_code = code.len() == 3 && code.bytes().all(|b| b.is_ascii_uppercase());
+    if !code.is_empty() && !is_code {
         faults.add(
             field,
             format!("{} is no state", text::excerpt(code, 40)),

@@ -6,8 +6,6 @@ use prost_reflect::{DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MapKe
 use prost_types::Timestamp;
 
 use crate::model::{json, text, time};
-use crate::proto::v1;
-use crate::proto::v1::body::Body;
 
 /// A JSON path that grows and shrinks with the walk.
 #[derive(Debug, Clone, Default)]
@@ -126,23 +124,16 @@ pub(super) fn in_language(path: &Path, tag: &str, inner: impl FnOnce(&Path)) {
     path.clone().key(tag, |path| inner(path));
 }
 
-/// The first time in a body that lies outside what a notification may carry, as JSON path.
-pub(crate) fn first_bad_time(body: &Body) -> Option<String> {
-    let wrapped = v1::Body {
-        body: Some(body.clone()),
-    };
+/// The first time in a message that lies outside what a notification may carry, as JSON path.
+pub(crate) fn first_bad_time(message: &DynamicMessage) -> Option<String> {
     let mut first = None;
-    walk(
-        &json::to_dynamic(&wrapped),
-        &mut Path::default(),
-        &mut |path, found| {
-            if let Found::Time(at) = found
-                && !time::in_range(&at)
-                && first.is_none()
-            {
-                first = Some(path.as_str().to_owned());
-            }
-        },
-    );
+    walk(message, &mut Path::default(), &mut |path, found| {
+        if let Found::Time(at) = found
+            && !time::in_range(&at)
+            && first.is_none()
+        {
+            first = Some(path.as_str().to_owned());
+        }
+    });
     first
 }

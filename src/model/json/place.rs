@@ -76,14 +76,11 @@ pub(super) fn refuse_duplicates(json: &str) -> Result<(), JsonError> {
         is_new
     });
     let Some(end) = found else { return Ok(()) };
-    let before = &json.as_bytes()[..end];
-    let line_start = before
-        .iter()
-        .rposition(|b| *b == b'\n')
-        .map_or(0, |at| at + 1);
+    let before = &json[..end];
+    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
     Err(JsonError::Field {
         field: Place(scanner.path()).to_string(),
-        line: before.iter().filter(|b| **b == b'\n').count() + 1,
+        line: before.matches('\n').count() + 1,
         column: end - line_start,
         reason: "the field is given twice".to_owned(),
         remedy: "keep one of the two".to_owned(),

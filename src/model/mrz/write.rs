@@ -51,16 +51,16 @@ pub fn td1(fields: &Fields<'_>) -> [String; 3] {
 /// The zone of a document of the middle size.
 #[must_use]
 pub fn td2(fields: &Fields<'_>) -> [String; 2] {
-    two_lines(fields, 36, padded(fields.optional, 7))
+    two_lines(fields, 36, &padded(fields.optional, 7))
 }
 
 /// The zone of a passport.
 #[must_use]
 pub fn td3(fields: &Fields<'_>) -> [String; 2] {
-    two_lines(fields, 44, with_digit(fields.optional, 14))
+    two_lines(fields, 44, &with_digit(fields.optional, 14))
 }
 
-fn two_lines(fields: &Fields<'_>, line_chars: usize, optional: String) -> [String; 2] {
+fn two_lines(fields: &Fields<'_>, line_chars: usize, optional: &str) -> [String; 2] {
     let first = [
         padded(fields.document_code, 2),
         padded(fields.issuer, 3),
@@ -69,7 +69,7 @@ fn two_lines(fields: &Fields<'_>, line_chars: usize, optional: String) -> [Strin
     .concat();
     let number = with_digit(fields.number, 9);
     let birth = with_digit(fields.birth_date, 6);
-    let expiry = with_digit(fields.expiry_date, 6) + &optional;
+    let expiry = with_digit(fields.expiry_date, 6) + optional;
     let composite = check_digit(&[number.as_str(), &birth, &expiry].concat());
     let second = format!(
         "{number}{}{birth}{}{expiry}{composite}",

@@ -1,0 +1,205 @@
+//! Telling what happens, from a cursor on, so that a program that reconnects misses nothing.
+//!
+//! A cursor says how far each link's logs were told; it lives with the caller, not here. An event
+//! is told at least once: an expressed message may be told again after a reconnect.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio_stream::wrappers::WatchStream;
+use tokio_stream::{StreamExt as _, StreamMap};
+
+use super::book::Head;
+use super::layout::LogSide;
+use super::read::{ReadError, Stored};
+use super::view::Detail;
+use super::{Exchange, Link};
+use crate::proto::v1::{self, WatchEvent};
+
+/// Events read at once from one log.
+const EVENTS_AT_ONCE: usize = 64;
+
+/// Something that happened.
+#[derive(Debug)]
+pub struct Event {
+    /// What.
+    pub what: WatchEvent,
+    /// To which message; none for CAUGHT_UP.
+    pub message: Option<v1::Message>,
+    /// Go on from here.
+    pub cursor: String,
+}
+
+/// The cursor given is none of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("cursor: it is not one that Watch gave; leave it empty to start from now")]
+pub struct CursorError;
+
+/// How far one link was told.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct Told {
+    link: u16,
+    own: u64,
+    delivered: u64,
+    mirror: u64,
+}
+
+/// A subscription.
+#[derive(Debug)]
+pub struct Watcher {
+    exchange: Arc<Exchange>,
+    links: Vec<(Arc<Link>, Told, BTreeSet<u64>)>,
+    heads: StreamMap<usize, WatchStream<Head>>,
+    ready: VecDeque<Event>,
+    caught_up: bool,
+}
+
+impl Exchange {
+    /// Follows what happens from a cursor on; without one from now on, or from the start.
+    ///
+    /// # Errors
+    /// [`CursorError`].
+    pub fn watch(self: &Arc<Self>, cursor: &str, from_start: bool) -> Result<Watcher, CursorError> {
+        let told: Option<Vec<Told>> = match cursor {
+            "" => None,
+            text => {
+                let bytes = hex::decode(text).map_err(|_| CursorError)?;
+                Some(serde_json::from_slice(&bytes).map_err(|_| CursorError)?)
+            }
+        };
+        let mut links = Vec::new();
+        let mut heads = StreamMap::new();
+        for (key, link) in self.links().enumerate() {
+            let receiver = link.watch_head();
+            let head = receiver.borrow().clone();
+            let number = link.number.0;
+            let zero = Told {
+                link: number,
+                own: 0,
+                delivered: 0,
+                mirror: 0,
+            };
+            let mut already = BTreeSet::new();
+            let from = match &told {
+                // A link that is new since the cursor is told from its start.
+                Some(told) => told
+                    .iter()
+                    .find(|t| t.link == number)
+                    .copied()
+                    .unwrap_or(zero),
+                None if from_start => zero,
+                None => {
+                    let reader = self.reader(link, LogSide::Mirror);
+                    let expressed = reader.all_expressed().unwrap_or_default();
+                    already.extend(expressed.iter().map(|stored| stored.index));
+                    Told {
+                        link: number,
+                        own: head.own_size,
+                        delivered: head.delivered_size,
+                        mirror: head.mirror_size,
+                    }
+                }
+            };
+            links.push((Arc::clone(link), from, already));
+            heads.insert(key, WatchStream::from_changes(receiver));
+        }
+        Ok(Watcher {
+            exchange: Arc::clone(self),
+            links,
+            heads,
+            ready: VecDeque::new(),
+            caught_up: false,
+        })
+    }
+}
+
+impl Watcher {
+    /// The next event; waits for it. `None` when the node is going down.
+    ///
+    /// # Errors
+    /// When a message cannot be read.
+    pub async fn next(&mut self) -> Option<Result<Event, ReadError>> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Some(Ok(event));
+            }
+            for at in 0..self.links.len() {
+                if let Err(error) = self.gather(at) {
+                    return Some(Err(error));
+                }
+            }
+            if !self.ready.is_empty() {
+                continue;
+            }
+            if !self.caught_up {
+                self.caught_up = true;
+                return Some(Ok(Event {
+                    what: WatchEvent::CaughtUp,
+                    message: None,
+                    cursor: self.cursor(),
+                }));
+            }
+            self.heads.next().await?;
+        }
+    }
+
+    fn gather(&mut self, at: usize) -> Result<(), ReadError> {
+        let link = Arc::clone(&self.links[at].0);
+        let mut told = self.links[at].1;
+        let head = link.head();
+        let own = self.exchange.reader(&link, LogSide::Own);
+        let mirror = self.exchange.reader(&link, LogSide::Mirror);
+
+        // What came ahead of its turn is told first: it is urgent.
+        for stored in mirror.all_expressed()? {
+            if stored.index >= told.mirror && self.links[at].2.insert(stored.index) {
+                self.tell(at, &link, WatchEvent::Received, LogSide::Mirror, &stored)?;
+            }
+        }
+        for stored in mirror.entries(told.mirror, head.mirror_size, EVENTS_AT_ONCE)? {
+            told.mirror = stored.index + 1;
+            self.links[at].1 = told;
+            let already = self.links[at].2.remove(&stored.index);
+            if !stored.record.refused && !already {
+                self.tell(at, &link, WatchEvent::Received, LogSide::Mirror, &stored)?;
+            }
+        }
+        for stored in own.entries(told.own, head.own_size, EVENTS_AT_ONCE)? {
+            told.own = stored.index + 1;
+            self.links[at].1 = told;
+            self.tell(at, &link, WatchEvent::Recorded, LogSide::Own, &stored)?;
+        }
+        let delivered = head.delivered_size.min(told.own);
+        for stored in own.entries(told.delivered, delivered, EVENTS_AT_ONCE)? {
+            told.delivered = stored.index + 1;
+            self.links[at].1 = told;
+            self.tell(at, &link, WatchEvent::Delivered, LogSide::Own, &stored)?;
+        }
+        Ok(())
+    }
+
+    fn tell(
+        &mut self,
+        at: usize,
+        link: &Link,
+        what: WatchEvent,
+        side: LogSide,
+        stored: &Stored,
+    ) -> Result<(), ReadError> {
+        debug_assert_eq!(self.links[at].0.number, link.number);
+        let message = self.exchange.message_of(link, side, stored, Detail::Full)?;
+        let cursor = self.cursor();
+        self.ready.push_back(Event {
+            what,
+            message: Some(message),
+            cursor,
+        });
+        Ok(())
+    }
+
+    fn cursor(&self) -> String {
+        let told: Vec<Told> = self.links.iter().map(|(_, told, _)| *told).collect();
+        hex::encode(serde_json::to_vec(&told).unwrap_or_default())
+    }
+}

@@ -1,0 +1,248 @@
+//! What a node serves to its peers: sessions, and attachments beside them.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{Stream, StreamExt as _};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::connection::ConnectInfo;
+use super::identity::Identity;
+use super::stream::opened_here;
+use crate::exchange::{Exchange, Link, LogSide, session};
+use crate::limits::{CHUNK_BYTES_MAX, FRAME_BYTES_MAX};
+use crate::proto::v1::exchange_service_server::{ExchangeService, ExchangeServiceServer};
+use crate::proto::v1::put_attachment_request::Part;
+use crate::proto::v1::{self, SessionRequest, SessionResponse};
+use crate::store::StoreError;
+
+/// Chunks of an attachment on their way to the peer.
+const CHUNKS_AHEAD: usize = 4;
+
+/// The exchange as peers see it.
+#[derive(Debug)]
+pub struct ExchangeDoor {
+    exchange: Arc<Exchange>,
+    shutdown: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl ExchangeDoor {
+    /// The service, with its limits set. Sessions run as `tasks` and end at `shutdown`.
+    #[must_use]
+    pub fn service(
+        exchange: Arc<Exchange>,
+        shutdown: CancellationToken,
+        tasks: TaskTracker,
+    ) -> ExchangeServiceServer<Self> {
+        ExchangeServiceServer::new(Self {
+            exchange,
+            shutdown,
+            tasks,
+        })
+        .max_decoding_message_size(FRAME_BYTES_MAX)
+        .max_encoding_message_size(FRAME_BYTES_MAX)
+    }
+
+    /// The link of whoever called: the name that TLS has shown, and no other.
+    fn link_of<T>(&self, request: &Request<T>) -> Result<(Arc<Link>, ConnectInfo), Status> {
+        let info = request
+            .extensions()
+            .get::<ConnectInfo>()
+            .ok_or_else(|| Status::unauthenticated("no identity"))?;
+        let Identity::Peer(peer) = &info.identity else {
+            return Err(Status::permission_denied("only a peer node may call this"));
+        };
+        let link = self
+            .exchange
+            .link(peer.node.as_str())
+            .ok_or_else(|| Status::permission_denied("no link with this node"))?;
+        Ok((Arc::clone(link), info.clone()))
+    }
+}
+
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl ExchangeService for ExchangeDoor {
+    type SessionStream = Answers<SessionResponse>;
+    type GetAttachmentStream = Answers<v1::GetAttachmentResponse>;
+
+    async fn session(
+        &self,
+        request: Request<Streaming<SessionRequest>>,
+    ) -> Result<Response<Self::SessionStream>, Status> {
+        let (link, info) = self.link_of(&request)?;
+        let (channel, queue) = opened_here(request.into_inner());
+        let exchange = Arc::clone(&self.exchange);
+        let shutdown = self.shutdown.clone();
+        self.tasks.spawn(async move {
+            let dialler = link.peer.clone();
+            // The session itself ends in order, so that it leaves its place on the link.
+            let stop = shutdown.child_token();
+            let session = session::run(&exchange, &link, &dialler, channel, &stop);
+            tokio::pin!(session);
+            let end = tokio::select! {
+                end = &mut session => end,
+                () = info.ending.retiring() => {
+                    stop.cancel();
+                    session.await
+                }
+            };
+            tracing::info!(peer = %link.peer, remote = %info.remote, %end, "session ended");
+        });
+        let frames = ReceiverStream::new(queue);
+        Ok(Response::new(Box::pin(
+            frames.map(|frame| Ok(SessionResponse { frame: Some(frame) })),
+        )))
+    }
+
+    async fn stat_attachment(
+        &self,
+        request: Request<v1::StatAttachmentRequest>,
+    ) -> Result<Response<v1::StatAttachmentResponse>, Status> {
+        let (link, _) = self.link_of(&request)?;
+        let sha256 = digest(&request.get_ref().sha256)?;
+        let wanted = self
+            .exchange
+            .named_file(&link, LogSide::Mirror, &sha256)
+            .map_err(|error| status_of(&error))?;
+        let Some(size) = wanted else {
+            return Ok(Response::new(v1::StatAttachmentResponse::default()));
+        };
+        let blobs = self.exchange.blobs();
+        let complete = blobs.size(&sha256).map_err(|e| status_of(&e))? == Some(size);
+        let held_bytes = if complete {
+            size
+        } else {
+            blobs.partial(&sha256).map_err(|e| status_of(&e))?
+        };
+        Ok(Response::new(v1::StatAttachmentResponse {
+            held_bytes,
+            complete,
+            wanted: true,
+        }))
+    }
+
+    async fn put_attachment(
+        &self,
+        request: Request<Streaming<v1::PutAttachmentRequest>>,
+    ) -> Result<Response<v1::PutAttachmentResponse>, Status> {
+        let (link, _) = self.link_of(&request)?;
+        let mut parts = request.into_inner();
+        let Some(Part::Start(start)) = parts.message().await?.and_then(|m| m.part) else {
+            return Err(Status::invalid_argument("the first part is not a start"));
+        };
+        let sha256 = digest(&start.sha256)?;
+        let wanted = self
+            .exchange
+            .named_file(&link, LogSide::Mirror, &sha256)
+            .map_err(|error| status_of(&error))?;
+        if wanted != Some(start.size) {
+            return Err(Status::failed_precondition(
+                "no message admitted here names this file with this size",
+            ));
+        }
+        let mut held_bytes = start.offset;
+        while let Some(message) = parts.message().await? {
+            let Some(Part::Chunk(chunk)) = message.part else {
+                return Err(Status::invalid_argument("a second start"));
+            };
+            if chunk.len() > CHUNK_BYTES_MAX {
+                return Err(Status::invalid_argument("a chunk over 256 KiB"));
+            }
+            if held_bytes + chunk.len() as u64 > start.size {
+                return Err(Status::invalid_argument("more bytes than announced"));
+            }
+            let blobs = Arc::clone(self.exchange.blobs());
+            held_bytes = blocking(move || blobs.write_at(&sha256, held_bytes, &chunk)).await?;
+        }
+        let complete = held_bytes == start.size;
+        if complete {
+            let blobs = Arc::clone(self.exchange.blobs());
+            blocking(move || blobs.finish(&sha256, start.size)).await?;
+            self.exchange.file_arrived(&link);
+        }
+        Ok(Response::new(v1::PutAttachmentResponse {
+            held_bytes,
+            complete,
+        }))
+    }
+
+    async fn get_attachment(
+        &self,
+        request: Request<v1::GetAttachmentRequest>,
+    ) -> Result<Response<Self::GetAttachmentStream>, Status> {
+        let (link, _) = self.link_of(&request)?;
+        let v1::GetAttachmentRequest { sha256, offset } = request.into_inner();
+        let sha256 = digest(&sha256)?;
+        let offered = self
+            .exchange
+            .named_file(&link, LogSide::Own, &sha256)
+            .map_err(|error| status_of(&error))?;
+        if offered.is_none() {
+            return Err(Status::not_found("no message on this link names this file"));
+        }
+        let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
+        let blobs = Arc::clone(self.exchange.blobs());
+        let mut offset = offset;
+        tokio::task::spawn_blocking(move || {
+            loop {
+                let answer = match blobs.read_at(&sha256, offset, CHUNK_BYTES_MAX) {
+                    Ok(Some(chunk)) if chunk.is_empty() => return,
+                    Ok(Some(chunk)) => {
+                        offset += chunk.len() as u64;
+                        Ok(v1::GetAttachmentResponse {
+                            chunk: chunk.into(),
+                        })
+                    }
+                    Ok(None) => Err(Status::unavailable("the file is not here")),
+                    Err(error) => Err(status_of(&error)),
+                };
+                let last = answer.is_err();
+                if sender.blocking_send(answer).is_err() || last {
+                    return;
+                }
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+}
+
+fn digest(bytes: &[u8]) -> Result<[u8; 32], Status> {
+    bytes
+        .try_into()
+        .map_err(|_| Status::invalid_argument("sha256 has not 32 bytes"))
+}
+
+/// Runs disk work off the runtime's threads.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, Status> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(status_of(&error)),
+        Err(_) => Err(Status::aborted("the node is going down")),
+    }
+}
+
+/// What a peer is told of a fault of this store: enough to try again, nothing of the disk.
+fn status_of(error: &StoreError) -> Status {
+    tracing::warn!(%error, "an attachment call failed");
+    match error {
+        StoreError::BlobOffset { held, .. } => {
+            Status::failed_precondition(format!("{held} bytes are held; go on from there"))
+        }
+        StoreError::BlobDigest { .. } => {
+            Status::data_loss("the content does not match its digest; send it again")
+        }
+        StoreError::BlobBusy { .. } => Status::unavailable("another transfer of it is running"),
+        StoreError::BlobTooLarge { .. } => Status::invalid_argument("larger than is taken"),
+        StoreError::Full { .. } => Status::resource_exhausted("the disk is full"),
+        _ => Status::internal("the store failed"),
+    }
+}

@@ -1,0 +1,364 @@
+//! The running node: open, bind, spawn, wait, drain.
+//!
+//! Nothing is bound before everything has been read and opened; nothing is served from a store
+//! that is not what it was.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use zeroize::Zeroizing;
+
+use super::config::{Config, PassphraseError};
+use super::links::LinkConfig;
+use super::material;
+use super::peer_card::PeerCard;
+use crate::crypto::keys::{KeyError, LogKey, MessageKey};
+use crate::crypto::vkey::VkeyError;
+use crate::exchange::clock::{Clock, Entropy, SystemClock};
+use crate::exchange::{
+    Exchange, Foundations, LinkTerms, NodeKeys, OpenError, PeerKeys, PeerMessageKey, RecorderMode,
+};
+use crate::limits::DRAIN_TIME_MAX;
+use crate::link::accept::{AcceptLimits, accept};
+use crate::link::expiry::ExpiryLog;
+use crate::link::files::MaterialError;
+use crate::link::keeper::Keeper;
+use crate::link::local::{LocalError, LocalListener, accept_local};
+use crate::link::reload::{POLL_INTERVAL, Reloader};
+use crate::link::serve::server_builder;
+use crate::link::service::ExchangeDoor;
+use crate::link::tls::{DeskTls, ExchangeTls, TlsOptions};
+use crate::model::{NodeName, Origin};
+use crate::store::{Blobs, Marks, OpenOptions, SledStore, StoreError};
+
+/// How often certificates are looked at for their end.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(3_600);
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// No passphrase.
+    #[error("the passphrase of the keys is not to be had")]
+    Passphrase(#[from] PassphraseError),
+    /// A key file.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// A key file without encryption, which the configuration does not allow.
+    #[error(
+        "{} is not encrypted. Encrypt it, or set allow_unencrypted = true under [keys] if this \
+         is a trial",
+        .file.display()
+    )]
+    Unencrypted {
+        /// The key file.
+        file: PathBuf,
+    },
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What the store holds.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A peer card's key.
+    #[error("the card of {peer} has no usable log key")]
+    Card {
+        /// The peer.
+        peer: NodeName,
+        /// Why.
+        source: Option<VkeyError>,
+    },
+    /// Certificates.
+    #[error(transparent)]
+    Material(#[from] MaterialError),
+    /// A listener.
+    #[error(
+        "cannot listen on {address}; is another node running, or the address not this machine's?"
+    )]
+    Bind {
+        /// Where.
+        address: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The Unix socket.
+    #[error(transparent)]
+    Local(#[from] LocalError),
+    /// Signals.
+    #[error("the system does not deliver signals")]
+    Signal(#[source] std::io::Error),
+}
+
+/// Makes the store of a new node. A node never makes one by itself: a store that has vanished
+/// must not be replaced by an empty one.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn create_store(data_dir: &Path) -> Result<(), StoreError> {
+    SledStore::open(&OpenOptions::new(data_dir).create()).map(drop)
+}
+
+/// Runs a node until `shutdown`, then drains it within
+/// [`DRAIN_TIME_MAX`](crate::limits::DRAIN_TIME_MAX).
+///
+/// # Errors
+/// [`NodeError`] when it cannot start.
+pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), NodeError> {
+    let keys = load_keys(&config)?;
+    let exchange = open_exchange(&config, keys)?;
+    let options = TlsOptions::new(config.allow_example_ca);
+    let exchange_tls = material::exchange(&config, options.clone())?;
+    let desk_tls = material::desk(&config, options)?;
+    let running = Running {
+        stop: CancellationToken::new(),
+        tasks: TaskTracker::new(),
+        exchange,
+        exchange_tls,
+        desk_tls,
+    };
+    running.serve_peers(&config).await?;
+    running.serve_desk(&config).await?;
+    running.keep_links(&config);
+    running.watch_material()?;
+    tracing::info!(
+        node = %config.node, links = config.links.len(), version = env!("CARGO_PKG_VERSION"),
+        "node running"
+    );
+    shutdown.await;
+    running.drain().await;
+    Ok(())
+}
+
+fn load_keys(config: &Config) -> Result<NodeKeys, NodeError> {
+    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    let passphrase = config.keys.passphrase.get(credentials.as_deref(), || {
+        rpassword::prompt_password(format!("Passphrase of {}'s keys: ", config.node))
+            .map(Zeroizing::new)
+    })?;
+    let check = |file: &Path, encrypted: bool| {
+        if encrypted || config.keys.allow_unencrypted {
+            Ok(())
+        } else {
+            Err(NodeError::Unencrypted {
+                file: file.to_owned(),
+            })
+        }
+    };
+    let message = MessageKey::load_file(&config.keys.message, passphrase.as_ref())?;
+    check(&config.keys.message, message.encrypted)?;
+    let log = LogKey::load_file(&config.keys.log, passphrase.as_ref())?;
+    check(&config.keys.log, log.encrypted)?;
+    Ok(NodeKeys {
+        message: message.key,
+        log: log.key,
+    })
+}
+
+fn open_exchange(config: &Config, keys: NodeKeys) -> Result<Arc<Exchange>, NodeError> {
+    let mut options = OpenOptions::new(&config.data_dir);
+    options.cache_bytes = config.limits.cache_bytes;
+    options.free_bytes_min = config.limits.disk_free_bytes_min;
+    let store = Arc::new(SledStore::open(&options)?);
+    let blobs = Blobs::open(&config.data_dir, config.limits.disk_free_bytes_min)?;
+    let marks = Marks::open(&config.data_dir)?;
+    let terms = config
+        .links
+        .iter()
+        .map(|link| link_terms(&config.node, link))
+        .collect::<Result<Vec<_>, _>>()?;
+    let foundations = Foundations {
+        node: config.node.clone(),
+        keys,
+        store,
+        blobs: Arc::new(blobs),
+        marks,
+        clock: Arc::new(SystemClock),
+        entropy: Entropy::system(),
+    };
+    Ok(Exchange::open(foundations, terms, RecorderMode::Thread)?)
+}
+
+fn link_terms(node: &NodeName, link: &LinkConfig) -> Result<LinkTerms, NodeError> {
+    let no_key = |source| NodeError::Card {
+        peer: link.peer.clone(),
+        source,
+    };
+    let log_key = link.card.log_keys().next().ok_or_else(|| no_key(None))?;
+    let origin = Origin::new(link.peer.clone(), node.clone());
+    let message_keys = link.card.message_keys().map(|key| PeerMessageKey {
+        vkey: key.vkey.clone(),
+        first_index: key.valid_from_index,
+        last_index: key.valid_until_index,
+    });
+    Ok(LinkTerms {
+        peer: link.peer.clone(),
+        keys: PeerKeys {
+            message_keys: message_keys.collect(),
+            log_key: PeerCard::log_verifier(log_key, &origin).map_err(|e| no_key(Some(e)))?,
+            cosigner_key: log_key.vkey.clone(),
+        },
+        classification_max: link.classification_max,
+    })
+}
+
+/// A node with everything it runs.
+struct Running {
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    exchange: Arc<Exchange>,
+    exchange_tls: Arc<Reloader<ExchangeTls>>,
+    desk_tls: Option<Arc<Reloader<DeskTls>>>,
+}
+
+impl Running {
+    async fn serve_peers(&self, config: &Config) -> Result<(), NodeError> {
+        let Some(address) = config.exchange.listen else {
+            return Ok(());
+        };
+        let listener = bind(address).await?;
+        let incoming = accept(
+            listener,
+            Arc::clone(&self.exchange_tls),
+            AcceptLimits::exchange(),
+        );
+        let service = ExchangeDoor::service(
+            Arc::clone(&self.exchange),
+            self.stop.clone(),
+            self.tasks.clone(),
+        );
+        let stop = self.stop.clone();
+        self.spawn("exchange listener", async move {
+            server_builder()
+                .add_service(service)
+                .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
+                .await
+        });
+        Ok(())
+    }
+
+    async fn serve_desk(&self, config: &Config) -> Result<(), NodeError> {
+        let _ = config;
+        Ok(())
+    }
+
+    /// Dials where this side dials, and confirms files as they come.
+    fn keep_links(&self, config: &Config) {
+        for link_config in &config.links {
+            let Some(link) = self.exchange.link(link_config.peer.as_str()) else {
+                continue;
+            };
+            if link_config.dial {
+                let keeper = Keeper {
+                    exchange: Arc::clone(&self.exchange),
+                    link: Arc::clone(link),
+                    endpoints: link_config.endpoints.clone(),
+                    tls: Arc::clone(&self.exchange_tls),
+                    shutdown: self.stop.clone(),
+                };
+                self.tasks.spawn(keeper.run());
+            }
+            let (exchange, link) = (Arc::clone(&self.exchange), Arc::clone(link));
+            let stop = self.stop.clone();
+            self.tasks.spawn(async move {
+                let mut files = exchange.watch_files(&link);
+                loop {
+                    files.mark_unchanged();
+                    if let Err(error) = exchange.confirm_files(&link).await {
+                        tracing::warn!(peer = %link.peer, %error, "files not confirmed yet");
+                    }
+                    tokio::select! {
+                        changed = files.changed() => if changed.is_err() { return },
+                        () = stop.cancelled() => return,
+                    }
+                }
+            });
+        }
+    }
+
+    /// Reloads certificates at SIGHUP and when their files change; warns before they end.
+    fn watch_material(&self) -> Result<(), NodeError> {
+        let mut hangup = signal(SignalKind::hangup()).map_err(NodeError::Signal)?;
+        let (exchange_tls, desk_tls) = (Arc::clone(&self.exchange_tls), self.desk_tls.clone());
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            let expiry = ExpiryLog::new();
+            let mut hourly = tokio::time::interval(EXPIRY_INTERVAL);
+            loop {
+                tokio::select! {
+                    _ = hangup.recv() => {
+                        // Each logs by itself why it keeps the old material.
+                        drop(exchange_tls.reload());
+                        if let Some(desk_tls) = &desk_tls {
+                            drop(desk_tls.reload());
+                        }
+                    }
+                    _ = hourly.tick() => {}
+                    () = stop.cancelled() => return,
+                }
+                let now = i64::try_from(SystemClock.unix_seconds()).unwrap_or(i64::MAX);
+                expiry.check(exchange_tls.current().value.expires(), now);
+                if let Some(desk_tls) = &desk_tls {
+                    expiry.check(desk_tls.current().value.expires(), now);
+                }
+            }
+        });
+        let stop = self.stop.clone();
+        let watching = Arc::clone(&self.exchange_tls).watch_files(POLL_INTERVAL);
+        self.tasks
+            .spawn(async move { stop.run_until_cancelled(watching).await });
+        if let Some(desk_tls) = &self.desk_tls {
+            let stop = self.stop.clone();
+            let watching = Arc::clone(desk_tls).watch_files(POLL_INTERVAL);
+            self.tasks
+                .spawn(async move { stop.run_until_cancelled(watching).await });
+        }
+        Ok(())
+    }
+
+    fn spawn(
+        &self,
+        what: &'static str,
+        serving: impl Future<Output = Result<(), tonic::transport::Error>> + Send + 'static,
+    ) {
+        self.tasks.spawn(async move {
+            if let Err(error) = serving.await {
+                tracing::error!(%error, "the {what} has ended");
+            }
+        });
+    }
+
+    /// Ends sessions and calls in order; what does not end in time is cut. Whatever was
+    /// acknowledged is durable already.
+    async fn drain(self) {
+        tracing::info!("going down");
+        self.stop.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(DRAIN_TIME_MAX, self.tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!("some work did not end in time and was cut");
+        }
+        let exchange = self.exchange;
+        drop(tokio::task::spawn_blocking(move || exchange.finish()).await);
+        tracing::info!("down");
+    }
+}
+
+async fn bind(address: std::net::SocketAddr) -> Result<TcpListener, NodeError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| NodeError::Bind {
+            address: address.to_string(),
+            source,
+        })
+}
+
+/// The Unix socket of the desk.
+fn bind_local(path: &Path) -> Result<LocalListener, NodeError> {
+    Ok(LocalListener::bind(path)?)
+}

@@ -1,0 +1,180 @@
+//! The disk fills up under a store, on file systems of its own.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+
+use liaison::store::{Batch, Blobs, OpenOptions, SledStore, Store, StoreError};
+use sha2::{Digest as _, Sha256};
+
+use crate::mounted::Mounted;
+use crate::store::temp;
+use crate::store_damage::record_value;
+
+const MIB: u64 = 1 << 20;
+
+fn on_a_small_disk(dir: &Path) -> OpenOptions {
+    let mut options = OpenOptions::new(dir.join("store")).create();
+    options.ballast_bytes = 8 * MIB;
+    options.free_bytes_min = 4 * MIB;
+    options
+}
+
+/// Fills the disk until `left` bytes are free.
+fn fill(dir: &Path, left: u64) {
+    let path = dir.join("filler");
+    let file = fs::File::options()
+        .create(true)
+        .append(true)
+        .open(path)
+        .unwrap();
+    loop {
+        let stat = rustix::fs::statvfs(dir).unwrap();
+        let free = stat.f_bavail * stat.f_frsize;
+        let bytes = usize::try_from(free.saturating_sub(left).min(MIB)).unwrap();
+        if bytes == 0 || (&file).write_all(&vec![0; bytes]).is_err() {
+            return;
+        }
+    }
+}
+
+fn commit_numbered(store: &SledStore, from: u64, to: u64) -> Result<u64, StoreError> {
+    for index in from..to {
+        let mut batch = Batch::new();
+        for part in 0..8 {
+            batch.put(format!("n/{index:06}/{part}"), record_value(index));
+        }
+        store.commit(batch)?;
+    }
+    Ok(to)
+}
+
+fn assert_numbered(store: &SledStore, count: u64) {
+    for index in 0..count {
+        for part in 0..8 {
+            let value = store
+                .get(format!("n/{index:06}/{part}").as_bytes())
+                .unwrap();
+            assert_eq!(value, Some(record_value(index)), "{index}");
+        }
+    }
+}
+
+fn full_disk(disk: &Mounted) {
+    let options = on_a_small_disk(&disk.dir);
+    let (filler, ballast) = (disk.dir.join("filler"), options.dir.join("ballast"));
+    let store = SledStore::open(&options).unwrap();
+    let mut count = commit_numbered(&store, 0, 50).unwrap();
+
+    // Below the floor: refused in words, nothing written, and it goes on when there is space.
+    fill(&disk.dir, 3 * MIB);
+    for _ in 0..3 {
+        let error = commit_numbered(&store, count, count + 1).unwrap_err();
+        assert!(
+            matches!(error, StoreError::Full { .. }) && !error.is_fatal(),
+            "{error}"
+        );
+        assert!(error.to_string().contains("the disk is full"), "{error}");
+    }
+    assert_numbered(&store, count);
+    assert_eq!(
+        store.get(format!("n/{count:06}/0").as_bytes()).unwrap(),
+        None
+    );
+    let blobs = Blobs::open(&options.dir, options.free_bytes_min).unwrap();
+    let content = vec![1; 100_000];
+    let digest = Sha256::digest(&content).into();
+    assert!(matches!(
+        blobs.put(&digest, &content),
+        Err(StoreError::Full { .. })
+    ));
+    assert!(matches!(
+        blobs.write_at(&digest, 0, &content),
+        Err(StoreError::Full { .. })
+    ));
+    fs::remove_file(&filler).unwrap();
+    count = commit_numbered(&store, count, count + 50).unwrap();
+    blobs.put(&digest, &content).unwrap();
+    drop(store);
+
+    // Not a byte left: it opens on its ballast, reads, and refuses to write.
+    fill(&disk.dir, 0);
+    let store = SledStore::open(&options).unwrap();
+    assert!(!ballast.exists());
+    assert_numbered(&store, count);
+    fill(&disk.dir, 0);
+    let error = commit_numbered(&store, count, count + 1).unwrap_err();
+    assert!(matches!(error, StoreError::Full { .. }), "{error}");
+    fs::remove_file(&filler).unwrap();
+    count = commit_numbered(&store, count, count + 1).unwrap();
+    assert!(ballast.exists(), "the reserve is taken again");
+    drop(store);
+
+    // Not a byte and no ballast left: refused in words, and nothing is damaged by trying.
+    fs::remove_file(&ballast).unwrap();
+    fill(&disk.dir, 0);
+    for _ in 0..3 {
+        let error = SledStore::open(&options).unwrap_err();
+        assert!(matches!(error, StoreError::Full { .. }), "{error}");
+    }
+    fs::remove_file(&filler).unwrap();
+    let store = SledStore::open(&options).unwrap();
+    assert!(ballast.exists(), "the reserve is taken again");
+    assert_numbered(&store, count);
+    count = commit_numbered(&store, count, count + 50).unwrap();
+    drop(store);
+
+    // Without a floor the disk fills in the middle of a commit: the outcome is unknown, the store
+    // stops, and what was acknowledged is there when it is opened anew.
+    let reckless = OpenOptions {
+        free_bytes_min: 0,
+        ..options.clone()
+    };
+    let store = SledStore::open(&reckless).unwrap();
+    fill(&disk.dir, MIB);
+    let error = loop {
+        match commit_numbered(&store, count, count + 1) {
+            Ok(next) => count = next,
+            Err(error) => break error,
+        }
+    };
+    if matches!(error, StoreError::OutcomeUnknown { .. }) {
+        fs::remove_file(&filler).unwrap();
+        let error = commit_numbered(&store, count, count + 1).unwrap_err();
+        assert!(
+            matches!(error, StoreError::OutcomeUnknown { .. }),
+            "it stays stopped: {error}"
+        );
+        assert!(store.is_poisoned());
+    } else {
+        assert!(matches!(error, StoreError::Full { .. }), "{error}");
+        fs::remove_file(&filler).unwrap();
+    }
+    drop(store);
+    let store = SledStore::open(&options).unwrap();
+    assert_numbered(&store, count);
+    commit_numbered(&store, count + 1, count + 50).unwrap();
+}
+
+#[test]
+fn a_full_disk_is_refused_in_words_and_nothing_is_lost() {
+    let dir = temp();
+    let disk = Mounted::tmpfs(&dir.path().join("tmpfs"), 48);
+    full_disk(&disk);
+    disk.unmount();
+}
+
+#[test]
+fn a_full_ext4_disk_is_refused_in_words_and_nothing_is_lost() {
+    let dir = temp();
+    let disk = Mounted::ext4(
+        &dir.path().join("image"),
+        &dir.path().join("ext4"),
+        64,
+        true,
+    );
+    full_disk(&disk);
+    disk.unmount();
+}
