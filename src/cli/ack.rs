@@ -64,7 +64,10 @@ impl Ack {
         if screen.json {
             screen.json(&json::to_json(&answer))?;
         } else {
-            screen.line(format!("recorded      {}  index {}", answer.id, answer.index))?;
+            screen.line(format!(
+                "recorded      {}  index {}",
+                answer.id, answer.index
+            ))?;
         }
         Ok(Exit::Ok)
     }
@@ -77,9 +80,15 @@ fn remark(given: &[String]) -> Result<Option<v1::LocalizedText>, Failure> {
             Some((tag, words)) if language::is_well_formed(tag) => (tag, words),
             _ => (LANGUAGE, remark.as_str()),
         };
-        if text.texts.insert(tag.to_owned(), words.to_owned()).is_some() {
+        if text
+            .texts
+            .insert(tag.to_owned(), words.to_owned())
+            .is_some()
+        {
             let what = format!("two remarks in one language ({tag})");
-            return Err(Failure::new(Exit::Usage, what).remedy("write --remark vi=… --remark zh-Hans=…"));
+            return Err(
+                Failure::new(Exit::Usage, what).remedy("write --remark vi=… --remark zh-Hans=…")
+            );
         }
     }
     Ok((!text.texts.is_empty()).then_some(text))
@@ -91,12 +100,21 @@ mod tests {
 
     #[test]
     fn remarks_name_their_language() {
-        let given = ["vi=Đã nhận".to_owned(), "zh-Hans=收悉".to_owned(), "1 + 1 = 2".to_owned()];
+        let given = [
+            "vi=Đã nhận".to_owned(),
+            "zh-Hans=收悉".to_owned(),
+            "1 + 1 = 2".to_owned(),
+        ];
         let text = remark(&given).unwrap().unwrap();
         assert_eq!(text.texts["vi"], "Đã nhận");
         assert_eq!(text.texts["zh-Hans"], "收悉");
         assert_eq!(text.texts["en"], "1 + 1 = 2");
         assert!(remark(&[]).unwrap().is_none());
-        assert_eq!(remark(&["a".to_owned(), "b".to_owned()]).unwrap_err().exit(), Exit::Usage);
+        assert_eq!(
+            remark(&["a".to_owned(), "b".to_owned()])
+                .unwrap_err()
+                .exit(),
+            Exit::Usage
+        );
     }
 }

@@ -20,7 +20,10 @@ use crate::proto::v1::upload_attachment_request::Part;
 const MEDIA_TYPES: &[(&str, &str)] = &[
     ("csv", "text/csv"),
     ("doc", "application/msword"),
-    ("docx", "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
+    (
+        "docx",
+        "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    ),
     ("geojson", "application/geo+json"),
     ("gif", "image/gif"),
     ("gpx", "application/gpx+xml"),
@@ -34,14 +37,20 @@ const MEDIA_TYPES: &[(&str, &str)] = &[
     ("ods", "application/vnd.oasis.opendocument.spreadsheet"),
     ("pdf", "application/pdf"),
     ("png", "image/png"),
-    ("pptx", "application/vnd.openxmlformats-officedocument.presentationml.presentation"),
+    (
+        "pptx",
+        "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+    ),
     ("tif", "image/tiff"),
     ("tiff", "image/tiff"),
     ("txt", "text/plain"),
     ("wav", "audio/wav"),
     ("webp", "image/webp"),
     ("xls", "application/vnd.ms-excel"),
-    ("xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+    (
+        "xlsx",
+        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    ),
     ("xml", "application/xml"),
     ("zip", "application/zip"),
 ];
@@ -59,11 +68,21 @@ pub(crate) async fn describe(file: &Path, media_type: Option<&str>) -> Result<At
     let name = file
         .file_name()
         .and_then(|name| name.to_str())
-        .ok_or_else(|| Failure::new(Exit::Data, format!("{} has no readable file name", file.display())))?;
-    let mut reader = tokio::fs::File::open(file).await.or_fail(Exit::Data, reading)?;
+        .ok_or_else(|| {
+            Failure::new(
+                Exit::Data,
+                format!("{} has no readable file name", file.display()),
+            )
+        })?;
+    let mut reader = tokio::fs::File::open(file)
+        .await
+        .or_fail(Exit::Data, reading)?;
     let meta = reader.metadata().await.or_fail(Exit::Data, reading)?;
     if !meta.is_file() {
-        return Err(Failure::new(Exit::Data, format!("{} is not a file", file.display())));
+        return Err(Failure::new(
+            Exit::Data,
+            format!("{} is not a file", file.display()),
+        ));
     }
     if meta.len() > ATTACHMENT_BYTES_MAX {
         let what = format!(
@@ -71,14 +90,19 @@ pub(crate) async fn describe(file: &Path, media_type: Option<&str>) -> Result<At
             file.display(),
             meta.len()
         );
-        return Err(Failure::new(Exit::Data, what).remedy("split it, or reduce the scan's resolution"));
+        return Err(
+            Failure::new(Exit::Data, what).remedy("split it, or reduce the scan's resolution")
+        );
     }
     let bar = Bar::bytes(&format!("reading {name}"), meta.len());
     let mut digest = Sha256::new();
     let mut size = 0;
     let mut buffer = vec![0; CHUNK_BYTES_MAX];
     loop {
-        let count = reader.read(&mut buffer).await.or_fail(Exit::Data, reading)?;
+        let count = reader
+            .read(&mut buffer)
+            .await
+            .or_fail(Exit::Data, reading)?;
         if count == 0 {
             break;
         }
@@ -99,7 +123,10 @@ pub(crate) async fn describe(file: &Path, media_type: Option<&str>) -> Result<At
 }
 
 fn guess(name: &str) -> &'static str {
-    let end = name.rsplit_once('.').map_or("", |(_, end)| end).to_ascii_lowercase();
+    let end = name
+        .rsplit_once('.')
+        .map_or("", |(_, end)| end)
+        .to_ascii_lowercase();
     MEDIA_TYPES
         .iter()
         .find(|(known, _)| *known == end)
@@ -119,7 +146,10 @@ pub(crate) fn add(draft: &mut v1::Draft, files: &[Attached]) -> Result<(), Failu
     })?;
     let attachments = &mut common.get_or_insert_default().attachments;
     for file in files {
-        if !attachments.iter().any(|known| known.sha256 == file.attachment.sha256) {
+        if !attachments
+            .iter()
+            .any(|known| known.sha256 == file.attachment.sha256)
+        {
             attachments.push(file.attachment.clone());
         }
     }
@@ -142,14 +172,22 @@ fn common_mut(body: &mut Body) -> Option<&mut Option<v1::Common>> {
 pub(crate) async fn upload(desk: &Desk, attached: &Attached) -> Result<(), Failure> {
     let Attached { file, attachment } = attached;
     let failed = || format!("the attachment {} was not uploaded", file.display());
-    let reader = tokio::fs::File::open(file).await.or_fail(Exit::Data, failed)?;
+    let reader = tokio::fs::File::open(file)
+        .await
+        .or_fail(Exit::Data, failed)?;
     let bar = Bar::bytes(&format!("uploading {}", attachment.name), attachment.size);
-    let start = v1::UploadStart { sha256: attachment.sha256.clone(), size: attachment.size };
+    let start = v1::UploadStart {
+        sha256: attachment.sha256.clone(),
+        size: attachment.size,
+    };
 
     // Two chunks wait at most: the node takes them at its own pace.
     let (parts, stream) = tokio::sync::mpsc::channel(2);
     let reading = tokio::spawn(read_parts(reader, start, parts, bar));
-    let outcome = desk.desk().upload_attachment(ReceiverStream::new(stream)).await;
+    let outcome = desk
+        .desk()
+        .upload_attachment(ReceiverStream::new(stream))
+        .await;
     let read = reading.await.or_fail(Exit::Internal, failed)?;
     // What the node says comes first: it ends the stream when it refuses.
     refused::answer(outcome).map_err(|failure| failure.while_doing(failed()))?;

@@ -23,7 +23,13 @@ const CONFIG_HERE: &str = "liaison.toml";
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Target {
     /// The node's configuration; without it, liaison.toml in the working directory.
-    #[arg(long, short, global = true, env = "LIAISON_CONFIG", value_name = "FILE")]
+    #[arg(
+        long,
+        short,
+        global = true,
+        env = "LIAISON_CONFIG",
+        value_name = "FILE"
+    )]
     pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
     desk: DeskFlags,
@@ -55,7 +61,13 @@ impl Target {
     pub(crate) fn of_config(config: &Path) -> Self {
         Self {
             config: Some(config.to_owned()),
-            desk: DeskFlags { desk: None, cert: None, key: None, ca: None, allow_example_ca: false },
+            desk: DeskFlags {
+                desk: None,
+                cert: None,
+                key: None,
+                ca: None,
+                allow_example_ca: false,
+            },
         }
     }
 
@@ -96,9 +108,15 @@ impl Target {
             };
             let start = format!("liaison --config {} node run", quoted(&config.file));
             let (what, remedy) = if exit == Exit::NoPermission {
-                ("may not be spoken to by this user", "run this as the node's user".to_owned())
+                (
+                    "may not be spoken to by this user",
+                    "run this as the node's user".to_owned(),
+                )
             } else {
-                ("does not answer: is it running?", format!("start it: {start}"))
+                (
+                    "does not answer: is it running?",
+                    format!("start it: {start}"),
+                )
             };
             let error = match error {
                 DialError::Socket { source, .. } => anyhow::Error::new(source),
@@ -113,25 +131,40 @@ impl Target {
                 ))
                 .remedy(remedy)
         })?;
-        Ok(Desk { channel: dialled.channel })
+        Ok(Desk {
+            channel: dialled.channel,
+        })
     }
 
     async fn connect_tls(&self, desk: &str, limits: &DialLimits) -> Result<Desk, Failure> {
         let flags = &self.desk;
         let (Some(cert), Some(key), Some(ca)) = (&flags.cert, &flags.key, &flags.ca) else {
-            return Err(Failure::new(Exit::Usage, "--desk needs --cert, --key and --ca"));
+            return Err(Failure::new(
+                Exit::Usage,
+                "--desk needs --cert, --key and --ca",
+            ));
         };
-        let address = desk.strip_prefix("https://").unwrap_or(desk).trim_end_matches('/');
-        let endpoint = Endpoint::parse(address).or_fail(Exit::Usage, || format!("--desk {desk}"))?;
+        let address = desk
+            .strip_prefix("https://")
+            .unwrap_or(desk)
+            .trim_end_matches('/');
+        let endpoint =
+            Endpoint::parse(address).or_fail(Exit::Usage, || format!("--desk {desk}"))?;
         let node = node_of_certificate(cert)?;
-        let own = OwnFiles { certificate: cert.clone(), key: key.clone() };
+        let own = OwnFiles {
+            certificate: cert.clone(),
+            key: key.clone(),
+        };
         let options = TlsOptions::new(flags.allow_example_ca);
         let tls = ClientTls::desk(&node, &own, ca, &options).or_exit(Exit::Config)?;
-        let dialled = dial_desk(&tls, &node, &[endpoint], limits).await.or_fail(
-            Exit::Unavailable,
-            || format!("the desk of {node} cannot be reached at {address}"),
-        )?;
-        Ok(Desk { channel: dialled.channel })
+        let dialled = dial_desk(&tls, &node, &[endpoint], limits)
+            .await
+            .or_fail(Exit::Unavailable, || {
+                format!("the desk of {node} cannot be reached at {address}")
+            })?;
+        Ok(Desk {
+            channel: dialled.channel,
+        })
     }
 }
 

@@ -21,11 +21,11 @@ pub(crate) fn read(file: &Path) -> Result<Draft, Failure> {
     } else {
         file.display().to_string()
     };
-    let text = read_text(file)
-        .or_fail(Exit::Data, || format!("the draft in {name} cannot be read"))?;
-    json::from_json(&text).or_fail(Exit::Data, || format!("the draft in {name} is not right")).map_err(
-        |failure| failure.remedy("compare with samples/*.json; nothing was sent"),
-    )
+    let text =
+        read_text(file).or_fail(Exit::Data, || format!("the draft in {name} cannot be read"))?;
+    json::from_json(&text)
+        .or_fail(Exit::Data, || format!("the draft in {name} is not right"))
+        .map_err(|failure| failure.remedy("compare with samples/*.json; nothing was sent"))
 }
 
 /// One byte over the limit is enough to refuse it for its length.
@@ -33,9 +33,14 @@ fn read_text(file: &Path) -> std::io::Result<String> {
     let limit = DESK_MESSAGE_BYTES_MAX as u64 + 1;
     let mut text = String::new();
     if file == Path::new(STDIN) {
-        std::io::stdin().lock().take(limit).read_to_string(&mut text)?;
+        std::io::stdin()
+            .lock()
+            .take(limit)
+            .read_to_string(&mut text)?;
     } else {
-        std::fs::File::open(file)?.take(limit).read_to_string(&mut text)?;
+        std::fs::File::open(file)?
+            .take(limit)
+            .read_to_string(&mut text)?;
     }
     Ok(text)
 }
@@ -55,9 +60,16 @@ pub(crate) fn check(draft: Draft) -> Result<Draft, Failure> {
         Ok(()) => Ok(draft),
         Err(faults) => {
             let count = faults.len();
-            let what = if count == 1 { "1 fault".to_owned() } else { format!("{count} faults") };
-            Err(Failure::new(Exit::Data, format!("the draft has {what}; nothing was sent"))
-                .faults(faults))
+            let what = if count == 1 {
+                "1 fault".to_owned()
+            } else {
+                format!("{count} faults")
+            };
+            Err(Failure::new(
+                Exit::Data,
+                format!("the draft has {what}; nothing was sent"),
+            )
+            .faults(faults))
         }
     }
 }

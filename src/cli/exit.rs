@@ -104,7 +104,12 @@ impl Failure {
 
     /// A failure with its causes.
     pub(crate) fn of(exit: Exit, error: anyhow::Error) -> Self {
-        Self::Told(Box::new(Told { exit, error, faults: Vec::new(), remedy: None }))
+        Self::Told(Box::new(Told {
+            exit,
+            error,
+            faults: Vec::new(),
+            remedy: None,
+        }))
     }
 
     /// Adds what to do next.
@@ -207,7 +212,9 @@ mod tests {
                 remedy: "give it".to_owned(),
             }])
             .remedy("call the fire brigade\nthen try again");
-        let Failure::Told(told) = failure else { unreachable!("it was told") };
+        let Failure::Told(told) = failure else {
+            unreachable!("it was told")
+        };
         assert_eq!(
             told.text(),
             "liaison: the export was not written\n  because: disk on fire\n  \

@@ -19,7 +19,11 @@ const LIST_MAX: usize = 12;
 
 /// The body for a terminal of that width.
 pub(crate) fn render(body: &v1::Body, width: usize, colour: bool) -> String {
-    let mut form = Form { out: String::new(), width, colour };
+    let mut form = Form {
+        out: String::new(),
+        width,
+        colour,
+    };
     let dynamic = json::to_dynamic(body);
     for (_, value) in dynamic.fields() {
         if let Value::Message(content) = value {
@@ -44,7 +48,13 @@ impl Form {
         }
     }
 
-    fn field(&mut self, field: &FieldDescriptor, value: &Value, indent: usize, body: Option<&Body>) {
+    fn field(
+        &mut self,
+        field: &FieldDescriptor,
+        value: &Value,
+        indent: usize,
+        body: Option<&Body>,
+    ) {
         let name = field.name().replace('_', " ");
         match (field.name(), body) {
             // They have a table of their own.
@@ -70,8 +80,11 @@ impl Form {
         }
         match value {
             Value::List(items) if items.iter().all(|item| item.as_message().is_none()) => {
-                let mut texts: Vec<String> =
-                    items.iter().take(LIST_MAX).map(|item| plain(field, item)).collect();
+                let mut texts: Vec<String> = items
+                    .iter()
+                    .take(LIST_MAX)
+                    .map(|item| plain(field, item))
+                    .collect();
                 if items.len() > LIST_MAX {
                     texts.push(format!("and {} more", items.len() - LIST_MAX));
                 }
@@ -91,16 +104,26 @@ impl Form {
         if let Some(time) = json::timestamp_of(message) {
             self.line(name, &when::full_wire(Some(&time)), indent);
         } else if message.descriptor().name() == "LocalizedText" {
-            let texts = message.transcode_to::<v1::LocalizedText>().unwrap_or_default();
+            let texts = message
+                .transcode_to::<v1::LocalizedText>()
+                .unwrap_or_default();
             self.heading(name, indent);
             for (language, text) in &texts.texts {
                 self.line(&escape(language), &escape_lines(text), indent + 2);
             }
         } else if message.descriptor().name() == "Officer" {
             let officer = message.transcode_to::<v1::Officer>().unwrap_or_default();
-            let parts = [&officer.name, &officer.rank, &officer.office, &officer.phone];
-            let parts: Vec<_> =
-                parts.into_iter().filter(|part| !part.is_empty()).map(|p| escape(p)).collect();
+            let parts = [
+                &officer.name,
+                &officer.rank,
+                &officer.office,
+                &officer.phone,
+            ];
+            let parts: Vec<_> = parts
+                .into_iter()
+                .filter(|part| !part.is_empty())
+                .map(|p| escape(p))
+                .collect();
             self.line(name, &parts.join(", "), indent);
         } else if message.descriptor().name() == "Place" {
             let place = message.transcode_to::<v1::Place>().unwrap_or_default();
@@ -185,7 +208,10 @@ fn persons(persons: &[v1::HandoverPerson]) -> Table {
     ]);
     for person in persons {
         let name = person.name.clone().unwrap_or_default();
-        let document = person.document.as_ref().map(|document| escape(&document.number).into_owned());
+        let document = person
+            .document
+            .as_ref()
+            .map(|document| escape(&document.number).into_owned());
         table.row([
             person.number.to_string().into(),
             escape(&name.native).into(),
@@ -211,7 +237,11 @@ fn screening(screening: Option<&v1::ProtectionScreening>) -> Cell {
         (screening.unaccompanied, "unaccompanied"),
         (screening.pregnant, "pregnant"),
     ];
-    let said: Vec<_> = flags.into_iter().filter(|(set, _)| *set).map(|(_, word)| word).collect();
+    let said: Vec<_> = flags
+        .into_iter()
+        .filter(|(set, _)| *set)
+        .map(|(_, word)| word)
+        .collect();
     if said.is_empty() {
         Cell::styled("done", Style::Dim)
     } else {
@@ -228,7 +258,11 @@ fn decisions(decisions: &[v1::HandoverDecision]) -> Table {
     ]);
     for decision in decisions {
         let outcome = words::of_enum("HandoverOutcome", decision.outcome().as_str_name());
-        let until = decision.valid_until.as_ref().and_then(when::from_wire).map(when::full);
+        let until = decision
+            .valid_until
+            .as_ref()
+            .and_then(when::from_wire)
+            .map(when::full);
         table.row([
             decision.number.to_string().into(),
             outcome.into(),

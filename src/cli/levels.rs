@@ -56,11 +56,17 @@ pub(crate) fn due(message: &Message) -> Vec<Due> {
     let mut due = Vec::new();
     let level = message.level();
     let open = |until: Level| {
-        matches!(level, Level::Unspecified | Level::Recorded | Level::Delivered)
-            || (level == Level::Acknowledged && until == Level::Replied)
+        matches!(
+            level,
+            Level::Unspecified | Level::Recorded | Level::Delivered
+        ) || (level == Level::Acknowledged && until == Level::Replied)
     };
     let mut add = |until, what, at: &Option<prost_types::Timestamp>| {
-        if let Some(at) = at.as_ref().and_then(when::from_wire).filter(|_| open(until)) {
+        if let Some(at) = at
+            .as_ref()
+            .and_then(when::from_wire)
+            .filter(|_| open(until))
+        {
             due.push(Due { what, at });
         }
     };
@@ -73,7 +79,9 @@ pub(crate) fn due(message: &Message) -> Vec<Due> {
 /// For tables: `●●○○ delivered`.
 pub(crate) fn cell(message: &Message) -> Cell {
     let reached = reached(message);
-    let dots: String = (0..STEPS.len()).map(|step| if step < reached { '●' } else { '○' }).collect();
+    let dots: String = (0..STEPS.len())
+        .map(|step| if step < reached { '●' } else { '○' })
+        .collect();
     let (word, style) = words::level(message.level());
     Cell::styled(format!("{dots} {word}"), style)
 }
@@ -83,7 +91,11 @@ pub(crate) fn due_cell(message: &Message, now: Timestamp) -> Cell {
     match due(message).first() {
         None => Cell::default(),
         Some(due) => {
-            let style = if due.is_overdue(now) { Style::Bad } else { Style::Warn };
+            let style = if due.is_overdue(now) {
+                Style::Bad
+            } else {
+                Style::Warn
+            };
             Cell::styled(due.text(now), style)
         }
     }
@@ -103,9 +115,17 @@ pub(crate) fn line(message: &Message, now: Timestamp) -> String {
         };
         let note = match awaited {
             Some(due) if due.is_overdue(now) => {
-                format!(" (OVERDUE since {}, {})", when::full(due.at), when::distance(due.at, now))
+                format!(
+                    " (OVERDUE since {}, {})",
+                    when::full(due.at),
+                    when::distance(due.at, now)
+                )
             }
-            Some(due) => format!(" (due {}, {})", when::full(due.at), when::distance(due.at, now)),
+            Some(due) => format!(
+                " (due {}, {})",
+                when::full(due.at),
+                when::distance(due.at, now)
+            ),
             None if level == Level::Delivered => " (receipt)".to_owned(),
             None => String::new(),
         };
@@ -138,9 +158,15 @@ mod tests {
     fn what_is_due_follows_the_level() {
         let now = "2026-03-02T12:00:00Z".parse().unwrap();
         let texts = |level| -> Vec<String> {
-            due(&message(level)).iter().map(|due| due.text(now)).collect()
+            due(&message(level))
+                .iter()
+                .map(|due| due.text(now))
+                .collect()
         };
-        assert_eq!(texts(Level::Delivered), ["acknowledge OVERDUE 2 h", "reply in 2 d"]);
+        assert_eq!(
+            texts(Level::Delivered),
+            ["acknowledge OVERDUE 2 h", "reply in 2 d"]
+        );
         assert_eq!(texts(Level::Acknowledged), ["reply in 2 d"]);
         assert!(texts(Level::Replied).is_empty() && texts(Level::Withdrawn).is_empty());
     }

@@ -35,7 +35,10 @@ impl Link {
 impl Release {
     async fn run(self, target: &Target, screen: Screen) -> Done {
         let desk = target.connect().await?;
-        let request = v1::ReleaseLinkRequest { peer: self.peer.clone(), reason: self.reason };
+        let request = v1::ReleaseLinkRequest {
+            peer: self.peer.clone(),
+            reason: self.reason,
+        };
         refused::answer(desk.desk().release_link(request).await)?;
         screen.note(format!("the link with {} is released", self.peer));
         Ok(Exit::Ok)

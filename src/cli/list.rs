@@ -61,7 +61,10 @@ impl List {
 
         let mut found = v1::ListResponse::default();
         loop {
-            let left = limit - u32::try_from(found.messages.len()).unwrap_or(limit).min(limit);
+            let left = limit
+                - u32::try_from(found.messages.len())
+                    .unwrap_or(limit)
+                    .min(limit);
             request.page_size = left.min(PAGE_MESSAGES_MAX);
             let page = refused::answer(desk.desk().list(request.clone()).await)?;
             found.messages.extend(page.messages);
@@ -80,7 +83,10 @@ impl List {
             screen.table(&table(&found.messages, when::now()))?;
         }
         if !screen.json && !found.next_page_token.is_empty() {
-            screen.note(format!("there are more: the same command with --page {}", found.next_page_token));
+            screen.note(format!(
+                "there are more: the same command with --page {}",
+                found.next_page_token
+            ));
         }
         Ok(Exit::Ok)
     }
@@ -95,7 +101,11 @@ impl List {
             peer: self.peer.clone().unwrap_or_default(),
             side: side.into(),
             kinds: self.kind.iter().map(|kind| (*kind).into()).collect(),
-            precedences: self.precedence.iter().map(|precedence| (*precedence).into()).collect(),
+            precedences: self
+                .precedence
+                .iter()
+                .map(|precedence| (*precedence).into())
+                .collect(),
             statuses: self.status.iter().map(|status| (*status).into()).collect(),
             levels: self.level.iter().map(|level| (*level).into()).collect(),
             thread_id: self.thread.map(|id| id.to_string()).unwrap_or_default(),
@@ -120,18 +130,35 @@ fn table(messages: &[v1::Message], now: Timestamp) -> Table {
         ("ID", Fit::Whole),
     ]);
     let first_peer = messages.first().map(|message| message.peer.as_str());
-    let several = messages.iter().any(|message| Some(message.peer.as_str()) != first_peer);
+    let several = messages
+        .iter()
+        .any(|message| Some(message.peer.as_str()) != first_peer);
     for message in messages {
         let recorded = message.recorded_at.as_ref().and_then(when::from_wire);
         let (precedence, style) = words::precedence(message.precedence);
         let status = words::status(message.status);
         let kind = words::kind(message.kind_number);
-        let kind = if status.is_empty() { kind } else { format!("{status} {kind}") };
+        let kind = if status.is_empty() {
+            kind
+        } else {
+            format!("{status} {kind}")
+        };
         table.row([
             recorded.map(when::short).unwrap_or_default().into(),
             words::arrow(message.side()).into(),
-            if several { text::escape(&message.peer).into() } else { Cell::default() },
-            Cell::styled(kind, if status.is_empty() { Style::Plain } else { Style::Warn }),
+            if several {
+                text::escape(&message.peer).into()
+            } else {
+                Cell::default()
+            },
+            Cell::styled(
+                kind,
+                if status.is_empty() {
+                    Style::Plain
+                } else {
+                    Style::Warn
+                },
+            ),
             Cell::styled(precedence, style),
             levels::cell(message),
             levels::due_cell(message, now),
@@ -171,8 +198,14 @@ mod tests {
         for line in text.lines() {
             assert!(line.width() <= 100, "{line}");
         }
-        assert!(text.contains("EXERCISE crossing alert") || text.contains('…'), "{text}");
-        assert_eq!(text.matches("019caffb-5c48-7d02-9c31-1a2b3c4d5e6f").count(), 2);
+        assert!(
+            text.contains("EXERCISE crossing alert") || text.contains('…'),
+            "{text}"
+        );
+        assert_eq!(
+            text.matches("019caffb-5c48-7d02-9c31-1a2b3c4d5e6f").count(),
+            2
+        );
         assert!(!text.contains("hekou"), "one peer needs no column");
     }
 }

@@ -27,12 +27,18 @@ impl Screen {
     /// The screen that this process was started on.
     pub(crate) fn of_process(json: bool) -> Self {
         let terminal = io::stdout().is_terminal();
-        let asked = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+        let asked = std::env::var("COLUMNS")
+            .ok()
+            .and_then(|columns| columns.parse().ok());
         let found = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
         let width = asked.or(if terminal { found.or(Some(80)) } else { None });
         let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
             || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        Self { json, width, colour: terminal && !plain }
+        Self {
+            json,
+            width,
+            colour: terminal && !plain,
+        }
     }
 
     /// A line of the answer.
@@ -63,13 +69,15 @@ impl Screen {
     /// Bytes of the answer, as they are.
     pub(crate) fn raw(self, bytes: &[u8]) -> Result<(), Failure> {
         let mut out = io::stdout().lock();
-        out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| match error.kind() {
-            io::ErrorKind::BrokenPipe => Failure::BrokenPipe,
-            _ => Failure::of(
-                Exit::CannotCreate,
-                anyhow::Error::new(error).context("the answer could not be written"),
-            ),
-        })
+        out.write_all(bytes)
+            .and_then(|()| out.flush())
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::BrokenPipe => Failure::BrokenPipe,
+                _ => Failure::of(
+                    Exit::CannotCreate,
+                    anyhow::Error::new(error).context("the answer could not be written"),
+                ),
+            })
     }
 
     /// A remark beside the answer.
@@ -107,7 +115,10 @@ pub(crate) fn ask(question: &str) -> Result<String, Failure> {
     let mut err = io::stderr().lock();
     let _ = write!(err, "{question} ").and_then(|()| err.flush());
     let mut line = String::new();
-    io::stdin().lock().read_line(&mut line).or_fail(Exit::Internal, fault)?;
+    io::stdin()
+        .lock()
+        .read_line(&mut line)
+        .or_fail(Exit::Internal, fault)?;
     Ok(line.trim().to_owned())
 }
 
@@ -123,12 +134,20 @@ pub(crate) struct Bar(ProgressBar);
 impl Bar {
     /// A bar that counts bytes.
     pub(crate) fn bytes(what: &str, total: u64) -> Self {
-        Self::new(what, total, "{msg:24} {bar:30} {bytes:>10}/{total_bytes} {eta:>5}")
+        Self::new(
+            what,
+            total,
+            "{msg:24} {bar:30} {bytes:>10}/{total_bytes} {eta:>5}",
+        )
     }
 
     /// A bar that counts things.
     pub(crate) fn items(what: &str, total: u64) -> Self {
-        Self::new(what, total, "{msg:24} {bar:30} {human_pos:>10}/{human_len} {eta:>5}")
+        Self::new(
+            what,
+            total,
+            "{msg:24} {bar:30} {human_pos:>10}/{human_len} {eta:>5}",
+        )
     }
 
     fn new(what: &str, total: u64, template: &str) -> Self {

@@ -44,7 +44,9 @@ fn exit_of(code: Code) -> Exit {
 /// The fields at fault. A description is `reason; remedy`, split at the last semicolon that is not
 /// within the remedy itself; where there is none it is all reason.
 fn faults(status: &Status) -> Vec<FieldFault> {
-    let Some(details) = status.get_details_bad_request() else { return Vec::new() };
+    let Some(details) = status.get_details_bad_request() else {
+        return Vec::new();
+    };
     let fault = |violation: &tonic_types::FieldViolation| {
         let (reason, remedy) = match violation.description.split_once("; ") {
             Some((reason, remedy)) => (reason, remedy),
@@ -61,7 +63,9 @@ fn faults(status: &Status) -> Vec<FieldFault> {
 
 /// Turns a call's outcome into its answer.
 pub(crate) fn answer<T>(outcome: Result<tonic::Response<T>, Status>) -> Result<T, Failure> {
-    outcome.map(tonic::Response::into_inner).map_err(|status| failure(&status))
+    outcome
+        .map(tonic::Response::into_inner)
+        .map_err(|status| failure(&status))
 }
 
 #[cfg(test)]
@@ -72,11 +76,16 @@ mod tests {
     #[test]
     fn field_violations_are_told_field_by_field() {
         let details = ErrorDetails::with_bad_request(vec![
-            FieldViolation::new("body.officialLetter.subject", "missing; give it in a language"),
+            FieldViolation::new(
+                "body.officialLetter.subject",
+                "missing; give it in a language",
+            ),
             FieldViolation::new("id", "\u{202E}odd"),
         ]);
         let status = Status::with_error_details(Code::InvalidArgument, "2 faults", details);
-        let Failure::Told(told) = failure(&status) else { unreachable!("it was told") };
+        let Failure::Told(told) = failure(&status) else {
+            unreachable!("it was told")
+        };
         assert_eq!(told.exit, Exit::Data);
         assert_eq!(told.faults[0].reason, "missing");
         assert_eq!(told.faults[0].remedy, "give it in a language");

@@ -110,8 +110,15 @@ impl Send {
         }
         let submitted = submit(&desk, draft).await?;
         if !screen.json {
-            let again = if submitted.already_recorded { " (it was before)" } else { "" };
-            let words = format!("recorded      {}  index {}{again}", submitted.id, submitted.index);
+            let again = if submitted.already_recorded {
+                " (it was before)"
+            } else {
+                ""
+            };
+            let words = format!(
+                "recorded      {}  index {}{again}",
+                submitted.id, submitted.index
+            );
             screen.line(words)?;
         }
         if self.wait == Wait::Recorded {
@@ -152,12 +159,21 @@ fn told(
         return Ok(Exit::Ok);
     }
     if message.level() == Level::Refused {
-        let detail = message.refusal.as_ref().map_or_else(String::new, |refusal| {
-            let reason = refusal.reason().as_str_name().trim_start_matches("REFUSAL_REASON_");
-            format!(": {reason}: {}", text::escape(&refusal.detail))
-        });
-        return Err(Failure::new(Exit::Negative, format!("the other node refused it{detail}"))
-            .remedy("the refusal is signed and on record; correct what it names and send a new message"));
+        let detail = message
+            .refusal
+            .as_ref()
+            .map_or_else(String::new, |refusal| {
+                let reason = refusal
+                    .reason()
+                    .as_str_name()
+                    .trim_start_matches("REFUSAL_REASON_");
+                format!(": {reason}: {}", text::escape(&refusal.detail))
+            });
+        return Err(
+            Failure::new(Exit::Negative, format!("the other node refused it{detail}")).remedy(
+                "the refusal is signed and on record; correct what it names and send a new message",
+            ),
+        );
     }
     if message.level() == Level::Withdrawn {
         return Err(Failure::new(Exit::Negative, "it was withdrawn meanwhile"));
@@ -166,7 +182,10 @@ fn told(
     screen.note(levels::line(message, when::now()));
     Err(Failure::new(
         Exit::Negative,
-        format!("not {} within {waited}; it is recorded and will go out by itself", wait.word()),
+        format!(
+            "not {} within {waited}; it is recorded and will go out by itself",
+            wait.word()
+        ),
     )
     .remedy(format!("look again: liaison show {}", submitted.id)))
 }
@@ -174,7 +193,10 @@ fn told(
 /// Submits a draft that has an id.
 pub(crate) async fn submit(desk: &Desk, draft: v1::Draft) -> Result<v1::SubmitResponse, Failure> {
     let id = draft.id.clone();
-    let outcome = desk.desk().submit(v1::SubmitRequest { draft: Some(draft) }).await;
+    let outcome = desk
+        .desk()
+        .submit(v1::SubmitRequest { draft: Some(draft) })
+        .await;
     refused::answer(outcome).map_err(|failure| match failure.exit() {
         // The answer may have been lost behind the record.
         Exit::Unavailable | Exit::TryLater | Exit::Internal => failure.remedy(format!(
@@ -199,7 +221,9 @@ pub(crate) async fn wait_for(
     let mut events = refused::answer(desk.desk().watch(v1::WatchRequest::default()).await)?;
     loop {
         let request = v1::GetRequest { id: id.to_owned() };
-        let message = refused::answer(desk.desk().get(request).await)?.message.unwrap_or_default();
+        let message = refused::answer(desk.desk().get(request).await)?
+            .message
+            .unwrap_or_default();
         let settled = matches!(message.level(), Level::Refused | Level::Withdrawn);
         if wait.is_reached(&message) || settled || tokio::time::Instant::now() >= deadline {
             drop(bar);

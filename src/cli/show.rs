@@ -55,7 +55,9 @@ impl Show {
 pub(crate) async fn get(desk: &Desk, id: &str) -> Result<v1::Message, Failure> {
     let request = v1::GetRequest { id: id.to_owned() };
     let answer = refused::answer(desk.desk().get(request).await)?;
-    answer.message.ok_or_else(|| Failure::new(Exit::Internal, "the node answered without a message"))
+    answer
+        .message
+        .ok_or_else(|| Failure::new(Exit::Internal, "the node answered without a message"))
 }
 
 fn render(message: &v1::Message, answers: &[v1::Message], screen: Screen) -> String {
@@ -92,8 +94,15 @@ fn render(message: &v1::Message, answers: &[v1::Message], screen: Screen) -> Str
         line("refused", &format!("{reason}: {}", escape(&refusal.detail)));
     }
     line("created", &when::full_wire(message.created_at.as_ref()));
-    let express = if message.expressed { " (by express, ahead of its turn)" } else { "" };
-    line("recorded", &format!("{}{express}", when::full_wire(message.recorded_at.as_ref())));
+    let express = if message.expressed {
+        " (by express, ahead of its turn)"
+    } else {
+        ""
+    };
+    line(
+        "recorded",
+        &format!("{}{express}", when::full_wire(message.recorded_at.as_ref())),
+    );
     if message.delivered_at.is_some() {
         line("receipt", &when::full_wire(message.delivered_at.as_ref()));
     }
@@ -104,7 +113,10 @@ fn render(message: &v1::Message, answers: &[v1::Message], screen: Screen) -> Str
     line("supersedes", &escape(&message.supersedes));
     line("log index", &message.index.to_string());
     if message.needs_newer_version {
-        line("note", "this version does not know the kind; bring the node up to date to read it");
+        line(
+            "note",
+            "this version does not know the kind; bring the node up to date to read it",
+        );
     } else if message.body_withheld {
         line("note", "the body is withheld or not held");
     }
@@ -136,7 +148,10 @@ fn attachments(states: &[v1::AttachmentState]) -> Table {
         let here = if state.complete {
             Cell::styled("yes", Style::Good)
         } else {
-            Cell::styled(format!("{} so far", words::bytes(state.held_bytes)), Style::Warn)
+            Cell::styled(
+                format!("{} so far", words::bytes(state.held_bytes)),
+                Style::Warn,
+            )
         };
         table.row([
             escape(&attachment.name).into(),
@@ -157,8 +172,16 @@ fn answered(answers: &[v1::Message], all: usize) -> Table {
         ("ID", Fit::Whole),
     ]);
     for answer in answers {
-        let at = answer.recorded_at.as_ref().and_then(when::from_wire).map(when::short);
-        let said = answer.body.as_ref().and_then(|body| body.body.as_ref()).map(summary::of);
+        let at = answer
+            .recorded_at
+            .as_ref()
+            .and_then(when::from_wire)
+            .map(when::short);
+        let said = answer
+            .body
+            .as_ref()
+            .and_then(|body| body.body.as_ref())
+            .map(summary::of);
         table.row([
             at.unwrap_or_default().into(),
             words::kind(answer.kind_number).into(),
@@ -184,15 +207,23 @@ async fn save(
     let shown = escape(&attachment.name).into_owned();
     if !state.complete {
         let here = words::bytes(state.held_bytes);
-        screen.note(format!("{shown} has not all arrived yet ({here} so far); try later"));
+        screen.note(format!(
+            "{shown} has not all arrived yet ({here} so far); try later"
+        ));
         return Ok(());
     }
     let digest = hex::encode(&attachment.sha256);
-    let name = if is_file_name(&attachment.name) { attachment.name.clone() } else { format!("{digest}.bin") };
+    let name = if is_file_name(&attachment.name) {
+        attachment.name.clone()
+    } else {
+        format!("{digest}.bin")
+    };
     let path = directory.join(&name);
     let failed = || format!("{shown} was not saved as {}", path.display());
 
-    tokio::fs::create_dir_all(directory).await.or_fail(Exit::CannotCreate, failed)?;
+    tokio::fs::create_dir_all(directory)
+        .await
+        .or_fail(Exit::CannotCreate, failed)?;
     let mut file = tokio::fs::OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -207,16 +238,25 @@ async fn save(
         let bar = Bar::bytes(&shown, attachment.size);
         let mut chunks = refused::answer(desk.desk().download_attachment(request).await)?;
         let mut sum = Sha256::new();
-        while let Some(part) = chunks.message().await.map_err(|status| refused::failure(&status))? {
+        while let Some(part) = chunks
+            .message()
+            .await
+            .map_err(|status| refused::failure(&status))?
+        {
             sum.update(&part.chunk);
             bar.advance(part.chunk.len() as u64);
-            file.write_all(&part.chunk).await.or_fail(Exit::CannotCreate, failed)?;
+            file.write_all(&part.chunk)
+                .await
+                .or_fail(Exit::CannotCreate, failed)?;
         }
         file.sync_all().await.or_fail(Exit::CannotCreate, failed)?;
         if sum.finalize().as_slice() == attachment.sha256.as_ref() {
             Ok(())
         } else {
-            Err(Failure::new(Exit::Internal, "what came is not what the message names (SHA-256)"))
+            Err(Failure::new(
+                Exit::Internal,
+                "what came is not what the message names (SHA-256)",
+            ))
         }
     }
     .await;
@@ -238,7 +278,9 @@ fn is_file_name(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= 255
         && !name.starts_with(['.', '-'])
-        && !name.chars().any(|c| matches!(c, '/' | '\\' | ':') || is_steering(c))
+        && !name
+            .chars()
+            .any(|c| matches!(c, '/' | '\\' | ':') || is_steering(c))
 }
 
 #[cfg(test)]
@@ -250,7 +292,20 @@ mod tests {
         for name in ["Công văn 27.pdf", "公函.pdf", "a"] {
             assert!(is_file_name(name), "{name}");
         }
-        for name in ["", ".", "..", "../x", "/etc/passwd", "a/b", "a\\b", "c:x", ".bashrc", "-rf", "a\u{202E}fdp.exe", "a\nb"] {
+        for name in [
+            "",
+            ".",
+            "..",
+            "../x",
+            "/etc/passwd",
+            "a/b",
+            "a\\b",
+            "c:x",
+            ".bashrc",
+            "-rf",
+            "a\u{202E}fdp.exe",
+            "a\nb",
+        ] {
             assert!(!is_file_name(name), "{name:?}");
         }
     }
@@ -261,14 +316,24 @@ mod tests {
             peer: "evil\u{1b}[2J".to_owned(),
             thread_id: "\u{202E}x".to_owned(),
             attachments: vec![v1::AttachmentState {
-                attachment: Some(v1::Attachment { name: "a\u{202E}fdp.exe".to_owned(), ..v1::Attachment::default() }),
+                attachment: Some(v1::Attachment {
+                    name: "a\u{202E}fdp.exe".to_owned(),
+                    ..v1::Attachment::default()
+                }),
                 ..v1::AttachmentState::default()
             }],
             ..v1::Message::default()
         };
-        let screen = Screen { json: false, width: Some(80), colour: false };
+        let screen = Screen {
+            json: false,
+            width: Some(80),
+            colour: false,
+        };
         let text = render(&message, &[], screen);
-        assert!(!text.contains('\u{1b}') && !text.contains('\u{202E}'), "{text}");
+        assert!(
+            !text.contains('\u{1b}') && !text.contains('\u{202E}'),
+            "{text}"
+        );
         assert!(text.contains("\\u{1B}"));
     }
 }

@@ -26,8 +26,15 @@ impl Status {
         } else {
             render(&status, screen)?;
         }
-        let held = status.links.iter().any(|link| link.state() == LinkState::Held);
-        Ok(if status.serving && !held { Exit::Ok } else { Exit::Negative })
+        let held = status
+            .links
+            .iter()
+            .any(|link| link.state() == LinkState::Held);
+        Ok(if status.serving && !held {
+            Exit::Ok
+        } else {
+            Exit::Negative
+        })
     }
 }
 
@@ -38,7 +45,11 @@ pub(crate) async fn get(desk: &Desk) -> Result<v1::StatusResponse, Failure> {
 
 fn render(status: &v1::StatusResponse, screen: Screen) -> Result<(), Failure> {
     let now = when::now();
-    let (word, style) = if status.serving { ("serving", Style::Good) } else { ("NOT SERVING", Style::Bad) };
+    let (word, style) = if status.serving {
+        ("serving", Style::Good)
+    } else {
+        ("NOT SERVING", Style::Bad)
+    };
     screen.line(format!(
         "{}  {}  (liaison {}, {} of disk free)",
         Style::Bold.paint(&text::escape(&status.node), screen.colour),
@@ -56,7 +67,11 @@ fn render(status: &v1::StatusResponse, screen: Screen) -> Result<(), Failure> {
         screen.line("")?;
         screen.table(&links(&status.links, now))?;
     }
-    for link in status.links.iter().filter(|link| link.state() == LinkState::Held) {
+    for link in status
+        .links
+        .iter()
+        .filter(|link| link.state() == LinkState::Held)
+    {
         let peer = text::escape(&link.peer);
         screen.note(format!(
             "the link with {peer} is held; when someone has looked: liaison link release {peer} --reason TEXT"
@@ -107,7 +122,11 @@ fn links(links: &[v1::LinkStatus], now: Timestamp) -> Table {
             ),
             link.mirrored_size.to_string().into(),
             heard.into(),
-            if link.clock_skewed { Cell::styled(format!("{clock} !"), Style::Bad) } else { clock.into() },
+            if link.clock_skewed {
+                Cell::styled(format!("{clock} !"), Style::Bad)
+            } else {
+                clock.into()
+            },
             files,
             text::escape(&link.detail).into(),
         ]);

@@ -10,7 +10,9 @@ const LANGUAGE: &str = "en";
 
 /// A text in one language, escaped; empty if there is none.
 pub(crate) fn localized(text: Option<&v1::LocalizedText>) -> String {
-    let Some(texts) = text.map(|text| &text.texts) else { return String::new() };
+    let Some(texts) = text.map(|text| &text.texts) else {
+        return String::new();
+    };
     let chosen = texts.get(LANGUAGE).or_else(|| texts.values().next());
     chosen.map_or_else(String::new, |text| escape(text).into_owned())
 }
@@ -21,8 +23,11 @@ pub(crate) fn of(body: &Body) -> String {
         Body::CrossingAlert(alert) => {
             let type_name = alert.incident_type().as_str_name();
             let mut parts = vec![words::of_enum("IncidentType", type_name)];
-            let counts =
-                [(alert.persons, "person"), (alert.vehicles, "vehicle"), (alert.boats, "boat")];
+            let counts = [
+                (alert.persons, "person"),
+                (alert.vehicles, "vehicle"),
+                (alert.boats, "boat"),
+            ];
             for (number, what) in counts.into_iter().filter(|(number, _)| *number > 0) {
                 parts.push(count(number as usize, what));
             }
@@ -35,12 +40,19 @@ pub(crate) fn of(body: &Body) -> String {
         Body::HandoverRequest(request) => count(request.persons.len(), "person"),
         Body::HandoverReply(reply) => {
             let number = |outcome: HandoverOutcome| {
-                reply.decisions.iter().filter(|decision| decision.outcome() == outcome).count()
+                reply
+                    .decisions
+                    .iter()
+                    .filter(|decision| decision.outcome() == outcome)
+                    .count()
             };
             [
                 (number(HandoverOutcome::Accepted), "accepted"),
                 (number(HandoverOutcome::Refused), "refused"),
-                (number(HandoverOutcome::InformationNeeded), "information needed"),
+                (
+                    number(HandoverOutcome::InformationNeeded),
+                    "information needed",
+                ),
             ]
             .into_iter()
             .filter(|(number, _)| *number > 0)
@@ -49,12 +61,24 @@ pub(crate) fn of(body: &Body) -> String {
             .join(", ")
         }
         Body::OfficialLetter(letter) => {
-            format!("{}: {}", escape(&letter.letter_number), localized(letter.subject.as_ref()))
+            format!(
+                "{}: {}",
+                escape(&letter.letter_number),
+                localized(letter.subject.as_ref())
+            )
         }
         Body::Acknowledgement(acknowledgement) => {
-            let officer = acknowledgement.officer.as_ref().map(officer).unwrap_or_default();
+            let officer = acknowledgement
+                .officer
+                .as_ref()
+                .map(officer)
+                .unwrap_or_default();
             let remark = localized(acknowledgement.remark.as_ref());
-            if remark.is_empty() { officer } else { format!("{officer}: {remark}") }
+            if remark.is_empty() {
+                officer
+            } else {
+                format!("{officer}: {remark}")
+            }
         }
         Body::Withdrawal(withdrawal) => localized(withdrawal.reason.as_ref()),
         Body::Refusal(refusal) => format!(
@@ -69,7 +93,11 @@ pub(crate) fn of(body: &Body) -> String {
 /// An officer: `陈示例, 二级警督`.
 pub(crate) fn officer(officer: &v1::Officer) -> String {
     let parts = [&officer.name, &officer.rank];
-    let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).map(|p| escape(p)).collect();
+    let parts: Vec<_> = parts
+        .into_iter()
+        .filter(|part| !part.is_empty())
+        .map(|p| escape(p))
+        .collect();
     parts.join(", ")
 }
 
@@ -78,7 +106,9 @@ pub(crate) fn place(place: &v1::Place) -> String {
     use v1::place::Where;
     match &place.r#where {
         Some(Where::Gate(gate)) => format!("gate {}", escape(gate)),
-        Some(Where::Markers(range)) if range.first == range.last => format!("marker {}", range.first),
+        Some(Where::Markers(range)) if range.first == range.last => {
+            format!("marker {}", range.first)
+        }
         Some(Where::Markers(range)) => format!("markers {}–{}", range.first, range.last),
         Some(Where::Section(section)) => format!("section {}", escape(section)),
         Some(Where::Point(point)) => format!("{:.5}, {:.5}", point.latitude, point.longitude),
@@ -89,5 +119,9 @@ pub(crate) fn place(place: &v1::Place) -> String {
 
 /// `1 person`, `2 persons`.
 pub(crate) fn count(number: usize, what: &str) -> String {
-    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+    if number == 1 {
+        format!("1 {what}")
+    } else {
+        format!("{number} {what}s")
+    }
 }

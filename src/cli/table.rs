@@ -54,7 +54,10 @@ pub(crate) struct Cell {
 impl Cell {
     /// A cell in a style.
     pub(crate) fn styled(text: impl Into<String>, style: Style) -> Self {
-        Self { text: text.into(), style }
+        Self {
+            text: text.into(),
+            style,
+        }
     }
 }
 
@@ -87,7 +90,10 @@ const GAP: &str = "  ";
 impl Table {
     /// An empty table.
     pub(crate) fn new(columns: &[(&'static str, Fit)]) -> Self {
-        Self { columns: columns.to_vec(), rows: Vec::new() }
+        Self {
+            columns: columns.to_vec(),
+            rows: Vec::new(),
+        }
     }
 
     /// Adds a row; it has a cell for each column.
@@ -110,7 +116,10 @@ impl Table {
             .iter()
             .map(|&column| {
                 let cells = self.rows.iter().map(|row| text(row, column).width());
-                cells.chain([self.columns[column].0.width()]).max().unwrap_or(0)
+                cells
+                    .chain([self.columns[column].0.width()])
+                    .max()
+                    .unwrap_or(0)
             })
             .collect();
         if let Some(width_max) = width_max {
@@ -126,7 +135,9 @@ impl Table {
         for row in std::iter::once(&heading).chain(&self.rows) {
             let mut line = String::new();
             for (position, (&column, &width)) in shown.iter().zip(&widths).enumerate() {
-                let Some(cell) = row.get(column) else { continue };
+                let Some(cell) = row.get(column) else {
+                    continue;
+                };
                 let cut = cut(&cell.text, width);
                 let blank = " ".repeat(width.saturating_sub(cut.width()));
                 let painted = cell.style.paint(&cut, colour);
@@ -273,7 +284,10 @@ mod tests {
     fn text_is_cut_and_wrapped_by_columns() {
         assert_eq!(cut("友谊关口岸", 6), "友谊…");
         assert_eq!(cut("Hữu Nghị", 8), "Hữu Nghị");
-        assert_eq!(wrap("Kính gửi quý cơ quan", 9), ["Kính gửi", "quý cơ", "quan"]);
+        assert_eq!(
+            wrap("Kính gửi quý cơ quan", 9),
+            ["Kính gửi", "quý cơ", "quan"]
+        );
         assert_eq!(wrap("关于联合巡逻", 4), ["关于", "联合", "巡逻"]);
         assert_eq!(wrap("a\n\nb", 4), ["a", "", "b"]);
     }

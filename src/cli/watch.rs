@@ -30,7 +30,10 @@ pub(crate) struct Watch {
 impl Watch {
     pub(crate) async fn run(self, target: &Target, screen: Screen) -> Done {
         let mut cursor = self.cursor.unwrap_or_default();
-        let request = v1::WatchRequest { cursor: cursor.clone(), from_start: self.from_start };
+        let request = v1::WatchRequest {
+            cursor: cursor.clone(),
+            from_start: self.from_start,
+        };
         let desk = target.connect().await?;
         let mut events = refused::answer(desk.desk().watch(request).await)?;
         loop {
@@ -48,12 +51,16 @@ impl Watch {
                 if cursor.is_empty() {
                     failure
                 } else {
-                    failure.remedy(format!("go on without missing anything: liaison watch --cursor {cursor}"))
+                    failure.remedy(format!(
+                        "go on without missing anything: liaison watch --cursor {cursor}"
+                    ))
                 }
             })?;
             let Some(event) = event else {
-                return Err(Failure::new(Exit::Unavailable, "the node has ended the stream")
-                    .remedy(format!("go on: liaison watch --cursor {cursor}")));
+                return Err(
+                    Failure::new(Exit::Unavailable, "the node has ended the stream")
+                        .remedy(format!("go on: liaison watch --cursor {cursor}")),
+                );
             };
             if !event.cursor.is_empty() {
                 cursor.clone_from(&event.cursor);
@@ -80,13 +87,22 @@ fn line(event: &v1::WatchResponse, colour: bool) -> Option<String> {
         WatchEvent::Unspecified | WatchEvent::CaughtUp => return None,
     };
     let at = match event.event() {
-        WatchEvent::Delivered => message.delivered_at.as_ref().or(message.recorded_at.as_ref()),
+        WatchEvent::Delivered => message
+            .delivered_at
+            .as_ref()
+            .or(message.recorded_at.as_ref()),
         _ => message.recorded_at.as_ref(),
     };
     let (precedence, style) = words::precedence(message.precedence);
-    let said = message.body.as_ref().and_then(|body| body.body.as_ref()).map(summary::of);
+    let said = message
+        .body
+        .as_ref()
+        .and_then(|body| body.body.as_ref())
+        .map(summary::of);
     let now = when::now();
-    let due = levels::due(message).first().map(|due| format!("  ({})", due.text(now)));
+    let due = levels::due(message)
+        .first()
+        .map(|due| format!("  ({})", due.text(now)));
     Some(format!(
         "{}  {arrow} {word:<9}  {}  {} {}  {}  {}{}",
         when::full_wire(at),

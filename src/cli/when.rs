@@ -24,7 +24,10 @@ pub(crate) fn from_wire(time: &Wire) -> Option<Timestamp> {
 
 /// A time for the wire.
 pub(crate) fn to_wire(time: Timestamp) -> Wire {
-    Wire { seconds: time.as_second(), nanos: time.subsec_nanosecond() }
+    Wire {
+        seconds: time.as_second(),
+        nanos: time.subsec_nanosecond(),
+    }
 }
 
 /// Local time with its offset from UTC: `2026-03-02 15:30:00 +07:00`.
@@ -33,19 +36,26 @@ pub(crate) fn full(time: Timestamp) -> String {
 }
 
 fn full_in(time: Timestamp, zone: TimeZone) -> String {
-    time.to_zoned(zone).strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
+    time.to_zoned(zone)
+        .strftime("%Y-%m-%d %H:%M:%S %:z")
+        .to_string()
 }
 
 /// The same for a time of the wire; a dash if there is none.
 pub(crate) fn full_wire(time: Option<&Wire>) -> String {
-    time.and_then(from_wire).map_or_else(|| "—".to_owned(), full)
+    time.and_then(from_wire)
+        .map_or_else(|| "—".to_owned(), full)
 }
 
 /// Local time to the minute with its offset, for tables: `2026-03-02 15:30 +07`.
 pub(crate) fn short(time: Timestamp) -> String {
     let zoned = time.to_zoned(TimeZone::system());
     let seconds = zoned.offset().seconds();
-    let pattern = if seconds % 3_600 == 0 { "%m-%d %H:%M:%S" } else { "%m-%d %H:%M:%S %:z" };
+    let pattern = if seconds % 3_600 == 0 {
+        "%m-%d %H:%M:%S"
+    } else {
+        "%m-%d %H:%M:%S %:z"
+    };
     let text = zoned.strftime(pattern).to_string();
     if seconds % 3_600 == 0 {
         format!("{text} {:+03}", seconds / 3_600)
@@ -56,14 +66,20 @@ pub(crate) fn short(time: Timestamp) -> String {
 
 /// The time of day, for running reports: `15:30:00.123`.
 pub(crate) fn clock(time: Timestamp) -> String {
-    time.to_zoned(TimeZone::system()).strftime("%H:%M:%S%.3f").to_string()
+    time.to_zoned(TimeZone::system())
+        .strftime("%H:%M:%S%.3f")
+        .to_string()
 }
 
 /// How far away a moment is: `in 3 h`, `2 d ago`.
 pub(crate) fn distance(time: Timestamp, now: Timestamp) -> String {
     let away = time.duration_since(now);
     let text = rough(away.unsigned_abs());
-    if away.is_negative() { format!("{text} ago") } else { format!("in {text}") }
+    if away.is_negative() {
+        format!("{text} ago")
+    } else {
+        format!("in {text}")
+    }
 }
 
 /// A length of time in its largest sensible unit.
@@ -82,8 +98,9 @@ pub(crate) fn parse_length(text: &str) -> Result<Duration, String> {
     if let Ok(seconds) = text.parse::<u64>() {
         return Ok(Duration::from_secs(seconds));
     }
-    let length: SignedDuration =
-        text.parse().map_err(|_| "write a length such as 30s, 5m or 1h 30m".to_owned())?;
+    let length: SignedDuration = text
+        .parse()
+        .map_err(|_| "write a length such as 30s, 5m or 1h 30m".to_owned())?;
     Duration::try_from(length).map_err(|_| "a length cannot be negative".to_owned())
 }
 
@@ -110,7 +127,9 @@ fn parse_moment_in(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Timest
         return Ok(zoned.timestamp());
     }
     // jiff's durations end at hours, since days differ in length; an age of days means 24 hours.
-    let days = text.strip_suffix('d').and_then(|days| days.trim().parse::<u32>().ok());
+    let days = text
+        .strip_suffix('d')
+        .and_then(|days| days.trim().parse::<u32>().ok());
     let age = match days {
         Some(days) => Duration::from_secs(u64::from(days) * 86_400),
         None => text
@@ -155,7 +174,11 @@ mod tests {
             ("3d", "2026-02-27T12:00:00Z"),
             ("1h 30m", "2026-03-02T10:30:00Z"),
         ] {
-            assert_eq!(parse_moment_in(text, now, &hanoi()), Ok(at(expected)), "{text}");
+            assert_eq!(
+                parse_moment_in(text, now, &hanoi()),
+                Ok(at(expected)),
+                "{text}"
+            );
         }
         for text in ["", "yesterday", "2026-13-01", "-2h", "d", "99999999999d"] {
             assert!(parse_moment_in(text, now, &hanoi()).is_err(), "{text}");

@@ -5,13 +5,20 @@ use crate::proto::v1::{self, Kind, Level, LinkState, Precedence, Side, Status};
 
 /// The word of an enum value: its name without the enum's own, lower case, with hyphens.
 fn word(name: &str, prefix: &str) -> String {
-    name.strip_prefix(prefix).unwrap_or(name).to_lowercase().replace('_', "-")
+    name.strip_prefix(prefix)
+        .unwrap_or(name)
+        .to_lowercase()
+        .replace('_', "-")
 }
 
 /// The name of an enum value from a word, or from the name itself.
 fn name(typed: &str, prefix: &str) -> String {
     let upper = typed.to_uppercase().replace(['-', ' '], "_");
-    if upper.starts_with(prefix) { upper } else { format!("{prefix}{upper}") }
+    if upper.starts_with(prefix) {
+        upper
+    } else {
+        format!("{prefix}{upper}")
+    }
 }
 
 macro_rules! words {
@@ -43,7 +50,9 @@ words! {
 /// The kind as people read it; its number if this version does not know it.
 pub(crate) fn kind(number: i32) -> String {
     match Kind::try_from(number) {
-        Ok(kind) if kind != Kind::Unspecified => word(kind.as_str_name(), "KIND_").replace('-', " "),
+        Ok(kind) if kind != Kind::Unspecified => {
+            word(kind.as_str_name(), "KIND_").replace('-', " ")
+        }
         _ => format!("kind {number} (newer)"),
     }
 }
@@ -70,8 +79,11 @@ pub(crate) fn status(number: i32) -> String {
 
 /// Classification and code: `RESTRICTED H1`.
 pub(crate) fn handling(handling: &v1::Handling) -> String {
-    let classification =
-        handling.classification().as_str_name().trim_start_matches("CLASSIFICATION_").to_owned();
+    let classification = handling
+        .classification()
+        .as_str_name()
+        .trim_start_matches("CLASSIFICATION_")
+        .to_owned();
     match handling.code() {
         v1::HandlingCode::Unspecified => classification,
         code => {
@@ -126,7 +138,11 @@ pub(crate) fn of_enum(enum_name: &str, value_name: &str) -> String {
     prefix.push('_');
     let rest = value_name.strip_prefix(&prefix).unwrap_or(value_name);
     // Grades and codes such as A, 1 or H0 are names already.
-    if rest.len() <= 2 { rest.to_owned() } else { rest.to_lowercase().replace('_', " ") }
+    if rest.len() <= 2 {
+        rest.to_owned()
+    } else {
+        rest.to_lowercase().replace('_', " ")
+    }
 }
 
 /// A size in bytes as people read it.
@@ -140,7 +156,12 @@ mod tests {
 
     #[test]
     fn words_are_read_in_any_form() {
-        for typed in ["crossing-alert", "CROSSING_ALERT", "Crossing Alert", "KIND_CROSSING_ALERT"] {
+        for typed in [
+            "crossing-alert",
+            "CROSSING_ALERT",
+            "Crossing Alert",
+            "KIND_CROSSING_ALERT",
+        ] {
             assert_eq!(parse_kind(typed), Ok(Kind::CrossingAlert));
         }
         assert_eq!(parse_level("delivered"), Ok(Level::Delivered));
@@ -155,9 +176,15 @@ mod tests {
     fn enums_are_shown_as_words() {
         assert_eq!(kind(8), "official letter");
         assert_eq!(kind(77), "kind 77 (newer)");
-        assert_eq!(of_enum("IncidentType", "INCIDENT_TYPE_PERSONS_CROSSING"), "persons crossing");
+        assert_eq!(
+            of_enum("IncidentType", "INCIDENT_TYPE_PERSONS_CROSSING"),
+            "persons crossing"
+        );
         assert_eq!(of_enum("SourceGrade", "SOURCE_GRADE_A"), "A");
-        let handling_h1 = v1::Handling { classification: 3, code: 2 };
+        let handling_h1 = v1::Handling {
+            classification: 3,
+            code: 2,
+        };
         assert_eq!(handling(&handling_h1), "RESTRICTED H1");
     }
 }
