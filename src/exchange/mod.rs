@@ -322,12 +322,7 @@ impl Exchange {
     /// # Errors
     /// When the store cannot be read.
     pub fn incidents(&self, count: usize) -> Result<Vec<Incident>, StoreError> {
-        let (start, end) = layout::region(Region::Incident);
-        let rows = self.store.scan(&start, &end, count, Direction::Backward)?;
-        Ok(rows
-            .iter()
-            .filter_map(|(_, value)| serde_json::from_slice(value).ok())
-            .collect())
+        hold::latest_incidents(&*self.store, count)
     }
 
     /// Why a link is held, if it is.
