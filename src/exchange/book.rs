@@ -14,7 +14,7 @@ use crate::crypto::keys::LogKey;
 use crate::crypto::vkey::VerifierKey;
 use crate::model::{NodeName, Origin};
 use crate::proto::v1;
-use crate::store::{Blobs, Direction, Marks, Store};
+use crate::store::{Blobs, Direction, Mark, Marks, Store};
 use crate::tlog::{Hash, Tree};
 
 /// A key that signs a peer's entries, and at which indices of its log.
@@ -413,6 +413,19 @@ impl Book {
             delivered_size: record.delivered_size,
             expressed,
         })
+    }
+
+    /// Both logs, as the high-water mark wants them.
+    pub(crate) fn marks(&self) -> [Mark; 2] {
+        let mark = |origin: &Origin, tree: &Tree| Mark {
+            origin: origin.to_string(),
+            size: tree.size(),
+            root: tree.root().0,
+        };
+        [
+            mark(&self.link.own, &self.own),
+            mark(&self.link.mirror, &self.mirror),
+        ]
     }
 
     pub(crate) fn head_record(&self) -> HeadRecord {
