@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::book::Occupant;
 use super::channel::{ChannelError, FrameChannel, Incoming};
 use super::command::Command;
-use super::hold::Hold;
+use super::hold::{self, Hold};
 use super::push::Pusher;
 use super::read::ReadError;
 use super::{Exchange, Link, LogSide, RecordError};
@@ -135,7 +135,7 @@ impl Breach {
             origin: origin.to_string(),
             index,
             text: text.into(),
-            evidence,
+            evidence: evidence.iter().map(|note| hold::evidence(note)).collect(),
         }))
     }
 }
