@@ -10,6 +10,8 @@ pub const ENTRY_BYTES_MAX: usize = 65_535;
 pub const BODY_BYTES_MAX: usize = 1 << 20;
 /// The salt in front of a body.
 pub const SALT_BYTES: usize = 32;
+/// An entry with its salt and body, which is also the largest push.
+pub const ITEM_BYTES_MAX: usize = ENTRY_BYTES_MAX + SALT_BYTES + BODY_BYTES_MAX;
 /// A frame between nodes: one body of 1 MiB, one entry of 64 KiB and a checkpoint fit twice over.
 pub const FRAME_BYTES_MAX: usize = 2 << 20;
 /// Entries of one push.
@@ -31,6 +33,8 @@ pub const CHECKPOINT_SIZE_MAX: u64 = i64::MAX.unsigned_abs();
 /// What a cosignature line may take: em dash (3), space, node name (253), space, base64 of
 /// 4 + 8 + 64 bytes (104), newline make 363. A checkpoint keeps this free in its note.
 pub const NOTE_COSIGNATURE_BYTES_MAX: usize = 512;
+/// A peer's note that is kept: one value, with our cosignature. 20 lines of the longest fit.
+pub const KEPT_NOTE_BYTES_MAX: usize = VALUE_BYTES_MAX - NOTE_COSIGNATURE_BYTES_MAX;
 /// A verifier key: an origin (2 × 253 + 1), two plus signs, 8 hex digits, 44 of base64 make 561.
 pub const VKEY_BYTES_MAX: usize = 1 << 10;
 /// Signatures of an entry: the node's and those of officers.
@@ -83,8 +87,9 @@ pub const RECORDER_QUEUE_MAX: usize = 8_192;
 pub const GROUP_COMMANDS_MAX: usize = 512;
 /// Bytes of one store commit.
 pub const GROUP_BYTES_MAX: usize = 16 << 20;
-/// Bytes of one batch as the store takes it: a full group, and as much again for its indexes.
-pub const BATCH_BYTES_MAX: usize = 2 * GROUP_BYTES_MAX;
+/// Bytes of one batch as the store takes it: a full group and its indexes. A body of nothing but
+/// attachments, 38 bytes each, makes 84 bytes of index for each: 2.2 times as much again.
+pub const BATCH_BYTES_MAX: usize = 4 * GROUP_BYTES_MAX;
 /// Subscribers of the desk's watch.
 pub const WATCHERS_MAX: usize = 256;
 /// Subscribers of one caller: eight of them do not crowd out the ninth.
@@ -107,6 +112,13 @@ pub const CONNECTIONS_MAX: usize = 512;
 pub const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(5);
 /// Time for the first frame of a session.
 pub const HELLO_TIME_MAX: Duration = Duration::from_secs(10);
+/// Time to tell the peer why a session ends; the peer may no longer read.
+pub const FAREWELL_TIME_MAX: Duration = Duration::from_secs(2);
+/// What a Fault may say, each of its texts.
+pub const FAULT_TEXT_BYTES_MAX: usize = 1 << 10;
+/// A session whose peer says nothing, or takes no frame, for so long is over: three heartbeats. A
+/// frame of 1.1 MiB passes within it at 50 kbit/s.
+pub const SILENCE_TIME_MAX: Duration = Duration::from_secs(3 * 60);
 /// A heartbeat with a dated checkpoint.
 pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(60);
 /// HTTP/2 keepalive: a ping every 10 s, its answer within 5 s.

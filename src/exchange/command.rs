@@ -130,6 +130,14 @@ pub enum RecordError {
         /// The index.
         index: u64,
     },
+    /// The peer signed two different trees.
+    #[error("the peer signed another tree of size {size} before")]
+    Contradicts {
+        /// The size.
+        size: u64,
+        /// The earlier note.
+        earlier: String,
+    },
     /// Too many entries wait for their turn.
     #[error("too many expressed entries wait for their turn")]
     ExpressFull,
@@ -139,6 +147,21 @@ pub enum RecordError {
         /// Size of the receipt.
         size: u64,
     },
+}
+
+impl RecordError {
+    /// What an error of the store means for whoever asked.
+    pub(crate) fn of(error: &crate::store::StoreError) -> Self {
+        match error {
+            crate::store::StoreError::Full { free, needed } => Self::Full {
+                free_bytes: *free,
+                floor_bytes: *needed,
+            },
+            other => Self::Stopped {
+                reason: other.to_string(),
+            },
+        }
+    }
 }
 
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, RecordError>>;
@@ -157,12 +180,14 @@ pub(crate) enum Command {
     Settle(LinkNumber, Box<Verified<Receipt>>, Reply<()>),
     /// Keep what was cosigned for the peer.
     KeepCosigned(LinkNumber, Box<Verified<Receipt>>),
-    /// Keep the peer's latest dated checkpoint of its size.
-    KeepDated(LinkNumber, Box<Verified<SignedCheckpoint>>),
+    /// Keep the peer's latest dated checkpoint of its size, unless it contradicts an earlier one.
+    KeepDated(LinkNumber, Box<Verified<SignedCheckpoint>>, Reply<()>),
     /// Stop or release a link.
     Hold(LinkNumber, Option<Box<Hold>>, Reply<()>),
     /// Something a person should look at.
     Incident(Box<Incident>),
+    /// Nothing; answered when everything asked before it has been done.
+    Barrier(Reply<()>),
 }
 
 impl Command {
@@ -174,6 +199,7 @@ impl Command {
             Self::Express(_, _, entry, _) => entry.leaf.cost_bytes,
             Self::Settle(..) | Self::KeepCosigned(..) | Self::KeepDated(..) => 1 << 10,
             Self::Hold(..) | Self::Incident(..) => 4 << 10,
+            Self::Barrier(..) => 0,
         }
     }
 }
