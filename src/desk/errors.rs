@@ -217,6 +217,7 @@ fn record_row(error: &RecordError) -> (Code, &'static str) {
         RecordError::NotNext { .. }
         | RecordError::RootMismatch { .. }
         | RecordError::ExpressMismatch { .. }
+        | RecordError::Contradicts { .. }
         | RecordError::ExpressFull
         | RecordError::WrongTree { .. } => (Code::Internal, "UNEXPECTED"),
     }
