@@ -178,11 +178,10 @@ fn row(error: &DeskError) -> (Code, &'static str) {
         DeskError::Kind { .. } => (Code::PermissionDenied, "KIND_DENIED"),
         DeskError::Crowded { .. } => (Code::ResourceExhausted, "TOO_MANY_OPEN"),
 
-        DeskError::Fields(_) => (Code::InvalidArgument, "BAD_FIELDS"),
         DeskError::NotFound { .. } => (Code::NotFound, "NO_SUCH_MESSAGE"),
         DeskError::NoSuchFile { .. } => (Code::NotFound, "NO_SUCH_FILE"),
         DeskError::Page(PageError::Read(error)) | DeskError::Read(error) => read_row(error),
-        DeskError::Page(_) => (Code::InvalidArgument, "BAD_FIELDS"),
+        DeskError::Fields(_) | DeskError::Page(_) => (Code::InvalidArgument, "BAD_FIELDS"),
         DeskError::Cursor(_) => (Code::InvalidArgument, "BAD_CURSOR"),
 
         DeskError::FileIncomplete { .. } => (Code::FailedPrecondition, "FILE_INCOMPLETE"),
@@ -219,6 +218,7 @@ fn record_row(error: &RecordError) -> (Code, &'static str) {
         | RecordError::ExpressMismatch { .. }
         | RecordError::Contradicts { .. }
         | RecordError::ExpressFull
+        | RecordError::Contradicts { .. }
         | RecordError::WrongTree { .. } => (Code::Internal, "UNEXPECTED"),
     }
 }
@@ -233,8 +233,9 @@ fn read_row(error: &ReadError) -> (Code, &'static str) {
 fn store_row(error: &StoreError) -> (Code, &'static str) {
     match error {
         StoreError::Full { .. } => (Code::ResourceExhausted, "DISK_FULL"),
-        StoreError::BlobDigest { .. } => (Code::InvalidArgument, "BAD_FIELDS"),
-        StoreError::BlobTooLarge { .. } => (Code::InvalidArgument, "BAD_FIELDS"),
+        StoreError::BlobDigest { .. } | StoreError::BlobTooLarge { .. } => {
+            (Code::InvalidArgument, "BAD_FIELDS")
+        }
         StoreError::BlobBusy { .. } | StoreError::BlobOffset { .. } => (Code::Aborted, "FILE_BUSY"),
         StoreError::Corrupt { .. } | StoreError::Vanished { .. } | StoreError::Shortened { .. } => {
             (Code::DataLoss, "STORE_DAMAGED")

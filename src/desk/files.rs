@@ -25,7 +25,7 @@ use crate::store::{Blobs, StoreError};
 /// Chunks between the network and the disk, each of 256 KiB at most.
 const AHEAD_CHUNKS: usize = 4;
 
-/// The answer to DownloadAttachment.
+/// The answer to `DownloadAttachment`.
 pub(super) type Chunks = ReceiverStream<Result<v1::DownloadAttachmentResponse, Status>>;
 
 /// The uploads under way.
@@ -112,9 +112,10 @@ impl Desk {
         let written = writing.await.unwrap_or(Err(DeskError::Stopping));
         match (received, written) {
             // The disk's own fault is why the rest was not taken.
-            (Err(Unreceived::NotWritten), Err(error)) => Err(error),
+            (Err(Unreceived::NotWritten), Err(error)) | (Err(Unreceived::Refused(error)), _) => {
+                Err(error)
+            }
             (Err(Unreceived::NotWritten), Ok(())) => Err(DeskError::BrokenOff),
-            (Err(Unreceived::Refused(error)), _) => Err(error),
             (Ok(()), written) => written.map(|()| stored),
         }
     }

@@ -35,7 +35,7 @@ impl Desk {
         let may = match (access, place) {
             (Access::Full | Access::Outline, _) => true,
             (Access::Own, Place::Log(LogSide::Own, index)) => self.is_own(caller, &link, index)?,
-            (Access::Own, _) | (Access::Denied, _) => false,
+            (Access::Own | Access::Denied, _) => false,
         };
         if may {
             Ok((link, place))
