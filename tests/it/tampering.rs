@@ -234,41 +234,35 @@ fn variants(value: &Value, pointers: &[String]) -> Vec<(String, Value)> {
 
 #[test]
 fn every_file_changed_cut_lengthened_or_deleted() {
-    let world = busy_world(14);
+    let world = busy_world(10);
     let mut victim = Victim::new(&world, &world.b);
     for path in victim.paths() {
         let bytes = victim.files[&path].clone();
+        // Of a leaf that is no signed entry, only its hash in the tile says that it was changed.
+        let leaves = path.replace("/tile/entries/", "/tile/0/");
+        let places = [path.as_str(), &leaves];
         let edit = |bytes: Option<Vec<u8>>| vec![(path.clone(), bytes)];
-        for (at, bit) in [
-            (0, 0),
-            (bytes.len() / 2, 5),
-            (bytes.len() / 3, 2),
-            (bytes.len() - 1, 0),
-        ] {
+        for (at, bit) in [(0, 0), (bytes.len() / 2, 5), (bytes.len() - 1, 0)] {
             let name = format!("{path}: bit {bit} of byte {at}");
-            victim.attempt(&name, &edit(Some(flipped(&bytes, at, bit))), &[&path]);
+            victim.attempt(&name, &edit(Some(flipped(&bytes, at, bit))), &places);
         }
         let cut = bytes[..bytes.len() - 1].to_vec();
-        victim.attempt(&format!("{path}: cut"), &edit(Some(cut)), &[&path]);
+        victim.attempt(&format!("{path}: cut"), &edit(Some(cut)), &places);
         victim.attempt(
             &format!("{path}: emptied"),
             &edit(Some(Vec::new())),
-            &[&path],
+            &places,
         );
         let longer = [&bytes[..], b"\n"].concat();
-        victim.attempt(
-            &format!("{path}: lengthened"),
-            &edit(Some(longer)),
-            &[&path],
-        );
+        victim.attempt(&format!("{path}: lengthened"), &edit(Some(longer)), &places);
         // That a checkpoint which no receipt rests on was kept at all is the exporter's own word.
         if path != format!("{OWN}/checkpoints/0") && path != format!("{MIRROR}/checkpoints/0") {
-            victim.attempt(&format!("{path}: deleted"), &edit(None), &[&path]);
+            victim.attempt(&format!("{path}: deleted"), &edit(None), &places);
         } else {
-            victim.attempt_once(&format!("{path}: deleted"), &edit(None), &[&path]);
+            victim.attempt_once(&format!("{path}: deleted"), &edit(None), &places);
         }
     }
-    victim.done(1000);
+    victim.done(800);
 }
 
 #[test]
@@ -463,7 +457,7 @@ fn every_signature_line_of_every_note() {
     let notes: Vec<String> = victim
         .paths()
         .into_iter()
-        .filter(|path| path.contains("/checkpoint") || path.contains("/proofs/1"))
+        .filter(|path| path.contains("/checkpoint") || path.contains("/proofs/10"))
         .collect();
     let stranger = LogKey::from_seed(&[99; 32]);
     for path in notes {
@@ -574,16 +568,17 @@ fn contents_swapped_between_files() {
                 (one.clone(), Some(victim.files[other].clone())),
                 (other.clone(), Some(victim.files[one].clone())),
             ];
-            victim.attempt(&format!("{one} ⇄ {other}"), &edits, &[one]);
-            victim.attempt(&format!("{one} ⇄ {other}"), &edits, &[other]);
+            // Both are named; one of them is asked for.
+            let asked = if victim.cases % 4 == 0 { one } else { other };
+            victim.attempt(&format!("{one} ⇄ {other}"), &edits, &[asked]);
         }
     }
-    victim.done(200);
+    victim.done(100);
 }
 
 #[test]
 fn bundles_and_tiles_across_a_tile_boundary() {
-    let world = busy_world(300);
+    let world = busy_world(260);
     let mut victim = Victim::new(&world, &world.a);
     let of_tile = |path: &str| path.contains("/tile/");
     let tiles: Vec<String> = victim
