@@ -569,7 +569,11 @@ fn contents_swapped_between_files() {
                 (other.clone(), Some(victim.files[one].clone())),
             ];
             // Both are named; one of them is asked for.
-            let asked = if victim.cases % 4 == 0 { one } else { other };
+            let asked = if victim.cases.is_multiple_of(4) {
+                one
+            } else {
+                other
+            };
             victim.attempt(&format!("{one} ⇄ {other}"), &edits, &[asked]);
         }
     }
