@@ -289,7 +289,8 @@ async fn connect_any(
             }
         };
         for address in addresses {
-            let connecting = connect_one(client, address);
+            // A TLS session is large; boxed, it does not make every caller's future large.
+            let connecting = Box::pin(connect_one(client, address));
             match tokio::time::timeout(limits.connect_time_max, connecting).await {
                 Ok(Ok(io)) => return Ok((io, address)),
                 Ok(Err(reason)) => last = fault(reason),

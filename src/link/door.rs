@@ -478,7 +478,7 @@ mod tests {
             node: hekou.clone(),
         });
         assert_eq!(verdict(&judge, &good.certificate_pem, NOW), Ok(known));
-        let mut refused = |leaf: &Leaf, by: &mut Authority, seconds| {
+        let refused = |leaf: &Leaf, by: &mut Authority, seconds| {
             let issued = by.issue(leaf, validity).unwrap();
             verdict(&judge, &issued.certificate_pem, seconds).unwrap_err()
         };
