@@ -83,8 +83,9 @@ impl AcceptLimits {
             connections_max: CONNECTIONS_MAX,
             identity_connections_max: 64,
             when_full: WhenFull::RefuseNewest,
-            handshakes_max: 128,
-            address_handshakes_max: 32,
+            // Every link of a site that comes back at once, twice over; some 30 KiB each.
+            handshakes_max: 256,
+            address_handshakes_max: 128,
             handshake_time_max: HANDSHAKE_TIME_MAX,
             opening_time_max: HANDSHAKE_TIME_MAX,
             retire_grace: DRAIN_TIME_MAX,
