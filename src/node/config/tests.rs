@@ -1,3 +1,5 @@
+//! Every fault of a configuration, to the message.
+
 use std::path::Path;
 
 use super::*;
