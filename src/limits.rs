@@ -10,6 +10,8 @@ pub const ENTRY_BYTES_MAX: usize = 65_535;
 pub const BODY_BYTES_MAX: usize = 1 << 20;
 /// The salt in front of a body.
 pub const SALT_BYTES: usize = 32;
+/// An entry with its salt and body, which is also the largest push.
+pub const ITEM_BYTES_MAX: usize = ENTRY_BYTES_MAX + SALT_BYTES + BODY_BYTES_MAX;
 /// A frame between nodes: one body of 1 MiB, one entry of 64 KiB and a checkpoint fit twice over.
 pub const FRAME_BYTES_MAX: usize = 2 << 20;
 /// Entries of one push.
@@ -93,6 +95,13 @@ pub const CONNECTIONS_MAX: usize = 512;
 pub const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(5);
 /// Time for the first frame of a session.
 pub const HELLO_TIME_MAX: Duration = Duration::from_secs(10);
+/// Time to tell the peer why a session ends; the peer may no longer read.
+pub const FAREWELL_TIME_MAX: Duration = Duration::from_secs(2);
+/// What a Fault may say, each of its texts.
+pub const FAULT_TEXT_BYTES_MAX: usize = 1 << 10;
+/// A session whose peer says nothing, or takes no frame, for so long is over: three heartbeats. A
+/// frame of 1.1 MiB passes within it at 50 kbit/s.
+pub const SILENCE_TIME_MAX: Duration = Duration::from_secs(3 * 60);
 /// A heartbeat with a dated checkpoint.
 pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(60);
 /// HTTP/2 keepalive: a ping every 10 s, its answer within 5 s.

@@ -72,6 +72,10 @@ pub fn verify_export(
                 continue;
             }
         };
+        if keys.message.is_empty() && log.size > 0 {
+            let what = format!("there is no message key named {}", log.origin.sender());
+            findings.push(Finding::error(Code::Key, MANIFEST, what));
+        }
         let mut entry = |index, judged: Judged| {
             counts.add(judged.counts);
             court.hear((number, index), judged, log, &mut findings);

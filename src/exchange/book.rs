@@ -136,12 +136,20 @@ pub struct Link {
     pub(crate) urgent: std::sync::Mutex<std::collections::BTreeSet<u64>>,
     /// Whether a session is up.
     pub(crate) presence: watch::Sender<Presence>,
-    /// The session that owns the link now; see `session::Slot`.
-    pub(crate) slot: std::sync::Mutex<Option<Occupant>>,
+    /// The session that owns the link now; see `session::Seat`.
+    pub(crate) slot: std::sync::Mutex<Slot>,
     /// Held by the running session from first frame to last.
     pub(crate) running: Mutex<()>,
     /// Grows when files of this link may have become complete, or new ones are wanted.
     pub(crate) files: watch::Sender<u64>,
+}
+
+/// A link's one place for a session.
+#[derive(Debug, Default)]
+pub(crate) struct Slot {
+    /// Grows with every session that takes the place: no two have the same.
+    pub(crate) last_serial: u64,
+    pub(crate) occupant: Option<Occupant>,
 }
 
 /// Who occupies a link's one session.

@@ -160,6 +160,8 @@ pub(crate) enum Command {
     Hold(LinkNumber, Option<Box<Hold>>, Reply<()>),
     /// Something a person should look at.
     Incident(Box<Incident>),
+    /// Nothing; answered when everything asked before it has been done.
+    Barrier(Reply<()>),
 }
 
 impl Command {
@@ -171,6 +173,7 @@ impl Command {
             Self::Express(_, _, entry, _) => entry.leaf.cost_bytes,
             Self::Settle(..) | Self::KeepCosigned(..) | Self::KeepDated(..) => 1 << 10,
             Self::Hold(..) | Self::Incident(..) => 4 << 10,
+            Self::Barrier(..) => 0,
         }
     }
 }

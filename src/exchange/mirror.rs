@@ -10,11 +10,11 @@ use tokio::sync::mpsc;
 use super::admit::{self, Authentic, Judged, Refused, RunIds};
 use super::command::{Command, MirrorRun, RecordError};
 use super::hold::Incident;
-use super::session::{Breach, End, Never, Stop, send};
+use super::session::{Breach, End, Mirroring, Never, Stop, item_bytes, send};
 use super::{Exchange, Link, LogSide};
 use crate::crypto::Verified;
 use crate::crypto::checkpoint::{Receipt, SignedCheckpoint, cosign};
-use crate::limits::{ENTRY_BYTES_MAX, GROUP_BYTES_MAX, PUSH_ENTRIES_MAX, WINDOW_BYTES_MAX};
+use crate::limits::{ENTRY_BYTES_MAX, GROUP_BYTES_MAX, PUSH_ENTRIES_MAX};
 use crate::proto::v1::{self, FaultCode, frame};
 
 /// Items below which judging on the session's own task is quicker than spreading them.
@@ -26,9 +26,14 @@ impl Exchange {
         self: &Arc<Self>,
         link: &Arc<Link>,
         outgoing: &mpsc::Sender<v1::Frame>,
-        mut queue: mpsc::Receiver<v1::Push>,
+        mirroring: Mirroring<'_>,
     ) -> Result<Never, Stop> {
-        let mut run = Run::at(link.head().mirror_size);
+        let Mirroring {
+            mut queue,
+            window,
+            next_index,
+        } = mirroring;
+        let mut run = Run::at(next_index);
         loop {
             let Some(push) = queue.recv().await else {
                 return Err(Stop::End(End::Closed));
@@ -42,10 +47,13 @@ impl Exchange {
                 continue;
             };
             let start_index = run.next_index - (items.len() + run.items.len()) as u64;
+            let (entries, bytes) = (items.len(), items.iter().map(item_bytes).sum());
             let receipt = self.mirror_run(link, start_index, items, &note).await?;
             let cosigned = v1::Cosigned {
                 checkpoint: receipt.note.clone(),
             };
+            // Before it is sent: the peer may answer it with as much again.
+            window.give(entries, bytes);
             send(outgoing, frame::Frame::Cosigned(cosigned)).await?;
             self.recorder
                 .send(Command::KeepCosigned(link.number, Box::new(receipt)))
@@ -309,7 +317,7 @@ fn unable(error: impl std::error::Error) -> Stop {
     }))
 }
 
-/// Entries pushed and not yet mirrored.
+/// Entries pushed and not yet mirrored. The session's window bounds them.
 struct Run {
     next_index: u64,
     items: Vec<v1::Item>,
@@ -362,19 +370,11 @@ impl Run {
                 );
             }
             self.next_index += 1;
-            self.bytes += item.entry.len() + item.body.len();
+            self.bytes += item_bytes(&item);
             self.items.push(item);
         }
         if !push.checkpoint.is_empty() {
             self.checkpoint = Some((push.checkpoint, self.items.len()));
-        }
-        // The window counts what is not cosigned; without a checkpoint nothing can be.
-        if self.checkpoint.is_none() && self.bytes > 2 * WINDOW_BYTES_MAX {
-            return breach(
-                FaultCode::Protocol,
-                self.next_index,
-                "a run without a checkpoint",
-            );
         }
         Ok(())
     }
@@ -384,11 +384,7 @@ impl Run {
         let (note, count) = self.checkpoint.take()?;
         let later = self.items.split_off(count);
         let items = std::mem::replace(&mut self.items, later);
-        self.bytes = self
-            .items
-            .iter()
-            .map(|i| i.entry.len() + i.body.len())
-            .sum();
+        self.bytes = self.items.iter().map(item_bytes).sum();
         Some((note, items))
     }
 }

@@ -10,10 +10,12 @@ use std::sync::{Arc, PoisonError};
 use tokio::sync::{mpsc, watch};
 
 use super::read::{LogReader, ReadError, Stored};
-use super::session::{Never, OwnCheckpoint, Stop, send};
+use super::session::{Never, OwnCheckpoint, Stop, item_bytes, send};
 use super::{Exchange, Link, LogSide};
 use crate::crypto::checkpoint::sign_checkpoint;
-use crate::limits::{PUSH_BYTES_MAX, PUSH_ENTRIES_MAX, WINDOW_BYTES_MAX, WINDOW_ENTRIES_MAX};
+use crate::limits::{
+    ITEM_BYTES_MAX, PUSH_BYTES_MAX, PUSH_ENTRIES_MAX, WINDOW_BYTES_MAX, WINDOW_ENTRIES_MAX,
+};
 use crate::proto::v1::{self, frame};
 use crate::tlog::leaf_hash;
 
@@ -61,12 +63,14 @@ impl<'a> Pusher<'a> {
             let head = heads.borrow_and_update().clone();
             let cosigned_size = *self.cosigned.borrow_and_update();
             self.free_window(cosigned_size);
-            if let Some(index) = self.next_urgent(head.own_size) {
+            // Not beyond the high-water mark: the Express frame vouches for the index.
+            if let Some(index) = self.next_urgent(head.signable_size) {
                 self.express(index).await?;
                 continue;
             }
-            if self.next_index < head.signable_size && self.window_is_open(cosigned_size) {
-                self.push(head.signable_size).await?;
+            let room = self.window_room(cosigned_size);
+            if self.next_index < head.signable_size && room > 0 {
+                self.push(head.signable_size, room).await?;
                 continue;
             }
             let alive = tokio::select! {
@@ -89,13 +93,18 @@ impl<'a> Pusher<'a> {
         }
     }
 
-    fn window_is_open(&self, cosigned_size: u64) -> bool {
-        self.next_index.saturating_sub(cosigned_size) < WINDOW_ENTRIES_MAX
-            && self.in_flight_bytes < WINDOW_BYTES_MAX
+    /// How many entries may be pushed now. A push is at most [`ITEM_BYTES_MAX`] large, so with
+    /// room for one of that size the window in bytes is kept as well.
+    fn window_room(&self, cosigned_size: u64) -> usize {
+        if self.in_flight_bytes + ITEM_BYTES_MAX > WINDOW_BYTES_MAX {
+            return 0;
+        }
+        let in_flight = self.next_index.saturating_sub(cosigned_size);
+        usize::try_from(WINDOW_ENTRIES_MAX.saturating_sub(in_flight)).unwrap_or(usize::MAX)
     }
 
     /// The next urgent entry that would have to wait: others stand before it, or are under way.
-    fn next_urgent(&mut self, own_size: u64) -> Option<u64> {
+    fn next_urgent(&mut self, signable_size: u64) -> Option<u64> {
         let waits_from = if self.in_flight.is_empty() {
             self.next_index + 1
         } else {
@@ -107,7 +116,7 @@ impl<'a> Pusher<'a> {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let next = urgent
-            .range(waits_from..own_size)
+            .range(waits_from..signable_size.max(waits_from))
             .find(|index| !self.expressed.contains(index))
             .copied();
         drop(urgent);
@@ -127,11 +136,12 @@ impl<'a> Pusher<'a> {
     }
 
     /// Sends the next entries, as many as fit, under a checkpoint of exactly their end.
-    async fn push(&mut self, signable_size: u64) -> Result<(), Stop> {
+    async fn push(&mut self, signable_size: u64, room: usize) -> Result<(), Stop> {
         let start_index = self.next_index;
+        let entries_max = room.min(PUSH_ENTRIES_MAX);
         let mut items = Vec::new();
         let mut bytes = 0;
-        'gather: while items.len() < PUSH_ENTRIES_MAX && bytes < PUSH_BYTES_MAX {
+        'gather: while items.len() < entries_max && bytes < PUSH_BYTES_MAX {
             let from = start_index + items.len() as u64;
             // Read few at a time: bodies may be large.
             let stored = self.reader.entries(from, signable_size, 64)?;
@@ -140,8 +150,8 @@ impl<'a> Pusher<'a> {
             }
             for stored in stored {
                 let item = self.item(&stored)?;
-                let size = item.entry.len() + item.salt.len() + item.body.len() + 16;
-                let over = bytes + size > PUSH_BYTES_MAX || items.len() == PUSH_ENTRIES_MAX;
+                let size = item_bytes(&item);
+                let over = bytes + size > PUSH_BYTES_MAX || items.len() == entries_max;
                 if over && !items.is_empty() {
                     break 'gather;
                 }

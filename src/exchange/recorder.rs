@@ -270,6 +270,9 @@ impl Recorder {
                 self.incident_sequence = self.incident_sequence.wrapping_add(1);
                 stage.incident(&incident, self.incident_sequence);
             }
+            Command::Barrier(reply) => answers.marked.push(Box::new(move |outcome| {
+                drop(reply.send(outcome));
+            })),
         }
         Ok(())
     }
@@ -316,7 +319,8 @@ fn refuse(command: Command, error: &RecordError) {
         Command::Mirror(_, reply)
         | Command::Express(_, _, _, reply)
         | Command::Settle(_, _, reply)
-        | Command::Hold(_, _, reply) => drop(reply.send(Err(error.clone()))),
+        | Command::Hold(_, _, reply)
+        | Command::Barrier(reply) => drop(reply.send(Err(error.clone()))),
         Command::KeepCosigned(..) | Command::KeepDated(..) | Command::Incident(..) => {}
     }
 }

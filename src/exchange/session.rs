@@ -10,21 +10,27 @@
 //! All run at once until one of them ends; the first end is the session's. Only what breaks the
 //! logs themselves holds the link ([`End::Held`]); everything else is backoff and another try.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use tokio::sync::{mpsc, watch};
+use tokio::time::MissedTickBehavior;
 use tokio_stream::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
 use super::book::Occupant;
 use super::channel::{ChannelError, FrameChannel, Incoming};
+use super::command::Command;
 use super::hold::Hold;
 use super::push::Pusher;
 use super::read::ReadError;
 use super::{Exchange, Link, LogSide, RecordError};
 use crate::crypto::Verified;
 use crate::crypto::checkpoint::SignedCheckpoint;
-use crate::limits::{CLOCK_SKEW_MAX, HEARTBEAT_INTERVAL, HELLO_TIME_MAX, WINDOW_ENTRIES_MAX};
+use crate::limits::{
+    CLOCK_SKEW_MAX, FAREWELL_TIME_MAX, FAULT_TEXT_BYTES_MAX, HEARTBEAT_INTERVAL, HELLO_TIME_MAX,
+    SILENCE_TIME_MAX, WINDOW_BYTES_MAX, WINDOW_ENTRIES_MAX,
+};
 use crate::model::NodeName;
 use crate::proto::v1::{self, FaultCode, Frame, frame};
 
@@ -38,13 +44,14 @@ pub enum End {
     Lost(ChannelError),
     /// The peer closed the stream in order.
     Closed,
-    /// The logs do not fit together; recorded, and the peer was told.
+    /// The link is held: the logs do not fit together, or an operator stopped it. Recorded, and
+    /// the peer was told.
     Held(Box<Hold>),
     /// The peer told us why it stops.
     PeerFault(Box<v1::Fault>),
     /// The peer spoke out of turn before the session stood; not worth holding a link for.
     Refused(String),
-    /// Another session took the link over, or it is being held by an operator.
+    /// Another session took the link over.
     Replaced,
     /// This node is going down.
     ShuttingDown,
@@ -137,7 +144,7 @@ impl Breach {
 ///
 /// If another session occupies the link, the one dialled by the lexicographically smaller node
 /// name stays; of two dialled by the same node, the newer one stays, since its dialler has given
-/// the older one up.
+/// the older one up. It may be dropped at any point: the link is free then, and shown as down.
 pub async fn run(
     exchange: &Arc<Exchange>,
     link: &Arc<Link>,
@@ -149,33 +156,30 @@ pub async fn run(
         outgoing,
         mut incoming,
     } = channel;
-    if let Some(hold) = link.head().held {
-        let text = "the link is held here until an operator has looked".to_owned();
-        tell(&outgoing, FaultCode::Held, &hold.origin, hold.index, text).await;
-        return End::Replaced;
-    }
-    let Some((serial, stop)) = occupy(link, dialled_by) else {
+    let Some(seat) = Seat::take(link, dialled_by) else {
         return End::Replaced;
     };
     let alone = tokio::select! {
+        biased;
+        () = shutdown.cancelled() => return End::ShuttingDown,
+        () = seat.stop.cancelled() => return End::Replaced,
         alone = link.running.lock() => alone,
-        () = stop.cancelled() => {
-            vacate(link, serial);
-            return End::Replaced;
-        }
+    };
+    let mut standing = Standing {
+        link,
+        down_reason: "the session was cut short".to_owned(),
     };
     let outcome = tokio::select! {
         biased;
         () = shutdown.cancelled() => Stop::End(End::ShuttingDown),
-        () = stop.cancelled() => Stop::End(End::Replaced),
+        () = seat.stop.cancelled() => Stop::End(End::Replaced),
+        hold = held(link) => Stop::End(End::Held(Box::new(hold))),
         stopped = converse(exchange, link, &outgoing, &mut incoming) => stopped,
     };
     let end = conclude(exchange, link, &outgoing, outcome).await;
-    link.presence.send_modify(|presence| {
-        presence.up = false;
-        presence.down_reason = Some(end.to_string());
-    });
-    vacate(link, serial);
+    standing.down_reason = end.to_string();
+    // Shown as down before another session may show it as up.
+    drop(standing);
     drop(alone);
     end
 }
@@ -183,38 +187,84 @@ pub async fn run(
 /// Stops a link's running session, if there is one.
 pub fn stop(link: &Link) {
     let slot = link.slot.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(occupant) = &*slot {
+    if let Some(occupant) = &slot.occupant {
         occupant.stop.cancel();
     }
 }
 
-fn occupy(link: &Link, dialled_by: &NodeName) -> Option<(u64, CancellationToken)> {
-    let mut slot = link.slot.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut serial = 0;
-    if let Some(occupant) = &*slot {
-        if occupant.dialled_by < *dialled_by {
-            return None;
+/// A session's place on its link; free again when dropped, however the session ends.
+struct Seat<'a> {
+    link: &'a Link,
+    serial: u64,
+    stop: CancellationToken,
+}
+
+impl<'a> Seat<'a> {
+    fn take(link: &'a Link, dialled_by: &NodeName) -> Option<Self> {
+        let mut slot = link.slot.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(occupant) = &slot.occupant {
+            if occupant.dialled_by < *dialled_by {
+                return None;
+            }
+            occupant.stop.cancel();
         }
-        occupant.stop.cancel();
-        serial = occupant.serial + 1;
+        slot.last_serial += 1;
+        let (serial, stop) = (slot.last_serial, CancellationToken::new());
+        slot.occupant = Some(Occupant {
+            serial,
+            dialled_by: dialled_by.clone(),
+            stop: stop.clone(),
+        });
+        Some(Self { link, serial, stop })
     }
-    let stop = CancellationToken::new();
-    *slot = Some(Occupant {
-        serial,
-        dialled_by: dialled_by.clone(),
-        stop: stop.clone(),
-    });
-    Some((serial, stop))
 }
 
-/// Leaves the link's slot, unless another session has taken it over.
-fn vacate(link: &Link, serial: u64) {
-    let mut slot = link.slot.lock().unwrap_or_else(PoisonError::into_inner);
-    if slot
-        .as_ref()
-        .is_some_and(|occupant| occupant.serial == serial)
-    {
-        *slot = None;
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        let mut slot = self
+            .link
+            .slot
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        // Another session may have taken the place over.
+        if slot
+            .occupant
+            .as_ref()
+            .is_some_and(|occupant| occupant.serial == self.serial)
+        {
+            slot.occupant = None;
+        }
+    }
+}
+
+/// Shows the link as down when dropped.
+struct Standing<'a> {
+    link: &'a Link,
+    down_reason: String,
+}
+
+impl Drop for Standing<'_> {
+    fn drop(&mut self) {
+        let reason = std::mem::take(&mut self.down_reason);
+        self.link.presence.send_modify(|presence| {
+            presence.up = false;
+            presence.down_reason = Some(reason);
+        });
+    }
+}
+
+/// Waits until the link is held, by whomever; at once if it is.
+async fn held(link: &Link) -> Hold {
+    let mut heads = link.watch_head();
+    let held = heads
+        .wait_for(|head| head.held.is_some())
+        .await
+        .ok()
+        .and_then(|head| head.held.clone());
+    match held {
+        Some(hold) => (*hold).clone(),
+        // The sender lives in the link, so this is never reached.
+        None => std::future::pending().await,
     }
 }
 
@@ -230,6 +280,15 @@ async fn conclude(
             let text = "going down".to_owned();
             tell(outgoing, FaultCode::ShuttingDown, "", 0, text).await;
             End::ShuttingDown
+        }
+        Stop::End(End::Held(hold)) => {
+            let text = "the link is held here until an operator has looked".to_owned();
+            tell(outgoing, FaultCode::Held, &hold.origin, hold.index, text).await;
+            End::Held(hold)
+        }
+        Stop::End(End::PeerFault(fault)) => {
+            note_fault(exchange, link, &fault).await;
+            End::PeerFault(fault)
         }
         Stop::End(end) => end,
         Stop::Breach(breach) => {
@@ -267,7 +326,40 @@ async fn tell(
     };
     let sent = outgoing.send(framed(frame::Frame::Fault(fault)));
     // The peer may be gone or stuck; it will learn at the next attempt.
-    drop(tokio::time::timeout(HELLO_TIME_MAX, sent).await);
+    drop(tokio::time::timeout(FAREWELL_TIME_MAX, sent).await);
+}
+
+/// Records that the peer holds the link because of something this side said. That it is still
+/// held, its version and its going down are shown while they last and not recorded each time.
+async fn note_fault(exchange: &Exchange, link: &Link, fault: &v1::Fault) {
+    let code = FaultCode::try_from(fault.code).unwrap_or(FaultCode::Unspecified);
+    if matches!(
+        code,
+        FaultCode::Held | FaultCode::Version | FaultCode::ShuttingDown
+    ) {
+        return;
+    }
+    let incident = super::Incident {
+        at_ms: exchange.clock().unix_ms(),
+        peer: link.peer.to_string(),
+        what: format!(
+            "the peer holds the link: {} at index {} of {}: {}",
+            code.as_str_name(),
+            fault.index,
+            crate::model::text::escape(&fault.origin),
+            crate::model::text::escape(&fault.text)
+        ),
+        evidence: Vec::new(),
+    };
+    exchange.note_incident(incident).await;
+}
+
+/// A Fault with its texts cut to what is worth showing.
+fn shortened(mut fault: v1::Fault) -> Box<v1::Fault> {
+    for text in [&mut fault.origin, &mut fault.text] {
+        text.truncate(text.floor_char_boundary(FAULT_TEXT_BYTES_MAX));
+    }
+    Box::new(fault)
 }
 
 pub(crate) fn framed(frame: frame::Frame) -> Frame {
@@ -281,50 +373,107 @@ async fn converse(
     outgoing: &mpsc::Sender<Frame>,
     incoming: &mut Incoming,
 ) -> Stop {
-    match greet(exchange, link, outgoing, incoming).await {
+    let greeted = match greet(exchange, link, outgoing, incoming).await {
+        Err(stop) => return stop,
+        Ok(greeted) => greeted,
+    };
+    link.presence.send_modify(|presence| {
+        presence.up = true;
+        presence.down_reason = None;
+    });
+    tracing::info!(peer = %link.peer, resume_at = greeted.peer_mirrored, "session up");
+    let window = Window::default();
+    let (pushes, mirror_queue) = mpsc::channel(window_frames());
+    let cosigned = watch::Sender::new(String::new());
+    let settle_queue = cosigned.subscribe();
+    let cosigned_size = watch::Sender::new(greeted.peer_mirrored);
+    let pusher = Pusher::new(exchange, link, outgoing, cosigned_size.subscribe());
+    let mirror = Mirroring {
+        queue: mirror_queue,
+        window: &window,
+        next_index: greeted.mirror_size,
+    };
+    let ended = tokio::try_join!(
+        read(exchange, link, incoming, &window, &pushes, &cosigned),
+        pusher.run(),
+        exchange.mirror(link, outgoing, mirror),
+        exchange.settle(link, settle_queue, &cosigned_size),
+        pulse(exchange, link, outgoing),
+    );
+    match ended {
         Err(stop) => stop,
-        Ok(peer_mirrored) => {
-            link.presence.send_modify(|presence| {
-                presence.up = true;
-                presence.down_reason = None;
-            });
-            tracing::info!(peer = %link.peer, resume_at = peer_mirrored, "session up");
-            let (pushes, mirror_queue) = mpsc::channel(1 + window_frames());
-            let (cosigned, settle_queue) = mpsc::channel(1 + window_frames());
-            let cosigned_size = watch::Sender::new(peer_mirrored);
-            let pusher = Pusher::new(exchange, link, outgoing, cosigned_size.subscribe());
-            let ended = tokio::try_join!(
-                read(exchange, link, incoming, &pushes, &cosigned),
-                pusher.run(),
-                exchange.mirror(link, outgoing, mirror_queue),
-                exchange.settle(link, settle_queue, &cosigned_size),
-                pulse(exchange, link, outgoing),
-            );
-            match ended {
-                Err(stop) => stop,
-                // Each part runs for ever.
-                Ok((never, ..)) => match never {},
-            }
-        }
+        // Each part runs for ever.
+        Ok((never, ..)) => match never {},
     }
 }
 
-/// Frames that a whole window makes at worst: one entry each.
+/// Pushes that a whole window makes at worst: one entry each.
 fn window_frames() -> usize {
     usize::try_from(WINDOW_ENTRIES_MAX).unwrap_or(usize::MAX)
+}
+
+/// What the peer has pushed and this side has not cosigned yet: bounds the memory that a peer may
+/// fill. A peer that keeps to the protocol never meets these bounds, since it counts what it sent
+/// until the cosignature has reached it.
+#[derive(Debug, Default)]
+pub(crate) struct Window {
+    entries: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+impl Window {
+    /// Takes a push in, if it fits.
+    fn take(&self, push: &v1::Push) -> bool {
+        // An empty push costs as much as one entry.
+        let entries = push.items.len().max(1);
+        let entries = self.entries.fetch_add(entries, Ordering::Relaxed) + entries;
+        let added: usize = push.items.iter().map(item_bytes).sum();
+        let bytes = self.bytes.fetch_add(added, Ordering::Relaxed) + added;
+        entries <= window_frames() && bytes <= WINDOW_BYTES_MAX
+    }
+
+    /// Lets go of what is being cosigned.
+    pub(crate) fn give(&self, entries: usize, bytes: usize) {
+        self.entries.fetch_sub(entries, Ordering::Relaxed);
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// What an item counts in the window.
+pub(crate) fn item_bytes(item: &v1::Item) -> usize {
+    item.entry.len() + item.salt.len() + item.body.len()
+}
+
+/// What the mirror half of a session starts from.
+pub(crate) struct Mirroring<'a> {
+    pub(crate) queue: mpsc::Receiver<v1::Push>,
+    pub(crate) window: &'a Window,
+    /// The mirrored size that the Hello stated.
+    pub(crate) next_index: u64,
 }
 
 /// A part of a session that runs until the session ends.
 pub(crate) enum Never {}
 
+/// Where both logs stand once both Hellos were accepted.
+struct Greeted {
+    /// How much of the own log the peer has mirrored.
+    peer_mirrored: u64,
+    /// How much of the peer's log this side said it has mirrored.
+    mirror_size: u64,
+}
+
 /// Sends and takes the first frames, and judges what the peer says of both logs before anything
-/// is signed. Returns how much of the own log the peer has mirrored.
+/// is signed.
 async fn greet(
     exchange: &Exchange,
     link: &Link,
     outgoing: &mpsc::Sender<Frame>,
     incoming: &mut Incoming,
-) -> Result<u64, Stop> {
+) -> Result<Greeted, Stop> {
+    // A session that was replaced may have left a run with the recorder. Its entries must be
+    // counted in the Hello: else the peer sends them again, and that would look like a gap.
+    exchange.ask(Command::Barrier).await?;
     let head = link.head();
     let mirror = exchange.reader(link, LogSide::Mirror);
     let own = exchange.reader(link, LogSide::Own);
@@ -350,7 +499,7 @@ async fn greet(
         .map_err(|_| End::Refused("no Hello came in time".to_owned()))?;
     let theirs = match next_frame(first)? {
         frame::Frame::Hello(hello) => hello,
-        frame::Frame::Fault(fault) => return Err(Stop::End(End::PeerFault(Box::new(fault)))),
+        frame::Frame::Fault(fault) => return Err(Stop::End(End::PeerFault(shortened(fault)))),
         _ => {
             return Err(Stop::End(End::Refused(
                 "the first frame was no Hello".into(),
@@ -371,24 +520,32 @@ async fn greet(
     }
     heard(exchange, link, theirs.sent_at.as_ref()).await;
     exchange.judge_peer_log(link, &theirs).await?;
-    exchange.judge_own_log(link, &theirs).await
+    let peer_mirrored = exchange.judge_own_log(link, &theirs).await?;
+    Ok(Greeted {
+        peer_mirrored,
+        mirror_size: head.mirror_size,
+    })
 }
 
-/// Takes frames in and hands them to the part they are for. Never waits on the store, so that
-/// what is urgent is not stuck behind what is not.
+/// Takes frames in and hands them to the part they are for. Waits for no push to be recorded and
+/// for nothing to be sent, so that what is urgent is not stuck behind what is not.
 async fn read(
     exchange: &Arc<Exchange>,
     link: &Arc<Link>,
     incoming: &mut Incoming,
+    window: &Window,
     pushes: &mpsc::Sender<v1::Push>,
-    cosigned: &mpsc::Sender<String>,
+    cosigned: &watch::Sender<String>,
 ) -> Result<Never, Stop> {
-    let beyond = |what: &str| {
-        let text = format!("the peer sent more {what} than the window allows");
-        Breach::stop(FaultCode::Protocol, &link.mirror, 0, text, Vec::new())
+    let protocol = |text: &str, index| {
+        Breach::stop(FaultCode::Protocol, &link.mirror, index, text, Vec::new())
     };
     loop {
-        let frame = match next_frame(incoming.next().await) {
+        let Ok(next) = tokio::time::timeout(SILENCE_TIME_MAX, incoming.next()).await else {
+            let text = "the peer has said nothing for three heartbeats".to_owned();
+            return Err(Stop::End(End::Lost(ChannelError::Broken(text))));
+        };
+        let frame = match next_frame(next) {
             Err(Stop::End(End::Refused(text))) => {
                 let code = FaultCode::Protocol;
                 return Err(Breach::stop(code, &link.mirror, 0, text, Vec::new()));
@@ -397,27 +554,26 @@ async fn read(
         };
         touch(exchange, link);
         match frame {
-            frame::Frame::Push(push) => pushes.try_send(push).map_err(|_| beyond("pushes"))?,
-            frame::Frame::Cosigned(note) => cosigned
-                .try_send(note.checkpoint)
-                .map_err(|_| beyond("cosignatures"))?,
+            frame::Frame::Push(push) => {
+                let start_index = push.start_index;
+                let fits = window.take(&push);
+                if !fits || pushes.try_send(push).is_err() {
+                    let text = "the peer sent more than the window allows";
+                    return Err(protocol(text, start_index));
+                }
+            }
+            // The newest covers those before it.
+            frame::Frame::Cosigned(note) => drop(cosigned.send_replace(note.checkpoint)),
             frame::Frame::Express(express) => exchange.take_express(link, express).await?,
             frame::Frame::Heartbeat(beat) => {
                 heard(exchange, link, beat.sent_at.as_ref()).await;
                 exchange.take_heartbeat(link, &beat.checkpoint).await?;
             }
             frame::Frame::Fault(fault) => {
-                return Err(Stop::End(End::PeerFault(Box::new(fault))));
+                return Err(Stop::End(End::PeerFault(shortened(fault))));
             }
             frame::Frame::Hello(_) => {
-                let text = "a second Hello in one session";
-                return Err(Breach::stop(
-                    FaultCode::Protocol,
-                    &link.mirror,
-                    0,
-                    text,
-                    Vec::new(),
-                ));
+                return Err(protocol("a second Hello in one session", 0));
             }
         }
     }
@@ -431,6 +587,8 @@ async fn pulse(
     outgoing: &mpsc::Sender<Frame>,
 ) -> Result<Never, Stop> {
     let mut ticks = tokio::time::interval(HEARTBEAT_INTERVAL);
+    // After a stall, one heartbeat and not all that were missed.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.tick().await;
     loop {
         ticks.tick().await;
@@ -444,12 +602,15 @@ async fn pulse(
     }
 }
 
+/// Sends a frame; gives up on a peer that takes none.
 pub(crate) async fn send(outgoing: &mpsc::Sender<Frame>, frame: frame::Frame) -> Result<(), Stop> {
-    outgoing.send(framed(frame)).await.map_err(|_| {
-        Stop::End(End::Lost(ChannelError::Broken(
-            "the stream to the peer is closed".to_owned(),
-        )))
-    })
+    let sent = outgoing.send(framed(frame));
+    let why = match tokio::time::timeout(SILENCE_TIME_MAX, sent).await {
+        Ok(Ok(())) => return Ok(()),
+        Ok(Err(_)) => "the stream to the peer is closed",
+        Err(_) => "the peer takes no frames",
+    };
+    Err(Stop::End(End::Lost(ChannelError::Broken(why.to_owned()))))
 }
 
 /// # Errors

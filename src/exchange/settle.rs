@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use super::command::{Command, RecordError};
 use super::session::{Breach, End, Never, Stop};
@@ -17,20 +17,23 @@ impl Exchange {
     pub(super) async fn settle(
         self: &Arc<Self>,
         link: &Arc<Link>,
-        mut queue: mpsc::Receiver<String>,
+        mut newest: watch::Receiver<String>,
         cosigned: &watch::Sender<u64>,
     ) -> Result<Never, Stop> {
         loop {
-            let Some(mut note) = queue.recv().await else {
+            if newest.changed().await.is_err() {
                 return Err(Stop::End(End::Closed));
-            };
-            while let Ok(newer) = queue.try_recv() {
-                note = newer;
             }
+            let note = newest.borrow_and_update().clone();
             let receipt = self.verify_receipt(link, &note)?;
             let size = receipt.signed.checkpoint.size;
             self.keep_receipt(link, receipt).await?;
-            cosigned.send_replace(size);
+            // An older one that is said again does not close the window.
+            cosigned.send_if_modified(|before| {
+                let grew = size > *before;
+                *before = size.max(*before);
+                grew
+            });
         }
     }
 

@@ -13,9 +13,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
 
-use super::config::{Config, PassphraseError};
+use super::config::Config;
 use super::links::LinkConfig;
 use super::material;
+use super::passphrase::PassphraseError;
 use super::peer_card::PeerCard;
 use crate::crypto::keys::{KeyError, LogKey, MessageKey};
 use crate::crypto::vkey::VkeyError;

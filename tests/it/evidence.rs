@@ -11,7 +11,7 @@ use liaison::audit::Absence;
 use liaison::audit::export::{
     ExportHead, ExportKey, FileSink, LogSource, SourceBody, SourceReceipt, export,
 };
-use liaison::crypto::checkpoint::{LogVerifier, cosign, sign_checkpoint};
+use liaison::crypto::checkpoint::{cosign, sign_checkpoint};
 use liaison::crypto::dsse;
 use liaison::crypto::keys::{LogKey, MessageKey};
 use liaison::crypto::vkey::VerifierKey;
@@ -232,12 +232,6 @@ impl World {
             .into_iter()
             .chain(self.b.keys(&self.a.node))
             .collect()
-    }
-
-    pub(crate) fn verifier(&self) -> LogVerifier {
-        let [_, log, author] = self.a.keys(&self.b.node);
-        let [_, _, mirror] = self.b.keys(&self.a.node);
-        LogVerifier::new(self.ab.origin.clone(), log, author, mirror).unwrap()
     }
 
     /// Exports A's side, or B's.
