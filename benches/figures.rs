@@ -32,7 +32,10 @@ fn main() {
     // `cargo test --benches` only wants to know that it runs.
     let smoke = std::env::args().any(|arg| arg == "--test");
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(figures(if smoke { 10 } else { ROUNDS }, if smoke { 1_000 } else { COLD_ENTRIES }));
+    runtime.block_on(figures(
+        if smoke { 10 } else { ROUNDS },
+        if smoke { 1_000 } else { COLD_ENTRIES },
+    ));
 }
 
 async fn figures(rounds: usize, cold_entries: usize) {
@@ -40,8 +43,11 @@ async fn figures(rounds: usize, cold_entries: usize) {
     let (mut left, mut right) = pair(dir.path());
     left.start();
     right.start();
-    left.until(RIGHT, "up", |link| link.state == v1::LinkState::Up as i32).await;
-    right.until(LEFT, "up", |link| link.state == v1::LinkState::Up as i32).await;
+    left.until(RIGHT, "up", |link| link.state == v1::LinkState::Up as i32)
+        .await;
+    right
+        .until(LEFT, "up", |link| link.state == v1::LinkState::Up as i32)
+        .await;
 
     let fdatasync = fdatasync_p50(dir.path(), rounds);
     let (sign, verify) = signature_p50(rounds);
@@ -101,7 +107,9 @@ fn signature_p50(rounds: usize) -> (Duration, Duration) {
         let signature = key.sign(&message);
         signs.push(start.elapsed());
         let start = Instant::now();
-        key.verifying_key().verify_strict(&message, &signature).unwrap();
+        key.verifying_key()
+            .verify_strict(&message, &signature)
+            .unwrap();
         verifies.push(start.elapsed());
     }
     (p50(signs), p50(verifies))
@@ -116,23 +124,37 @@ async fn recorded_p50(left: &mut Node, rounds: usize) -> Duration {
         desk.submit(v1::SubmitRequest { draft }).await.unwrap();
         samples.push(start.elapsed());
         // The link is idle again before the next one.
-        left.until(RIGHT, "delivered", |link| link.delivered_size == link.own_size).await;
+        left.until(RIGHT, "delivered", |link| {
+            link.delivered_size == link.own_size
+        })
+        .await;
     }
     p50(samples)
 }
 
 async fn receipted_p50(left: &mut Node, rounds: usize) -> Duration {
     let mut desk = left.desk().await;
-    let mut watch = left.desk().await.watch(v1::WatchRequest::default()).await.unwrap().into_inner();
+    let mut watch = left
+        .desk()
+        .await
+        .watch(v1::WatchRequest::default())
+        .await
+        .unwrap()
+        .into_inner();
     let mut samples = Vec::new();
     for number in 0..rounds {
         let draft = letter(RIGHT, number);
         let id = draft.id.clone();
         let start = Instant::now();
-        desk.submit(v1::SubmitRequest { draft: Some(draft) }).await.unwrap();
+        desk.submit(v1::SubmitRequest { draft: Some(draft) })
+            .await
+            .unwrap();
         loop {
             let event = watch.message().await.unwrap().unwrap();
-            let of_it = event.message.as_ref().is_some_and(|message| message.id == id);
+            let of_it = event
+                .message
+                .as_ref()
+                .is_some_and(|message| message.id == id);
             if of_it && event.event == WatchEvent::Delivered as i32 {
                 break;
             }
@@ -165,6 +187,9 @@ async fn fill(left: &mut Node, entries: usize) {
 
 fn resident_kib(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS"))
+        .unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }

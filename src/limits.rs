@@ -33,6 +33,8 @@ pub const CHECKPOINT_SIZE_MAX: u64 = i64::MAX.unsigned_abs();
 /// What a cosignature line may take: em dash (3), space, node name (253), space, base64 of
 /// 4 + 8 + 64 bytes (104), newline make 363. A checkpoint keeps this free in its note.
 pub const NOTE_COSIGNATURE_BYTES_MAX: usize = 512;
+/// A peer's note that is kept: one value, with our cosignature. 20 lines of the longest fit.
+pub const KEPT_NOTE_BYTES_MAX: usize = VALUE_BYTES_MAX - NOTE_COSIGNATURE_BYTES_MAX;
 /// A verifier key: an origin (2 × 253 + 1), two plus signs, 8 hex digits, 44 of base64 make 561.
 pub const VKEY_BYTES_MAX: usize = 1 << 10;
 /// Signatures of an entry: the node's and those of officers.
@@ -85,10 +87,25 @@ pub const RECORDER_QUEUE_MAX: usize = 8_192;
 pub const GROUP_COMMANDS_MAX: usize = 512;
 /// Bytes of one store commit.
 pub const GROUP_BYTES_MAX: usize = 16 << 20;
-/// Bytes of one batch as the store takes it: a full group, and as much again for its indexes.
-pub const BATCH_BYTES_MAX: usize = 2 * GROUP_BYTES_MAX;
+/// Bytes of one batch as the store takes it: a full group and its indexes. A body of nothing but
+/// attachments, 38 bytes each, makes 84 bytes of index for each: 2.2 times as much again.
+pub const BATCH_BYTES_MAX: usize = 4 * GROUP_BYTES_MAX;
 /// Subscribers of the desk's watch.
 pub const WATCHERS_MAX: usize = 256;
+/// Subscribers of one caller: eight of them do not crowd out the ninth.
+pub const CALLER_WATCHERS_MAX: usize = WATCHERS_MAX / 8;
+/// Uploads under way: each occupies a thread that may block, of tokio's 512.
+pub const UPLOADS_MAX: usize = 32;
+/// Time between two parts of an upload.
+pub const UPLOAD_PAUSE_MAX: Duration = Duration::from_secs(30);
+/// Exports under way: each occupies a thread and reads whole logs.
+pub const EXPORTS_MAX: usize = 4;
+/// What tells of one refused call beside its code. It travels in HTTP/2 trailers, of which some
+/// clients take 8 KiB: 4 KiB of details in base64 make 5.4 KiB, the message percent-encoded three
+/// times its length, and twice over since the details repeat it.
+pub const REFUSAL_DETAILS_BYTES_MAX: usize = 4 << 10;
+/// See [`REFUSAL_DETAILS_BYTES_MAX`].
+pub const REFUSAL_MESSAGE_BYTES_MAX: usize = 512;
 /// Open connections of one listener.
 pub const CONNECTIONS_MAX: usize = 512;
 /// Time for a TLS handshake.

@@ -14,6 +14,8 @@ mod exchange;
 mod foreign;
 #[path = "it/kill.rs"]
 mod kill;
+#[path = "it/machine.rs"]
+mod machine;
 #[path = "it/model.rs"]
 mod model;
 #[path = "it/mounted.rs"]

@@ -11,8 +11,9 @@ use prost::Message as _;
 
 use super::command::{Effect, Facts, PeerEntry};
 use super::layout::Place;
+use super::read::ReadError;
 use super::submit::{files_of, is_urgent};
-use super::{Exchange, Link};
+use super::{Exchange, Link, LogSide};
 use crate::crypto::Verified;
 use crate::crypto::dsse::{self, DsseError, Envelope};
 use crate::limits::{ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX, BODY_BYTES_MAX, SALT_BYTES};
@@ -21,6 +22,7 @@ use crate::model::header::body_digest;
 use crate::model::{Header, MessageId};
 use crate::proto::v1::{self, RefusalReason};
 use crate::store::StoreError;
+use crate::tlog::leaf_hash;
 
 /// Why an entry is no message here, in the words of the REFUSAL that goes back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,12 +150,8 @@ impl Authentic {
         }
     }
 
-    fn effect(&self) -> Effect {
-        match (&self.content, self.header.in_reply_to) {
-            (Some(v1::body::Body::Refusal(refusal)), _) => Effect::Refused(refusal.index),
-            (Some(v1::body::Body::AttachmentsReceived(_)), Some(id)) => Effect::FilesConfirmed(id),
-            _ => Effect::None,
-        }
+    fn is_refusal(&self) -> bool {
+        self.header.kind == v1::Kind::Refusal as i32
     }
 }
 
@@ -188,7 +186,7 @@ impl Exchange {
                         reason: RefusalReason::DuplicateId,
                         detail: "the id was used before on this link".to_owned(),
                         id: Some(authentic.id()),
-                        is_refusal: authentic.effect() != Effect::None,
+                        is_refusal: authentic.is_refusal(),
                     }))
                 }
             }
@@ -198,7 +196,7 @@ impl Exchange {
             Ok(authentic) => {
                 run.insert(authentic.id(), index);
                 Judged {
-                    entry: self.admitted(&authentic)?,
+                    entry: self.admitted(link, &authentic)?,
                     refused: None,
                 }
             }
@@ -214,7 +212,11 @@ impl Exchange {
     }
 
     /// Entry, body and facts of an authentic entry, its files made durable.
-    pub(crate) fn admitted(&self, authentic: &Authentic) -> Result<PeerEntry, StoreError> {
+    pub(crate) fn admitted(
+        &self,
+        link: &Link,
+        authentic: &Authentic,
+    ) -> Result<PeerEntry, StoreError> {
         let body = (
             authentic.salt,
             authentic.body.clone(),
@@ -223,7 +225,25 @@ impl Exchange {
         Ok(PeerEntry {
             leaf: self.place_leaf(&authentic.envelope, Some(body))?,
             facts: Some(authentic.facts()),
-            effect: authentic.effect(),
+            effect: self.effect(link, authentic)?,
+        })
+    }
+
+    /// What a system message of the peer settles here. A REFUSAL counts only for the very entry
+    /// that it names by index and leaf hash: else one sent ahead would refuse what comes later.
+    fn effect(&self, link: &Link, authentic: &Authentic) -> Result<Effect, StoreError> {
+        Ok(match (&authentic.content, authentic.header.in_reply_to) {
+            (Some(v1::body::Body::Refusal(refusal)), _) => {
+                match self.reader(link, LogSide::Own).entry(refusal.index) {
+                    Ok(own) if leaf_hash(&own.entry).0[..] == refusal.entry_digest[..] => {
+                        Effect::Refused(refusal.index)
+                    }
+                    Err(ReadError::Store(error)) => return Err(error),
+                    _ => Effect::None,
+                }
+            }
+            (Some(v1::body::Body::AttachmentsReceived(_)), Some(id)) => Effect::FilesConfirmed(id),
+            _ => Effect::None,
         })
     }
 

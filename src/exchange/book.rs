@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::hold::Hold;
+use super::hold::{self, Hold};
 use super::layout::{self, HeadRecord, LinkNumber, LogSide, Record, Region};
 use super::read::{LogReader, ReadError};
 use crate::crypto::checkpoint::{LogVerifier, LogVerifierError};
@@ -14,7 +14,7 @@ use crate::crypto::keys::LogKey;
 use crate::crypto::vkey::VerifierKey;
 use crate::model::{NodeName, Origin};
 use crate::proto::v1;
-use crate::store::{Blobs, Direction, Marks, Store};
+use crate::store::{Blobs, Direction, Mark, Marks, Store};
 use crate::tlog::{Hash, Tree};
 
 /// A key that signs a peer's entries, and at which indices of its log.
@@ -354,8 +354,15 @@ impl Book {
             .iter()
             .filter_map(|(key, _)| layout::index_of(key))
             .collect();
-        let held = match store.get(&layout::fault(number))? {
-            Some(value) => serde_json::from_slice::<Hold>(&value).ok().map(Arc::new),
+        let held = match hold::recorded_hold(&**store, number)? {
+            // A hold that cannot be read must not turn into none.
+            Some(value) => Some(Arc::new(serde_json::from_slice(&value).map_err(|_| {
+                ReadError::Damaged {
+                    what: "hold",
+                    origin: own_origin.to_string(),
+                    index: 0,
+                }
+            })?)),
             None => None,
         };
         let (own, mirror) = (Arc::new(own), Arc::new(mirror));
@@ -406,6 +413,19 @@ impl Book {
             delivered_size: record.delivered_size,
             expressed,
         })
+    }
+
+    /// Both logs, as the high-water mark wants them.
+    pub(crate) fn marks(&self) -> [Mark; 2] {
+        let mark = |origin: &Origin, tree: &Tree| Mark {
+            origin: origin.to_string(),
+            size: tree.size(),
+            root: tree.root().0,
+        };
+        [
+            mark(&self.link.own, &self.own),
+            mark(&self.link.mirror, &self.mirror),
+        ]
     }
 
     pub(crate) fn head_record(&self) -> HeadRecord {

@@ -5,6 +5,7 @@ use tokio::sync::oneshot;
 
 use super::hold::{Hold, Incident};
 use super::layout::{FileRef, LinkNumber, StoredBody, StoredEntry};
+use super::submit::Author;
 use crate::crypto::Verified;
 use crate::crypto::checkpoint::{Receipt, SignedCheckpoint};
 use crate::model::MessageId;
@@ -36,6 +37,8 @@ pub(crate) struct Facts {
 pub(crate) struct OwnEntry {
     pub(crate) leaf: Leaf,
     pub(crate) facts: Facts,
+    /// Who submitted it; `None` for what the node itself says.
+    pub(crate) author: Option<Author>,
     /// A mirrored message whose files are hereby confirmed: it is pending no longer.
     pub(crate) confirms_files_of: Option<u64>,
 }
@@ -127,6 +130,14 @@ pub enum RecordError {
         /// The index.
         index: u64,
     },
+    /// The peer signed two different trees.
+    #[error("the peer signed another tree of size {size} before")]
+    Contradicts {
+        /// The size.
+        size: u64,
+        /// The earlier note.
+        earlier: String,
+    },
     /// Too many entries wait for their turn.
     #[error("too many expressed entries wait for their turn")]
     ExpressFull,
@@ -136,6 +147,21 @@ pub enum RecordError {
         /// Size of the receipt.
         size: u64,
     },
+}
+
+impl RecordError {
+    /// What an error of the store means for whoever asked.
+    pub(crate) fn of(error: &crate::store::StoreError) -> Self {
+        match error {
+            crate::store::StoreError::Full { free, needed } => Self::Full {
+                free_bytes: *free,
+                floor_bytes: *needed,
+            },
+            other => Self::Stopped {
+                reason: other.to_string(),
+            },
+        }
+    }
 }
 
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, RecordError>>;
@@ -154,8 +180,8 @@ pub(crate) enum Command {
     Settle(LinkNumber, Box<Verified<Receipt>>, Reply<()>),
     /// Keep what was cosigned for the peer.
     KeepCosigned(LinkNumber, Box<Verified<Receipt>>),
-    /// Keep the peer's latest dated checkpoint of its size.
-    KeepDated(LinkNumber, Box<Verified<SignedCheckpoint>>),
+    /// Keep the peer's latest dated checkpoint of its size, unless it contradicts an earlier one.
+    KeepDated(LinkNumber, Box<Verified<SignedCheckpoint>>, Reply<()>),
     /// Stop or release a link.
     Hold(LinkNumber, Option<Box<Hold>>, Reply<()>),
     /// Something a person should look at.

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::layout;
+use crate::limits::NOTE_BYTES_MAX;
 use crate::proto::v1::FaultCode;
+use crate::store::{Direction, Store, StoreError};
 
 /// Why a link is held: kept until an operator releases it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,4 +46,60 @@ pub struct Incident {
     /// Signed notes that prove it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<String>,
+}
+
+/// A note as evidence: verbatim, cut where no note goes on.
+pub(crate) fn evidence(note: &str) -> String {
+    note[..note.floor_char_boundary(NOTE_BYTES_MAX)].to_owned()
+}
+
+/// The latest incidents, newest first.
+///
+/// # Errors
+/// When the store cannot be read.
+pub(crate) fn latest_incidents(
+    store: &dyn Store,
+    count: usize,
+) -> Result<Vec<Incident>, StoreError> {
+    /// Parts read at once.
+    const ROWS: usize = 256;
+    let (start, mut end) = layout::region(layout::Region::Incident);
+    let mut incidents = Vec::new();
+    let mut later_parts: Vec<Vec<u8>> = Vec::new();
+    while incidents.len() < count {
+        let rows = store.scan(&start, &end, ROWS, Direction::Backward)?;
+        let Some((key, _)) = rows.last() else { break };
+        end.clone_from(key);
+        for (key, value) in rows {
+            later_parts.push(value);
+            if !layout::is_first_part_of_incident(&key) {
+                continue;
+            }
+            later_parts.reverse();
+            let whole = std::mem::take(&mut later_parts).concat();
+            if incidents.len() < count
+                && let Ok(incident) = serde_json::from_slice(&whole)
+            {
+                incidents.push(incident);
+            }
+        }
+    }
+    Ok(incidents)
+}
+
+/// Why a link is held, as recorded; `None` when it is not.
+///
+/// # Errors
+/// When the store cannot be read.
+pub(crate) fn recorded_hold(
+    store: &dyn Store,
+    number: layout::LinkNumber,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    let (start, end) = layout::parts_range(&layout::fault(number));
+    let rows = store.scan(&start, &end, usize::MAX, Direction::Forward)?;
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let parts: Vec<Vec<u8>> = rows.into_iter().map(|(_, part)| part).collect();
+    Ok(Some(parts.concat()))
 }

@@ -47,6 +47,7 @@ impl LogSide {
 #[repr(u8)]
 pub(crate) enum Region {
     Answers = b'A',
+    Author = b'B',
     Checkpoint = b'C',
     Dated = b'D',
     Entry = b'E',
@@ -89,7 +90,8 @@ pub(crate) fn head(number: LinkNumber) -> Vec<u8> {
     key(Region::Head, &[&number.0.to_be_bytes()])
 }
 
-/// `F link` → why the link is held (JSON of [`super::hold::Hold`]); absent when it is not.
+/// `F link` → why the link is held (JSON of [`super::hold::Hold`], in parts); absent when it is
+/// not.
 pub(crate) fn fault(number: LinkNumber) -> Vec<u8> {
     key(Region::Fault, &[&number.0.to_be_bytes()])
 }
@@ -109,6 +111,11 @@ pub(crate) fn tile(number: LinkNumber, side: LogSide, level: u8, index: u64) -> 
             &index.to_be_bytes(),
         ],
     )
+}
+
+/// `B link own-index` → who submitted it, as text; absent for what the node itself says.
+pub(crate) fn author(number: LinkNumber, own_index: u64) -> Vec<u8> {
+    indexed(Region::Author, number, None, own_index)
 }
 
 /// `C link side size` → the cosigned checkpoint of that size.
@@ -196,12 +203,44 @@ pub(crate) fn wanted(number: LinkNumber, side: LogSide, sha256: &[u8; 32]) -> Ve
     )
 }
 
-/// `N unix-ms sequence` → an incident (JSON of [`super::hold::Incident`]).
+/// `N unix-ms sequence` → an incident (JSON of [`super::hold::Incident`], in parts).
 pub(crate) fn incident(unix_ms: u64, sequence: u32) -> Vec<u8> {
     key(
         Region::Incident,
         &[&unix_ms.to_be_bytes(), &sequence.to_be_bytes()],
     )
+}
+
+/// Bytes of an [`incident`] key without a part number.
+const INCIDENT_KEY_BYTES: usize = 1 + 8 + 4;
+
+/// What does not fit one value lies in parts: the first under the key itself, the others under
+/// the key followed by their number, one byte.
+pub(crate) fn parts<'a>(key: &'a [u8], value: &'a [u8]) -> impl Iterator<Item = Row<'a>> {
+    value
+        .chunks(VALUE_BYTES_MAX)
+        .zip(0_u8..=u8::MAX)
+        .map(move |(part, number)| {
+            let mut key = key.to_vec();
+            if number > 0 {
+                key.push(number);
+            }
+            (key, part)
+        })
+}
+
+type Row<'a> = (Vec<u8>, &'a [u8]);
+
+/// First key of a value in [`parts`] and the key after its last.
+pub(crate) fn parts_range(key: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let mut end = key.to_vec();
+    end.extend_from_slice(&[0xff, 0xff]);
+    (key.to_vec(), end)
+}
+
+/// Whether a key of the incidents is that of a first part.
+pub(crate) fn is_first_part_of_incident(key: &[u8]) -> bool {
+    key.len() == INCIDENT_KEY_BYTES
 }
 
 /// First key of a region and the key after its last.

@@ -10,12 +10,16 @@ use tokio::sync::mpsc;
 use super::admit::{self, Authentic, Judged, Refused, RunIds};
 use super::command::{Command, MirrorRun, RecordError};
 use super::hold::Incident;
+use super::read::ReadError;
 use super::session::{Breach, End, Mirroring, Never, Stop, item_bytes, send};
+use super::submit::SubmitError;
 use super::{Exchange, Link, LogSide};
 use crate::crypto::Verified;
 use crate::crypto::checkpoint::{Receipt, SignedCheckpoint, cosign};
-use crate::limits::{ENTRY_BYTES_MAX, GROUP_BYTES_MAX, PUSH_ENTRIES_MAX};
+use crate::limits::{ENTRY_BYTES_MAX, GROUP_BYTES_MAX, KEPT_NOTE_BYTES_MAX, PUSH_ENTRIES_MAX};
 use crate::proto::v1::{self, FaultCode, frame};
+use crate::store::StoreError;
+use crate::tlog::leaf_hash;
 
 /// Items below which judging on the session's own task is quicker than spreading them.
 const SPREAD_ITEMS_MIN: usize = 8;
@@ -72,7 +76,7 @@ impl Exchange {
         let size = start_index + items.len() as u64;
         let signed = self.peer_checkpoint(link, note, size)?;
         let items = Arc::new(items);
-        let judged = judge_all(link, start_index, &items).await;
+        let judged = self.judge_all(link, start_index, &items).await;
         let (run, refusals) = self.admit_run(link, start_index, &items, judged, &signed)?;
         for incident in &run.incidents {
             tracing::warn!(peer = %incident.peer, what = %incident.what, "refused");
@@ -102,6 +106,9 @@ impl Exchange {
                     vec![note.to_owned()],
                 ));
             }
+            Err(RecordError::Contradicts { size, earlier }) => {
+                return Err(two_trees(link, size, vec![earlier, note.to_owned()]));
+            }
             Err(error) => return Err(error.into()),
         }
         // Durable and under the high-water mark: only now may it be cosigned. The recorder let it
@@ -127,9 +134,7 @@ impl Exchange {
                 vec![note.to_owned()],
             )
         };
-        let signed = link
-            .mirror_verifier
-            .checkpoint(note)
+        let signed = verified(link, note)
             .map_err(|error| bad(format!("the peer's checkpoint does not verify: {error}")))?;
         if signed.checkpoint.size == size {
             Ok(signed)
@@ -162,7 +167,7 @@ impl Exchange {
         for ((item, judged), index) in items.iter().zip(judged).zip(start_index..) {
             let Judged { entry, refused } = self
                 .admit_in_order(link, index, item, judged, &mut ids)
-                .map_err(unable)?;
+                .map_err(|error| unable(&error))?;
             if let Some(refused) = refused {
                 run.incidents.push(Incident {
                     at_ms: self.clock.unix_ms(),
@@ -180,7 +185,7 @@ impl Exchange {
                 if !refused.is_refusal {
                     let refusal = self
                         .refusal(link, index, entry.leaf.hash, &refused)
-                        .map_err(unable)?;
+                        .map_err(unsigned)?;
                     run.refusals.push(refusal);
                 }
             }
@@ -199,33 +204,55 @@ impl Exchange {
     ) -> Result<(), Stop> {
         let index = express.index;
         let Some(item) = express.item else {
-            return Ok(());
+            let text = "an express frame without an entry";
+            return Err(Breach::stop(
+                FaultCode::Protocol,
+                &link.mirror,
+                index,
+                text,
+                Vec::new(),
+            ));
         };
+        let mismatch = |text: &str| {
+            Breach::stop(
+                FaultCode::ExpressMismatch,
+                &link.mirror,
+                index,
+                text,
+                Vec::new(),
+            )
+        };
+        let leaf = leaf_hash(&item.entry);
         let Ok(authentic) = admit::judge(link, index, &item) else {
             tracing::warn!(peer = %link.peer, index, "an expressed entry cannot be admitted");
             return Ok(());
         };
         let free = self
             .id_is_free(link, authentic.id(), index, &RunIds::new())
-            .map_err(|error| Stop::End(End::Unreadable(error.into())))?;
-        if !free {
-            return Ok(());
+            .map_err(|error| unable(&error))?;
+        if free {
+            let entry = self.admitted(link, &authentic).map_err(|e| unable(&e))?;
+            let asked = self
+                .ask(|reply| Command::Express(link.number, index, Box::new(entry), reply))
+                .await;
+            match asked {
+                Ok(()) | Err(RecordError::ExpressFull) => {}
+                Err(RecordError::ExpressMismatch { .. }) => {
+                    let text = "two different entries were expressed for one index";
+                    return Err(mismatch(text));
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
-        let entry = self.admitted(&authentic).map_err(unable)?;
-        let asked = self
-            .ask(|reply| Command::Express(link.number, index, Box::new(entry), reply))
-            .await;
-        match asked {
-            Ok(()) | Err(RecordError::ExpressFull) => Ok(()),
-            Err(RecordError::ExpressMismatch { index }) => Err(Breach::stop(
-                FaultCode::ExpressMismatch,
-                &link.mirror,
-                index,
-                "two different entries were expressed for one index",
-                Vec::new(),
-            )),
-            Err(error) => Err(error.into()),
+        // Its turn came first: then it must be what the mirror holds at that index.
+        if index < link.head().mirror_size {
+            let mirrored = self.reader(link, LogSide::Mirror).entry(index)?;
+            if leaf_hash(&mirrored.entry) != leaf {
+                let text = "the entry expressed is not the one mirrored at that index";
+                return Err(mismatch(text));
+            }
         }
+        Ok(())
     }
 
     /// A dated checkpoint of the peer: the newest of each size is kept.
@@ -233,24 +260,24 @@ impl Exchange {
         if note.is_empty() {
             return Ok(());
         }
-        let bad = |text: String, index, evidence| {
-            Breach::stop(
-                FaultCode::BadCheckpoint,
-                &link.mirror,
-                index,
-                text,
-                evidence,
-            )
-        };
-        let signed = link.mirror_verifier.checkpoint(note).map_err(|error| {
+        let signed = verified(link, note).map_err(|error| {
             let text = format!("the peer's heartbeat does not verify: {error}");
-            bad(text, 0, vec![note.to_owned()])
+            let evidence = vec![note.to_owned()];
+            Breach::stop(FaultCode::BadCheckpoint, &link.mirror, 0, text, evidence)
         })?;
         self.compare_with_mirror(link, &signed)?;
-        self.recorder
-            .send(Command::KeepDated(link.number, Box::new(signed)))
-            .await;
-        Ok(())
+        let keep = Box::new(signed.clone());
+        match self
+            .ask(|reply| Command::KeepDated(link.number, keep, reply))
+            .await
+        {
+            // A run that was recorded before this note was not compared with it: look again.
+            Ok(()) => self.compare_with_mirror(link, &signed),
+            Err(RecordError::Contradicts { size, earlier }) => {
+                Err(two_trees(link, size, vec![earlier, note.to_owned()]))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// A checkpoint of the peer within what is mirrored must be of the same tree.
@@ -274,14 +301,7 @@ impl Exchange {
                 .checkpoint_covering(size.saturating_sub(1))?
                 .map(|(_, note)| note),
         );
-        Err(Breach::stop(
-            FaultCode::BadCheckpoint,
-            &link.mirror,
-            size,
-            "the peer signed two different trees: this checkpoint contradicts what is mirrored \
-             under its earlier one. Both notes are kept as evidence",
-            evidence,
-        ))
+        Err(two_trees(link, size, evidence))
     }
 
     /// Judges what a Hello says of the peer's own log.
@@ -293,8 +313,8 @@ impl Exchange {
     }
 
     /// The cosignature to show in a Hello: the one kept, or, if the node fell between the flush
-    /// and keeping it, a new one over the same checkpoint.
-    pub(super) fn cosigned_again(&self, link: &Link, note: &str) -> Result<String, Stop> {
+    /// and keeping it, a new one over the same checkpoint, which is kept then.
+    pub(super) async fn cosigned_again(&self, link: &Link, note: &str) -> Result<String, Stop> {
         if link.mirror_verifier.receipt(note).is_ok() {
             return Ok(note.to_owned());
         }
@@ -306,14 +326,51 @@ impl Exchange {
             &signed,
             self.clock.unix_seconds(),
         );
-        Ok(receipt.note.clone())
+        let again = receipt.note.clone();
+        self.recorder
+            .send(Command::KeepCosigned(link.number, Box::new(receipt)))
+            .await;
+        Ok(again)
     }
 }
 
-fn unable(error: impl std::error::Error) -> Stop {
-    let source = error.source().map(|s| format!(": {s}")).unwrap_or_default();
-    Stop::End(End::Unable(RecordError::Stopped {
-        reason: format!("{error}{source}"),
+/// A checkpoint of the peer, if it verifies and can be kept.
+fn verified(link: &Link, note: &str) -> Result<Verified<SignedCheckpoint>, String> {
+    if note.len() > KEPT_NOTE_BYTES_MAX {
+        return Err(format!(
+            "it has {} bytes, {KEPT_NOTE_BYTES_MAX} are taken",
+            note.len()
+        ));
+    }
+    link.mirror_verifier
+        .checkpoint(note)
+        .map_err(|error| error.to_string())
+}
+
+fn two_trees(link: &Link, size: u64, evidence: Vec<String>) -> Stop {
+    Breach::stop(
+        FaultCode::BadCheckpoint,
+        &link.mirror,
+        size,
+        "the peer signed two different trees: this checkpoint contradicts what it signed before. \
+         Both notes are kept as evidence",
+        evidence,
+    )
+}
+
+/// The store cannot be read, or a file not be written.
+fn unable(error: &StoreError) -> Stop {
+    Stop::End(End::Unable(RecordError::of(error)))
+}
+
+/// A REFUSAL cannot be signed.
+fn unsigned(error: SubmitError) -> Stop {
+    Stop::End(End::Unable(match error {
+        SubmitError::Record(error) => error,
+        SubmitError::Read(ReadError::Store(error)) => RecordError::of(&error),
+        other => RecordError::Stopped {
+            reason: other.to_string(),
+        },
     }))
 }
 
@@ -389,35 +446,38 @@ impl Run {
     }
 }
 
-/// Judges items on every core; each signature singly and strictly.
-async fn judge_all(
-    link: &Arc<Link>,
-    start_index: u64,
-    items: &Arc<Vec<v1::Item>>,
-) -> Vec<Result<Authentic, Box<Refused>>> {
-    if items.len() < SPREAD_ITEMS_MIN {
-        return judge_part(link, start_index, items, 0, items.len());
+impl Exchange {
+    /// Judges items on every core; each signature singly and strictly.
+    async fn judge_all(
+        &self,
+        link: &Arc<Link>,
+        start_index: u64,
+        items: &Arc<Vec<v1::Item>>,
+    ) -> Vec<Result<Authentic, Box<Refused>>> {
+        if items.len() < SPREAD_ITEMS_MIN || self.recorder.is_inline() {
+            return judge_part(link, start_index, items, 0, items.len());
+        }
+        let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let share = items.len().div_ceil(workers);
+        let tasks: Vec<_> = (0..items.len())
+            .step_by(share)
+            .map(|start| {
+                let (link, items) = (Arc::clone(link), Arc::clone(items));
+                let judging = move || judge_part(&link, start_index, &items, start, share);
+                (start, tokio::task::spawn_blocking(judging))
+            })
+            .collect();
+        let mut judged = Vec::with_capacity(items.len());
+        for (start, task) in tasks {
+            // A task that does not answer means that the runtime is going down, or that judging
+            // panicked; judged here, it shows which.
+            let part = task
+                .await
+                .unwrap_or_else(|_| judge_part(link, start_index, items, start, share));
+            judged.extend(part);
+        }
+        judged
     }
-    let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let share = items.len().div_ceil(workers);
-    let tasks: Vec<_> = (0..items.len())
-        .step_by(share)
-        .map(|start| {
-            let (link, items) = (Arc::clone(link), Arc::clone(items));
-            let judging = move || judge_part(&link, start_index, &items, start, share);
-            (start, tokio::task::spawn_blocking(judging))
-        })
-        .collect();
-    let mut judged = Vec::with_capacity(items.len());
-    for (start, task) in tasks {
-        // A task that does not answer means that the runtime is going down, or that judging
-        // panicked; judged here, it shows which.
-        let part = task
-            .await
-            .unwrap_or_else(|_| judge_part(link, start_index, items, start, share));
-        judged.extend(part);
-    }
-    judged
 }
 
 fn judge_part(

@@ -37,6 +37,7 @@ pub mod layout;
 mod mirror;
 mod push;
 pub mod read;
+mod receipts;
 mod recorder;
 pub mod session;
 mod settle;
@@ -54,6 +55,7 @@ use tokio::sync::{oneshot, watch as watch_channel};
 pub use book::{Link, LinkTerms, OpenError, PeerKeys, PeerMessageKey};
 pub use command::{RecordError, Recorded};
 pub use layout::LogSide;
+pub use submit::Author;
 
 use book::Book;
 use clock::{Clock, Entropy};
@@ -66,7 +68,7 @@ use recorder::{Recorder, RecorderHandle};
 use crate::crypto::keys::{LogKey, MessageKey};
 use crate::limits::LINKS_MAX;
 use crate::model::NodeName;
-use crate::store::{Batch, Blobs, Direction, Marks, Store, StoreError};
+use crate::store::{Batch, Blobs, Direction, Mark, Marks, Store, StoreError};
 
 /// A node's two keys.
 #[derive(Debug)]
@@ -135,7 +137,7 @@ impl Exchange {
             keys,
             store,
             blobs,
-            marks,
+            mut marks,
             clock,
             entropy,
         } = foundations;
@@ -154,6 +156,7 @@ impl Exchange {
                 &store, &blobs, &marks, &node, &keys.log, number, terms,
             )?);
         }
+        mark_what_was_read(&*store, &mut marks, &books)?;
         let links = books
             .iter()
             .map(|book| (book.link.peer.clone(), Arc::clone(&book.link)))
@@ -322,12 +325,7 @@ impl Exchange {
     /// # Errors
     /// When the store cannot be read.
     pub fn incidents(&self, count: usize) -> Result<Vec<Incident>, StoreError> {
-        let (start, end) = layout::region(Region::Incident);
-        let rows = self.store.scan(&start, &end, count, Direction::Backward)?;
-        Ok(rows
-            .iter()
-            .filter_map(|(_, value)| serde_json::from_slice(value).ok())
-            .collect())
+        hold::latest_incidents(&*self.store, count)
     }
 
     /// Why a link is held, if it is.
@@ -351,6 +349,31 @@ impl Exchange {
             drop(thread.join());
         }
     }
+}
+
+/// Raises the high-water mark to what was read back, before any of it is signed again.
+///
+/// The store may hold more than the mark when the node fell between the two. What was read then
+/// may lie in the machine's cache only, so something is committed first: a commit that is durable
+/// makes durable what came before it.
+fn mark_what_was_read(
+    store: &dyn Store,
+    marks: &mut Marks,
+    books: &[Book],
+) -> Result<(), StoreError> {
+    let read: Vec<_> = books.iter().flat_map(Book::marks).collect();
+    let is_marked =
+        |mark: &Mark| mark.size == 0 || marks.get(&mark.origin) == Some((mark.size, mark.root));
+    if read.iter().all(is_marked) {
+        return Ok(());
+    }
+    let mut batch = Batch::new();
+    batch.put(
+        layout::meta(),
+        layout::FORMAT_VERSION.to_be_bytes().to_vec(),
+    );
+    store.commit(batch)?;
+    marks.record(&read)
 }
 
 fn check_format(store: &dyn Store) -> Result<(), OpenError> {

@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use super::book::Book;
 use super::clock::Clock;
 use super::command::{Command, RecordError, Recorded};
+use super::hold::Incident;
 use super::layout::{self, LinkNumber, LogSide, Place};
 use super::stage::Stage;
 use crate::limits::{GROUP_BYTES_MAX, GROUP_COMMANDS_MAX, RECORDER_QUEUE_MAX};
@@ -47,6 +48,11 @@ impl fmt::Debug for RecorderHandle {
 }
 
 impl RecorderHandle {
+    /// Whether everything runs within its callers, so that a simulation replays.
+    pub(crate) fn is_inline(&self) -> bool {
+        matches!(self.0, Mode::Inline(_))
+    }
+
     /// Queues a command; waits while the queue is full.
     pub(crate) async fn send(&self, command: Command) {
         match &self.0 {
@@ -103,12 +109,18 @@ impl Recorder {
         let thread = std::thread::Builder::new()
             .name("recorder".to_owned())
             .spawn(move || {
-                while let Some(first) = queue.blocking_recv() {
+                let mut first_of_next = None;
+                while let Some(first) = first_of_next.take().or_else(|| queue.blocking_recv()) {
                     let mut bytes = first.cost_bytes();
                     let mut group = vec![first];
-                    while group.len() < GROUP_COMMANDS_MAX && bytes < GROUP_BYTES_MAX {
+                    while group.len() < GROUP_COMMANDS_MAX {
                         let Ok(next) = queue.try_recv() else { break };
                         bytes += next.cost_bytes();
+                        if bytes > GROUP_BYTES_MAX {
+                            // A batch has a limit; a group over it would be refused as a whole.
+                            first_of_next = Some(next);
+                            break;
+                        }
                         group.push(next);
                     }
                     self.group(group);
@@ -153,7 +165,7 @@ impl Recorder {
         match self.store.commit(stage.batch) {
             Ok(()) => {}
             Err(error) if error.is_fatal() => return self.stop(&error, answers),
-            Err(error) => return answers.give(&Err(refusal_of(&error))),
+            Err(error) => return answers.give(&Err(RecordError::of(&error))),
         }
         // Point of no return: the group is durable. A crash from here on loses nothing; whoever
         // was not answered asks again and finds it recorded.
@@ -217,10 +229,17 @@ impl Recorder {
                 let Some(book) = self.books.get(&run.link) else {
                     return Ok(());
                 };
-                match stage.mirror(&*self.store, book, *run)? {
-                    Ok(()) => answers.marked.push(Box::new(move |outcome| {
-                        drop(reply.send(outcome));
-                    })),
+                let mut run = *run;
+                let incidents = std::mem::take(&mut run.incidents);
+                match stage.mirror(&*self.store, book, run)? {
+                    Ok(()) => {
+                        for incident in &incidents {
+                            self.stage_incident(stage, incident)?;
+                        }
+                        answers.marked.push(Box::new(move |outcome| {
+                            drop(reply.send(outcome));
+                        }));
+                    }
                     Err(error) => drop(reply.send(Err(error))),
                 }
             }
@@ -254,26 +273,44 @@ impl Recorder {
                 let key = layout::checkpoint(number, LogSide::Mirror, size);
                 stage.batch.put(key, receipt.note.clone().into_bytes());
             }
-            Command::KeepDated(number, signed) => {
-                let key = layout::dated(number, signed.checkpoint.size);
-                stage.batch.put(key, signed.note.clone().into_bytes());
+            Command::KeepDated(number, signed, reply) => {
+                let Some(book) = self.books.get(&number) else {
+                    return Ok(());
+                };
+                match stage.keep_dated(&*self.store, book, &signed)? {
+                    Ok(()) => answers.flushed.push(Box::new(move |outcome| {
+                        drop(reply.send(outcome));
+                    })),
+                    Err(error) => drop(reply.send(Err(error))),
+                }
             }
             Command::Hold(number, hold, reply) => {
                 if let Some(book) = self.books.get(&number) {
-                    stage.hold(book, hold.as_deref());
+                    stage.hold(&*self.store, book, hold.as_deref())?;
                 }
                 answers.flushed.push(Box::new(move |outcome| {
                     drop(reply.send(outcome));
                 }));
             }
-            Command::Incident(incident) => {
-                self.incident_sequence = self.incident_sequence.wrapping_add(1);
-                stage.incident(&incident, self.incident_sequence);
-            }
+            Command::Incident(incident) => self.stage_incident(stage, &incident)?,
             Command::Barrier(reply) => answers.marked.push(Box::new(move |outcome| {
                 drop(reply.send(outcome));
             })),
         }
+        Ok(())
+    }
+
+    /// Keeps an incident and overwrites none: neither one of the same millisecond, nor one of
+    /// before a restart, when the clock was set back.
+    fn stage_incident(&mut self, stage: &mut Stage, incident: &Incident) -> Result<(), StoreError> {
+        loop {
+            self.incident_sequence = self.incident_sequence.wrapping_add(1);
+            let key = layout::incident(incident.at_ms, self.incident_sequence);
+            if self.store.get(&key)?.is_none() {
+                break;
+            }
+        }
+        stage.incident(incident, self.incident_sequence);
         Ok(())
     }
 }
@@ -301,18 +338,6 @@ impl Answers {
     }
 }
 
-fn refusal_of(error: &StoreError) -> RecordError {
-    match error {
-        StoreError::Full { free, needed } => RecordError::Full {
-            free_bytes: *free,
-            floor_bytes: *needed,
-        },
-        other => RecordError::Stopped {
-            reason: other.to_string(),
-        },
-    }
-}
-
 fn refuse(command: Command, error: &RecordError) {
     match command {
         Command::Append(_, _, reply) => drop(reply.send(Err(error.clone()))),
@@ -320,7 +345,8 @@ fn refuse(command: Command, error: &RecordError) {
         | Command::Express(_, _, _, reply)
         | Command::Settle(_, _, reply)
         | Command::Hold(_, _, reply)
+        | Command::KeepDated(_, _, reply)
         | Command::Barrier(reply) => drop(reply.send(Err(error.clone()))),
-        Command::KeepCosigned(..) | Command::KeepDated(..) | Command::Incident(..) => {}
+        Command::KeepCosigned(..) | Command::Incident(..) => {}
     }
 }

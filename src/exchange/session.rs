@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::book::Occupant;
 use super::channel::{ChannelError, FrameChannel, Incoming};
 use super::command::Command;
-use super::hold::Hold;
+use super::hold::{self, Hold};
 use super::push::Pusher;
 use super::read::ReadError;
 use super::{Exchange, Link, LogSide, RecordError};
@@ -135,7 +135,7 @@ impl Breach {
             origin: origin.to_string(),
             index,
             text: text.into(),
-            evidence,
+            evidence: evidence.iter().map(|note| hold::evidence(note)).collect(),
         }))
     }
 }
@@ -480,7 +480,7 @@ async fn greet(
     let own_checkpoint = own.latest_checkpoint()?.map(|(_, note)| note);
     let mirrored_checkpoint = match mirror.checkpoint(head.mirror_size)? {
         None => String::new(),
-        Some(note) => exchange.cosigned_again(link, &note)?,
+        Some(note) => exchange.cosigned_again(link, &note).await?,
     };
     let hello = v1::Hello {
         version_min: PROTOCOL_VERSION,

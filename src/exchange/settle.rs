@@ -9,6 +9,7 @@ use super::session::{Breach, End, Never, Stop};
 use super::{Exchange, Link, LogSide};
 use crate::crypto::Verified;
 use crate::crypto::checkpoint::Receipt;
+use crate::limits::VALUE_BYTES_MAX;
 use crate::proto::v1::{self, FaultCode};
 
 impl Exchange {
@@ -48,6 +49,13 @@ impl Exchange {
                 vec![note.to_owned()],
             )
         };
+        if note.len() > VALUE_BYTES_MAX {
+            let text = format!(
+                "its note has {} bytes, {VALUE_BYTES_MAX} are kept",
+                note.len()
+            );
+            return Err(bad(text, 0));
+        }
         let receipt = link.own_verifier.receipt(note).map_err(|error| {
             bad(
                 format!("the peer's cosignature does not verify: {error}"),
@@ -76,6 +84,11 @@ impl Exchange {
 
     async fn keep_receipt(&self, link: &Link, receipt: Verified<Receipt>) -> Result<(), Stop> {
         let size = receipt.signed.checkpoint.size;
+        let delivered = size <= link.head().delivered_size;
+        if delivered && self.reader(link, LogSide::Own).checkpoint(size)?.is_some() {
+            // Said again: the earlier receipt of this size is the better one.
+            return Ok(());
+        }
         let settled = self
             .ask(|reply| Command::Settle(link.number, Box::new(receipt), reply))
             .await;
@@ -99,34 +112,39 @@ impl Exchange {
     /// mirrored under a checkpoint that this node signed must be what is recorded here.
     pub(super) async fn judge_own_log(&self, link: &Link, hello: &v1::Hello) -> Result<u64, Stop> {
         let mirrored = hello.mirrored_size;
-        if mirrored == 0 {
-            let delivered = link.head().delivered_size;
-            if delivered == 0 {
-                return Ok(0);
-            }
-            // The peer lost its mirror: it gets everything again from the start.
+        let delivered = link.head().delivered_size;
+        if mirrored < delivered {
+            // The peer lost its mirror or a part of it: it gets the rest again.
             let incident = super::Incident {
                 at_ms: self.clock.unix_ms(),
                 peer: link.peer.to_string(),
                 what: format!(
-                    "the peer's mirror is empty, but it gave receipts up to {delivered}; \
-                     everything is sent again"
+                    "the peer's mirror holds {mirrored} entries, but it gave receipts up to \
+                     {delivered}; the others are sent again"
                 ),
                 evidence: Vec::new(),
             };
             self.note_incident(incident).await;
+        }
+        if mirrored == 0 {
             return Ok(0);
         }
         let note = &hello.mirrored_checkpoint;
-        let receipt = link.own_verifier.receipt(note).map_err(|error| {
-            Breach::stop(
-                FaultCode::BadCosignature,
-                &link.own,
-                mirrored,
-                format!("the checkpoint of the peer's mirror does not verify: {error}"),
-                vec![note.clone()],
-            )
-        })?;
+        let receipt = match link.own_verifier.receipt(note) {
+            Ok(receipt) if note.len() <= VALUE_BYTES_MAX => receipt,
+            judged => {
+                let why = judged
+                    .err()
+                    .map_or("it is too long".to_owned(), |e| e.to_string());
+                return Err(Breach::stop(
+                    FaultCode::BadCosignature,
+                    &link.own,
+                    mirrored,
+                    format!("the checkpoint of the peer's mirror does not verify: {why}"),
+                    vec![note.clone()],
+                ));
+            }
+        };
         let checkpoint = receipt.signed.checkpoint.clone();
         if checkpoint.size != mirrored {
             return Err(Breach::stop(

@@ -8,9 +8,11 @@ use super::book::{Book, Trees};
 use super::command::{Effect, Leaf, MirrorRun, OwnEntry, PeerEntry, RecordError, Recorded};
 use super::hold::{Hold, Incident};
 use super::layout::{self, FileRefs, HeadRecord, LinkNumber, LogSide, Place, Record};
+use crate::crypto::checkpoint::{Checkpoint, SignedCheckpoint};
+use crate::crypto::note::Note;
 use crate::limits::EXPRESSED_ENTRIES_MAX;
 use crate::model::MessageId;
-use crate::store::{Batch, Mark, Store, StoreError};
+use crate::store::{Batch, Direction, Mark, Store, StoreError};
 use crate::tlog::{FullTile, Hash, Tree};
 
 /// A group while it is being put together: the batch, and what each link will look like.
@@ -19,6 +21,8 @@ pub(super) struct Stage {
     pub(super) batch: Batch,
     pub(super) links: BTreeMap<LinkNumber, StagedLink>,
     ids: HashMap<(LinkNumber, MessageId), Place>,
+    /// Dated checkpoints of this group, by link and size.
+    dated: BTreeMap<(LinkNumber, u64), String>,
 }
 
 /// What a group changes on one link.
@@ -42,6 +46,7 @@ impl Stage {
             batch: Batch::new(),
             links: BTreeMap::new(),
             ids: HashMap::new(),
+            dated: BTreeMap::new(),
         }
     }
 
@@ -79,6 +84,10 @@ impl Stage {
         staged.changed |= !own.facts.answers.is_empty();
         self.put_tiles(number, LogSide::Own, full);
         self.put_entry(number, LogSide::Own, index, own.leaf, false, false);
+        if let Some(author) = &own.author {
+            let name = author.as_str().as_bytes().to_vec();
+            self.batch.put(layout::author(number, index), name);
+        }
         let place = Place::Log(LogSide::Own, index);
         self.note_id(number, own.facts.id, place);
         for answered in &own.facts.answers {
@@ -125,6 +134,9 @@ impl Stage {
             }));
         }
         let mut full = Vec::new();
+        let end = run.start_index + run.entries.len() as u64;
+        let dated = self.dated_between(store, number, run.start_index + 1, end)?;
+        let mut contradicted = None;
         for (entry, index) in run.entries.iter().zip(run.start_index..) {
             let awaited = staged
                 .and_then(|s| s.expressed.iter().find(|(at, _)| *at == index))
@@ -134,12 +146,21 @@ impl Stage {
                 return Ok(Err(RecordError::ExpressMismatch { index }));
             }
             tree.append(entry.leaf.hash, &mut full);
+            let earlier = dated.get(&tree.size()).filter(|note| {
+                let earlier = Note::parse(note).ok();
+                let earlier = earlier.and_then(|note| Checkpoint::parse(note.text()).ok());
+                earlier.is_some_and(|earlier| earlier.root != tree.root())
+            });
+            contradicted = contradicted.or_else(|| Some((tree.size(), earlier?.clone())));
         }
         let checkpoint = &run.signed.checkpoint;
         if checkpoint.size != tree.size() || checkpoint.root != tree.root() {
             return Ok(Err(RecordError::RootMismatch {
                 size: checkpoint.size,
             }));
+        }
+        if let Some((size, earlier)) = contradicted {
+            return Ok(Err(RecordError::Contradicts { size, earlier }));
         }
 
         self.put_tiles(number, LogSide::Mirror, full);
@@ -152,11 +173,61 @@ impl Stage {
         for refusal in run.refusals {
             self.append(book, refusal);
         }
-        for (incident, sequence) in run.incidents.iter().zip(0..) {
-            // Sequences of runs and of single incidents meet only within one millisecond; the
-            // high bit keeps them apart.
-            self.incident(incident, sequence | 1 << 31);
+        Ok(Ok(()))
+    }
+
+    /// The peer's dated checkpoints with sizes from `first` to `last`, both included.
+    fn dated_between(
+        &self,
+        store: &dyn Store,
+        number: LinkNumber,
+        first: u64,
+        last: u64,
+    ) -> Result<BTreeMap<u64, String>, StoreError> {
+        let (start, end) = (
+            layout::dated(number, first),
+            layout::dated(number, last + 1),
+        );
+        let rows = store.scan(&start, &end, usize::MAX, Direction::Forward)?;
+        let mut dated: BTreeMap<u64, String> = rows
+            .into_iter()
+            .filter_map(|(key, note)| {
+                Some((layout::index_of(&key)?, String::from_utf8(note).ok()?))
+            })
+            .collect();
+        let staged = self.dated.range((number, first)..=(number, last));
+        dated.extend(staged.map(|((_, size), note)| (*size, note.clone())));
+        Ok(dated)
+    }
+
+    /// Keeps a dated checkpoint of the peer, the newest of its size, unless the peer signed
+    /// another tree of that size before.
+    pub(super) fn keep_dated(
+        &mut self,
+        store: &dyn Store,
+        book: &Book,
+        signed: &SignedCheckpoint,
+    ) -> Result<Result<(), RecordError>, StoreError> {
+        let number = book.link.number;
+        let size = signed.checkpoint.size;
+        let earlier = self.dated_between(store, number, size, size)?.remove(&size);
+        if let Some(note) = earlier
+            && let Ok(earlier) = book.link.mirror_verifier.checkpoint(&note)
+        {
+            if earlier.checkpoint.root != signed.checkpoint.root {
+                return Ok(Err(RecordError::Contradicts {
+                    size,
+                    earlier: note,
+                }));
+            }
+            if earlier.authored_at >= signed.authored_at {
+                return Ok(Ok(()));
+            }
         }
+        let note = signed.note.clone();
+        self.batch
+            .put(layout::dated(number, size), note.clone().into_bytes());
+        self.dated.insert((number, size), note);
         Ok(Ok(()))
     }
 
@@ -273,29 +344,35 @@ impl Stage {
         staged.delivered_size = Some(before.max(size));
     }
 
-    pub(super) fn hold(&mut self, book: &Book, hold: Option<&Hold>) {
+    pub(super) fn hold(
+        &mut self,
+        store: &dyn Store,
+        book: &Book,
+        hold: Option<&Hold>,
+    ) -> Result<(), StoreError> {
         let number = book.link.number;
         let key = layout::fault(number);
-        match hold {
-            Some(hold) => self
-                .batch
-                .put(key, serde_json::to_vec(hold).unwrap_or_default()),
-            None => self.batch.delete(key),
+        let (start, end) = layout::parts_range(&key);
+        for (part, _) in store.scan(&start, &end, usize::MAX, Direction::Forward)? {
+            self.batch.delete(part);
+        }
+        if let Some(hold) = hold {
+            let value = serde_json::to_vec(hold).unwrap_or_default();
+            for (key, part) in layout::parts(&key, &value) {
+                self.batch.put(key, part);
+            }
         }
         self.touch(number).held = Some(hold.cloned().map(Arc::new));
+        Ok(())
     }
 
+    /// Keeps an incident under a sequence that no other incident has.
     pub(super) fn incident(&mut self, incident: &Incident, sequence: u32) {
         let key = layout::incident(incident.at_ms, sequence);
-        let mut value = serde_json::to_vec(incident).unwrap_or_default();
-        if value.len() > crate::limits::VALUE_BYTES_MAX {
-            let short = Incident {
-                evidence: Vec::new(),
-                ..incident.clone()
-            };
-            value = serde_json::to_vec(&short).unwrap_or_default();
+        let value = serde_json::to_vec(incident).unwrap_or_default();
+        for (key, part) in layout::parts(&key, &value) {
+            self.batch.put(key, part);
         }
-        self.batch.put(key, value);
     }
 
     fn touch(&mut self, number: LinkNumber) -> &mut StagedLink {

@@ -16,7 +16,7 @@ use super::{Exchange, Link, LogSide};
 use crate::limits::{PAGE_MESSAGES_MAX, PAGE_SCAN_MAX};
 use crate::model::body::{self, Decoded};
 use crate::model::{Header, MessageId};
-use crate::proto::v1::{self, Kind, Level};
+use crate::proto::v1::{self, Classification, HandlingCode, Kind, Level, Precedence, Status};
 use crate::store::Direction;
 
 /// How much of a message is wanted.
@@ -507,5 +507,11 @@ fn fill_header(message: &mut v1::Message, header: &Header) {
     message.respond_by = wire.respond_by;
     message.schema.clone_from(&header.schema);
     message.body_size = header.body_size;
-    message.needs_newer_version = kind == Kind::Unspecified;
+    message.needs_newer_version = kind == Kind::Unspecified
+        || Precedence::try_from(header.precedence).is_err()
+        || Status::try_from(header.status).is_err()
+        || wire.handling.is_some_and(|handling| {
+            Classification::try_from(handling.classification).is_err()
+                || HandlingCode::try_from(handling.code).is_err()
+        });
 }

@@ -8,8 +8,8 @@ use liaison::exchange::clock::{Clock, Entropy};
 use liaison::exchange::session::{self, End};
 use liaison::exchange::view::Detail;
 use liaison::exchange::{
-    Exchange, Foundations, LinkTerms, LogSide, NodeKeys, OpenError, PeerKeys, PeerMessageKey,
-    RecorderMode,
+    Author, Exchange, Foundations, LinkTerms, LogSide, NodeKeys, OpenError, PeerKeys,
+    PeerMessageKey, RecorderMode,
 };
 use liaison::model::{NodeName, Origin};
 use liaison::proto::v1::{self, Level};
@@ -89,6 +89,10 @@ fn sides() -> (Side, Side) {
         Side::new("laocai.bg.vn.example", 1),
         Side::new("hekou.ni.cn.example", 2),
     )
+}
+
+fn operator() -> Author {
+    Author::new("operator/mẫu")
 }
 
 fn letter(recipient: &NodeName, number: usize) -> v1::Draft {
@@ -181,8 +185,13 @@ async fn letters_go_both_ways_and_are_receipted() {
     let right = b.open(&a, RecorderMode::Thread).unwrap();
     let running = join(&left, &right);
     for number in 0..20 {
-        left.submit(letter(&b.name, number)).await.unwrap();
-        right.submit(letter(&a.name, number)).await.unwrap();
+        left.submit(letter(&b.name, number), &operator())
+            .await
+            .unwrap();
+        right
+            .submit(letter(&a.name, number), &operator())
+            .await
+            .unwrap();
     }
     delivered(&left, &b, 20).await;
     delivered(&right, &a, 20).await;
@@ -209,7 +218,9 @@ async fn what_was_recorded_survives_a_crash_and_goes_on() {
     {
         let left = a.open(&b, RecorderMode::Inline).unwrap();
         for number in 0..600 {
-            left.submit(letter(&b.name, number)).await.unwrap();
+            left.submit(letter(&b.name, number), &operator())
+                .await
+                .unwrap();
         }
     }
     a.store.crash();
