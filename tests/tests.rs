@@ -10,12 +10,20 @@ mod doors;
 mod evidence;
 #[path = "it/exchange.rs"]
 mod exchange;
+#[path = "it/express.rs"]
+mod express;
 #[path = "it/model.rs"]
 mod model;
 #[path = "it/mounted.rs"]
 mod mounted;
+#[path = "it/peer_misbehaves.rs"]
+mod peer_misbehaves;
 #[path = "it/power_cut.rs"]
 mod power_cut;
+#[path = "it/sides.rs"]
+mod sides;
+#[path = "it/sim.rs"]
+mod sim;
 #[path = "it/store.rs"]
 mod store;
 #[path = "it/store_damage.rs"]
