@@ -92,6 +92,20 @@ pub const GROUP_BYTES_MAX: usize = 16 << 20;
 pub const BATCH_BYTES_MAX: usize = 4 * GROUP_BYTES_MAX;
 /// Subscribers of the desk's watch.
 pub const WATCHERS_MAX: usize = 256;
+/// Subscribers of one caller: eight of them do not crowd out the ninth.
+pub const CALLER_WATCHERS_MAX: usize = WATCHERS_MAX / 8;
+/// Uploads under way: each occupies a thread that may block, of tokio's 512.
+pub const UPLOADS_MAX: usize = 32;
+/// Time between two parts of an upload.
+pub const UPLOAD_PAUSE_MAX: Duration = Duration::from_secs(30);
+/// Exports under way: each occupies a thread and reads whole logs.
+pub const EXPORTS_MAX: usize = 4;
+/// What tells of one refused call beside its code. It travels in HTTP/2 trailers, of which some
+/// clients take 8 KiB: 4 KiB of details in base64 make 5.4 KiB, the message percent-encoded three
+/// times its length, and twice over since the details repeat it.
+pub const REFUSAL_DETAILS_BYTES_MAX: usize = 4 << 10;
+/// See [`REFUSAL_DETAILS_BYTES_MAX`].
+pub const REFUSAL_MESSAGE_BYTES_MAX: usize = 512;
 /// Open connections of one listener.
 pub const CONNECTIONS_MAX: usize = 512;
 /// Time for a TLS handshake.

@@ -1,3 +1,7 @@
 //! The `liaison` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    liaison::cli::main()
+}

@@ -4,18 +4,26 @@
 mod audit;
 #[path = "it/crypto.rs"]
 mod crypto;
-#[path = "it/doors.rs"]
-mod doors;
+#[path = "it/cut.rs"]
+mod cut;
 #[path = "it/evidence.rs"]
 mod evidence;
 #[path = "it/exchange.rs"]
 mod exchange;
 #[path = "it/express.rs"]
 mod express;
+#[path = "it/foreign.rs"]
+mod foreign;
+#[path = "it/kill.rs"]
+mod kill;
+#[path = "it/machine.rs"]
+mod machine;
 #[path = "it/model.rs"]
 mod model;
 #[path = "it/mounted.rs"]
 mod mounted;
+#[path = "it/nodes.rs"]
+mod nodes;
 #[path = "it/peer_misbehaves.rs"]
 mod peer_misbehaves;
 #[path = "it/power_cut.rs"]
@@ -32,5 +40,9 @@ mod store_damage;
 mod store_files;
 #[path = "it/store_full_disk.rs"]
 mod store_full_disk;
+#[path = "it/tampering.rs"]
+mod tampering;
+#[path = "it/tidy.rs"]
+mod tidy;
 #[path = "it/tlog.rs"]
 mod tlog;

@@ -13,9 +13,10 @@ use super::format::{
     tiles,
 };
 use super::render::{self, Absence};
+use crate::crypto::note::{Note, SignatureLine};
 use crate::crypto::vkey::VerifierKey;
 use crate::model::{NodeName, Origin};
-use crate::tlog::path::TileKind;
+use crate::tlog::path::{LEVEL_MAX, TileKind, TilePath};
 use crate::tlog::proof::TlogProof;
 use crate::tlog::{Snapshot, TILE_WIDTH, TileReader, Tree, TreeError, bundle};
 
@@ -166,6 +167,7 @@ pub fn export<L: LogSource, S: FileSink>(
     let mut writer = Writer {
         sink,
         files: BTreeMap::new(),
+        keys: &head.keys,
         proofs: head.proofs,
     };
     let keys = head
@@ -222,9 +224,38 @@ fn manifest_key<L: LogSource, S: FileSink>(
     })
 }
 
+/// The note with the lines of log, author and mirror, in this order, and no others.
+///
+/// Whoever relays a note may add lines that no known key answers for (C2SP signed-note); an export
+/// holds nothing that the keys in it do not vouch for. The signed text stays as it is.
+fn three_lines(origin: &Origin, note: &str, keys: &[ExportKey]) -> String {
+    let Ok(parsed) = Note::parse(note) else {
+        return note.to_owned();
+    };
+    let (log, sender) = (origin.to_string(), origin.sender().as_str());
+    let parties = [log.as_str(), sender, origin.recipient().as_str()];
+    let of = |name: &str| {
+        let known = |line: &&SignatureLine| {
+            line.name == name
+                && keys
+                    .iter()
+                    .any(|key| key.key.name() == name && key.key.key_id() == line.key_id)
+        };
+        parsed
+            .signatures()
+            .iter()
+            .filter(known)
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    let lines: Vec<_> = parties.into_iter().flat_map(of).collect();
+    Note::new(parsed.text(), &lines).map_or_else(|_| note.to_owned(), |note| note.to_string())
+}
+
 struct Writer<'s, S> {
     sink: &'s mut S,
     files: BTreeMap<String, String>,
+    keys: &'s [ExportKey],
     proofs: bool,
 }
 
@@ -244,7 +275,8 @@ impl<S: FileSink> Writer<'_, S> {
         }
         self.tiles::<L>(log, &folder, size)?;
         self.receipts::<L>(log, &folder, size)?;
-        self.file::<L>(&folder, LogFile::Latest, latest.note.as_bytes())?;
+        let note = three_lines(log.origin(), &latest.note, self.keys);
+        self.file::<L>(&folder, LogFile::Latest, note.as_bytes())?;
         Ok(size)
     }
 
@@ -265,7 +297,7 @@ impl<S: FileSink> Writer<'_, S> {
                     self.file::<L>(folder, LogFile::Body(index), salted)?;
                     Ok(salted.as_ref())
                 }
-                SourceBody::Absent(absence) => Err(*absence),
+                SourceBody::Absent(absence) => Err(absence.word()),
             };
             let notification = render::notification(index, &entry, held);
             self.file::<L>(folder, LogFile::Notification(index), &notification)?;
@@ -275,7 +307,7 @@ impl<S: FileSink> Writer<'_, S> {
             entries.push(entry);
         }
         let bundle = bundle::encode(&entries)?;
-        let path = crate::tlog::path::TilePath {
+        let path = TilePath {
             kind: TileKind::Entries,
             index: first / TILE_WIDTH,
             width,
@@ -285,7 +317,7 @@ impl<S: FileSink> Writer<'_, S> {
 
     fn tiles<L: LogSource>(&mut self, log: &L, folder: &str, size: u64) -> Written<L, S> {
         let snapshot = Snapshot::new(log.tree(), log);
-        for level in 0..=crate::tlog::path::LEVEL_MAX {
+        for level in 0..=LEVEL_MAX {
             for tile in tiles(size, TileKind::Hashes { level }) {
                 let hashes = snapshot
                     .tile(level, tile.index, tile.width)
@@ -310,14 +342,15 @@ impl<S: FileSink> Writer<'_, S> {
             // A log may have got receipts of more since.
             for receipt in page.into_iter().take_while(|receipt| receipt.size <= size) {
                 let file = LogFile::Checkpoint(receipt.size);
-                self.file::<L>(folder, file, receipt.note.as_bytes())?;
+                let note = three_lines(log.origin(), &receipt.note, self.keys);
+                self.file::<L>(folder, file, note.as_bytes())?;
                 size_min = receipt.size + 1;
                 let covered = if self.proofs { receipt.size } else { 0 };
                 while proven < covered {
                     let hashes = snapshot
                         .inclusion_proof(proven, receipt.size)
                         .map_err(ExportError::Tree)?;
-                    let checkpoint = receipt.note.clone();
+                    let checkpoint = note.clone();
                     let proof = TlogProof {
                         extra: None,
                         index: proven,

@@ -1,1 +1,170 @@
 //! What was typed to printed answer.
+//!
+//! # Layout
+//!
+//! One file per noun: [`init`], [`peer`], [`node`], [`send`], [`list`], [`show`], [`watch`],
+//! [`ack`], [`status`], [`link`], [`audit`], [`demo`]. Beside them what they share: [`connect`]
+//! (which configuration, the way to the desk), [`refused`] (what the node's refusal means),
+//! [`exit`] (how a command ends), [`draft`], [`attach`]; and for showing: [`print`] (the only place
+//! that prints), [`table`], [`when`], [`words`], [`levels`], [`summary`], [`form`].
+
+mod ack;
+mod attach;
+mod audit;
+mod connect;
+mod draft;
+mod exit;
+mod form;
+mod init;
+mod levels;
+mod link;
+mod list;
+mod node;
+mod peer;
+mod print;
+mod refused;
+mod send;
+mod show;
+mod status;
+mod summary;
+mod table;
+mod watch;
+mod when;
+mod words;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
+
+use self::connect::Target;
+use self::exit::{Done, OrExit as _};
+pub use self::exit::{Exit, Failure, Told};
+use self::print::Screen;
+
+/// Signed notifications between two border authorities, with two mirrored logs and receipts that
+/// verify offline.
+#[derive(Debug, Parser)]
+#[command(name = "liaison", version, about, max_term_width = 100, after_long_help = exit::HELP)]
+#[command(after_help = "More, with exit codes: liaison --help. Begin with: liaison demo")]
+#[command(
+    propagate_version = true,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+struct Cli {
+    #[command(flatten)]
+    target: Target,
+    /// Answer as JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Init(init::Init),
+    #[command(subcommand)]
+    Peer(peer::Peer),
+    #[command(subcommand)]
+    Node(node::Node),
+    Send(Box<send::Send>),
+    List(Box<list::List>),
+    Show(show::Show),
+    Watch(watch::Watch),
+    Ack(Box<ack::Ack>),
+    Status(status::Status),
+    #[command(subcommand)]
+    Link(link::Link),
+    #[command(subcommand)]
+    Audit(audit::Audit),
+    /// Prints completions for a shell, to be put where it looks for them.
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+}
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse(); // answers --help and usage errors by itself, with 0 and 2
+    let outcome = cli.run();
+    match outcome {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            if let Failure::Told(told) = &failure {
+                print::failure(told);
+            }
+            failure.exit().into()
+        }
+    }
+}
+
+impl Cli {
+    fn run(self) -> Done {
+        let screen = Screen::of_process(self.json);
+        let target = self.target;
+        match self.command {
+            Command::Init(init) => init.run(screen),
+            Command::Peer(peer) => peer.run(&target, screen),
+            Command::Completions { shell } => completions(shell, screen),
+            Command::Node(node) => on_threads(node.run(&target)),
+            Command::Send(send) => in_turn(send.run(&target, screen)),
+            Command::List(list) => in_turn(list.run(&target, screen)),
+            Command::Show(show) => in_turn(show.run(&target, screen)),
+            Command::Watch(watch) => in_turn(watch.run(&target, screen)),
+            Command::Ack(ack) => in_turn(ack.run(&target, screen)),
+            Command::Status(status) => in_turn(status.run(&target, screen)),
+            Command::Link(link) => in_turn(link.run(&target, screen)),
+            Command::Audit(audit) => audit.run(&target, screen),
+        }
+    }
+}
+
+fn completions(shell: Shell, screen: Screen) -> Done {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "liaison", &mut script);
+    screen.raw(&script)?;
+    Ok(Exit::Ok)
+}
+
+/// Runs a client on this thread.
+fn in_turn(work: impl Future<Output = Done>) -> Done {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime
+        .or_fail(Exit::Internal, || "the runtime did not start".to_owned())?
+        .block_on(work)
+}
+
+/// Runs a node on all processors.
+fn on_threads(work: impl Future<Output = Done>) -> Done {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    runtime
+        .or_fail(Exit::Internal, || "the runtime did not start".to_owned())?
+        .block_on(work)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn global_flags_may_stand_anywhere() {
+        let cli =
+            Cli::try_parse_from(["liaison", "list", "--json", "--config", "x", "--own"]).unwrap();
+        assert!(cli.json && cli.target.config.is_some());
+        let conflict = Cli::try_parse_from(["liaison", "list", "--own", "--from-peer"]);
+        assert!(conflict.is_err());
+    }
+}

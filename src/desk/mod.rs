@@ -1,1 +1,129 @@
-//! Own people and programs to their node.
+//! Own people and programs to their node: gRPC, by role.
+//!
+//! # Layout
+//!
+//! - [`caller`]: who calls, and the one table of what each role may do. Default deny.
+//! - [`errors`]: every way to refuse, and the one table from there to gRPC.
+//! - `service`, `audit_service`: the generated traits; identify, admit, call, log what was refused.
+//! - `submit`, `acknowledge`, `read`, `watch`, `files`, `status`, `audit`: the calls.
+//! - `health`: serving means: can sign, can append.
+//!
+//! Nothing here decides what a message may say (`model`) or how it is recorded
+//! ([`exchange`](crate::exchange)); the desk decides who may ask.
+
+mod acknowledge;
+mod audit;
+mod audit_service;
+pub mod caller;
+pub mod errors;
+mod files;
+mod health;
+mod read;
+mod seats;
+mod service;
+mod status;
+mod submit;
+mod watch;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+
+use crate::exchange::Exchange;
+use crate::limits::{DESK_MESSAGE_BYTES_MAX, EXPORTS_MAX, UPLOADS_MAX};
+use crate::proto::v1;
+use crate::proto::v1::audit_service_server::AuditServiceServer;
+use crate::proto::v1::desk_service_server::DeskServiceServer;
+use errors::DeskError;
+use seats::Seats;
+
+/// What programs may send.
+#[derive(Debug, Clone, Default)]
+pub struct DeskRules {
+    /// By the name in a program's certificate, the numbers of the [`v1::Kind`]s it may submit. A
+    /// program that is not named may submit nothing.
+    pub integrations: BTreeMap<String, BTreeSet<i32>>,
+}
+
+/// What only the running node knows.
+#[derive(Clone)]
+pub struct NodeFacts {
+    /// Free disk space below which nothing is recorded.
+    pub disk_free_bytes_min: u64,
+    /// The certificates in use, as they stand at a Unix time in seconds.
+    pub certificates: Arc<dyn Fn(u64) -> Vec<v1::CertificateStatus> + Send + Sync>,
+}
+
+impl fmt::Debug for NodeFacts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NodeFacts")
+            .field("disk_free_bytes_min", &self.disk_free_bytes_min)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The desk of one node; both listeners serve the same one.
+#[derive(Debug)]
+pub struct Desk {
+    exchange: Arc<Exchange>,
+    rules: DeskRules,
+    facts: NodeFacts,
+    /// The node is going down: streams end.
+    stop: CancellationToken,
+    watchers: Seats,
+    uploads: files::Uploads,
+    exports: Arc<Semaphore>,
+}
+
+impl Desk {
+    /// A desk. Its streams end when `stop` is cancelled, so that the node can drain.
+    #[must_use]
+    pub fn new(
+        exchange: Arc<Exchange>,
+        rules: DeskRules,
+        facts: NodeFacts,
+        stop: CancellationToken,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            exchange,
+            rules,
+            facts,
+            stop,
+            watchers: Seats::default(),
+            uploads: files::Uploads::new(UPLOADS_MAX),
+            exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
+        })
+    }
+}
+
+/// Every service of the desk: notifications, audit, health, reflection. Call it once and give
+/// clones to the listeners, whose connections must tell who calls
+/// ([`ConnectInfo`](crate::link::connection::ConnectInfo)); without that, every call is refused.
+///
+/// Starts the task that keeps the health up to date; it ends with the node.
+pub async fn services(desk: &Arc<Desk>) -> Routes {
+    let calls =
+        DeskServiceServer::new(Arc::clone(desk)).max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
+    let evidence =
+        AuditServiceServer::new(Arc::clone(desk)).max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
+    Routes::new(calls)
+        .add_service(evidence)
+        .add_service(health::serve(desk).await)
+        .add_service(health::reflection())
+}
+
+/// Runs what blocks on the disk where it may block.
+async fn blocking<T, F>(work: F) -> Result<T, DeskError>
+where
+    T: Send + 'static,
+    F: FnOnce() -> Result<T, DeskError> + Send + 'static,
+{
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(_) => Err(DeskError::Stopping),
+    }
+}

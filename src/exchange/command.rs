@@ -5,6 +5,7 @@ use tokio::sync::oneshot;
 
 use super::hold::{Hold, Incident};
 use super::layout::{FileRef, LinkNumber, StoredBody, StoredEntry};
+use super::submit::Author;
 use crate::crypto::Verified;
 use crate::crypto::checkpoint::{Receipt, SignedCheckpoint};
 use crate::model::MessageId;
@@ -36,6 +37,8 @@ pub(crate) struct Facts {
 pub(crate) struct OwnEntry {
     pub(crate) leaf: Leaf,
     pub(crate) facts: Facts,
+    /// Who submitted it; `None` for what the node itself says.
+    pub(crate) author: Option<Author>,
     /// A mirrored message whose files are hereby confirmed: it is pending no longer.
     pub(crate) confirms_files_of: Option<u64>,
 }

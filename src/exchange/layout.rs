@@ -47,6 +47,7 @@ impl LogSide {
 #[repr(u8)]
 pub(crate) enum Region {
     Answers = b'A',
+    Author = b'B',
     Checkpoint = b'C',
     Dated = b'D',
     Entry = b'E',
@@ -110,6 +111,11 @@ pub(crate) fn tile(number: LinkNumber, side: LogSide, level: u8, index: u64) -> 
             &index.to_be_bytes(),
         ],
     )
+}
+
+/// `B link own-index` → who submitted it, as text; absent for what the node itself says.
+pub(crate) fn author(number: LinkNumber, own_index: u64) -> Vec<u8> {
+    indexed(Region::Author, number, None, own_index)
 }
 
 /// `C link side size` → the cosigned checkpoint of that size.

@@ -313,8 +313,8 @@ impl Exchange {
     }
 
     /// The cosignature to show in a Hello: the one kept, or, if the node fell between the flush
-    /// and keeping it, a new one over the same checkpoint.
-    pub(super) fn cosigned_again(&self, link: &Link, note: &str) -> Result<String, Stop> {
+    /// and keeping it, a new one over the same checkpoint, which is kept then.
+    pub(super) async fn cosigned_again(&self, link: &Link, note: &str) -> Result<String, Stop> {
         if link.mirror_verifier.receipt(note).is_ok() {
             return Ok(note.to_owned());
         }
@@ -326,7 +326,11 @@ impl Exchange {
             &signed,
             self.clock.unix_seconds(),
         );
-        Ok(receipt.note.clone())
+        let again = receipt.note.clone();
+        self.recorder
+            .send(Command::KeepCosigned(link.number, Box::new(receipt)))
+            .await;
+        Ok(again)
     }
 }
 

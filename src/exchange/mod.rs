@@ -37,6 +37,7 @@ pub mod layout;
 mod mirror;
 mod push;
 pub mod read;
+mod receipts;
 mod recorder;
 pub mod session;
 mod settle;
@@ -54,6 +55,7 @@ use tokio::sync::{oneshot, watch as watch_channel};
 pub use book::{Link, LinkTerms, OpenError, PeerKeys, PeerMessageKey};
 pub use command::{RecordError, Recorded};
 pub use layout::LogSide;
+pub use submit::Author;
 
 use book::Book;
 use clock::{Clock, Entropy};

@@ -480,7 +480,7 @@ async fn greet(
     let own_checkpoint = own.latest_checkpoint()?.map(|(_, note)| note);
     let mirrored_checkpoint = match mirror.checkpoint(head.mirror_size)? {
         None => String::new(),
-        Some(note) => exchange.cosigned_again(link, &note)?,
+        Some(note) => exchange.cosigned_again(link, &note).await?,
     };
     let hello = v1::Hello {
         version_min: PROTOCOL_VERSION,

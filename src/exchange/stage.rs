@@ -84,6 +84,10 @@ impl Stage {
         staged.changed |= !own.facts.answers.is_empty();
         self.put_tiles(number, LogSide::Own, full);
         self.put_entry(number, LogSide::Own, index, own.leaf, false, false);
+        if let Some(author) = &own.author {
+            let name = author.as_str().as_bytes().to_vec();
+            self.batch.put(layout::author(number, index), name);
+        }
         let place = Place::Log(LogSide::Own, index);
         self.note_id(number, own.facts.id, place);
         for answered in &own.facts.answers {

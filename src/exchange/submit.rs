@@ -22,6 +22,25 @@ use crate::proto::v1;
 use crate::store::StoreError;
 use crate::tlog::leaf_hash;
 
+/// Who submits: a role and a name, as the desk knows them. Kept beside the entry on this node,
+/// never signed nor sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Author(String);
+
+impl Author {
+    /// An author by its text, such as `integration/radar`.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// Why a draft was not recorded. Nothing of it was kept.
 #[derive(Debug, thiserror::Error)]
 pub enum SubmitError {
@@ -80,7 +99,7 @@ impl Exchange {
     /// # Errors
     /// [`SubmitError`]; nothing was recorded then, except when the store stopped
     /// ([`RecordError::Stopped`]): ask again with the same id after the restart.
-    pub async fn submit(&self, draft: v1::Draft) -> Result<Recorded, SubmitError> {
+    pub async fn submit(&self, draft: v1::Draft, author: &Author) -> Result<Recorded, SubmitError> {
         let draft = check::with_defaults(draft);
         check::check_draft(&draft).map_err(SubmitError::Faults)?;
         let Some(link) = self.link(&draft.recipient) else {
@@ -111,6 +130,9 @@ impl Exchange {
         if let Some(before) = self.earlier(link, id, &draft, content)? {
             return Ok(before);
         }
+        if self.sent_elsewhere(link, id)? {
+            return Err(SubmitError::IdUsed { id });
+        }
         let answered = self.named_message(link, &draft.in_reply_to, "inReplyTo", None)?;
         let superseded =
             self.named_message(link, &draft.supersedes, "supersedes", Some(LogSide::Own))?;
@@ -122,7 +144,8 @@ impl Exchange {
         };
         self.check_files(content)?;
 
-        let own = self.sign_entry(link, &draft, id, thread_id, content)?;
+        let mut own = self.sign_entry(link, &draft, id, thread_id, content)?;
+        own.author = Some(author.clone());
         match self
             .ask(|reply| Command::Append(link.number, Box::new(own), reply))
             .await
@@ -177,6 +200,25 @@ impl Exchange {
         } else {
             Err(SubmitError::IdUsed { id })
         }
+    }
+
+    /// Whether this node sent a message of this id to another peer: an id is unique for ever.
+    fn sent_elsewhere(&self, link: &Link, id: MessageId) -> Result<bool, SubmitError> {
+        for other in self.links().filter(|other| other.number != link.number) {
+            if let Some(Place::Log(LogSide::Own, _)) = self.place(other, id)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Who submitted the own message at an index; `None` for what the node itself said.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn author(&self, link: &Link, own_index: u64) -> Result<Option<Author>, StoreError> {
+        let value = self.store.get(&layout::author(link.number, own_index))?;
+        Ok(value.map(|text| Author(String::from_utf8_lossy(&text).into_owned())))
     }
 
     /// The header of a message that a draft names, which must be on this link.
@@ -261,6 +303,7 @@ impl Exchange {
         Ok(OwnEntry {
             leaf,
             facts,
+            author: None,
             confirms_files_of: None,
         })
     }

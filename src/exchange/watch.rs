@@ -19,6 +19,8 @@ use crate::proto::v1::{self, WatchEvent};
 
 /// Events read at once from one log.
 const EVENTS_AT_ONCE: usize = 64;
+/// Events that wait to be told before the next link is looked at: records of at most 8 KiB each.
+const READY_EVENTS_MAX: usize = 256;
 
 /// Something that happened.
 #[derive(Debug)]
@@ -45,14 +47,37 @@ struct Told {
     mirror: u64,
 }
 
+/// A link as one subscription follows it.
+#[derive(Debug)]
+struct Followed {
+    link: Arc<Link>,
+    told: Told,
+    /// Expressed entries told ahead of their turn.
+    already: BTreeSet<u64>,
+    /// [`Head::expressed_count`] when they were last looked at.
+    expressed_count: Option<u64>,
+}
+
 /// A subscription.
 #[derive(Debug)]
 pub struct Watcher {
     exchange: Arc<Exchange>,
-    links: Vec<(Arc<Link>, Told, BTreeSet<u64>)>,
+    links: Vec<Followed>,
     heads: StreamMap<usize, WatchStream<Head>>,
-    ready: VecDeque<Event>,
+    ready: VecDeque<Ready>,
+    /// The link to look at first: none waits behind a busy one.
+    turn: usize,
     caught_up: bool,
+}
+
+/// An event whose message is put together only when it is told: bodies are large.
+#[derive(Debug)]
+struct Ready {
+    what: WatchEvent,
+    link: Arc<Link>,
+    side: LogSide,
+    stored: Stored,
+    cursor: String,
 }
 
 impl Exchange {
@@ -101,7 +126,12 @@ impl Exchange {
                     }
                 }
             };
-            links.push((Arc::clone(link), from, already));
+            links.push(Followed {
+                link: Arc::clone(link),
+                told: from,
+                already,
+                expressed_count: None,
+            });
             heads.insert(key, WatchStream::from_changes(receiver));
         }
         Ok(Watcher {
@@ -109,6 +139,7 @@ impl Exchange {
             links,
             heads,
             ready: VecDeque::new(),
+            turn: 0,
             caught_up: false,
         })
     }
@@ -121,15 +152,22 @@ impl Watcher {
     /// When a message cannot be read.
     pub async fn next(&mut self) -> Option<Result<Event, ReadError>> {
         loop {
-            if let Some(event) = self.ready.pop_front() {
-                return Some(Ok(event));
+            if let Some(ready) = self.ready.pop_front() {
+                return Some(self.told(ready));
             }
-            for at in 0..self.links.len() {
-                if let Err(error) = self.gather(at) {
-                    return Some(Err(error));
+            let mut moved = false;
+            for _ in 0..self.links.len() {
+                self.turn = (self.turn + 1) % self.links.len();
+                match self.gather(self.turn) {
+                    Ok(read) => moved |= read,
+                    Err(error) => return Some(Err(error)),
+                }
+                if self.ready.len() >= READY_EVENTS_MAX {
+                    break;
                 }
             }
-            if !self.ready.is_empty() {
+            // Entries may have been read and none of them told: there may be more.
+            if moved {
                 continue;
             }
             if !self.caught_up {
@@ -144,62 +182,85 @@ impl Watcher {
         }
     }
 
-    fn gather(&mut self, at: usize) -> Result<(), ReadError> {
-        let link = Arc::clone(&self.links[at].0);
-        let mut told = self.links[at].1;
+    /// Reads what one link has beyond what was told; says whether there was anything.
+    fn gather(&mut self, at: usize) -> Result<bool, ReadError> {
+        let mut moved = false;
+        let link = Arc::clone(&self.links[at].link);
+        let mut told = self.links[at].told;
         let head = link.head();
         let own = self.exchange.reader(&link, LogSide::Own);
         let mirror = self.exchange.reader(&link, LogSide::Mirror);
 
         // What came ahead of its turn is told first: it is urgent.
-        for stored in mirror.all_expressed()? {
-            if stored.index >= told.mirror && self.links[at].2.insert(stored.index) {
-                self.tell(at, &link, WatchEvent::Received, LogSide::Mirror, &stored)?;
+        let unseen = self.links[at].expressed_count.replace(head.expressed_count)
+            != Some(head.expressed_count);
+        let expressed = if unseen {
+            mirror.all_expressed()?
+        } else {
+            Vec::new()
+        };
+        for stored in expressed {
+            if stored.index >= told.mirror && self.links[at].already.insert(stored.index) {
+                moved = true;
+                self.tell(&link, WatchEvent::Received, LogSide::Mirror, stored);
             }
         }
         for stored in mirror.entries(told.mirror, head.mirror_size, EVENTS_AT_ONCE)? {
+            moved = true;
             told.mirror = stored.index + 1;
-            self.links[at].1 = told;
-            let already = self.links[at].2.remove(&stored.index);
+            self.links[at].told = told;
+            let already = self.links[at].already.remove(&stored.index);
             if !stored.record.refused && !already {
-                self.tell(at, &link, WatchEvent::Received, LogSide::Mirror, &stored)?;
+                self.tell(&link, WatchEvent::Received, LogSide::Mirror, stored);
             }
         }
         for stored in own.entries(told.own, head.own_size, EVENTS_AT_ONCE)? {
+            moved = true;
             told.own = stored.index + 1;
-            self.links[at].1 = told;
-            self.tell(at, &link, WatchEvent::Recorded, LogSide::Own, &stored)?;
+            self.links[at].told = told;
+            self.tell(&link, WatchEvent::Recorded, LogSide::Own, stored);
         }
         let delivered = head.delivered_size.min(told.own);
         for stored in own.entries(told.delivered, delivered, EVENTS_AT_ONCE)? {
+            moved = true;
             told.delivered = stored.index + 1;
-            self.links[at].1 = told;
-            self.tell(at, &link, WatchEvent::Delivered, LogSide::Own, &stored)?;
+            self.links[at].told = told;
+            self.tell(&link, WatchEvent::Delivered, LogSide::Own, stored);
         }
-        Ok(())
+        Ok(moved)
     }
 
-    fn tell(
-        &mut self,
-        at: usize,
-        link: &Link,
-        what: WatchEvent,
-        side: LogSide,
-        stored: &Stored,
-    ) -> Result<(), ReadError> {
-        debug_assert_eq!(self.links[at].0.number, link.number);
-        let message = self.exchange.message_of(link, side, stored, Detail::Full)?;
+    fn tell(&mut self, link: &Arc<Link>, what: WatchEvent, side: LogSide, stored: Stored) {
         let cursor = self.cursor();
-        self.ready.push_back(Event {
+        self.ready.push_back(Ready {
+            what,
+            link: Arc::clone(link),
+            side,
+            stored,
+            cursor,
+        });
+    }
+
+    fn told(&self, ready: Ready) -> Result<Event, ReadError> {
+        let Ready {
+            what,
+            link,
+            side,
+            stored,
+            cursor,
+        } = ready;
+        let message = self
+            .exchange
+            .message_of(&link, side, &stored, Detail::Full)?;
+        Ok(Event {
             what,
             message: Some(message),
             cursor,
-        });
-        Ok(())
+        })
     }
 
     fn cursor(&self) -> String {
-        let told: Vec<Told> = self.links.iter().map(|(_, told, _)| *told).collect();
+        let told: Vec<Told> = self.links.iter().map(|followed| followed.told).collect();
         hex::encode(serde_json::to_vec(&told).unwrap_or_default())
     }
 }

@@ -43,6 +43,9 @@ impl Keeper {
             }
             let started = tokio::time::Instant::now();
             let reason = self.once().await;
+            if self.shutdown.is_cancelled() {
+                return;
+            }
             self.link.note_down(&reason);
             if started.elapsed() >= GOOD_SESSION {
                 backoff.reset();

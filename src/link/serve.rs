@@ -1,5 +1,7 @@
 //! The HTTP/2 bounds of every server that this node runs.
 
+use std::time::Duration;
+
 use tonic::transport::Server;
 
 use crate::limits::{KEEPALIVE_INTERVAL, KEEPALIVE_TIME_MAX};
@@ -21,12 +23,19 @@ pub const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 /// [`super::accept`] or [`super::local`].
 #[must_use]
 pub fn server_builder() -> Server {
+    server_builder_with(KEEPALIVE_INTERVAL, KEEPALIVE_TIME_MAX)
+}
+
+/// [`server_builder`] with another keepalive: how often a quiet connection is asked, and how soon it
+/// must answer. It also ends connections that stall in the middle of a frame.
+#[must_use]
+pub fn server_builder_with(keepalive_interval: Duration, keepalive_time_max: Duration) -> Server {
     Server::builder()
         .max_frame_size(HTTP2_FRAME_BYTES_MAX)
         .max_concurrent_streams(STREAMS_MAX)
         .http2_max_header_list_size(HEADER_BYTES_MAX)
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIME_MAX))
+        .http2_keepalive_interval(Some(keepalive_interval))
+        .http2_keepalive_timeout(Some(keepalive_time_max))
         .http2_max_pending_accept_reset_streams(Some(RESETS_MAX))
         .http2_max_local_error_reset_streams(Some(RESETS_MAX))
         .initial_stream_window_size(STREAM_WINDOW_BYTES)

@@ -1,7 +1,8 @@
 //! Configuration to running node.
 //!
 //! - [`document`]: reading a TOML file so that a fault names file, line, key, reason and remedy.
-//! - [`config`], [`links`]: what the node was told; [`template`]: the text that `init` writes.
+//! - [`config`], [`passphrase`], [`links`]: what the node was told; [`template`]: the text that
+//!   `init` writes.
 //! - [`peer_card`]: what a side gives the other at link set-up.
 //! - [`run`]: open, bind, spawn, wait, drain.
 //! - [`material`]: from the configuration to TLS material that reloads.
@@ -10,6 +11,7 @@ pub mod config;
 pub mod document;
 pub mod links;
 pub mod material;
+pub mod passphrase;
 pub mod peer_card;
 mod run;
 pub mod template;

@@ -36,6 +36,7 @@ use crate::crypto::vkey::{Algorithm, VerifierKey, VkeyError};
 use crate::link::dial::Endpoint;
 use crate::link::files::parse_certificates;
 use crate::link::leaf::Facts;
+use crate::link::pki::{PkiError, write_public};
 use crate::model::{NodeName, Origin};
 
 /// The version that is written and read.
@@ -288,6 +289,15 @@ impl PeerCard {
         text
     }
 
+    /// Writes a new card file, mode 0644; a file that is there already is never replaced.
+    ///
+    /// # Errors
+    ///
+    /// [`PkiError::Write`].
+    pub fn write(&self, file: &Path) -> Result<(), PkiError> {
+        write_public(file, &self.to_text())
+    }
+
     /// Eight groups of four digits that two officers compare by voice.
     ///
     /// The canonical form is a list of byte strings, each behind its length as eight big-endian
@@ -501,3 +511,6 @@ impl RawKey {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,19 +13,21 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
 
-use super::config::{Config, PassphraseError};
+use super::config::Config;
 use super::links::LinkConfig;
 use super::material;
+use super::passphrase::PassphraseError;
 use super::peer_card::PeerCard;
 use crate::crypto::keys::{KeyError, LogKey, MessageKey};
 use crate::crypto::vkey::VkeyError;
-use crate::exchange::clock::{Clock, Entropy, SystemClock};
+use crate::desk::{self, Desk, DeskRules, NodeFacts};
+use crate::exchange::clock::{Clock, Entropy, SystemClock, timestamp_of_seconds};
 use crate::exchange::{
     Exchange, Foundations, LinkTerms, NodeKeys, OpenError, PeerKeys, PeerMessageKey, RecorderMode,
 };
 use crate::limits::DRAIN_TIME_MAX;
 use crate::link::accept::{AcceptLimits, accept};
-use crate::link::expiry::ExpiryLog;
+use crate::link::expiry::{ExpiryLog, expiry_status};
 use crate::link::files::MaterialError;
 use crate::link::keeper::Keeper;
 use crate::link::local::{LocalError, LocalListener, accept_local};
@@ -34,6 +36,7 @@ use crate::link::serve::server_builder;
 use crate::link::service::ExchangeDoor;
 use crate::link::tls::{DeskTls, ExchangeTls, TlsOptions};
 use crate::model::{NodeName, Origin};
+use crate::proto::v1;
 use crate::store::{Blobs, Marks, OpenOptions, SledStore, StoreError};
 
 /// How often certificates are looked at for their end.
@@ -240,9 +243,66 @@ impl Running {
         Ok(())
     }
 
+    /// The desk, on its Unix socket and, if so configured, over TCP.
     async fn serve_desk(&self, config: &Config) -> Result<(), NodeError> {
-        let _ = config;
+        let rules = config.desk.integrations.iter();
+        let rules = DeskRules {
+            integrations: rules
+                .map(|rule| (rule.name.clone(), rule.kinds.clone()))
+                .collect(),
+        };
+        let desk = Desk::new(
+            Arc::clone(&self.exchange),
+            rules,
+            self.facts(config),
+            self.stop.clone(),
+        );
+        let routes = desk::services(&desk).await;
+        if let (Some(tcp), Some(tls)) = (&config.desk.tcp, &self.desk_tls) {
+            let listener = bind(tcp.listen).await?;
+            let incoming = accept(listener, Arc::clone(tls), AcceptLimits::desk());
+            let server = server_builder().add_routes(routes.clone());
+            let stop = self.stop.clone().cancelled_owned();
+            self.spawn("desk listener", async move {
+                server.serve_with_incoming_shutdown(incoming, stop).await
+            });
+        }
+        let listener = LocalListener::bind(&config.desk.socket)?;
+        let incoming = accept_local(listener, AcceptLimits::desk());
+        let stop = self.stop.clone().cancelled_owned();
+        self.spawn("desk socket", async move {
+            server_builder()
+                .add_routes(routes)
+                .serve_with_incoming_shutdown(incoming, stop)
+                .await
+        });
         Ok(())
+    }
+
+    fn facts(&self, config: &Config) -> NodeFacts {
+        let (exchange_tls, desk_tls) = (Arc::clone(&self.exchange_tls), self.desk_tls.clone());
+        let certificates = move |now: u64| {
+            let mut expires = exchange_tls.current().value.expires().to_vec();
+            if let Some(desk_tls) = &desk_tls {
+                expires.extend_from_slice(desk_tls.current().value.expires());
+            }
+            let now = i64::try_from(now).unwrap_or(i64::MAX);
+            expiry_status(&expires, now)
+                .into_iter()
+                .map(|info| v1::CertificateStatus {
+                    r#use: info.of.to_string(),
+                    not_after: u64::try_from(info.not_after_unix)
+                        .ok()
+                        .map(timestamp_of_seconds),
+                    days_left: info.days_left,
+                    warning: info.warning.unwrap_or_default(),
+                })
+                .collect()
+        };
+        NodeFacts {
+            disk_free_bytes_min: config.limits.disk_free_bytes_min,
+            certificates: Arc::new(certificates),
+        }
     }
 
     /// Dials where this side dials, and confirms files as they come.
@@ -356,9 +416,4 @@ async fn bind(address: std::net::SocketAddr) -> Result<TcpListener, NodeError> {
             address: address.to_string(),
             source,
         })
-}
-
-/// The Unix socket of the desk.
-fn bind_local(path: &Path) -> Result<LocalListener, NodeError> {
-    Ok(LocalListener::bind(path)?)
 }

@@ -1,9 +1,8 @@
 //! Exports judged from outside: clean ones pass, and whatever is done to one is found and named.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use std::path::Path;
 
+use liaison::audit::format::Manifest;
 use liaison::audit::proof::verify_proof;
 use liaison::audit::reconcile::reconcile;
 use liaison::audit::verify::verify_export;
@@ -11,8 +10,9 @@ use liaison::audit::{Code, Severity, Verdict};
 use liaison::crypto::keys::MessageKey;
 use liaison::proto::v1;
 use liaison::tlog::proof::TlogProof;
+use sha2::{Digest as _, Sha256};
 
-use crate::evidence::{Way, World, busy_world, letter};
+use crate::evidence::{Way, World, busy_world, letter, read_all};
 
 fn verify(dir: &Path) -> Verdict {
     verify_export(dir, None, &mut |_| ())
@@ -87,6 +87,81 @@ fn logs_without_entries_or_receipts_are_clean() {
         assert!(verdict.clean, "{:#?}", verdict.findings);
         assert_eq!(verdict.counts.entries, 0);
     }
+}
+
+#[test]
+fn exports_of_versions_that_knew_fewer_kinds_stay_clean() {
+    let mut world = World::new();
+    world.letter(Way::AToB, "one");
+    world.settle(Way::AToB);
+    let dir = tempfile::tempdir().unwrap();
+    world.export(&world.a, dir.path());
+    let path = "laocai.bg.vn.example_hekou.ni.cn.example/notifications/0.json";
+    let file = dir.path().join(path);
+    let mut json: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    json["body"] = serde_json::Value::Null;
+    json["body_absent"] = "newer".into();
+    let bytes = format!("{json:#}\n");
+    std::fs::write(&file, &bytes).unwrap();
+    let manifest = dir.path().join("MANIFEST.json");
+    let mut listed: Manifest = serde_json::from_slice(&std::fs::read(&manifest).unwrap()).unwrap();
+    listed
+        .files
+        .insert(path.into(), hex::encode(Sha256::digest(&bytes)));
+    std::fs::write(&manifest, listed.encode().unwrap()).unwrap();
+    let verdict = verify(dir.path());
+    assert!(verdict.clean, "{:#?}", verdict.findings);
+    assert!(
+        verdict
+            .findings
+            .iter()
+            .any(|f| f.place == path && f.index == Some(0))
+    );
+}
+
+#[test]
+fn lines_that_no_key_answers_for_are_not_exported() {
+    let mut world = World::new();
+    world.letter(Way::AToB, "one");
+    let size = world.settle(Way::AToB);
+    let note = world.ab.receipts[&size].clone();
+    let (text, lines) = note.rsplit_once("\n\n").unwrap();
+    let mut lines: Vec<&str> = lines.lines().collect();
+    lines.rotate_left(1);
+    lines.insert(1, "— witness.example AAAAAHNvbWV0aGluZw==");
+    world
+        .ab
+        .receipts
+        .insert(size, format!("{text}\n\n{}\n", lines.join("\n")));
+    let dir = tempfile::tempdir().unwrap();
+    world.export(&world.a, dir.path());
+    assert!(verify(dir.path()).clean);
+    let exported = dir
+        .path()
+        .join("laocai.bg.vn.example_hekou.ni.cn.example/checkpoint");
+    assert_eq!(std::fs::read_to_string(exported).unwrap(), note);
+}
+
+#[test]
+fn the_golden_export_is_written_and_read_as_ever() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/export");
+    let world = busy_world(10);
+    let dir = tempfile::tempdir().unwrap();
+    world.export(&world.a, dir.path());
+    if std::env::var_os("LIAISON_WRITE_VECTORS").is_some() && !golden.exists() {
+        world.export(&world.a, &golden);
+    }
+    let (written, kept) = (read_all(dir.path()), read_all(&golden));
+    assert!(written.len() > 60, "{}", written.len());
+    for (path, bytes) in &written {
+        let (new, old) = (String::from_utf8_lossy(bytes), kept.get(path));
+        let old = old.map(|bytes| String::from_utf8_lossy(bytes));
+        assert_eq!(Some(new), old, "{path}");
+    }
+    assert_eq!(written.len(), kept.len());
+    let verdict = verify_export(&golden, Some(&world.keys()), &mut |_| ());
+    assert!(verdict.clean, "{:#?}", verdict.findings);
 }
 
 #[test]

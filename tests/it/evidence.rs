@@ -11,7 +11,7 @@ use liaison::audit::Absence;
 use liaison::audit::export::{
     ExportHead, ExportKey, FileSink, LogSource, SourceBody, SourceReceipt, export,
 };
-use liaison::crypto::checkpoint::{LogVerifier, cosign, sign_checkpoint};
+use liaison::crypto::checkpoint::{cosign, sign_checkpoint};
 use liaison::crypto::dsse;
 use liaison::crypto::keys::{LogKey, MessageKey};
 use liaison::crypto::vkey::VerifierKey;
@@ -234,12 +234,6 @@ impl World {
             .collect()
     }
 
-    pub(crate) fn verifier(&self) -> LogVerifier {
-        let [_, log, author] = self.a.keys(&self.b.node);
-        let [_, _, mirror] = self.b.keys(&self.a.node);
-        LogVerifier::new(self.ab.origin.clone(), log, author, mirror).unwrap()
-    }
-
     /// Exports A's side, or B's.
     pub(crate) fn export(&self, side: &Side, dir: &Path) {
         let head = ExportHead {
@@ -267,7 +261,7 @@ impl World {
     }
 }
 
-/// A UUIDv7 of a moment.
+/// A version 7 UUID of a moment.
 pub(crate) fn id(unix_seconds: u64) -> MessageId {
     let mut random = [0x5a; 10];
     random[..8].copy_from_slice(
@@ -278,7 +272,7 @@ pub(crate) fn id(unix_seconds: u64) -> MessageId {
     MessageId::from_parts(unix_seconds * 1000, random)
 }
 
-pub(crate) fn localized(text: &str) -> Option<v1::LocalizedText> {
+pub(crate) fn localized(text: &str) -> v1::LocalizedText {
     let texts = [
         ("vi", format!("Công văn: {text}")),
         ("zh-Hans", format!("公函：{text}")),
@@ -287,7 +281,7 @@ pub(crate) fn localized(text: &str) -> Option<v1::LocalizedText> {
         .into_iter()
         .map(|(tag, text)| (tag.to_owned(), text))
         .collect();
-    Some(v1::LocalizedText { texts })
+    v1::LocalizedText { texts }
 }
 
 pub(crate) fn letter(text: &str) -> Body {
@@ -299,8 +293,8 @@ pub(crate) fn letter(text: &str) -> Body {
             ..v1::Common::default()
         }),
         letter_number: text.into(),
-        subject: localized(text),
-        text: localized(text),
+        subject: Some(localized(text)),
+        text: Some(localized(text)),
         ..v1::OfficialLetter::default()
     })
 }
@@ -452,4 +446,20 @@ pub(crate) fn busy_world(letters: u64) -> World {
 fn dsse_id(entry: &[u8]) -> MessageId {
     let entry = v1::Entry::decode(entry).unwrap();
     MessageId::from_slice(&v1::Header::decode(entry.payload).unwrap().id).unwrap()
+}
+
+/// Every file below a folder, by path.
+pub(crate) fn read_all(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        if entry.file_type().unwrap().is_dir() {
+            let below = read_all(&entry.path()).into_iter();
+            files.extend(below.map(|(path, bytes)| (format!("{name}/{path}"), bytes)));
+        } else {
+            files.insert(name, std::fs::read(entry.path()).unwrap());
+        }
+    }
+    files
 }

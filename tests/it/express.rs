@@ -1,8 +1,8 @@
 //! Express: what is urgent does not wait behind a backlog.
 
+use liaison::exchange::LogSide;
 use liaison::exchange::layout::Place;
 use liaison::exchange::view::Detail;
-use liaison::exchange::LogSide;
 use liaison::proto::v1::{WatchEvent, frame};
 use tokio::sync::watch;
 

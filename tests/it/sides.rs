@@ -13,8 +13,8 @@ use liaison::exchange::clock::{Clock, Entropy};
 use liaison::exchange::session::{self, End};
 use liaison::exchange::submit::SubmitError;
 use liaison::exchange::{
-    Exchange, Foundations, Link, LinkTerms, LogSide, NodeKeys, OpenError, PeerKeys, PeerMessageKey,
-    RecordError, Recorded, RecorderMode,
+    Author, Exchange, Foundations, Link, LinkTerms, LogSide, NodeKeys, OpenError, PeerKeys,
+    PeerMessageKey, Recorded, RecorderMode,
 };
 use liaison::model::{NodeName, Origin};
 use liaison::proto::v1::{self, Frame, frame};
@@ -251,15 +251,8 @@ pub(crate) fn flash(recipient: &Side, number: usize) -> v1::Draft {
     }
 }
 
-pub(crate) async fn submit(
-    exchange: &Exchange,
-    draft: v1::Draft,
-) -> Result<Recorded, SubmitError> {
-    exchange.submit(draft).await
-}
-
-pub(crate) fn is_full(error: &SubmitError) -> bool {
-    matches!(error, SubmitError::Record(RecordError::Full { .. }))
+pub(crate) async fn submit(exchange: &Exchange, draft: v1::Draft) -> Result<Recorded, SubmitError> {
+    exchange.submit(draft, &Author::new("operator/mẫu")).await
 }
 
 /// The one link of a node in these tests.
@@ -388,6 +381,16 @@ async fn relay(
     tokio::select! {
         () = cut.cancelled() => {}
         () = carry => {}
+    }
+}
+
+/// Waits until a session stands on both sides.
+pub(crate) async fn up(a: &Exchange, b: &Exchange) {
+    for exchange in [a, b] {
+        let mut presence = link_of(exchange).watch_presence();
+        patiently(presence.wait_for(|presence| presence.up))
+            .await
+            .unwrap();
     }
 }
 

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::sides::{
     Notary, Side, Step, assert_same_logs, flash, letter, link_of, quiet, run_end, sides, submit,
-    wire,
+    up, wire,
 };
 
 /// Seeds of a normal run.
@@ -269,10 +269,14 @@ impl World {
                 self.start(first).await?;
             }
             17 => {
-                let failure =
-                    [Failure::Before, Failure::Volatile, Failure::After][self.dice.below(3) as usize];
+                let failure = [Failure::Before, Failure::Volatile, Failure::After]
+                    [self.dice.below(3) as usize];
                 let in_commits = self.dice.below(6);
-                self.both(first).0.side.store.fail_commit(in_commits, failure);
+                self.both(first)
+                    .0
+                    .side
+                    .store
+                    .fail_commit(in_commits, failure);
             }
             18 => {
                 let full = self.dice.one_in(2);
@@ -313,7 +317,7 @@ impl World {
             tokio::select! {
                 biased;
                 () = troubled => {}
-                () = quiet(&a, &b) => {
+                () = async { up(&a, &b).await; quiet(&a, &b).await } => {
                     self.check(&a, &b);
                     return Ok(());
                 }
@@ -338,7 +342,9 @@ impl World {
                 let id = Header::parse(&entry.payload).unwrap().id;
                 assert!(ids.insert(id), "recorded twice: {id}");
                 assert!(
-                    node.told.get(&id).is_none_or(|index| *index == stored.index),
+                    node.told
+                        .get(&id)
+                        .is_none_or(|index| *index == stored.index),
                     "not where it was said to be: {id}"
                 );
                 let unanswered = node.unanswered.iter().any(|d| d.id == id.to_string());

@@ -1,0 +1,285 @@
+//! `liaison audit export`: the logs as a folder that needs none of our software to be read.
+
+use std::collections::HashSet;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::cli::connect::{Desk, Target, quoted};
+use crate::cli::exit::{Done, Exit, Failure, OrExit as _};
+use crate::cli::print::{Bar, Screen};
+use crate::cli::{refused, words};
+use crate::limits::{EXPORT_DEPTH_MAX, EXPORT_FILES_MAX};
+use crate::model::text::escape;
+use crate::proto::v1;
+
+/// Writes the logs of one link or of all as a folder for auditors.
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// An empty or new directory.
+    dir: PathBuf,
+    /// Only the link with this node.
+    #[arg(long, value_name = "PEER")]
+    link: Option<String>,
+    /// Also write the receipt of each delivered entry.
+    #[arg(long)]
+    proofs: bool,
+    /// Leave out what the messages say.
+    #[arg(long)]
+    withhold_bodies: bool,
+}
+
+impl Export {
+    pub(crate) async fn run(self, target: &Target, screen: Screen) -> Done {
+        refuse_full(&self.dir)?;
+        let desk = target.connect().await?;
+        let request = v1::ExportRequest {
+            peer: self.link.unwrap_or_default(),
+            proofs: self.proofs,
+            withhold_bodies: self.withhold_bodies,
+        };
+        let exported = export_to(&desk, request, &self.dir).await?;
+        if screen.json {
+            screen.json(&serde_json::json!({
+                "directory": self.dir, "files": exported.files, "bytes": exported.bytes,
+            }))?;
+        } else {
+            screen.line(format!(
+                "{} files, {} in {}",
+                exported.files,
+                words::bytes(exported.bytes),
+                self.dir.display()
+            ))?;
+            screen.note(format!(
+                "check it, on any machine: liaison audit verify {}",
+                quoted(&self.dir)
+            ));
+        }
+        Ok(Exit::Ok)
+    }
+}
+
+fn refuse_full(dir: &Path) -> Result<(), Failure> {
+    match std::fs::read_dir(dir) {
+        Ok(mut entries) => match entries.next() {
+            None => Ok(()),
+            Some(_) => Err(Failure::new(
+                Exit::CannotCreate,
+                format!("{} is not empty", dir.display()),
+            )
+            .remedy("an export is never mixed with other files; name a new directory")),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error).or_fail(Exit::CannotCreate, || {
+            format!("the directory {}", dir.display())
+        }),
+    }
+}
+
+/// What was exported.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Exported {
+    /// Files written.
+    pub(crate) files: u64,
+    /// Bytes in them.
+    pub(crate) bytes: u64,
+}
+
+/// Writes an export into a directory that is empty or new.
+pub(crate) async fn export_to(
+    desk: &Desk,
+    request: v1::ExportRequest,
+    dir: &Path,
+) -> Result<Exported, Failure> {
+    let mut parts = refused::answer(desk.audit().export(request).await)?;
+    let mut folder = Folder::new(dir)?;
+    let bar = Bar::items("exporting", 0);
+    loop {
+        let part = parts.message().await.map_err(|status| {
+            refused::failure(&status).while_doing("the export is incomplete and not to be used")
+        })?;
+        let Some(part) = part else { break };
+        if part.files_total > 0 {
+            bar.total(part.files_total);
+        }
+        folder.take(&part)?;
+        bar.at(folder.done.files);
+    }
+    folder.finish()
+}
+
+/// The folder being written.
+struct Folder {
+    dir: PathBuf,
+    made: HashSet<PathBuf>,
+    open: Option<(String, File)>,
+    done: Exported,
+}
+
+impl Folder {
+    fn new(dir: &Path) -> Result<Self, Failure> {
+        let mut folder = Self {
+            dir: dir.to_owned(),
+            made: HashSet::new(),
+            open: None,
+            done: Exported::default(),
+        };
+        folder.make_dir(dir)?;
+        Ok(folder)
+    }
+
+    /// What the messages say is in it: the owner's eyes only.
+    fn make_dir(&mut self, path: &Path) -> Result<(), Failure> {
+        if self.made.insert(path.to_owned()) {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(path)
+                .or_fail(Exit::CannotCreate, || {
+                    format!("the directory {}", path.display())
+                })?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, part: &v1::ExportResponse) -> Result<(), Failure> {
+        let is_open = matches!(&self.open, Some((path, _)) if *path == part.path);
+        if !is_open {
+            if let Some((path, _)) = &self.open {
+                let what = format!(
+                    "the node began {} before {} was whole",
+                    escape(&part.path),
+                    escape(path)
+                );
+                return Err(Failure::new(Exit::Internal, what));
+            }
+            let relative = safe_path(&part.path).ok_or_else(|| {
+                let what = format!(
+                    "the node names a file outside the export: {}",
+                    escape(&part.path)
+                );
+                Failure::new(Exit::Internal, what).remedy("nothing was written there; report this")
+            })?;
+            if self.done.files >= EXPORT_FILES_MAX as u64 {
+                return Err(Failure::new(
+                    Exit::Internal,
+                    "the export has more files than any may have",
+                ));
+            }
+            let path = self.dir.join(relative);
+            self.make_dir(path.parent().unwrap_or(&self.dir).to_owned().as_path())?;
+            let file = OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&path)
+                .or_fail(Exit::CannotCreate, || {
+                    format!("the file {}", path.display())
+                })?;
+            self.open = Some((part.path.clone(), file));
+        }
+        if let Some((path, file)) = &mut self.open {
+            file.write_all(&part.chunk)
+                .or_fail(Exit::CannotCreate, || {
+                    format!("the file {path} of the export")
+                })?;
+            self.done.bytes += part.chunk.len() as u64;
+        }
+        if part.last {
+            self.open = None;
+            self.done.files += 1;
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Exported, Failure> {
+        match self.open {
+            None => Ok(self.done),
+            Some((path, _)) => Err(Failure::new(
+                Exit::Internal,
+                format!(
+                    "the export ended within {}; it is incomplete and not to be used",
+                    escape(&path)
+                ),
+            )),
+        }
+    }
+}
+
+/// A path that stays within the export: names of letters, digits, `.`, `_` and `-` only, none of
+/// which begins with a dot.
+fn safe_path(path: &str) -> Option<PathBuf> {
+    let parts: Vec<&str> = path.split('/').collect();
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    let good = |part: &&str| {
+        !part.is_empty() && part.len() <= 600 && !part.starts_with('.') && part.bytes().all(plain)
+    };
+    (parts.len() <= EXPORT_DEPTH_MAX && parts.iter().all(good)).then(|| parts.iter().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_stay_in_the_folder() {
+        for path in [
+            "MANIFEST.json",
+            "a.b_c.d/tile/0/x001/234.p/5",
+            "a_b/tile/entries/000.p/3",
+        ] {
+            assert_eq!(safe_path(path), Some(PathBuf::from(path)), "{path}");
+        }
+        for path in [
+            "",
+            "/etc/passwd",
+            "../x",
+            "a/../x",
+            "a//b",
+            "a/",
+            "./a",
+            ".hidden",
+            "a\\b",
+            "a/\u{202E}",
+            "a\0",
+        ] {
+            assert_eq!(safe_path(path), None, "{path:?}");
+        }
+        assert_eq!(safe_path(&"a/".repeat(EXPORT_DEPTH_MAX + 1)), None);
+    }
+
+    fn part(path: &str, chunk: &'static [u8], last: bool) -> v1::ExportResponse {
+        v1::ExportResponse {
+            path: path.to_owned(),
+            chunk: chunk.into(),
+            last,
+            files_total: 0,
+        }
+    }
+
+    #[test]
+    fn files_come_whole_or_the_export_fails() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut folder = Folder::new(&dir.path().join("a")).unwrap();
+        folder.take(&part("x/1", b"one", false)).unwrap();
+        folder.take(&part("x/1", b"two", true)).unwrap();
+        folder.take(&part("x/2", b"", true)).unwrap();
+        assert!(
+            folder.take(&part("x/1", b"again", true)).is_err(),
+            "nothing is overwritten"
+        );
+        let done = folder.finish().unwrap();
+        assert_eq!((done.files, done.bytes), (2, 6));
+        assert_eq!(std::fs::read(dir.path().join("a/x/1")).unwrap(), b"onetwo");
+
+        let mut folder = Folder::new(&dir.path().join("b")).unwrap();
+        folder.take(&part("x", b"one", false)).unwrap();
+        assert!(folder.take(&part("y", b"", true)).is_err());
+        assert!(folder.finish().is_err());
+        assert!(refuse_full(dir.path()).is_err());
+        assert!(refuse_full(&dir.path().join("new")).is_ok());
+    }
+}

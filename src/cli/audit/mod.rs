@@ -1,0 +1,39 @@
+//! `liaison audit`: evidence, and judging it without a node.
+
+mod check_proof;
+mod export;
+mod proof;
+mod verdict;
+mod verify;
+
+use clap::Subcommand;
+
+use super::connect::Target;
+use super::exit::Done;
+use super::in_turn;
+use super::print::Screen;
+
+pub(crate) use self::export::export_to;
+pub(crate) use self::verdict::render as render_verdict;
+
+/// Evidence: exporting it, and judging it offline.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Audit {
+    Export(export::Export),
+    Verify(verify::Verify),
+    Reconcile(verify::Reconcile),
+    Proof(proof::Proof),
+    CheckProof(check_proof::CheckProof),
+}
+
+impl Audit {
+    pub(crate) fn run(self, target: &Target, screen: Screen) -> Done {
+        match self {
+            Self::Export(export) => in_turn(export.run(target, screen)),
+            Self::Proof(proof) => in_turn(proof.run(target, screen)),
+            Self::Verify(verify) => verify.run(screen),
+            Self::Reconcile(reconcile) => reconcile.run(screen),
+            Self::CheckProof(check) => check.run(screen),
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! A verdict for people.
+
+use crate::audit::{Counts, KeyUse, Severity, Verdict};
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::print::Screen;
+use crate::cli::summary::count;
+use crate::cli::table::{Cell, Fit, Style, Table};
+use crate::cli::when;
+use crate::model::text::escape;
+
+/// Prints a verdict; `clean` is what is said if nothing is wrong.
+pub(crate) fn tell(verdict: &Verdict, clean: &str, screen: Screen) -> Result<Exit, Failure> {
+    if screen.json {
+        let value = serde_json::to_value(verdict)
+            .map_err(|error| Failure::of(Exit::Internal, anyhow::Error::new(error)))?;
+        screen.json(&value)?;
+    } else {
+        screen.raw(render(verdict, clean, screen).as_bytes())?;
+    }
+    Ok(if verdict.clean {
+        Exit::Ok
+    } else {
+        Exit::Negative
+    })
+}
+
+/// A verdict as text.
+pub(crate) fn render(verdict: &Verdict, clean: &str, screen: Screen) -> String {
+    let mut out = String::new();
+    if !verdict.logs.is_empty() {
+        out.push_str(&logs(verdict).render(screen.width, screen.colour));
+        out.push('\n');
+    }
+    let checked = checked(&verdict.counts);
+    if !checked.is_empty() {
+        out.push_str(&format!("checked: {checked}\n"));
+    }
+    for finding in &verdict.findings {
+        let (word, style) = match finding.severity {
+            Severity::Error => ("WRONG", Style::Bad),
+            Severity::Note => ("note", Style::Dim),
+        };
+        let index = finding
+            .index
+            .map_or_else(String::new, |index| format!(" index {index}"));
+        let id = finding
+            .id
+            .as_ref()
+            .map_or_else(String::new, |id| format!(" message {}", escape(id)));
+        out.push_str(&format!(
+            "{}  {}{index}{id}\n       {}\n",
+            style.paint(&format!("{word:<5}"), screen.colour),
+            escape(&finding.place),
+            escape(&finding.what)
+        ));
+    }
+    if verdict.findings_beyond > 0 {
+        out.push_str(&format!(
+            "and {} more\n",
+            count_u64(verdict.findings_beyond, "finding")
+        ));
+    }
+    let claimed: Vec<&KeyUse> = verdict.rests_on.iter().filter(|key| !key.pinned).collect();
+    if !claimed.is_empty() {
+        out.push_str(
+            "\nThis rests on keys that the export itself names. Compare them with the peer cards that \
+             the\nsides gave each other, or name yours with --trust FILE:\n",
+        );
+        for key in claimed {
+            out.push_str(&format!(
+                "  {:<8}  {}\n",
+                key.role.to_string(),
+                escape(&key.vkey)
+            ));
+        }
+    }
+    let last = if verdict.clean {
+        Style::Good.paint(clean, screen.colour).into_owned()
+    } else {
+        let wrong = format!("{} found", count_u64(verdict.errors, "error"));
+        Style::Bad.paint(&wrong, screen.colour).into_owned()
+    };
+    out.push_str(&format!("\n{last}\n"));
+    out
+}
+
+fn count_u64(number: u64, what: &str) -> String {
+    count(usize::try_from(number).unwrap_or(usize::MAX), what)
+}
+
+fn logs(verdict: &Verdict) -> Table {
+    let mut table = Table::new(&[
+        ("LOG", Fit::Down(20)),
+        ("ENTRIES", Fit::Right),
+        ("BEYOND", Fit::Right),
+        ("RECEIPTED", Fit::Whole),
+        ("ROOT", Fit::Down(10)),
+    ]);
+    for log in &verdict.logs {
+        let cosigned = log.cosigned_at.and_then(|at| i64::try_from(at).ok());
+        let at = cosigned
+            .and_then(|at| jiff::Timestamp::from_second(at).ok())
+            .map(when::full);
+        table.row([
+            escape(&log.origin).into(),
+            log.size.to_string().into(),
+            Cell::styled(
+                if log.recorded_beyond == 0 {
+                    String::new()
+                } else {
+                    log.recorded_beyond.to_string()
+                },
+                Style::Warn,
+            ),
+            at.unwrap_or_else(|| "no receipt yet".to_owned()).into(),
+            log.root
+                .as_deref()
+                .map(|root| escape(root).into_owned())
+                .unwrap_or_default()
+                .into(),
+        ]);
+    }
+    table
+}
+
+fn checked(counts: &Counts) -> String {
+    [
+        (counts.files, "file"),
+        (counts.entries, "entry"),
+        (counts.signatures, "signature"),
+        (counts.bodies, "body"),
+        (counts.checkpoints, "checkpoint"),
+        (counts.tiles, "tile"),
+        (counts.proofs, "receipt"),
+        (counts.refused, "refusal"),
+    ]
+    .into_iter()
+    .filter(|(number, _)| *number > 0)
+    .map(|(number, what)| match (number, what.strip_suffix('y')) {
+        (1, _) | (_, None) => count_u64(number, what),
+        (_, Some(stem)) => format!("{number} {stem}ies"),
+    })
+    .collect::<Vec<_>>()
+    .join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_have_their_plurals() {
+        let counts = Counts {
+            files: 1,
+            entries: 2,
+            bodies: 3,
+            ..Counts::default()
+        };
+        assert_eq!(checked(&counts), "1 file, 2 entries, 3 bodies");
+    }
+}

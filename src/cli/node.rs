@@ -1,0 +1,81 @@
+//! `liaison node run`: the node itself, in the foreground.
+
+use std::io::IsTerminal as _;
+
+use clap::Subcommand;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::connect::Target;
+use super::exit::{Done, Exit, Failure, OrExit as _};
+use crate::node::config::{Config, LogConfig, LogFormat};
+use crate::node::{NodeError, run};
+
+/// The node itself.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Node {
+    /// Runs the node until SIGTERM or Ctrl-C; logs to standard error.
+    Run,
+}
+
+impl Node {
+    pub(crate) async fn run(self, target: &Target) -> Done {
+        let Self::Run = self;
+        let config = target.load_config()?;
+        start_log(config.log);
+        let shutdown = shutdown()?;
+        let file = config.file.clone();
+        run(config, shutdown)
+            .await
+            .map_err(|error| failure(error, &file))?;
+        Ok(Exit::Ok)
+    }
+}
+
+fn failure(error: NodeError, config: &std::path::Path) -> Failure {
+    let exit = match &error {
+        NodeError::Passphrase(_)
+        | NodeError::Key(_)
+        | NodeError::Unencrypted { .. }
+        | NodeError::Card { .. }
+        | NodeError::Material(_) => Exit::Config,
+        NodeError::Bind { .. } | NodeError::Local(_) => Exit::Unavailable,
+        NodeError::Store(crate::store::StoreError::InUse { .. }) => Exit::TryLater,
+        NodeError::Store(_) | NodeError::Open(_) | NodeError::Signal(_) => Exit::Internal,
+    };
+    Failure::of(exit, anyhow::Error::new(error))
+        .while_doing(format!("the node of {} did not start", config.display()))
+}
+
+/// Log lines go to standard error; whoever runs the node collects them there.
+fn start_log(log: LogConfig) {
+    let builder = tracing_subscriber::fmt()
+        .with_max_level(log.level)
+        .with_writer(std::io::stderr);
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    // A subscriber that is there already is a test's; it stays.
+    let _ = match log.format {
+        LogFormat::Text => builder
+            .with_ansi(std::io::stderr().is_terminal() && !plain)
+            .with_target(false)
+            .try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    };
+}
+
+/// Ends at the first SIGTERM or SIGINT.
+fn shutdown() -> Result<impl Future<Output = ()>, Failure> {
+    let failed = || "the system does not deliver signals".to_owned();
+    let mut terminate = signal(SignalKind::terminate()).or_fail(Exit::Internal, failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).or_fail(Exit::Internal, failed)?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// The configuration of a node, for those who start one as a process of its own.
+pub(crate) fn load(path: &std::path::Path) -> Result<Config, Failure> {
+    Config::load(path).or_exit(Exit::Config)
+}

@@ -1,0 +1,196 @@
+//! The only place that prints, asks and shows progress.
+//!
+//! Answers go to standard output; questions, notes, progress and failures to standard error, so
+//! that an answer can be piped. What comes from a peer is escaped before it gets here.
+
+use std::io::{self, BufRead as _, IsTerminal as _, Write};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use zeroize::Zeroizing;
+
+use super::exit::{Exit, Failure, OrExit as _, Told};
+use super::table::{Style, Table};
+
+/// Where the answer goes, and how it is to look there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Screen {
+    /// Answers as JSON.
+    pub(crate) json: bool,
+    /// The terminal's width in columns; `None` if standard output is no terminal.
+    pub(crate) width: Option<usize>,
+    /// Colours are wanted on standard output.
+    pub(crate) colour: bool,
+}
+
+impl Screen {
+    /// The screen that this process was started on.
+    pub(crate) fn of_process(json: bool) -> Self {
+        let terminal = io::stdout().is_terminal();
+        let asked = std::env::var("COLUMNS")
+            .ok()
+            .and_then(|columns| columns.parse().ok());
+        let found = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
+        let width = asked.or(if terminal { found.or(Some(80)) } else { None });
+        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+            || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        Self {
+            json,
+            width,
+            colour: terminal && !plain,
+        }
+    }
+
+    /// A line of the answer.
+    pub(crate) fn line(self, text: impl AsRef<str>) -> Result<(), Failure> {
+        self.raw(format!("{}\n", text.as_ref()).as_bytes())
+    }
+
+    /// A line of the answer, in a style.
+    pub(crate) fn styled(self, text: &str, style: Style) -> Result<(), Failure> {
+        self.line(style.paint(text, self.colour))
+    }
+
+    /// A table.
+    pub(crate) fn table(self, table: &Table) -> Result<(), Failure> {
+        self.raw(table.render(self.width, self.colour).as_bytes())
+    }
+
+    /// A JSON document, for people to read as well.
+    pub(crate) fn json(self, value: &serde_json::Value) -> Result<(), Failure> {
+        self.line(format!("{value:#}"))
+    }
+
+    /// A JSON document on one line, as one of many.
+    pub(crate) fn json_line(self, value: &serde_json::Value) -> Result<(), Failure> {
+        self.line(value.to_string())
+    }
+
+    /// Bytes of the answer, as they are.
+    pub(crate) fn raw(self, bytes: &[u8]) -> Result<(), Failure> {
+        let mut out = io::stdout().lock();
+        out.write_all(bytes)
+            .and_then(|()| out.flush())
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::BrokenPipe => Failure::BrokenPipe,
+                _ => Failure::of(
+                    Exit::CannotCreate,
+                    anyhow::Error::new(error).context("the answer could not be written"),
+                ),
+            })
+    }
+
+    /// A remark beside the answer.
+    pub(crate) fn note(self, text: impl AsRef<str>) {
+        let _ = writeln!(io::stderr().lock(), "{}", text.as_ref());
+    }
+
+    /// Columns for running text.
+    pub(crate) fn text_width(self) -> usize {
+        self.width.unwrap_or(100).clamp(40, 120)
+    }
+}
+
+/// Tells why the command failed.
+pub(crate) fn failure(told: &Told) {
+    let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let text = told.text();
+    let (first, rest) = text.split_once('\n').unwrap_or((&text, ""));
+    let mut err = io::stderr().lock();
+    let _ = writeln!(err, "{}", Style::Bad.paint(first, colour));
+    if !rest.is_empty() {
+        let _ = writeln!(err, "{rest}");
+    }
+}
+
+/// Asks a question on the terminal and reads one line.
+pub(crate) fn ask(question: &str) -> Result<String, Failure> {
+    if !io::stdin().is_terminal() {
+        return Err(Failure::new(
+            Exit::Usage,
+            "this must be asked, and standard input is no terminal",
+        ));
+    }
+    let fault = || "the answer could not be read".to_owned();
+    let mut err = io::stderr().lock();
+    let _ = write!(err, "{question} ").and_then(|()| err.flush());
+    let mut line = String::new();
+    io::stdin()
+        .lock()
+        .read_line(&mut line)
+        .or_fail(Exit::Internal, fault)?;
+    Ok(line.trim().to_owned())
+}
+
+/// Asks for a passphrase without showing it.
+pub(crate) fn ask_secret(question: &str) -> io::Result<Zeroizing<String>> {
+    rpassword::prompt_password(format!("{question}: ")).map(Zeroizing::new)
+}
+
+/// A bar for long work, on standard error and only if that is a terminal.
+#[derive(Debug)]
+pub(crate) struct Bar(ProgressBar);
+
+impl Bar {
+    /// A bar that counts bytes.
+    pub(crate) fn bytes(what: &str, total: u64) -> Self {
+        Self::new(
+            what,
+            total,
+            "{msg:24} {bar:30} {bytes:>10}/{total_bytes} {eta:>5}",
+        )
+    }
+
+    /// A bar that counts things.
+    pub(crate) fn items(what: &str, total: u64) -> Self {
+        Self::new(
+            what,
+            total,
+            "{msg:24} {bar:30} {human_pos:>10}/{human_len} {eta:>5}",
+        )
+    }
+
+    fn new(what: &str, total: u64, template: &str) -> Self {
+        // indicatif hides it if standard error is no terminal.
+        let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.progress_chars("━━─"));
+        }
+        bar.set_message(what.to_owned());
+        Self(bar)
+    }
+
+    /// A spinner for waiting on something of unknown length.
+    pub(crate) fn waiting(what: &str) -> Self {
+        let bar = ProgressBar::new_spinner();
+        bar.set_message(what.to_owned());
+        bar.enable_steady_tick(Duration::from_millis(120));
+        Self(bar)
+    }
+
+    /// So much is done.
+    pub(crate) fn at(&self, done: u64) {
+        self.0.set_position(done);
+    }
+
+    /// So much more is done.
+    pub(crate) fn advance(&self, by: u64) {
+        self.0.inc(by);
+    }
+
+    /// There is so much in all.
+    pub(crate) fn total(&self, total: u64) {
+        self.0.set_length(total);
+    }
+
+    /// What is being done now.
+    pub(crate) fn says(&self, what: &str) {
+        self.0.set_message(what.to_owned());
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}

@@ -1,0 +1,173 @@
+//! `liaison status`: the node and its links.
+
+use clap::Args;
+use jiff::Timestamp;
+
+use super::connect::{Desk, Target};
+use super::exit::{Done, Exit, Failure};
+use super::print::Screen;
+use super::table::{Cell, Fit, Style, Table};
+use super::{refused, when, words};
+use crate::model::{json, text};
+use crate::proto::v1::{self, LinkState};
+
+/// Shows the state of the node, its links and certificates, and the latest incidents.
+///
+/// Exits with 1 if the node cannot sign and append, or a link is held.
+#[derive(Debug, Args)]
+pub(crate) struct Status {}
+
+impl Status {
+    pub(crate) async fn run(self, target: &Target, screen: Screen) -> Done {
+        let desk = target.connect().await?;
+        let status = get(&desk).await?;
+        if screen.json {
+            screen.json(&json::to_json(&status))?;
+        } else {
+            render(&status, screen)?;
+        }
+        let held = status
+            .links
+            .iter()
+            .any(|link| link.state() == LinkState::Held);
+        Ok(if status.serving && !held {
+            Exit::Ok
+        } else {
+            Exit::Negative
+        })
+    }
+}
+
+/// Asks for the node's state.
+pub(crate) async fn get(desk: &Desk) -> Result<v1::StatusResponse, Failure> {
+    refused::answer(desk.desk().status(v1::StatusRequest {}).await)
+}
+
+fn render(status: &v1::StatusResponse, screen: Screen) -> Result<(), Failure> {
+    let now = when::now();
+    let (word, style) = if status.serving {
+        ("serving", Style::Good)
+    } else {
+        ("NOT SERVING", Style::Bad)
+    };
+    screen.line(format!(
+        "{}  {}  (liaison {}, {} of disk free)",
+        Style::Bold.paint(&text::escape(&status.node), screen.colour),
+        style.paint(word, screen.colour),
+        text::escape(&status.version),
+        words::bytes(status.free_disk_bytes)
+    ))?;
+    if !status.trouble.is_empty() {
+        screen.styled(&format!("  {}", text::escape(&status.trouble)), Style::Bad)?;
+    }
+
+    if status.links.is_empty() {
+        screen.line("\nno link yet; add one: liaison peer add FILE")?;
+    } else {
+        screen.line("")?;
+        screen.table(&links(&status.links, now))?;
+    }
+    for link in status
+        .links
+        .iter()
+        .filter(|link| link.state() == LinkState::Held)
+    {
+        let peer = text::escape(&link.peer);
+        screen.note(format!(
+            "the link with {peer} is held; when someone has looked: liaison link release {peer} --reason TEXT"
+        ));
+    }
+    if !status.certificates.is_empty() {
+        screen.line("")?;
+        screen.table(&certificates(&status.certificates))?;
+    }
+    if !status.incidents.is_empty() {
+        screen.line("")?;
+        screen.table(&incidents(&status.incidents))?;
+    }
+    Ok(())
+}
+
+fn links(links: &[v1::LinkStatus], now: Timestamp) -> Table {
+    let mut table = Table::new(&[
+        ("LINK", Fit::Down(12)),
+        ("STATE", Fit::Whole),
+        ("SENT", Fit::Right),
+        ("DELIVERED", Fit::Right),
+        ("RECEIVED", Fit::Right),
+        ("HEARD", Fit::Whole),
+        ("CLOCK", Fit::Right),
+        ("FILES", Fit::Whole),
+        ("DETAIL", Fit::Down(10)),
+    ]);
+    for link in links {
+        let (word, style) = words::link_state(link.state());
+        let heard = link.heard_at.as_ref().and_then(when::from_wire);
+        let heard = heard.map_or_else(|| "never".to_owned(), |at| when::distance(at, now));
+        let waiting = link.own_size > link.delivered_size;
+        let clock = format!("{:+} ms", link.clock_skew_ms);
+        let (files_in, files_out) = (link.attachments_incoming, link.attachments_outgoing);
+        let files = if files_in + files_out == 0 {
+            Cell::default()
+        } else {
+            Cell::styled(format!("{files_in} in, {files_out} out"), Style::Warn)
+        };
+        table.row([
+            text::escape(&link.peer).into(),
+            Cell::styled(word, style),
+            link.own_size.to_string().into(),
+            Cell::styled(
+                link.delivered_size.to_string(),
+                if waiting { Style::Warn } else { Style::Plain },
+            ),
+            link.mirrored_size.to_string().into(),
+            heard.into(),
+            if link.clock_skewed {
+                Cell::styled(format!("{clock} !"), Style::Bad)
+            } else {
+                clock.into()
+            },
+            files,
+            text::escape(&link.detail).into(),
+        ]);
+    }
+    table
+}
+
+fn certificates(certificates: &[v1::CertificateStatus]) -> Table {
+    let mut table = Table::new(&[
+        ("CERTIFICATE", Fit::Down(12)),
+        ("VALID UNTIL", Fit::Whole),
+        ("LEFT", Fit::Right),
+        ("WARNING", Fit::Down(10)),
+    ]);
+    for certificate in certificates {
+        let warned = !certificate.warning.is_empty();
+        table.row([
+            text::escape(&certificate.r#use).into(),
+            when::full_wire(certificate.not_after.as_ref()).into(),
+            Cell::styled(
+                format!("{} d", certificate.days_left),
+                if warned { Style::Bad } else { Style::Plain },
+            ),
+            Cell::styled(text::escape(&certificate.warning), Style::Warn),
+        ]);
+    }
+    table
+}
+
+fn incidents(incidents: &[v1::Incident]) -> Table {
+    let mut table = Table::new(&[
+        ("INCIDENT", Fit::Whole),
+        ("PEER", Fit::Down(10)),
+        ("WHAT", Fit::Down(20)),
+    ]);
+    for incident in incidents {
+        table.row([
+            when::full_wire(incident.at.as_ref()).into(),
+            text::escape(&incident.peer).into(),
+            Cell::styled(text::escape(&incident.what), Style::Warn),
+        ]);
+    }
+    table
+}

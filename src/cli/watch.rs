@@ -1,0 +1,116 @@
+//! `liaison watch`: what happens, as it happens.
+
+use clap::Args;
+
+use super::connect::Target;
+use super::exit::{Done, Exit, Failure};
+use super::print::Screen;
+use super::table::{Style, pad};
+use super::{levels, refused, summary, when, words};
+use crate::model::{json, text};
+use crate::proto::v1::{self, WatchEvent};
+
+/// Follows what happens: own messages recorded and delivered, the peer's received.
+///
+/// With --json, one object a line; give the cursor of the last one taken in to --cursor, and nothing
+/// is missed. Ends with Ctrl-C.
+#[derive(Debug, Args)]
+pub(crate) struct Watch {
+    /// Go on after this event.
+    #[arg(long, conflicts_with = "from_start")]
+    cursor: Option<String>,
+    /// From the beginning of the logs.
+    #[arg(long)]
+    from_start: bool,
+    /// End when all that there is has been told.
+    #[arg(long)]
+    until_caught_up: bool,
+}
+
+impl Watch {
+    pub(crate) async fn run(self, target: &Target, screen: Screen) -> Done {
+        let mut cursor = self.cursor.unwrap_or_default();
+        let request = v1::WatchRequest {
+            cursor: cursor.clone(),
+            from_start: self.from_start,
+        };
+        let desk = target.connect().await?;
+        let mut events = refused::answer(desk.desk().watch(request).await)?;
+        loop {
+            let event = tokio::select! {
+                event = events.message() => event,
+                _ = tokio::signal::ctrl_c() => {
+                    if !screen.json && !cursor.is_empty() {
+                        screen.note(format!("to go on from here: liaison watch --cursor {cursor}"));
+                    }
+                    return Ok(Exit::Ok);
+                }
+            };
+            let event = event.map_err(|status| {
+                let failure = refused::failure(&status);
+                if cursor.is_empty() {
+                    failure
+                } else {
+                    failure.remedy(format!(
+                        "go on without missing anything: liaison watch --cursor {cursor}"
+                    ))
+                }
+            })?;
+            let Some(event) = event else {
+                return Err(
+                    Failure::new(Exit::Unavailable, "the node has ended the stream")
+                        .remedy(format!("go on: liaison watch --cursor {cursor}")),
+                );
+            };
+            if !event.cursor.is_empty() {
+                cursor.clone_from(&event.cursor);
+            }
+            if screen.json {
+                screen.json_line(&json::to_json(&event))?;
+            } else if let Some(line) = line(&event, screen.colour) {
+                screen.line(line)?;
+            }
+            if self.until_caught_up && event.event() == WatchEvent::CaughtUp {
+                return Ok(Exit::Ok);
+            }
+        }
+    }
+}
+
+/// An event on a line; nothing for those that carry no message.
+fn line(event: &v1::WatchResponse, colour: bool) -> Option<String> {
+    let message = event.message.as_ref()?;
+    let (arrow, word) = match event.event() {
+        WatchEvent::Recorded => ("→", "recorded"),
+        WatchEvent::Delivered => ("✓", "delivered"),
+        WatchEvent::Received => ("←", "received"),
+        WatchEvent::Unspecified | WatchEvent::CaughtUp => return None,
+    };
+    let at = match event.event() {
+        WatchEvent::Delivered => message
+            .delivered_at
+            .as_ref()
+            .or(message.recorded_at.as_ref()),
+        _ => message.recorded_at.as_ref(),
+    };
+    let (precedence, style) = words::precedence(message.precedence);
+    let said = message
+        .body
+        .as_ref()
+        .and_then(|body| body.body.as_ref())
+        .map(summary::of);
+    let now = when::now();
+    let due = levels::due(message)
+        .first()
+        .map(|due| format!("  ({})", due.text(now)));
+    Some(format!(
+        "{}  {arrow} {word:<9}  {}  {} {}  {}  {}{}",
+        when::full_wire(at),
+        text::escape(&message.peer),
+        style.paint(&pad(&precedence, 9), colour),
+        Style::Bold.paint(&pad(&words::kind(message.kind_number), 20), colour),
+        text::escape(&message.id),
+        said.unwrap_or_default(),
+        due.unwrap_or_default(),
+    ))
+}

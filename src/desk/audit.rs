@@ -1,0 +1,349 @@
+//! Evidence: one receipt, or whole logs as files.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+use super::Desk;
+use super::caller::{Access, Caller};
+use super::errors::DeskError;
+use super::read::parse_id;
+use crate::audit::Absence;
+use crate::audit::export::{
+    ExportError, ExportHead, ExportKey, FileSink, LogSource, SourceBody, SourceReceipt, export,
+};
+use crate::audit::format::tiles;
+use crate::crypto::vkey::VerifierKey;
+use crate::exchange::layout::Place;
+use crate::exchange::read::{LogReader, ReadError};
+use crate::exchange::submit::header_of;
+use crate::exchange::{Exchange, Link, LogSide};
+use crate::limits::CHUNK_BYTES_MAX;
+use crate::model::Origin;
+use crate::proto::v1;
+use crate::tlog::path::{LEVEL_MAX, TileKind};
+use crate::tlog::proof::TlogProof;
+use crate::tlog::{Hash, Snapshot, TileReader, Tree};
+
+/// Parts of files between the disk and the network, each of 256 KiB at most.
+const AHEAD_PARTS: usize = 4;
+/// Receipts counted in one go.
+const RECEIPTS_AT_ONCE: usize = 256;
+
+type Part = Result<v1::ExportResponse, Status>;
+/// The answer to Export.
+pub(super) type Parts = ReceiverStream<Part>;
+
+impl Desk {
+    pub(super) fn proof(
+        &self,
+        caller: &Caller,
+        access: Access,
+        request: &v1::ProofRequest,
+    ) -> Result<v1::ProofResponse, DeskError> {
+        let id = parse_id("id", &request.id)?;
+        let (link, place) = self.visible(caller, access, id)?;
+        let no_receipt = |why| DeskError::NoReceipt { id, why };
+        let Place::Log(side, index) = place else {
+            return Err(no_receipt(
+                "it came by express, its turn in the log is still to come",
+            ));
+        };
+        let receipt = self.exchange.receipt_covering(&link, side, index)?;
+        let (size, checkpoint) = receipt.ok_or_else(|| {
+            no_receipt(match side {
+                LogSide::Own => "the other side has not confirmed that it holds it",
+                LogSide::Mirror => "this side has not cosigned it",
+            })
+        })?;
+        let reader = self.exchange.reader(&link, side);
+        let tree = link.tree(side);
+        let hashes = Snapshot::new(&tree, &reader)
+            .inclusion_proof(index, size)
+            .map_err(|error| reader.tree_error(error))?;
+        let proof = TlogProof {
+            extra: None,
+            index,
+            hashes,
+            checkpoint,
+        };
+        let keys = keys_of_log(&self.exchange, &link, side);
+        Ok(v1::ProofResponse {
+            tlog_proof: proof.encode(),
+            vkeys: keys.iter().map(ToString::to_string).collect(),
+            entry: reader.entry(index)?.entry,
+        })
+    }
+
+    pub(super) fn export(
+        self: &Arc<Self>,
+        request: &v1::ExportRequest,
+    ) -> Result<Parts, DeskError> {
+        let links: Vec<_> = match request.peer.as_str() {
+            "" => self.exchange.links().cloned().collect(),
+            peer => match self.exchange.link(peer) {
+                Some(link) => vec![Arc::clone(link)],
+                None => {
+                    return Err(DeskError::field(
+                        "peer",
+                        "no such peer of this node",
+                        "`status` shows the peers; leave it empty for all",
+                    ));
+                }
+            },
+        };
+        let permit = Arc::clone(&self.exports).try_acquire_owned();
+        let permit = permit.map_err(|_| DeskError::Crowded { what: "exports" })?;
+        let job = ExportJob {
+            exchange: Arc::clone(&self.exchange),
+            links,
+            proofs: request.proofs,
+            withhold_bodies: request.withhold_bodies,
+        };
+        let (parts, stream) = mpsc::channel(AHEAD_PARTS);
+        let stop = self.stop.clone();
+        tokio::task::spawn_blocking(move || {
+            let mut sink = PartSink {
+                parts,
+                files_total: 0,
+                stop,
+            };
+            if let Err(error) = job.run(&mut sink) {
+                tracing::warn!(reason = error.reason(), "an export has ended early");
+                drop(sink.parts.try_send(Err(error.into())));
+            }
+            drop(permit);
+        });
+        Ok(ReceiverStream::new(stream))
+    }
+}
+
+/// One export of one or more links.
+struct ExportJob {
+    exchange: Arc<Exchange>,
+    links: Vec<Arc<Link>>,
+    proofs: bool,
+    withhold_bodies: bool,
+}
+
+impl ExportJob {
+    fn run(&self, sink: &mut PartSink) -> Result<(), DeskError> {
+        let mut logs = Vec::new();
+        for link in &self.links {
+            for side in [LogSide::Own, LogSide::Mirror] {
+                logs.push(ExportLog {
+                    exchange: Arc::clone(&self.exchange),
+                    reader: self.exchange.reader(link, side),
+                    // In this order: the tree is at least as large as the receipt.
+                    latest: self.exchange.latest_receipt(link, side)?,
+                    tree: link.tree(side),
+                    link: Arc::clone(link),
+                    side,
+                    withhold_bodies: self.withhold_bodies,
+                });
+            }
+        }
+        for log in &logs {
+            sink.files_total += log.files(self.proofs)?;
+        }
+        sink.files_total += 1; // the manifest
+        let milliseconds = i64::try_from(self.exchange.clock().unix_ms()).unwrap_or(i64::MAX);
+        let head = ExportHead {
+            node: self.exchange.node().clone(),
+            exported_at: jiff::Timestamp::from_millisecond(milliseconds)
+                .unwrap_or(jiff::Timestamp::MAX),
+            keys: self.keys(),
+            proofs: self.proofs,
+        };
+        match export(&head, &logs, sink) {
+            Ok(_) | Err(ExportError::Sink(Gone::Reader)) => Ok(()),
+            Err(ExportError::Sink(Gone::Node)) => Err(DeskError::Stopping),
+            Err(ExportError::Source(error)) => Err(error.into()),
+            Err(other) => Err(DeskError::Export(other.to_string())),
+        }
+    }
+
+    /// Every public key of both sides, each once.
+    fn keys(&self) -> Vec<ExportKey> {
+        let mut keys: Vec<VerifierKey> = Vec::new();
+        for link in &self.links {
+            for side in [LogSide::Own, LogSide::Mirror] {
+                for key in keys_of_log(&self.exchange, link, side) {
+                    if !keys.contains(&key) {
+                        keys.push(key);
+                    }
+                }
+            }
+        }
+        let unlimited = |key| ExportKey {
+            key,
+            valid_from: None,
+            valid_until: None,
+        };
+        keys.into_iter().map(unlimited).collect()
+    }
+}
+
+/// The keys that it takes to check one log: of its entries, its checkpoints, both cosignatures.
+fn keys_of_log(exchange: &Exchange, link: &Link, side: LogSide) -> Vec<VerifierKey> {
+    let verifier = match side {
+        LogSide::Own => &link.own_verifier,
+        LogSide::Mirror => &link.mirror_verifier,
+    };
+    let mut keys = match side {
+        LogSide::Own => vec![exchange.keys().message.verifier(exchange.node())],
+        LogSide::Mirror => {
+            let keys = link.keys.message_keys.iter();
+            keys.map(|key| key.vkey.clone()).collect()
+        }
+    };
+    keys.extend([
+        verifier.log().clone(),
+        verifier.author().clone(),
+        verifier.mirror().clone(),
+    ]);
+    keys
+}
+
+/// A log as an export reads it: a snapshot.
+struct ExportLog {
+    exchange: Arc<Exchange>,
+    link: Arc<Link>,
+    side: LogSide,
+    reader: LogReader,
+    latest: Option<(u64, String)>,
+    tree: Arc<Tree>,
+    withhold_bodies: bool,
+}
+
+impl ExportLog {
+    /// How many files it becomes. Bodies that are not here are counted all the same: the number is
+    /// for a progress bar.
+    fn files(&self, proofs: bool) -> Result<u64, ReadError> {
+        let Some((size, _)) = &self.latest else {
+            return Ok(0);
+        };
+        let of_entries = 2 + u64::from(!self.withhold_bodies) + u64::from(proofs);
+        let mut count = size * of_entries + tiles(*size, TileKind::Entries).count() as u64 + 1;
+        for level in 0..=LEVEL_MAX {
+            count += tiles(*size, TileKind::Hashes { level }).count() as u64;
+        }
+        let mut from = 0;
+        loop {
+            let page = self
+                .exchange
+                .receipts(&self.link, self.side, from, RECEIPTS_AT_ONCE)?;
+            let within = page.iter().filter(|(at, _)| at <= size).count();
+            count += within as u64;
+            match page.last() {
+                Some((last, _)) if within == RECEIPTS_AT_ONCE => from = last + 1,
+                _ => return Ok(count),
+            }
+        }
+    }
+
+    /// What a node says about a refusal holds nothing of the message refused.
+    fn may_withhold(&self, index: u64) -> Result<bool, ReadError> {
+        let header = header_of(&self.reader.entry(index)?, &self.origin().to_string());
+        Ok(!header.is_ok_and(|header| header.kind == v1::Kind::Refusal as i32))
+    }
+}
+
+impl TileReader for ExportLog {
+    type Error = ReadError;
+
+    fn full_tile(&self, level: u8, index: u64) -> Result<Vec<u8>, ReadError> {
+        self.reader.full_tile(level, index)
+    }
+
+    fn leaf(&self, index: u64) -> Result<Hash, ReadError> {
+        self.reader.leaf(index)
+    }
+}
+
+impl LogSource for ExportLog {
+    fn origin(&self) -> &Origin {
+        self.link.origin(self.side)
+    }
+
+    fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    fn entry(&self, index: u64) -> Result<Bytes, ReadError> {
+        Ok(self.reader.entry(index)?.entry)
+    }
+
+    fn body(&self, index: u64) -> Result<SourceBody, ReadError> {
+        let stored = self.reader.entry(index)?;
+        if stored.record.refused {
+            return Ok(SourceBody::Absent(Absence::Refused));
+        }
+        if self.withhold_bodies && self.may_withhold(index)? {
+            return Ok(SourceBody::Absent(Absence::Withheld));
+        }
+        Ok(match self.reader.body(&stored)? {
+            Some((salt, body)) => SourceBody::Held([&salt[..], &body[..]].concat().into()),
+            None => SourceBody::Absent(Absence::Erased),
+        })
+    }
+
+    fn latest_receipt(&self) -> Result<Option<SourceReceipt>, ReadError> {
+        let latest = self.latest.clone();
+        Ok(latest.map(|(size, note)| SourceReceipt { size, note }))
+    }
+
+    fn receipts(&self, size_min: u64, limit: usize) -> Result<Vec<SourceReceipt>, ReadError> {
+        let receipts = self
+            .exchange
+            .receipts(&self.link, self.side, size_min, limit)?;
+        let receipts = receipts.into_iter();
+        Ok(receipts
+            .map(|(size, note)| SourceReceipt { size, note })
+            .collect())
+    }
+}
+
+/// Why a file could not be handed on.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+enum Gone {
+    #[error("the reader has gone")]
+    Reader,
+    #[error("the node is going down")]
+    Node,
+}
+
+/// Files as parts of a stream, at the pace of the reader.
+struct PartSink {
+    parts: mpsc::Sender<Part>,
+    files_total: u64,
+    stop: CancellationToken,
+}
+
+impl FileSink for PartSink {
+    type Error = Gone;
+
+    fn file(&mut self, path: &str, bytes: &[u8]) -> Result<(), Gone> {
+        let chunks = bytes.len().div_ceil(CHUNK_BYTES_MAX).max(1);
+        for number in 0..chunks {
+            let start = number * CHUNK_BYTES_MAX;
+            let end = (start + CHUNK_BYTES_MAX).min(bytes.len());
+            if self.stop.is_cancelled() {
+                return Err(Gone::Node);
+            }
+            let part = v1::ExportResponse {
+                path: path.to_owned(),
+                chunk: Bytes::copy_from_slice(&bytes[start..end]),
+                last: number + 1 == chunks,
+                files_total: self.files_total,
+            };
+            let sent = self.parts.blocking_send(Ok(part));
+            sent.map_err(|_| Gone::Reader)?;
+        }
+        Ok(())
+    }
+}

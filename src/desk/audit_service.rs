@@ -1,0 +1,35 @@
+//! The auditor's calls as tonic calls them.
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+
+use super::caller::Method;
+use super::service::{admit, answer};
+use super::{Desk, audit, blocking};
+use crate::proto::v1;
+use crate::proto::v1::audit_service_server::AuditService;
+
+#[tonic::async_trait]
+impl AuditService for Arc<Desk> {
+    async fn proof(
+        &self,
+        request: Request<v1::ProofRequest>,
+    ) -> Result<Response<v1::ProofResponse>, Status> {
+        let (caller, access) = admit(&request, Method::Proof)?;
+        let (desk, by) = (Arc::clone(self), caller.clone());
+        let work = move || Desk::proof(&desk, &by, access, request.get_ref());
+        answer(&caller, Method::Proof, blocking(work).await)
+    }
+
+    type ExportStream = audit::Parts;
+
+    async fn export(
+        &self,
+        request: Request<v1::ExportRequest>,
+    ) -> Result<Response<audit::Parts>, Status> {
+        let (caller, _) = admit(&request, Method::Export)?;
+        let result = Desk::export(self, request.get_ref());
+        answer(&caller, Method::Export, result)
+    }
+}

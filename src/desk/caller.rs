@@ -1,0 +1,210 @@
+//! Who calls, and what each role may do.
+
+use std::fmt;
+
+use tonic::Extensions;
+
+use crate::exchange::Author;
+use crate::link::connection::ConnectInfo;
+use crate::link::identity::Identity;
+
+pub use crate::link::identity::Role;
+
+/// The calls of the desk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Method {
+    /// Signs and records.
+    Submit,
+    /// One message.
+    Get,
+    /// Messages, page by page.
+    List,
+    /// What happens.
+    Watch,
+    /// A person has taken note.
+    Acknowledge,
+    /// The node's state.
+    Status,
+    /// Stores a file.
+    UploadAttachment,
+    /// Reads a file of a message.
+    DownloadAttachment,
+    /// Lets a held link go on.
+    ReleaseLink,
+    /// A receipt.
+    Proof,
+    /// The logs as evidence.
+    Export,
+}
+
+impl Method {
+    /// Every call.
+    pub const ALL: [Self; 11] = [
+        Self::Submit,
+        Self::Get,
+        Self::List,
+        Self::Watch,
+        Self::Acknowledge,
+        Self::Status,
+        Self::UploadAttachment,
+        Self::DownloadAttachment,
+        Self::ReleaseLink,
+        Self::Proof,
+        Self::Export,
+    ];
+
+    /// Its name in the proto.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Submit => "Submit",
+            Self::Get => "Get",
+            Self::List => "List",
+            Self::Watch => "Watch",
+            Self::Acknowledge => "Acknowledge",
+            Self::Status => "Status",
+            Self::UploadAttachment => "UploadAttachment",
+            Self::DownloadAttachment => "DownloadAttachment",
+            Self::ReleaseLink => "ReleaseLink",
+            Self::Proof => "Proof",
+            Self::Export => "Export",
+        }
+    }
+}
+
+/// How far a role may use a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Not at all.
+    Denied,
+    /// For what the caller itself submitted, and to submit what its configuration names.
+    Own,
+    /// Without bodies.
+    Outline,
+    /// Wholly.
+    Full,
+}
+
+/// The one table of who may do what. What is not written here is denied.
+#[must_use]
+pub const fn access(role: Role, method: Method) -> Access {
+    use Method as M;
+    match (role, method) {
+        (
+            Role::Operator,
+            M::Submit
+            | M::Get
+            | M::List
+            | M::Watch
+            | M::Acknowledge
+            | M::Status
+            | M::UploadAttachment
+            | M::DownloadAttachment
+            | M::ReleaseLink
+            | M::Proof
+            | M::Export,
+        )
+        | (
+            Role::Auditor,
+            M::Get | M::List | M::Status | M::DownloadAttachment | M::Proof | M::Export,
+        )
+        | (Role::Admin, M::Status | M::ReleaseLink) => Access::Full,
+        (Role::Integration, M::Submit | M::Get | M::List | M::Watch | M::UploadAttachment) => {
+            Access::Own
+        }
+        (Role::Admin, M::Get | M::List) => Access::Outline,
+        _ => Access::Denied,
+    }
+}
+
+/// Who calls.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Caller {
+    /// In which role.
+    pub role: Role,
+    /// Which one: the name in the certificate, or the user of the Unix socket.
+    pub name: String,
+}
+
+impl Caller {
+    /// The caller as the connection has shown it; `None` for a connection of no one we know.
+    #[must_use]
+    pub fn of(extensions: &Extensions) -> Option<Self> {
+        match &extensions.get::<ConnectInfo>()?.identity {
+            Identity::Desk(desk) => Some(Self {
+                role: desk.role,
+                name: desk.name.clone(),
+            }),
+            // The kernel vouches for the user; the socket lets in only the node's own and root.
+            Identity::Unix(unix) => Some(Self {
+                role: Role::Operator,
+                name: format!("uid-{}", unix.uid),
+            }),
+            Identity::Peer(_) => None,
+        }
+    }
+
+    /// The caller as an author, as kept beside what it submits.
+    #[must_use]
+    pub fn author(&self) -> Author {
+        Author::new(format!("{}/{}", self.role, self.name))
+    }
+}
+
+/// For logs: the role, and the name only where it is a program's.
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.role {
+            Role::Integration => write!(f, "{} {}", self.role, self.name),
+            _ => self.role.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_cell_of_the_table_is_as_documented() {
+        use Access::{Denied as No, Full, Outline, Own};
+        // Rows as in Method::ALL; operator, integration, auditor, admin.
+        let table = [
+            (Method::Submit, [Full, Own, No, No]),
+            (Method::Get, [Full, Own, Full, Outline]),
+            (Method::List, [Full, Own, Full, Outline]),
+            (Method::Watch, [Full, Own, No, No]),
+            (Method::Acknowledge, [Full, No, No, No]),
+            (Method::Status, [Full, No, Full, Full]),
+            (Method::UploadAttachment, [Full, Own, No, No]),
+            (Method::DownloadAttachment, [Full, No, Full, No]),
+            (Method::ReleaseLink, [Full, No, No, Full]),
+            (Method::Proof, [Full, No, Full, No]),
+            (Method::Export, [Full, No, Full, No]),
+        ];
+        assert_eq!(table.map(|(method, _)| method), Method::ALL);
+        for (method, row) in table {
+            assert_eq!(
+                Role::ALL.map(|role| access(role, method)),
+                row,
+                "{method:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_connection_of_no_one_is_no_caller() {
+        assert_eq!(Caller::of(&Extensions::default()), None);
+    }
+
+    #[test]
+    fn only_programs_are_named_in_logs() {
+        let caller = |role| Caller {
+            role,
+            name: "mai".to_owned(),
+        };
+        assert_eq!(caller(Role::Operator).to_string(), "operator");
+        assert_eq!(caller(Role::Integration).to_string(), "integration mai");
+        assert_eq!(caller(Role::Operator).author(), Author::new("operator/mai"));
+    }
+}

@@ -1,0 +1,523 @@
+//! Every way in which the desk refuses a call, and the one table from there to gRPC.
+//!
+//! The domain's errors know no status code; nothing but this file makes a [`Status`]. Each carries
+//! `google.rpc.ErrorInfo` with a reason that programs can rely on, and where a field is at fault
+//! `google.rpc.BadRequest` with what is wrong and what to do; where trying again helps,
+//! `google.rpc.RetryInfo`.
+
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use super::caller::{Method, Role};
+use crate::exchange::RecordError;
+use crate::exchange::read::ReadError;
+use crate::exchange::submit::SubmitError;
+use crate::exchange::view::PageError;
+use crate::exchange::watch::CursorError;
+use crate::limits::{PAGE_MESSAGES_MAX, REFUSAL_DETAILS_BYTES_MAX, REFUSAL_MESSAGE_BYTES_MAX};
+use crate::model::MessageId;
+use crate::model::check::FieldFault;
+use crate::model::text::escape;
+use crate::proto::v1;
+use crate::store::StoreError;
+
+/// The domain of every `ErrorInfo`.
+pub const DOMAIN: &str = "liaison";
+
+/// When to ask again after the disk was full.
+const DISK_FULL_RETRY: Duration = Duration::from_secs(30);
+/// When to ask again after somebody else was at it.
+const BUSY_RETRY: Duration = Duration::from_secs(1);
+
+/// Why a call was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum DeskError {
+    // --- The caller may not. ---
+    /// The connection does not show who calls.
+    #[error("this connection does not show who calls; use the Unix socket or a client certificate")]
+    Unidentified,
+    /// The role does not have this call.
+    #[error("the role {role} may not call {}", .method.as_str())]
+    Denied {
+        /// The caller's.
+        role: Role,
+        /// The call.
+        method: Method,
+    },
+    /// A program may not send this kind.
+    #[error(
+        "this program may not send {}; it may send: {allowed}. An administrator of the node sets \
+         this under [[desk.integration]]",
+        .kind.as_str_name()
+    )]
+    Kind {
+        /// What it tried.
+        kind: v1::Kind,
+        /// What it may.
+        allowed: String,
+    },
+    /// The caller has too much under way.
+    #[error("too many {what} are open; close some, or try again later")]
+    Crowded {
+        /// Of what.
+        what: &'static str,
+    },
+
+    // --- The caller's mistake. ---
+    /// Fields of the request.
+    #[error("{}", summary(.0))]
+    Fields(Vec<FieldFault>),
+    /// No such message, or none that this caller may see.
+    #[error("no message {id} here; `list` shows those there are")]
+    NotFound {
+        /// Which.
+        id: MessageId,
+    },
+    /// No such file in that message.
+    #[error("the message {id} names no file of this digest; `show` lists its files")]
+    NoSuchFile {
+        /// The message.
+        id: MessageId,
+    },
+    /// A page.
+    #[error(transparent)]
+    Page(#[from] PageError),
+    /// A cursor.
+    #[error(transparent)]
+    Cursor(#[from] CursorError),
+
+    // --- Not in this state. ---
+    /// The file has not all arrived.
+    #[error(
+        "the file has not all arrived: {held} of {size} bytes are here; the rest follows while the \
+         link is up"
+    )]
+    FileIncomplete {
+        /// Bytes here.
+        held: u64,
+        /// Bytes in all.
+        size: u64,
+    },
+    /// There is no receipt yet.
+    #[error(
+        "there is no receipt for {id} yet: {why}. Ask again when the message shows as delivered"
+    )]
+    NoReceipt {
+        /// The message.
+        id: MessageId,
+        /// Why not.
+        why: &'static str,
+    },
+    /// A link that goes on already.
+    #[error("the link with {peer} is not held; nothing to release")]
+    NotHeld {
+        /// The peer.
+        peer: String,
+    },
+
+    // --- The path's own words. ---
+    /// Submitting.
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+    /// Recording.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// Reading.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// Files.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// An export stopped.
+    #[error("the export stopped: {0}")]
+    Export(String),
+
+    // --- Not now. ---
+    /// The upload stalled.
+    #[error("the upload stalled: no part came for 30 seconds; start again")]
+    Stalled,
+    /// The upload broke off.
+    #[error("the upload broke off before its end; nothing of it was kept")]
+    BrokenOff,
+    /// The node is going down.
+    #[error("the node is going down; try again when it is back, with the same id or cursor")]
+    Stopping,
+    /// What the transport said while the caller sent.
+    #[error("{0}")]
+    Transport(Box<Status>),
+}
+
+impl DeskError {
+    /// One field at fault.
+    pub(super) fn field(
+        field: impl Into<String>,
+        reason: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self::Fields(vec![FieldFault {
+            field: field.into(),
+            reason: reason.into(),
+            remedy: remedy.into(),
+        }])
+    }
+
+    /// The `ErrorInfo` reason; what a log may show of a refusal.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        row(self).1
+    }
+}
+
+/// The table: code and reason of each refusal.
+fn row(error: &DeskError) -> (Code, &'static str) {
+    match error {
+        DeskError::Unidentified => (Code::Unauthenticated, "UNIDENTIFIED"),
+        DeskError::Denied { .. } => (Code::PermissionDenied, "ROLE_DENIED"),
+        DeskError::Kind { .. } => (Code::PermissionDenied, "KIND_DENIED"),
+        DeskError::Crowded { .. } => (Code::ResourceExhausted, "TOO_MANY_OPEN"),
+
+        DeskError::NotFound { .. } => (Code::NotFound, "NO_SUCH_MESSAGE"),
+        DeskError::NoSuchFile { .. } => (Code::NotFound, "NO_SUCH_FILE"),
+        DeskError::Page(PageError::Read(error)) | DeskError::Read(error) => read_row(error),
+        DeskError::Fields(_) | DeskError::Page(_) => (Code::InvalidArgument, "BAD_FIELDS"),
+        DeskError::Cursor(_) => (Code::InvalidArgument, "BAD_CURSOR"),
+
+        DeskError::FileIncomplete { .. } => (Code::FailedPrecondition, "FILE_INCOMPLETE"),
+        DeskError::NoReceipt { .. } => (Code::FailedPrecondition, "NOT_DELIVERED"),
+        DeskError::NotHeld { .. } => (Code::FailedPrecondition, "LINK_NOT_HELD"),
+
+        DeskError::Submit(error) => match error {
+            SubmitError::Faults(_) => (Code::InvalidArgument, "BAD_FIELDS"),
+            SubmitError::IdUsed { .. } => (Code::AlreadyExists, "ID_USED"),
+            SubmitError::Record(error) => record_row(error),
+            SubmitError::Read(error) => read_row(error),
+            SubmitError::Header(_) | SubmitError::Sign(_) => (Code::Internal, "CANNOT_SIGN"),
+            SubmitError::Entropy(_) => (Code::Unavailable, "NO_RANDOMNESS"),
+        },
+        DeskError::Record(error) => record_row(error),
+        DeskError::Store(error) => store_row(error),
+        DeskError::Export(_) => (Code::Internal, "EXPORT_STOPPED"),
+
+        DeskError::Stalled => (Code::DeadlineExceeded, "UPLOAD_STALLED"),
+        DeskError::BrokenOff => (Code::Aborted, "UPLOAD_BROKEN_OFF"),
+        DeskError::Stopping => (Code::Unavailable, "STOPPING"),
+        DeskError::Transport(status) => (status.code(), "TRANSPORT"),
+    }
+}
+
+fn record_row(error: &RecordError) -> (Code, &'static str) {
+    match error {
+        RecordError::Full { .. } => (Code::ResourceExhausted, "DISK_FULL"),
+        RecordError::Stopped { .. } => (Code::Unavailable, "STORE_STOPPED"),
+        RecordError::IdUsed => (Code::AlreadyExists, "ID_USED"),
+        // Between nodes only; here it would be a mistake of this program.
+        RecordError::NotNext { .. }
+        | RecordError::RootMismatch { .. }
+        | RecordError::ExpressMismatch { .. }
+        | RecordError::Contradicts { .. }
+        | RecordError::ExpressFull
+        | RecordError::Contradicts { .. }
+        | RecordError::WrongTree { .. } => (Code::Internal, "UNEXPECTED"),
+    }
+}
+
+fn read_row(error: &ReadError) -> (Code, &'static str) {
+    match error {
+        ReadError::Store(error) => store_row(error),
+        ReadError::Missing { .. } | ReadError::Damaged { .. } => (Code::DataLoss, "STORE_DAMAGED"),
+    }
+}
+
+fn store_row(error: &StoreError) -> (Code, &'static str) {
+    match error {
+        StoreError::Full { .. } => (Code::ResourceExhausted, "DISK_FULL"),
+        StoreError::BlobDigest { .. } | StoreError::BlobTooLarge { .. } => {
+            (Code::InvalidArgument, "BAD_FIELDS")
+        }
+        StoreError::BlobBusy { .. } | StoreError::BlobOffset { .. } => (Code::Aborted, "FILE_BUSY"),
+        StoreError::Corrupt { .. } | StoreError::Vanished { .. } | StoreError::Shortened { .. } => {
+            (Code::DataLoss, "STORE_DAMAGED")
+        }
+        StoreError::OutcomeUnknown { .. } => (Code::Unavailable, "STORE_STOPPED"),
+        StoreError::Io { .. } | StoreError::InUse { .. } => (Code::Unavailable, "STORE_UNREADABLE"),
+        StoreError::ValueTooLarge { .. }
+        | StoreError::KeyRefused { .. }
+        | StoreError::BatchTooLarge { .. }
+        | StoreError::MarkRefused { .. }
+        | StoreError::Missing { .. }
+        | StoreError::Version { .. } => (Code::Internal, "UNEXPECTED"),
+    }
+}
+
+/// The fields at fault, if that is what it is.
+fn fields_of(error: &DeskError) -> Vec<FieldFault> {
+    let one = |field: &str, reason: String, remedy: &str| {
+        vec![FieldFault {
+            field: field.to_owned(),
+            reason,
+            remedy: remedy.to_owned(),
+        }]
+    };
+    match error {
+        DeskError::Fields(faults) | DeskError::Submit(SubmitError::Faults(faults)) => {
+            faults.clone()
+        }
+        DeskError::Submit(
+            SubmitError::IdUsed { .. } | SubmitError::Record(RecordError::IdUsed),
+        )
+        | DeskError::Record(RecordError::IdUsed) => one(
+            "id",
+            "this id is already used by a message with other content".to_owned(),
+            "give this message a new id",
+        ),
+        DeskError::Kind { kind, allowed } => one(
+            "body",
+            format!("this program may not send {}", kind.as_str_name()),
+            &format!("it may send: {allowed}"),
+        ),
+        DeskError::Page(PageError::Token) => one(
+            "pageToken",
+            "it is not one that List gave".to_owned(),
+            "leave it empty to start again",
+        ),
+        DeskError::Page(PageError::Size { asked }) => one(
+            "pageSize",
+            format!("{asked} is more than {PAGE_MESSAGES_MAX}"),
+            "ask for fewer",
+        ),
+        DeskError::Page(PageError::Peer { peer }) => one(
+            "peer",
+            format!("{} is no peer of this node", clip(&escape(peer), 300)),
+            "`status` shows the peers",
+        ),
+        DeskError::Page(PageError::Thread) => one(
+            "threadId",
+            "it is no UUIDv7".to_owned(),
+            "use the thread id that `show` prints",
+        ),
+        DeskError::Cursor(_) => one(
+            "cursor",
+            "it is not one that Watch gave".to_owned(),
+            "leave it empty to start from now",
+        ),
+        DeskError::Store(StoreError::BlobDigest { .. }) => one(
+            "start.sha256",
+            "the content has another digest than announced".to_owned(),
+            "compute the SHA-256 of the file again and send it again",
+        ),
+        DeskError::Store(StoreError::BlobTooLarge { bytes, bytes_max }) => one(
+            "start.size",
+            format!("{bytes} bytes, over the limit of {bytes_max}"),
+            "send the file in several parts, each an attachment",
+        ),
+        _ => Vec::new(),
+    }
+}
+
+fn retry_of(reason: &str) -> Option<Duration> {
+    match reason {
+        "DISK_FULL" => Some(DISK_FULL_RETRY),
+        "FILE_BUSY" | "TOO_MANY_OPEN" => Some(BUSY_RETRY),
+        _ => None,
+    }
+}
+
+/// What programs may want of a refusal as values.
+fn metadata_of(error: &DeskError) -> Vec<(&'static str, String)> {
+    match error {
+        DeskError::Denied { role, method } => vec![
+            ("role", role.to_string()),
+            ("method", method.as_str().to_owned()),
+        ],
+        DeskError::Kind { kind, .. } => vec![("kind", kind.as_str_name().to_owned())],
+        DeskError::Submit(SubmitError::Record(RecordError::Full {
+            free_bytes,
+            floor_bytes,
+        }))
+        | DeskError::Record(RecordError::Full {
+            free_bytes,
+            floor_bytes,
+        }) => vec![
+            ("free_bytes", free_bytes.to_string()),
+            ("floor_bytes", floor_bytes.to_string()),
+        ],
+        _ => Vec::new(),
+    }
+}
+
+impl From<DeskError> for Status {
+    fn from(error: DeskError) -> Self {
+        let (code, reason) = row(&error);
+        if let DeskError::Transport(status) = error {
+            return *status;
+        }
+        let faults = fields_of(&error);
+        let message = if faults.len() > 1 {
+            summary(&faults)
+        } else {
+            // Names and digests in it are checked; what a peer or caller wrote is not.
+            escape(&error.to_string()).into_owned()
+        };
+        let message = clip(&message, REFUSAL_MESSAGE_BYTES_MAX);
+        let mut details = ErrorDetails::new();
+        let metadata = metadata_of(&error)
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), value));
+        details.set_error_info(
+            reason,
+            DOMAIN,
+            metadata.collect::<std::collections::HashMap<_, _>>(),
+        );
+        if let Some(after) = retry_of(reason) {
+            details.set_retry_info(Some(after));
+        }
+        add_violations(&mut details, &faults, message.len());
+        Status::with_error_details(code, message, details)
+    }
+}
+
+/// As many faults as fit the trailers, and how many there are more.
+fn add_violations(details: &mut ErrorDetails, faults: &[FieldFault], message_bytes: usize) {
+    /// Protobuf tags, lengths and type URLs of everything around, and of one violation.
+    const AROUND_BYTES: usize = 512;
+    const ONE_BYTES: usize = 16;
+    let mut left = REFUSAL_DETAILS_BYTES_MAX.saturating_sub(AROUND_BYTES + message_bytes);
+    for (number, fault) in faults.iter().enumerate() {
+        let field = clip(&fault.field, 256);
+        let description = clip(&format!("{}; {}", fault.reason, fault.remedy), 512);
+        let cost = field.len() + description.len() + ONE_BYTES;
+        if cost > left {
+            let more = faults.len() - number;
+            details.add_bad_request_violation(
+                "",
+                format!("and {more} more faults; correct these first"),
+            );
+            return;
+        }
+        left -= cost;
+        details.add_bad_request_violation(field, description);
+    }
+}
+
+fn summary(faults: &[FieldFault]) -> String {
+    match faults {
+        [] => "the request is not complete".to_owned(),
+        [only] => only.to_string(),
+        [first, rest @ ..] => format!("{first} (and {} more faults)", rest.len()),
+    }
+}
+
+/// Cut to so many bytes, at a character.
+fn clip(text: &str, bytes_max: usize) -> String {
+    if text.len() <= bytes_max {
+        return text.to_owned();
+    }
+    let mut end = bytes_max.saturating_sub('…'.len_utf8());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}…", &text[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults(count: usize) -> Vec<FieldFault> {
+        (0..count)
+            .map(|number| FieldFault {
+                field: format!("body.handoverRequest.persons[{number}].birthDate"),
+                reason: "thiếu ngày sinh".to_owned(),
+                remedy: "điền vào, hoặc nói rằng không áp dụng".to_owned(),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_thousand_faults_fit_the_trailers_of_any_client() {
+        let status = Status::from(DeskError::Fields(faults(1_000)));
+        assert_eq!(status.code(), Code::InvalidArgument);
+        assert!(status.details().len() <= REFUSAL_DETAILS_BYTES_MAX);
+        assert!(status.message().len() <= REFUSAL_MESSAGE_BYTES_MAX);
+        let told = status.get_details_bad_request().unwrap().field_violations;
+        assert!(told.len() > 20, "{}", told.len());
+        let last = &told[told.len() - 1].description;
+        assert!(
+            last.contains(&(1_000 - (told.len() - 1)).to_string()),
+            "{last}"
+        );
+        let mut longest = faults(1);
+        longest[0].field = "x".repeat(10_000);
+        longest[0].reason = "ề".repeat(10_000);
+        let status = Status::from(DeskError::Fields(longest));
+        assert!(status.details().len() <= REFUSAL_DETAILS_BYTES_MAX);
+    }
+
+    #[test]
+    fn every_refusal_has_a_reason_and_a_domain() {
+        let full = || RecordError::Full {
+            free_bytes: 1,
+            floor_bytes: 2,
+        };
+        let stopped = RecordError::Stopped {
+            reason: "fdatasync: EIO".to_owned(),
+        };
+        let table = [
+            (
+                DeskError::Unidentified,
+                Code::Unauthenticated,
+                "UNIDENTIFIED",
+            ),
+            (
+                DeskError::Record(full()),
+                Code::ResourceExhausted,
+                "DISK_FULL",
+            ),
+            (
+                DeskError::Submit(SubmitError::Record(full())),
+                Code::ResourceExhausted,
+                "DISK_FULL",
+            ),
+            (
+                DeskError::Submit(SubmitError::Record(stopped)),
+                Code::Unavailable,
+                "STORE_STOPPED",
+            ),
+            (
+                DeskError::Page(PageError::Token),
+                Code::InvalidArgument,
+                "BAD_FIELDS",
+            ),
+            (
+                DeskError::Cursor(CursorError),
+                Code::InvalidArgument,
+                "BAD_CURSOR",
+            ),
+            (DeskError::Stopping, Code::Unavailable, "STOPPING"),
+        ];
+        for (error, code, reason) in table {
+            assert_eq!(error.reason(), reason);
+            let status = Status::from(error);
+            assert_eq!(status.code(), code, "{reason}");
+            let info = status.get_details_error_info().unwrap();
+            assert_eq!(
+                (info.reason.as_str(), info.domain.as_str()),
+                (reason, DOMAIN)
+            );
+            let retry = status.get_details_retry_info().is_some();
+            assert_eq!(retry, reason == "DISK_FULL");
+        }
+    }
+
+    #[test]
+    fn what_a_caller_wrote_comes_back_without_its_steering() {
+        let peer = "a\u{202E}b\u{1b}[2J".to_owned();
+        let status = Status::from(DeskError::Page(PageError::Peer { peer }));
+        assert!(!status.message().contains('\u{202E}'));
+        let told = status.get_details_bad_request().unwrap().field_violations;
+        assert!(told[0].description.contains("\\u{202E}"));
+        assert!(!told[0].description.contains('\u{1b}'));
+    }
+}

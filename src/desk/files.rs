@@ -1,0 +1,326 @@
+//! Attachments: stored before a draft names them, read from a message that names them.
+//!
+//! An upload is written by one task that owns it to its end: a caller who goes away, stalls or
+//! lies leaves nothing behind.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Status, Streaming};
+
+use super::caller::{Access, Caller};
+use super::errors::DeskError;
+use super::read::parse_id;
+use super::{Desk, blocking};
+use crate::exchange::Exchange;
+use crate::exchange::submit::files_of;
+use crate::exchange::view::Detail;
+use crate::limits::{ATTACHMENT_BYTES_MAX, CHUNK_BYTES_MAX, UPLOAD_PAUSE_MAX};
+use crate::proto::v1::{self, upload_attachment_request::Part};
+use crate::store::{Blobs, StoreError};
+
+/// Chunks between the network and the disk, each of 256 KiB at most.
+const AHEAD_CHUNKS: usize = 4;
+
+/// The answer to `DownloadAttachment`.
+pub(super) type Chunks = ReceiverStream<Result<v1::DownloadAttachmentResponse, Status>>;
+
+/// The uploads under way.
+#[derive(Debug)]
+pub(super) struct Uploads {
+    permits: Arc<Semaphore>,
+    digests: Arc<Mutex<BTreeSet<[u8; 32]>>>,
+}
+
+/// One upload under way: nobody else writes the same file meanwhile.
+#[derive(Debug)]
+struct Claim {
+    digest: [u8; 32],
+    digests: Arc<Mutex<BTreeSet<[u8; 32]>>>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Uploads {
+    pub(super) fn new(uploads_max: usize) -> Self {
+        Self {
+            permits: Arc::new(Semaphore::new(uploads_max)),
+            digests: Arc::default(),
+        }
+    }
+
+    fn claim(&self, digest: [u8; 32]) -> Result<Claim, DeskError> {
+        let permit = Arc::clone(&self.permits).try_acquire_owned();
+        let permit = permit.map_err(|_| DeskError::Crowded { what: "uploads" })?;
+        let mut digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
+        if !digests.insert(digest) {
+            let digest = hex::encode(digest);
+            return Err(StoreError::BlobBusy { digest }.into());
+        }
+        Ok(Claim {
+            digest,
+            digests: Arc::clone(&self.digests),
+            _permit: permit,
+        })
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.digests
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.digest);
+    }
+}
+
+/// What the network hands to the disk.
+enum Written {
+    Chunk(Bytes),
+    /// Everything came; without this, nothing is kept.
+    Finish,
+}
+
+impl Desk {
+    pub(super) async fn upload(
+        &self,
+        mut parts: Streaming<v1::UploadAttachmentRequest>,
+    ) -> Result<v1::UploadAttachmentResponse, DeskError> {
+        let Some(Part::Start(start)) = next_part(&mut parts).await? else {
+            return Err(DeskError::field(
+                "start",
+                "the first part is not the start",
+                "send digest and size first, then the chunks",
+            ));
+        };
+        let digest = self.check_start(&start)?;
+        let claim = self.uploads.claim(digest)?;
+        let stored = v1::UploadAttachmentResponse {
+            sha256: start.sha256.clone(),
+            size: start.size,
+        };
+        let blobs = Arc::clone(self.exchange.blobs());
+        if blobs.size(&digest)? == Some(start.size) {
+            return Ok(stored); // the same content is here already
+        }
+        let (chunks, queue) = mpsc::channel(AHEAD_CHUNKS);
+        let writing = tokio::spawn(blocking(move || write(&blobs, &claim, start.size, queue)));
+        let received = receive(&mut parts, start.size, chunks).await;
+        // Waited for in any case: when the caller hears of a failure, nothing is left of it.
+        let written = writing.await.unwrap_or(Err(DeskError::Stopping));
+        match (received, written) {
+            // The disk's own fault is why the rest was not taken.
+            (Err(Unreceived::NotWritten), Err(error)) | (Err(Unreceived::Refused(error)), _) => {
+                Err(error)
+            }
+            (Err(Unreceived::NotWritten), Ok(())) => Err(DeskError::BrokenOff),
+            (Ok(()), written) => written.map(|()| stored),
+        }
+    }
+
+    fn check_start(&self, start: &v1::UploadStart) -> Result<[u8; 32], DeskError> {
+        let Ok(digest) = <[u8; 32]>::try_from(&start.sha256[..]) else {
+            return Err(DeskError::field(
+                "start.sha256",
+                format!("{} bytes, a SHA-256 has 32", start.sha256.len()),
+                "give the SHA-256 of the whole file",
+            ));
+        };
+        if start.size > ATTACHMENT_BYTES_MAX {
+            let (bytes, bytes_max) = (start.size, ATTACHMENT_BYTES_MAX);
+            return Err(StoreError::BlobTooLarge { bytes, bytes_max }.into());
+        }
+        // Better now than after an hour.
+        let needed = self.facts.disk_free_bytes_min.saturating_add(start.size);
+        let free = self.exchange.free_bytes()?;
+        if free < needed {
+            return Err(StoreError::Full { free, needed }.into());
+        }
+        Ok(digest)
+    }
+
+    pub(super) fn download(
+        self: &Arc<Self>,
+        caller: &Caller,
+        access: Access,
+        request: &v1::DownloadAttachmentRequest,
+    ) -> Result<Chunks, DeskError> {
+        let id = parse_id("messageId", &request.message_id)?;
+        let Ok(digest) = <[u8; 32]>::try_from(&request.sha256[..]) else {
+            return Err(DeskError::field(
+                "sha256",
+                format!("{} bytes, a SHA-256 has 32", request.sha256.len()),
+                "give the digest that `show` prints",
+            ));
+        };
+        let (link, place) = self.visible(caller, access, id)?;
+        let message = self.exchange.message(&link, place, Detail::Full)?;
+        let content = message.body.and_then(|body| body.body);
+        let named = content.iter().flat_map(files_of);
+        let size = named
+            .filter(|file| file.sha256 == digest)
+            .map(|file| file.size)
+            .next()
+            .ok_or(DeskError::NoSuchFile { id })?;
+        let blobs = self.exchange.blobs();
+        if blobs.size(&digest)? != Some(size) {
+            let held = blobs.partial(&digest)?;
+            return Err(DeskError::FileIncomplete { held, size });
+        }
+        let (chunks, stream) = mpsc::channel(AHEAD_CHUNKS);
+        let (exchange, stop) = (Arc::clone(&self.exchange), self.stop.clone());
+        tokio::spawn(async move {
+            let sent = tokio::select! {
+                sent = send_file(&exchange, digest, size, &chunks) => sent,
+                () = chunks.closed() => return,
+                () = stop.cancelled() => Err(DeskError::Stopping),
+            };
+            if let Err(error) = sent {
+                tracing::warn!(reason = error.reason(), "a download has ended early");
+                drop(chunks.try_send(Err(error.into())));
+            }
+        });
+        Ok(ReceiverStream::new(stream))
+    }
+}
+
+/// Why a file was not taken in to its end.
+enum Unreceived {
+    /// The caller's part of it.
+    Refused(DeskError),
+    /// The disk took no more; the writer knows why.
+    NotWritten,
+}
+
+/// Takes chunks until the announced size, not a byte more or less.
+async fn receive(
+    parts: &mut Streaming<v1::UploadAttachmentRequest>,
+    size: u64,
+    chunks: mpsc::Sender<Written>,
+) -> Result<(), Unreceived> {
+    let fault = |field: &str, reason: String, remedy: &str| {
+        Err(Unreceived::Refused(DeskError::field(field, reason, remedy)))
+    };
+    let mut received = 0_u64;
+    loop {
+        let part = next_part(parts).await.map_err(Unreceived::Refused)?;
+        let chunk = match part {
+            Some(Part::Chunk(chunk)) => chunk,
+            Some(Part::Start(_)) => {
+                return fault(
+                    "start",
+                    "it came twice".to_owned(),
+                    "send one file in one call",
+                );
+            }
+            None if received == size => break,
+            None => {
+                return fault(
+                    "start.size",
+                    format!("{size} bytes were announced, {received} came"),
+                    "send the whole file again with its size",
+                );
+            }
+        };
+        if chunk.len() > CHUNK_BYTES_MAX {
+            return fault(
+                "chunk",
+                format!("{} bytes, over the limit of {CHUNK_BYTES_MAX}", chunk.len()),
+                "send chunks of at most 256 KiB",
+            );
+        }
+        received += chunk.len() as u64;
+        if received > size {
+            return fault(
+                "start.size",
+                format!("{size} bytes were announced, more came"),
+                "send the whole file again with its size",
+            );
+        }
+        let sent = chunks.send(Written::Chunk(chunk)).await;
+        sent.map_err(|_| Unreceived::NotWritten)?;
+    }
+    let sent = chunks.send(Written::Finish).await;
+    sent.map_err(|_| Unreceived::NotWritten)
+}
+
+/// The next part, within the time for it; `None` at the end.
+async fn next_part(
+    parts: &mut Streaming<v1::UploadAttachmentRequest>,
+) -> Result<Option<Part>, DeskError> {
+    let message = tokio::time::timeout(UPLOAD_PAUSE_MAX, parts.message())
+        .await
+        .map_err(|_| DeskError::Stalled)?
+        .map_err(|status| DeskError::Transport(Box::new(status)))?;
+    match message {
+        None => Ok(None),
+        Some(v1::UploadAttachmentRequest { part: Some(part) }) => Ok(Some(part)),
+        Some(v1::UploadAttachmentRequest { part: None }) => Err(DeskError::field(
+            "part",
+            "it is neither start nor chunk",
+            "send the start first, then chunks",
+        )),
+    }
+}
+
+/// Writes one upload; keeps it only if all of it came and has its digest.
+fn write(
+    blobs: &Blobs,
+    claim: &Claim,
+    size: u64,
+    queue: mpsc::Receiver<Written>,
+) -> Result<(), DeskError> {
+    // What an earlier one left when the node fell.
+    blobs.discard(&claim.digest)?;
+    let written = write_parts(blobs, claim, size, queue);
+    if written.is_err()
+        && let Err(error) = blobs.discard(&claim.digest)
+    {
+        tracing::warn!(%error, "part of a refused upload stays until the same file is sent again");
+    }
+    written
+}
+
+fn write_parts(
+    blobs: &Blobs,
+    claim: &Claim,
+    size: u64,
+    mut queue: mpsc::Receiver<Written>,
+) -> Result<(), DeskError> {
+    let mut held = 0;
+    loop {
+        match queue.blocking_recv() {
+            Some(Written::Chunk(chunk)) => held = blobs.write_at(&claim.digest, held, &chunk)?,
+            Some(Written::Finish) => return Ok(blobs.finish(&claim.digest, size)?),
+            None => return Err(DeskError::BrokenOff),
+        }
+    }
+}
+
+async fn send_file(
+    exchange: &Exchange,
+    digest: [u8; 32],
+    size: u64,
+    chunks: &mpsc::Sender<Result<v1::DownloadAttachmentResponse, Status>>,
+) -> Result<(), DeskError> {
+    let mut offset = 0;
+    while offset < size {
+        let blobs = Arc::clone(exchange.blobs());
+        let read = blocking(move || Ok(blobs.read_at(&digest, offset, CHUNK_BYTES_MAX)?)).await?;
+        let chunk = Bytes::from(read.unwrap_or_default());
+        if chunk.is_empty() {
+            // It was whole a moment ago: an erasure came between.
+            return Err(DeskError::FileIncomplete { held: offset, size });
+        }
+        offset += chunk.len() as u64;
+        let sent = chunks
+            .send(Ok(v1::DownloadAttachmentResponse { chunk }))
+            .await;
+        if sent.is_err() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}

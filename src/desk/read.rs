@@ -1,0 +1,104 @@
+//! Reading: one message, pages of them.
+
+use std::sync::Arc;
+
+use super::Desk;
+use super::caller::{Access, Caller};
+use super::errors::DeskError;
+use crate::exchange::layout::Place;
+use crate::exchange::view::Detail;
+use crate::exchange::{Link, LogSide};
+use crate::model::MessageId;
+use crate::proto::v1;
+
+/// An id as a request gives it.
+pub(super) fn parse_id(field: &str, text: &str) -> Result<MessageId, DeskError> {
+    MessageId::parse(text).map_err(|error| {
+        DeskError::field(
+            field,
+            error.to_string(),
+            "use the id of a message, as `list` shows it",
+        )
+    })
+}
+
+impl Desk {
+    /// A message that the caller may know of. What it may not know of is not there.
+    pub(super) fn visible(
+        &self,
+        caller: &Caller,
+        access: Access,
+        id: MessageId,
+    ) -> Result<(Arc<Link>, Place), DeskError> {
+        let found = self.exchange.find(id)?;
+        let (link, place) = found.ok_or(DeskError::NotFound { id })?;
+        let may = match (access, place) {
+            (Access::Full | Access::Outline, _) => true,
+            (Access::Own, Place::Log(LogSide::Own, index)) => self.is_own(caller, &link, index)?,
+            (Access::Own | Access::Denied, _) => false,
+        };
+        if may {
+            Ok((link, place))
+        } else {
+            Err(DeskError::NotFound { id })
+        }
+    }
+
+    pub(super) fn get(
+        &self,
+        caller: &Caller,
+        access: Access,
+        request: &v1::GetRequest,
+    ) -> Result<v1::GetResponse, DeskError> {
+        let id = parse_id("id", &request.id)?;
+        let (link, place) = self.visible(caller, access, id)?;
+        let mut message = self.exchange.message(&link, place, Detail::Full)?;
+        if access == Access::Outline {
+            withhold(&mut message);
+        }
+        Ok(v1::GetResponse {
+            message: Some(message),
+        })
+    }
+
+    pub(super) fn list(
+        &self,
+        caller: &Caller,
+        access: Access,
+        mut request: v1::ListRequest,
+    ) -> Result<v1::ListResponse, DeskError> {
+        if access == Access::Own {
+            if request.side() == v1::Side::Peer {
+                return Ok(v1::ListResponse::default());
+            }
+            // Nothing else is read for it.
+            request.side = v1::Side::Own as i32;
+        }
+        let page = self.exchange.list(&request, |message| match access {
+            Access::Full | Access::Outline => true,
+            Access::Own => self.may_see_own(caller, message),
+            Access::Denied => false,
+        })?;
+        Ok(page)
+    }
+
+    /// Whether a message, as it was put together for people, is one that the caller submitted.
+    pub(super) fn may_see_own(&self, caller: &Caller, message: &v1::Message) -> bool {
+        message.side() == v1::Side::Own
+            && self
+                .exchange
+                .link(&message.peer)
+                .is_some_and(|link| self.is_own(caller, link, message.index).unwrap_or(false))
+    }
+}
+
+/// Takes out the body and what tells of it.
+fn withhold(message: &mut v1::Message) {
+    message.body = None;
+    message.attachments.clear();
+    message.body_withheld = true;
+    if let Some(refusal) = &mut message.refusal {
+        // It quotes what was wrong with the body.
+        refusal.detail.clear();
+    }
+}

@@ -1,0 +1,139 @@
+//! The desk's calls as tonic calls them: who is it, may he, do it, log what was refused.
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status, Streaming};
+
+use super::caller::{Access, Caller, Method, access};
+use super::errors::DeskError;
+use super::{Desk, blocking, files, watch};
+use crate::proto::v1;
+use crate::proto::v1::desk_service_server::DeskService;
+
+/// Who calls, and how far he may go.
+pub(super) fn admit<T>(request: &Request<T>, method: Method) -> Result<(Caller, Access), Status> {
+    let Some(caller) = Caller::of(request.extensions()) else {
+        let error = DeskError::Unidentified;
+        tracing::warn!(method = method.as_str(), "a call of no one was refused");
+        return Err(error.into());
+    };
+    match access(caller.role, method) {
+        Access::Denied => {
+            let role = caller.role;
+            Err(refused(&caller, method, DeskError::Denied { role, method }))
+        }
+        access => Ok((caller, access)),
+    }
+}
+
+/// Logs a refusal by its reason alone: its text may quote what was sent.
+pub(super) fn refused(caller: &Caller, method: Method, error: DeskError) -> Status {
+    tracing::warn!(
+        %caller,
+        method = method.as_str(),
+        reason = error.reason(),
+        "a call was refused"
+    );
+    error.into()
+}
+
+pub(super) fn answer<T>(
+    caller: &Caller,
+    method: Method,
+    result: Result<T, DeskError>,
+) -> Result<Response<T>, Status> {
+    result
+        .map(Response::new)
+        .map_err(|error| refused(caller, method, error))
+}
+
+#[tonic::async_trait]
+impl DeskService for Arc<Desk> {
+    async fn submit(
+        &self,
+        request: Request<v1::SubmitRequest>,
+    ) -> Result<Response<v1::SubmitResponse>, Status> {
+        let (caller, _) = admit(&request, Method::Submit)?;
+        let result = Desk::submit(self, &caller, request.into_inner()).await;
+        answer(&caller, Method::Submit, result)
+    }
+
+    async fn get(
+        &self,
+        request: Request<v1::GetRequest>,
+    ) -> Result<Response<v1::GetResponse>, Status> {
+        let (caller, access) = admit(&request, Method::Get)?;
+        let (desk, by) = (Arc::clone(self), caller.clone());
+        let work = move || Desk::get(&desk, &by, access, request.get_ref());
+        answer(&caller, Method::Get, blocking(work).await)
+    }
+
+    async fn list(
+        &self,
+        request: Request<v1::ListRequest>,
+    ) -> Result<Response<v1::ListResponse>, Status> {
+        let (caller, access) = admit(&request, Method::List)?;
+        let (desk, by) = (Arc::clone(self), caller.clone());
+        let work = move || Desk::list(&desk, &by, access, request.into_inner());
+        answer(&caller, Method::List, blocking(work).await)
+    }
+
+    type WatchStream = watch::Events;
+
+    async fn watch(
+        &self,
+        request: Request<v1::WatchRequest>,
+    ) -> Result<Response<watch::Events>, Status> {
+        let (caller, access) = admit(&request, Method::Watch)?;
+        let result = Desk::watch(self, &caller, access, request.get_ref());
+        answer(&caller, Method::Watch, result)
+    }
+
+    async fn acknowledge(
+        &self,
+        request: Request<v1::AcknowledgeRequest>,
+    ) -> Result<Response<v1::AcknowledgeResponse>, Status> {
+        let (caller, _) = admit(&request, Method::Acknowledge)?;
+        let result = Desk::acknowledge(self, &caller, request.into_inner()).await;
+        answer(&caller, Method::Acknowledge, result)
+    }
+
+    async fn status(
+        &self,
+        request: Request<v1::StatusRequest>,
+    ) -> Result<Response<v1::StatusResponse>, Status> {
+        let (caller, _) = admit(&request, Method::Status)?;
+        let desk = Arc::clone(self);
+        let result = blocking(move || Desk::status(&desk)).await;
+        answer(&caller, Method::Status, result)
+    }
+
+    async fn upload_attachment(
+        &self,
+        request: Request<Streaming<v1::UploadAttachmentRequest>>,
+    ) -> Result<Response<v1::UploadAttachmentResponse>, Status> {
+        let (caller, _) = admit(&request, Method::UploadAttachment)?;
+        let result = self.upload(request.into_inner()).await;
+        answer(&caller, Method::UploadAttachment, result)
+    }
+
+    type DownloadAttachmentStream = files::Chunks;
+
+    async fn download_attachment(
+        &self,
+        request: Request<v1::DownloadAttachmentRequest>,
+    ) -> Result<Response<files::Chunks>, Status> {
+        let (caller, access) = admit(&request, Method::DownloadAttachment)?;
+        let result = self.download(&caller, access, request.get_ref());
+        answer(&caller, Method::DownloadAttachment, result)
+    }
+
+    async fn release_link(
+        &self,
+        request: Request<v1::ReleaseLinkRequest>,
+    ) -> Result<Response<v1::ReleaseLinkResponse>, Status> {
+        let (caller, _) = admit(&request, Method::ReleaseLink)?;
+        let result = Desk::release_link(self, request.into_inner()).await;
+        answer(&caller, Method::ReleaseLink, result)
+    }
+}

@@ -1,0 +1,129 @@
+//! The node's state, as people on duty and administrators want it.
+
+use super::Desk;
+use super::errors::DeskError;
+use crate::exchange::Link;
+use crate::exchange::clock::timestamp_of_ms;
+use crate::limits::{CLOCK_SKEW_MAX, LINE_BYTES_MAX};
+use crate::model::text::escape;
+use crate::proto::v1;
+
+/// Incidents that Status shows.
+const INCIDENTS_SHOWN: usize = 20;
+
+impl Desk {
+    /// Why this node can neither sign nor append; `None` when it can.
+    pub(super) fn trouble(&self) -> Option<String> {
+        if let Some(reason) = self.exchange.trouble() {
+            return Some(format!(
+                "the store failed, nothing more is recorded or signed; restart the node: {reason}"
+            ));
+        }
+        let floor = self.facts.disk_free_bytes_min;
+        match self.exchange.free_bytes() {
+            Ok(free) if free >= floor => None,
+            Ok(free) => Some(format!(
+                "the disk is full: {free} bytes are free, {floor} must stay so; free some space, \
+                 the node goes on by itself"
+            )),
+            Err(error) => Some(error.to_string()),
+        }
+    }
+
+    pub(super) fn status(&self) -> Result<v1::StatusResponse, DeskError> {
+        let exchange = &self.exchange;
+        let trouble = self.trouble();
+        let links = exchange.links().map(|link| self.link_status(link));
+        // A store that cannot be read is told of by `trouble`; the rest is still of use.
+        let incidents = exchange.incidents(INCIDENTS_SHOWN).unwrap_or_default();
+        Ok(v1::StatusResponse {
+            node: exchange.node().to_string(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            serving: trouble.is_none(),
+            trouble: trouble.unwrap_or_default(),
+            links: links.collect::<Result<_, _>>()?,
+            certificates: (self.facts.certificates)(exchange.clock().unix_seconds()),
+            free_disk_bytes: exchange.free_bytes().unwrap_or_default(),
+            incidents: incidents
+                .into_iter()
+                .map(|incident| v1::Incident {
+                    at: Some(timestamp_of_ms(incident.at_ms)),
+                    peer: incident.peer,
+                    what: escape(&incident.what).into_owned(),
+                })
+                .collect(),
+        })
+    }
+
+    fn link_status(&self, link: &Link) -> Result<v1::LinkStatus, DeskError> {
+        let head = link.head();
+        let presence = link.presence();
+        let (state, detail) = match &head.held {
+            Some(hold) => (
+                v1::LinkState::Held,
+                format!("{}: {}", hold.code_name(), hold.text),
+            ),
+            None if presence.up => (v1::LinkState::Up, String::new()),
+            None => (
+                v1::LinkState::Down,
+                presence.down_reason.unwrap_or_default(),
+            ),
+        };
+        let skew_ms = presence.skew_ms.unwrap_or_default();
+        let (incoming, outgoing) = self.exchange.files_under_way(link)?;
+        Ok(v1::LinkStatus {
+            peer: link.peer.to_string(),
+            state: state as i32,
+            detail: escape(&detail).into_owned(),
+            own_size: head.own_size,
+            delivered_size: head.delivered_size,
+            mirrored_size: head.mirror_size,
+            heard_at: presence.heard_at_ms.map(timestamp_of_ms),
+            clock_skew_ms: skew_ms,
+            clock_skewed: u128::from(skew_ms.unsigned_abs()) > CLOCK_SKEW_MAX.as_millis(),
+            attachments_incoming: incoming,
+            attachments_outgoing: outgoing,
+        })
+    }
+
+    pub(super) async fn release_link(
+        &self,
+        request: v1::ReleaseLinkRequest,
+    ) -> Result<v1::ReleaseLinkResponse, DeskError> {
+        let Some(link) = self.exchange.link(&request.peer) else {
+            return Err(DeskError::field(
+                "peer",
+                "no such peer of this node",
+                "`status` shows the peers",
+            ));
+        };
+        let reason = request.reason.trim();
+        let fault = if reason.is_empty() {
+            Some("it is empty".to_owned())
+        } else if reason.len() > LINE_BYTES_MAX {
+            Some(format!(
+                "{} bytes, over the limit of {LINE_BYTES_MAX}",
+                reason.len()
+            ))
+        } else if reason.chars().any(crate::model::text::is_steering) {
+            Some("it holds control or direction characters".to_owned())
+        } else {
+            None
+        };
+        if let Some(fault) = fault {
+            return Err(DeskError::field(
+                "reason",
+                fault,
+                "say in one line why it is safe to go on; it is recorded",
+            ));
+        }
+        if self.exchange.held(link).is_none() {
+            return Err(DeskError::NotHeld {
+                peer: link.peer.to_string(),
+            });
+        }
+        self.exchange.release(link, reason).await?;
+        tracing::warn!(peer = %link.peer, "link released");
+        Ok(v1::ReleaseLinkResponse {})
+    }
+}

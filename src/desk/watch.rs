@@ -1,0 +1,81 @@
+//! Following what happens: one task for each subscription, at the pace of its reader.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+
+use super::Desk;
+use super::caller::{Access, Caller};
+use super::errors::DeskError;
+use crate::exchange::watch::{Event, Watcher};
+use crate::proto::v1;
+
+/// Events put together ahead of a slow reader: bodies of 1 MiB at worst.
+const AHEAD_EVENTS: usize = 4;
+
+/// The answer to Watch.
+pub(super) type Events = ReceiverStream<Result<v1::WatchResponse, Status>>;
+
+impl Desk {
+    pub(super) fn watch(
+        self: &Arc<Self>,
+        caller: &Caller,
+        access: Access,
+        request: &v1::WatchRequest,
+    ) -> Result<Events, DeskError> {
+        let seat = self.watchers.take(caller).ok_or(DeskError::Crowded {
+            what: "subscriptions",
+        })?;
+        let watcher = self.exchange.watch(&request.cursor, request.from_start)?;
+        let (events, stream) = mpsc::channel(AHEAD_EVENTS);
+        let (desk, caller) = (Arc::clone(self), caller.clone());
+        tokio::spawn(async move {
+            let told = tokio::select! {
+                told = desk.tell(watcher, &caller, access, &events) => told,
+                () = events.closed() => return,
+                () = desk.stop.cancelled() => Err(DeskError::Stopping),
+            };
+            if let Err(error) = told {
+                tracing::info!(%caller, reason = error.reason(), "a subscription has ended");
+                // A reader that has stalled need not hear why.
+                drop(events.try_send(Err(error.into())));
+            }
+            drop(seat);
+        });
+        Ok(ReceiverStream::new(stream))
+    }
+
+    async fn tell(
+        &self,
+        mut watcher: Watcher,
+        caller: &Caller,
+        access: Access,
+        events: &mpsc::Sender<Result<v1::WatchResponse, Status>>,
+    ) -> Result<(), DeskError> {
+        while let Some(event) = watcher.next().await {
+            let event = event?;
+            if access == Access::Own
+                && let Some(message) = &event.message
+                && !self.may_see_own(caller, message)
+            {
+                continue;
+            }
+            if events.send(Ok(response(event))).await.is_err() {
+                return Ok(());
+            }
+        }
+        // Nothing can happen at a node without links; a reader that is sent away would be back at
+        // once.
+        std::future::pending().await
+    }
+}
+
+fn response(event: Event) -> v1::WatchResponse {
+    v1::WatchResponse {
+        event: event.what as i32,
+        message: event.message,
+        cursor: event.cursor,
+    }
+}

@@ -1,0 +1,9 @@
+//! Who gets in: real TLS over real sockets on loopback, with every kind of wrong certificate, and
+//! what one connection can do to a node.
+
+mod abuse;
+mod certificates;
+mod desk;
+mod example;
+mod house;
+mod reload;
