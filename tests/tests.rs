@@ -10,6 +10,8 @@ mod cut;
 mod evidence;
 #[path = "it/exchange.rs"]
 mod exchange;
+#[path = "it/express.rs"]
+mod express;
 #[path = "it/foreign.rs"]
 mod foreign;
 #[path = "it/kill.rs"]
@@ -22,8 +24,14 @@ mod model;
 mod mounted;
 #[path = "it/nodes.rs"]
 mod nodes;
+#[path = "it/peer_misbehaves.rs"]
+mod peer_misbehaves;
 #[path = "it/power_cut.rs"]
 mod power_cut;
+#[path = "it/sides.rs"]
+mod sides;
+#[path = "it/sim.rs"]
+mod sim;
 #[path = "it/store.rs"]
 mod store;
 #[path = "it/store_damage.rs"]
