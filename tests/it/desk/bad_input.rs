@@ -55,7 +55,7 @@ async fn each_fault_of_a_draft_is_named_and_nothing_is_recorded() {
         ("body.officialLetter.letterNumber", |d| {
             letter_of(d).letter_number = "1\u{1b}[2J".to_owned();
         }),
-        ("body.officialLetter.subject.texts.vi", |d| {
+        ("body.officialLetter.subject.texts[\"vi\"]", |d| {
             letter_of(d).subject = text("fdp.\u{202E}exe".to_owned());
         }),
         // attachments
@@ -78,7 +78,9 @@ async fn each_fault_of_a_draft_is_named_and_nothing_is_recorded() {
             common.attachments = vec![attachment("mẫu.pdf")];
         }),
         // ids and names
-        ("recipient", |d| d.recipient = "nowhere.ni.cn.example".to_owned()),
+        ("recipient", |d| {
+            d.recipient = "nowhere.ni.cn.example".to_owned()
+        }),
         ("recipient", |d| d.recipient = "no name".to_owned()),
         ("id", |d| d.id = "17".to_owned()),
         ("inReplyTo", |d| d.in_reply_to = id_of(99)),
@@ -110,17 +112,12 @@ async fn a_wrong_check_digit_is_named_to_the_line() {
     let Body::HandoverRequest(request) = content else {
         panic!("no request");
     };
-    for person in &mut request.persons {
-        person.photo = None;
-    }
-    request.common.as_mut().unwrap().attachments.clear();
     let mrz = &mut request.persons[0].document.as_mut().unwrap().mrz;
     let line = mrz[1].clone();
     mrz[1] = line[..9].to_owned() + "9" + &line[10..];
     assert_ne!(mrz[1], line);
     let answer = desk.submit(submission(draft)).await;
-    let status = assert_field(answer, "body.handoverRequest.persons[0].document.mrz[1]");
-    assert!(status.message().contains("mrz") || violations(&status).len() > 1);
+    assert_field(answer, "body.handoverRequest.persons[0].document.mrz[1]");
     assert_eq!(counter.own_size(), 0);
 }
 
@@ -142,7 +139,8 @@ async fn several_faults_come_back_at_once() {
 #[tokio::test]
 async fn what_is_no_protobuf_or_too_large_is_refused_at_the_door() {
     let counter = Counter::open().await;
-    let path = http::uri::PathAndQuery::from_static("/liaison.v1.DeskService/Submit");
+    let path =
+        tonic::codegen::http::uri::PathAndQuery::from_static("/liaison.v1.DeskService/Submit");
     let mut raw = tonic::client::Grpc::new(counter.channel().await);
     raw.ready().await.unwrap();
     // A field 1 of the right kind whose content is no draft.

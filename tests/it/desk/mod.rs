@@ -119,7 +119,7 @@ impl Counter {
     }
 
     async fn auditor(&self) -> AuditServiceClient<InterceptedService<Channel, As>> {
-        AuditServiceClient::with_interceptor(self.channel().await, As("auditor/mẫu-1"))
+        AuditServiceClient::with_interceptor(self.channel().await, As("auditor/kt-1"))
     }
 
     fn letter(&self, number: usize) -> v1::Draft {
@@ -197,9 +197,9 @@ fn id_of(number: u64) -> String {
 
 /// The fields at fault and the text of each.
 fn violations(status: &Status) -> Vec<(String, String)> {
-    let bad = status.get_details_bad_request().unwrap_or_default();
-    bad.field_violations
-        .into_iter()
+    let bad = status.get_details_bad_request();
+    bad.into_iter()
+        .flat_map(|bad| bad.field_violations)
         .map(|violation| (violation.field, violation.description))
         .collect()
 }
@@ -214,7 +214,10 @@ fn assert_refused<T: std::fmt::Debug>(
     let status = answer.unwrap_err();
     assert_eq!(status.code(), code, "{status:?}");
     let info = status.get_details_error_info().unwrap();
-    assert_eq!((info.reason.as_str(), info.domain.as_str()), (reason, "liaison"));
+    assert_eq!(
+        (info.reason.as_str(), info.domain.as_str()),
+        (reason, "liaison")
+    );
     status
 }
 
