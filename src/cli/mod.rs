@@ -53,11 +53,11 @@ use self::print::Screen;
     arg_required_else_help = true
 )]
 struct Cli {
-    #[command(flatten)]
-    target: Target,
     /// Answer as JSON.
     #[arg(long, global = true)]
     json: bool,
+    #[command(flatten)]
+    target: Target,
     #[command(subcommand)]
     command: Command,
 }
