@@ -22,10 +22,15 @@ pub(super) fn document(title: &str, bytes: usize) -> Vec<u8> {
     text.push_str("ET");
     let (columns, rows) = PICTURE;
 
-    let mut pdf = Pdf { out: b"%PDF-1.4\n%\xE2\xE3\xCF\xD3\n".to_vec(), offsets: Vec::new() };
+    let mut pdf = Pdf {
+        out: b"%PDF-1.4\n%\xE2\xE3\xCF\xD3\n".to_vec(),
+        offsets: Vec::new(),
+    };
     pdf.object(b"<< /Type /Catalog /Pages 2 0 R >>");
     pdf.object(b"<< /Type /Pages /Kids [3 0 R 4 0 R] /Count 2 /MediaBox [0 0 595 842] >>");
-    pdf.object(b"<< /Type /Page /Parent 2 0 R /Contents 5 0 R /Resources << /Font << /F1 6 0 R >> >> >>");
+    pdf.object(
+        b"<< /Type /Page /Parent 2 0 R /Contents 5 0 R /Resources << /Font << /F1 6 0 R >> >> >>",
+    );
     pdf.object(b"<< /Type /Page /Parent 2 0 R /Contents 7 0 R /Resources << /XObject << /I1 8 0 R >> >> >>");
     pdf.stream("", text.as_bytes());
     pdf.object(b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>");
@@ -50,7 +55,8 @@ fn picture() -> Vec<u8> {
             noise ^= noise << 5;
             let grain = u8::try_from(noise & 0x0f).unwrap_or(0);
             let in_line = row % 48 > 18 && row % 48 < 32 && row > 120 && row < rows - 120;
-            let in_word = column > 110 && column < columns - 110 && (column / 9 + row / 48 * 7) % 11 > 2;
+            let in_word =
+                column > 110 && column < columns - 110 && (column / 9 + row / 48 * 7) % 11 > 2;
             let ink = in_line && in_word && (column ^ row) % 5 < 3;
             pixels.push(if ink { 60 + grain } else { 230 + grain });
         }
@@ -66,13 +72,15 @@ struct Pdf {
 impl Pdf {
     fn object(&mut self, content: &[u8]) {
         self.offsets.push(self.out.len());
-        self.out.extend_from_slice(format!("{} 0 obj\n", self.offsets.len()).as_bytes());
+        self.out
+            .extend_from_slice(format!("{} 0 obj\n", self.offsets.len()).as_bytes());
         self.out.extend_from_slice(content);
         self.out.extend_from_slice(b"\nendobj\n");
     }
 
     fn stream(&mut self, dictionary: &str, data: &[u8]) {
-        let mut content = format!("<< {dictionary}/Length {} >>\nstream\n", data.len()).into_bytes();
+        let mut content =
+            format!("<< {dictionary}/Length {} >>\nstream\n", data.len()).into_bytes();
         content.extend_from_slice(data);
         content.extend_from_slice(b"\nendstream");
         self.object(&content);
@@ -102,7 +110,10 @@ impl Pdf {
         for offset in &self.offsets {
             let _ = writeln!(tail, "{offset:010} 00000 n ");
         }
-        let _ = write!(tail, "trailer\n<< /Size {count} /Root 1 0 R >>\nstartxref\n{start}\n%%EOF\n");
+        let _ = write!(
+            tail,
+            "trailer\n<< /Size {count} /Root 1 0 R >>\nstartxref\n{start}\n%%EOF\n"
+        );
         tail
     }
 }
@@ -124,7 +135,11 @@ mod tests {
             .parse()
             .unwrap();
         assert!(pdf[start..].starts_with(b"xref\n0 9\n"));
-        for (number, line) in tail.lines().filter(|line| line.ends_with("00000 n ")).enumerate() {
+        for (number, line) in tail
+            .lines()
+            .filter(|line| line.ends_with("00000 n "))
+            .enumerate()
+        {
             let offset: usize = line[..10].parse().unwrap();
             let head = format!("{} 0 obj\n", number + 1);
             assert!(pdf[offset..].starts_with(head.as_bytes()), "{head}");
