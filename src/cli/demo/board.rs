@@ -7,7 +7,6 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::sides::Side;
-use crate::cli::connect::Desk;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::Screen;
 use crate::cli::table::{Style, cut, pad};
@@ -28,7 +27,8 @@ pub(super) struct Delivered {
     pub(super) took: Option<Duration>,
 }
 
-type Known = HashMap<String, Delivered>;
+/// By side and id: an id that both sides have used is two messages.
+type Known = HashMap<(bool, String), Delivered>;
 
 /// Listens to both nodes.
 #[derive(Debug)]
@@ -36,13 +36,15 @@ pub(super) struct Board {
     screen: Screen,
     known: watch::Sender<Known>,
     cursors: Mutex<HashMap<&'static str, String>>,
-    recorded: Mutex<HashMap<String, tokio::time::Instant>>,
+    recorded: Mutex<HashMap<(bool, String), tokio::time::Instant>>,
 }
 
+/// Columns in front of what belongs to the line above.
+pub(super) const INDENT: usize = 14;
+/// Columns below which the content of a message gets a line of its own.
+const SAID_WIDTH_MIN: usize = 30;
 /// Columns of a place's name.
 const PLACE_WIDTH: usize = 7;
-/// Columns of a kind.
-const KIND_WIDTH: usize = 20;
 
 impl Board {
     pub(super) fn new(screen: Screen) -> Arc<Self> {
@@ -66,13 +68,12 @@ impl Board {
             from_start: cursor.is_none(),
             cursor: cursor.unwrap_or_default(),
         };
-        let desk = side.desk()?.clone();
-        let mut events = refused::answer(desk.desk().watch(request).await)?;
+        let mut events = refused::answer(side.desk()?.desk().watch(request).await)?;
         let (board, place) = (Arc::clone(self), side.place);
         // It ends with the node's stream, or with the demo's runtime.
         tokio::spawn(async move {
             while let Ok(Some(event)) = events.message().await {
-                board.hear(&desk, &event, (place, other), from_vn).await;
+                board.hear(&event, (place, other), from_vn);
                 if !event.cursor.is_empty() {
                     lock(&board.cursors).insert(place, event.cursor);
                 }
@@ -81,9 +82,8 @@ impl Board {
         Ok(())
     }
 
-    async fn hear(
+    fn hear(
         &self,
-        desk: &Desk,
         event: &v1::WatchResponse,
         (place, other): (&'static str, &'static str),
         from_vn: bool,
@@ -92,30 +92,29 @@ impl Board {
             return;
         };
         let now = tokio::time::Instant::now();
+        let key = (from_vn, message.id.clone());
         if event.event() == WatchEvent::Recorded {
-            lock(&self.recorded).insert(message.id.clone(), now);
+            lock(&self.recorded).insert(key.clone(), now);
         }
-        if event.event() != WatchEvent::Delivered || self.known.borrow().contains_key(&message.id) {
+        // Told again after a reconnect, it is known already.
+        if event.event() != WatchEvent::Delivered || self.known.borrow().contains_key(&key) {
             return;
         }
         let took = lock(&self.recorded)
-            .get(&message.id)
+            .get(&key)
             .map(|since| now.duration_since(*since));
-        let told = match &message.body {
-            Some(_) => message.clone(),
-            None => crate::cli::show::get(desk, &message.id)
-                .await
-                .unwrap_or_else(|_| message.clone()),
-        };
         let language = if from_vn { "vi" } else { "zh-Hans" };
-        self.line((place, other), language, &told, took);
-        let delivered = Delivered {
-            kind: message.kind_number,
-            from_vn,
-            took,
-        };
+        self.line((place, other), language, message, took);
+        let kind = message.kind_number;
         self.known.send_modify(|known| {
-            known.insert(message.id.clone(), delivered);
+            known.insert(
+                key,
+                Delivered {
+                    kind,
+                    from_vn,
+                    took,
+                },
+            );
         });
     }
 
@@ -129,34 +128,47 @@ impl Board {
     ) {
         let colour = self.screen.colour;
         let (precedence, style) = words::precedence(message.precedence);
-        let precedence = style.paint(&pad(&precedence, 8), colour).into_owned();
-        let body = message.body.as_ref().and_then(|body| body.body.as_ref());
-        let said = body.map(|body| summary::of_in(body, language));
-        let took = took.map_or_else(String::new, |took| format!("{} ms", took.as_millis()));
         let (dots, level_style) = levels::dots(message);
-        let plain = format!(
-            "{}  {} → {}  ",
-            when::clock(when::now()),
-            pad(place, PLACE_WIDTH),
-            pad(other, PLACE_WIDTH),
-        );
-        let kind = pad(&words::kind(message.kind_number), KIND_WIDTH);
-        let fixed = 14 + 2 * PLACE_WIDTH + 5 + 10 + KIND_WIDTH + 17 + 9;
-        let said = said.unwrap_or_default();
-        let said = match self.screen.width {
-            Some(width) => cut(&said, width.saturating_sub(fixed).max(8)).into_owned(),
-            None => said,
-        };
-        let _ = self.screen.line(format!(
-            "{plain}{precedence}  {}{}  {took:>6}  {said}",
-            Style::Bold.paint(&kind, colour),
-            level_style.paint(&pad(&dots, 15), colour),
-        ));
+        let took = took.map_or_else(String::new, |took| format!("{} ms", took.as_millis()));
+        let columns = [
+            (when::clock(when::now()), 12, Style::Dim),
+            (
+                format!("{} → {other}", pad(place, PLACE_WIDTH)),
+                2 * PLACE_WIDTH + 3,
+                Style::Plain,
+            ),
+            (precedence, 9, style),
+            (words::kind(message.kind_number), 20, Style::Bold),
+            (dots, 14, level_style),
+            (format!("{took:>6}"), 6, Style::Dim),
+        ];
+        let mut line = String::new();
+        let mut used = 0;
+        for (text, width, style) in columns {
+            line.push_str(&style.paint(&pad(&text, width), colour));
+            line.push_str("  ");
+            used += width + 2;
+        }
+        let body = message.body.as_ref().and_then(|body| body.body.as_ref());
+        let said = body
+            .map(|body| summary::of_in(body, language))
+            .unwrap_or_default();
+        match self.screen.width {
+            Some(width) if width < used + SAID_WIDTH_MIN => {
+                let said = cut(&said, width.saturating_sub(INDENT).max(SAID_WIDTH_MIN));
+                line = format!("{}\n{}{said}", line.trim_end(), " ".repeat(INDENT));
+            }
+            Some(width) => line.push_str(&cut(&said, width - used)),
+            None => line.push_str(&said),
+        }
+        // A closed standard output ends the story by itself, at its next line.
+        let _ = self.screen.line(line);
     }
 
     /// Waits until a message has its receipt, and its line was printed.
     pub(super) async fn delivered(&self, id: &str) -> Result<(), Failure> {
-        self.wait(|known| known.contains_key(id)).await
+        self.wait(|known| known.keys().any(|(_, known)| known == id))
+            .await
     }
 
     /// Waits until the receipts fulfil a condition.

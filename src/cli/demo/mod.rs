@@ -27,6 +27,7 @@ use self::sides::Sides;
 use super::connect::quoted;
 use super::exit::{Done, Exit, Failure, OrExit as _};
 use super::print::Screen;
+use super::table::Style;
 
 /// Shows all of it: makes two sides, runs their nodes, exchanges messages of every kind, proves it.
 ///
@@ -88,26 +89,33 @@ fn suggest(sides: &Sides, screen: Screen) -> Result<(), Failure> {
     let config = |side: &sides::Side| quoted(&side.config);
     let dir = &sides.dir;
     let first = sides.first_alert.as_deref().unwrap_or("ID");
+    screen.line("")?;
+    screen.styled(
+        "Both nodes keep running until Ctrl-C. In another terminal, here:",
+        Style::Bold,
+    )?;
     screen.line(format!(
-        "\nBoth nodes keep running until Ctrl-C. In another terminal, from this directory:\n
-  A={program}\\ --config\\ {ours_config}; B={program}\\ --config\\ {theirs_config}   # bash, sh
-  alias lc='{program} --config {ours_config}' hk='{program} --config {theirs_config}'
+        "
+  alias lc='{program} --config {ours_config}'
+  alias hk='{program} --config {theirs_config}'
 
-  lc status                                    # both links, certificates, incidents
-  lc list                                      # how far every message has come
+  lc status
+  lc list
   hk show {first}
-  hk watch                                     # leave it running, and meanwhile:
+  hk watch                      # leave it running, and meanwhile:
   lc send {letter} --attach {annex} --wait delivered
   lc audit proof {first}
-  {program} audit verify {export}
+  {program} audit verify {export} --trust {keys}
 
-Tamper with any file under {dir}/export and verify again; stop a node with kill and send meanwhile.
-Logs of the nodes: {ours_log} and {theirs_log}.",
+Change any byte under {dir}/export and verify again. Kill a node, send to it, start it again:
+  hk node run
+The nodes log to {ours_log} and {theirs_log}.",
         ours_config = config(ours),
         theirs_config = config(theirs),
         letter = quoted(&dir.join("samples/official-letter.json")),
         annex = quoted(&dir.join("samples/phu-luc-27.pdf")),
         export = quoted(&sides.export_of(ours)),
+        keys = quoted(&sides.trusted_keys_file()),
         dir = dir.display(),
         ours_log = ours.log_file().display(),
         theirs_log = theirs.log_file().display(),
@@ -115,7 +123,7 @@ Logs of the nodes: {ours_log} and {theirs_log}.",
 }
 
 /// This program, as it can be typed here.
-fn program() -> String {
+pub(super) fn program() -> String {
     let here = std::env::current_dir().unwrap_or_default();
     match std::env::current_exe() {
         Ok(path) => {

@@ -90,6 +90,11 @@ impl Sides {
         ))
     }
 
+    /// Where the keys go that an auditor was given.
+    pub(super) fn trusted_keys_file(&self) -> PathBuf {
+        self.dir.join("export/trusted.vkeys")
+    }
+
     /// Where the export of a side goes.
     pub(super) fn export_of(&self, side: &Side) -> PathBuf {
         self.dir.join("export").join(side.node.as_str())

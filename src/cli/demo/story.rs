@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::board::{Board, Delivered};
+use super::board::{Board, Delivered, INDENT};
 use super::drafts;
 use super::pdf;
 use super::sides::{Side, Sides};
 use crate::cli::exit::{Exit, Failure, OrExit as _};
 use crate::cli::print::Screen;
 use crate::cli::send::submit;
-use crate::cli::table::Style;
+use crate::cli::table::{Style, wrap};
 use crate::cli::{attach, draft, levels, refused, show, when};
 use crate::model::sample::People;
 use crate::proto::v1::{self, Draft, Kind, Level};
@@ -48,11 +48,11 @@ pub(super) async fn tell(sides: &mut Sides, screen: Screen) -> Result<Told, Fail
         screen,
     };
     story.alerts(sides).await?;
-    story.handovers(sides).await?;
+    let batch = story.handovers(sides).await?;
     story.letters(sides).await?;
     story.withdrawals(sides).await?;
     story.refusals(sides).await?;
-    story.receipt(sides).await?;
+    story.receipt(sides, &batch).await?;
     Ok(Told {
         delivered: board.all(),
         took: begun.elapsed(),
@@ -91,8 +91,15 @@ impl Story {
     }
 
     fn remark(&self, text: &str) -> Result<(), Failure> {
-        self.screen
-            .styled(&format!("              {text}"), Style::Dim)
+        let room = self
+            .screen
+            .width
+            .map_or(usize::MAX, |width| width.saturating_sub(INDENT).max(40));
+        for line in wrap(text, room) {
+            self.screen
+                .styled(&format!("{}{line}", " ".repeat(INDENT)), Style::Dim)?;
+        }
+        Ok(())
     }
 
     /// Sends and waits for the receipt.
@@ -148,7 +155,8 @@ impl Story {
         Ok(())
     }
 
-    async fn handovers(&self, sides: &Sides) -> Result<(), Failure> {
+    /// Returns the id of the large request.
+    async fn handovers(&self, sides: &Sides) -> Result<String, Failure> {
         self.heading(&format!(
             "2  Handover: a batch of {BATCH} persons, answered person by person"
         ))?;
@@ -160,7 +168,8 @@ impl Story {
         let few = drafts::handover(vn, People::Vietnamese, 2)?;
         self.send(&sides.cn, &few).await?;
         self.send(&sides.vn, &drafts::handover_reply(&few, cn)?)
-            .await
+            .await?;
+        Ok(batch.id)
     }
 
     async fn letters(&self, sides: &Sides) -> Result<(), Failure> {
@@ -272,11 +281,11 @@ impl Story {
         self.remark(&levels::line(&message, when::now()))
     }
 
-    async fn receipt(&self, sides: &Sides) -> Result<(), Failure> {
+    async fn receipt(&self, sides: &Sides, id: &str) -> Result<(), Failure> {
         self.heading(
-            "6  The receipt of the FLASH alert, as a stranger verifies it (C2SP tlog-proof)",
+            "6  The receipt of the 110 persons, as a stranger verifies it (a C2SP .tlog-proof)",
         )?;
-        let id = sides.first_alert.clone().unwrap_or_default();
+        let id = id.to_owned();
         let outcome = sides
             .vn
             .desk()?
@@ -285,7 +294,7 @@ impl Story {
             .await;
         let proof = refused::answer(outcome)?;
         for line in proof.tlog_proof.lines() {
-            self.screen.line(format!("    {line}"))?;
+            self.screen.line(format!("    {line}").trim_end())?;
         }
         Ok(())
     }

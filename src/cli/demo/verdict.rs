@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::sides::{Side, Sides};
+use super::program;
+use super::sides::Sides;
 use super::story::Told;
 use crate::audit::Verdict;
 use crate::audit::reconcile::reconcile;
@@ -45,7 +46,7 @@ pub(super) async fn reach(sides: &Sides, screen: Screen) -> Result<Judged, Failu
     )?;
     settle(sides).await?;
     let trusted = trusted_keys(sides)?;
-    let keys_file = sides.dir.join("export").join("trusted.vkeys");
+    let keys_file = sides.trusted_keys_file();
     for side in [&sides.vn, &sides.cn] {
         let request = v1::ExportRequest {
             proofs: true,
@@ -196,16 +197,14 @@ pub(super) fn summarise(
         told.took.as_secs_f64()
     ))?;
     if judged.is_clean() {
-        let Side { config, .. } = &sides.vn;
         let export = sides.export_of(&sides.vn);
-        let keys = sides.dir.join("export/trusted.vkeys");
         screen.line(format!(
-            "    Verify it yourself, without any node:\n      liaison audit verify {} --trust {}\n    \
-             Every message as JSON: {}/*/notifications. The configuration: {}",
+            "    Verify it yourself; no node is needed, nor any configuration:\n      {} audit verify {} \
+             --trust {}\n    Every message as JSON: {}/*/notifications",
+            program(),
             quoted(&export),
-            quoted(&keys),
+            quoted(&sides.trusted_keys_file()),
             export.display(),
-            config.display()
         ))?;
     }
     Ok(())
