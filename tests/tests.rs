@@ -8,6 +8,10 @@ mod crash_points;
 mod crypto;
 #[path = "it/cut.rs"]
 mod cut;
+#[path = "it/desk/mod.rs"]
+mod desk;
+#[path = "it/doors/mod.rs"]
+mod doors;
 #[path = "it/evidence.rs"]
 mod evidence;
 #[path = "it/exchange.rs"]

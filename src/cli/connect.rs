@@ -40,19 +40,43 @@ pub(crate) struct Target {
 #[command(next_help_heading = "Desk over the network")]
 struct DeskFlags {
     /// Go to the desk at HOST:PORT over mutual TLS, not to the socket of the configuration.
-    #[arg(long, global = true, env = "LIAISON_DESK", value_name = "HOST:PORT")]
+    #[arg(
+        long,
+        global = true,
+        hide_short_help = true,
+        env = "LIAISON_DESK",
+        value_name = "HOST:PORT"
+    )]
     desk: Option<String>,
     /// Own certificate (PEM); its URI names node, role and person or program.
-    #[arg(long, global = true, env = "LIAISON_CERT", value_name = "FILE")]
+    #[arg(
+        long,
+        global = true,
+        hide_short_help = true,
+        env = "LIAISON_CERT",
+        value_name = "FILE"
+    )]
     cert: Option<PathBuf>,
     /// Its key (PEM, mode 0600).
-    #[arg(long, global = true, env = "LIAISON_KEY", value_name = "FILE")]
+    #[arg(
+        long,
+        global = true,
+        hide_short_help = true,
+        env = "LIAISON_KEY",
+        value_name = "FILE"
+    )]
     key: Option<PathBuf>,
     /// The authority of the desk's certificate (PEM).
-    #[arg(long, global = true, env = "LIAISON_CA", value_name = "FILE")]
+    #[arg(
+        long,
+        global = true,
+        hide_short_help = true,
+        env = "LIAISON_CA",
+        value_name = "FILE"
+    )]
     ca: Option<PathBuf>,
     /// Take certificates of the example generator; for trials only.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, hide_short_help = true)]
     allow_example_ca: bool,
 }
 

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use crate::exchange::clock::{Clock as _, Entropy, SystemClock};
 use crate::limits::DESK_MESSAGE_BYTES_MAX;
-use crate::model::check::{check_draft, with_defaults};
-use crate::model::{MessageId, json};
+use crate::model::MessageId;
+use crate::model::check::{FieldFault, check_draft, with_defaults};
+use crate::model::json::{self, JsonError};
 use crate::proto::v1::Draft;
 
 use super::exit::{Exit, Failure, OrExit as _};
@@ -23,9 +24,30 @@ pub(crate) fn read(file: &Path) -> Result<Draft, Failure> {
     };
     let text =
         read_text(file).or_fail(Exit::Data, || format!("the draft in {name} cannot be read"))?;
-    json::from_json(&text)
-        .or_fail(Exit::Data, || format!("the draft in {name} is not right"))
-        .map_err(|failure| failure.remedy("compare with samples/*.json; nothing was sent"))
+    json::from_json(&text).map_err(|error| not_right(&name, error))
+}
+
+/// What is wrong with a draft, and where.
+fn not_right(name: &str, error: JsonError) -> Failure {
+    let what = format!("the draft in {name} is not right; nothing was sent");
+    match error {
+        JsonError::Field {
+            field,
+            line,
+            column,
+            reason,
+            remedy,
+        } => {
+            let field = format!("{field} (line {line}, column {column})");
+            Failure::new(Exit::Data, what).faults(vec![FieldFault {
+                field,
+                reason,
+                remedy,
+            }])
+        }
+        other => Failure::of(Exit::Data, anyhow::Error::new(other)).while_doing(what),
+    }
+    .remedy("compare with samples/*.json")
 }
 
 /// One byte over the limit is enough to refuse it for its length.

@@ -34,7 +34,7 @@ pub enum Exit {
 pub(crate) const HELP: &str = "\
 Exit codes:
    0  done, nothing is wrong
-   1  findings or a negative verdict, or what was asked for did not come about (refused, not in time)
+   1  findings, a negative verdict, or what was asked for did not come about
    2  the command line makes no sense
   64  a configuration, key or certificate file is not as it should be
   65  the data given is not as it should be

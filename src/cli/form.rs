@@ -13,7 +13,7 @@ use crate::proto::v1;
 use crate::proto::v1::body::Body;
 
 /// Columns of a field's name.
-const NAME_WIDTH: usize = 22;
+const NAME_WIDTH: usize = 26;
 /// Entries of a list of short texts that are shown.
 const LIST_MAX: usize = 12;
 

@@ -172,7 +172,7 @@ pub(crate) fn make(plan: &Plan) -> Result<Vec<Made>, Failure> {
     let dir = &plan.dir;
     refuse_existing(dir)?;
     let mut made = Vec::new();
-    for sub in ["", "keys", "tls", paths::LINKS] {
+    for sub in ["", "keys", "tls", paths::LINKS, paths::DATA] {
         let path = dir.join(sub);
         std::fs::DirBuilder::new()
             .recursive(true)

@@ -78,12 +78,18 @@ pub(crate) fn due(message: &Message) -> Vec<Due> {
 
 /// For tables: `●●○○ delivered`.
 pub(crate) fn cell(message: &Message) -> Cell {
+    let (text, style) = dots(message);
+    Cell::styled(text, style)
+}
+
+/// `●●○○ delivered`.
+pub(crate) fn dots(message: &Message) -> (String, Style) {
     let reached = reached(message);
     let dots: String = (0..STEPS.len())
         .map(|step| if step < reached { '●' } else { '○' })
         .collect();
     let (word, style) = words::level(message.level());
-    Cell::styled(format!("{dots} {word}"), style)
+    (format!("{dots} {word}"), style)
 }
 
 /// For tables: what is due next.

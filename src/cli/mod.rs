@@ -12,6 +12,7 @@ mod ack;
 mod attach;
 mod audit;
 mod connect;
+mod demo;
 mod draft;
 mod exit;
 mod form;
@@ -53,11 +54,11 @@ use self::print::Screen;
     arg_required_else_help = true
 )]
 struct Cli {
-    #[command(flatten)]
-    target: Target,
     /// Answer as JSON.
     #[arg(long, global = true)]
     json: bool,
+    #[command(flatten)]
+    target: Target,
     #[command(subcommand)]
     command: Command,
 }
@@ -79,6 +80,7 @@ enum Command {
     Link(link::Link),
     #[command(subcommand)]
     Audit(audit::Audit),
+    Demo(demo::Demo),
     /// Prints completions for a shell, to be put where it looks for them.
     Completions {
         /// Which shell.
@@ -119,6 +121,7 @@ impl Cli {
             Command::Status(status) => in_turn(status.run(&target, screen)),
             Command::Link(link) => in_turn(link.run(&target, screen)),
             Command::Audit(audit) => audit.run(&target, screen),
+            Command::Demo(demo) => in_turn(demo.run(screen)),
         }
     }
 }

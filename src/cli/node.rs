@@ -3,23 +3,33 @@
 use std::io::IsTerminal as _;
 
 use clap::Subcommand;
+use rustix::process::{Signal, set_parent_process_death_signal};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::connect::Target;
 use super::exit::{Done, Exit, Failure, OrExit as _};
-use crate::node::config::{Config, LogConfig, LogFormat};
+use crate::node::config::{LogConfig, LogFormat};
 use crate::node::{NodeError, run};
 
 /// The node itself.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Node {
     /// Runs the node until SIGTERM or Ctrl-C; logs to standard error.
-    Run,
+    Run {
+        /// End when the process ends that started this one, whatever ends it.
+        #[arg(long, hide = true)]
+        with_parent: bool,
+    },
 }
 
 impl Node {
     pub(crate) async fn run(self, target: &Target) -> Done {
-        let Self::Run = self;
+        let Self::Run { with_parent } = self;
+        if with_parent {
+            set_parent_process_death_signal(Some(Signal::TERM)).or_fail(Exit::Internal, || {
+                "the parent cannot be followed".to_owned()
+            })?;
+        }
         let config = target.load_config()?;
         start_log(config.log);
         let shutdown = shutdown()?;
@@ -73,9 +83,4 @@ fn shutdown() -> Result<impl Future<Output = ()>, Failure> {
             _ = interrupt.recv() => {}
         }
     })
-}
-
-/// The configuration of a node, for those who start one as a process of its own.
-pub(crate) fn load(path: &std::path::Path) -> Result<Config, Failure> {
-    Config::load(path).or_exit(Exit::Config)
 }

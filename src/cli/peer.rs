@@ -188,17 +188,11 @@ fn render(card: &PeerCard, screen: Screen) -> String {
     );
     line("time zone", &text::escape(&card.time_zone));
     let endpoints: Vec<_> = card.endpoints.iter().map(ToString::to_string).collect();
-    line(
-        "endpoints",
-        if endpoints.is_empty() {
-            "none: it dials only"
-        } else {
-            ""
-        }
-        .trim(),
-    );
-    for endpoint in &endpoints {
-        line("", endpoint);
+    if endpoints.is_empty() {
+        line("endpoints", "none: it dials only");
+    }
+    for (number, endpoint) in endpoints.iter().enumerate() {
+        line(if number == 0 { "endpoints" } else { "" }, endpoint);
     }
     for key in &card.keys {
         line(

@@ -182,11 +182,6 @@ impl Bar {
     pub(crate) fn total(&self, total: u64) {
         self.0.set_length(total);
     }
-
-    /// What is being done now.
-    pub(crate) fn says(&self, what: &str) {
-        self.0.set_message(what.to_owned());
-    }
 }
 
 impl Drop for Bar {

@@ -1,5 +1,6 @@
 //! `liaison show`: one message, with its body and all that answers it.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -74,15 +75,13 @@ fn render(message: &v1::Message, answers: &[v1::Message], screen: Screen) -> Str
     let (precedence, style) = words::precedence(message.precedence);
     let status = words::status(message.status);
     line("message", &escape(&message.id));
-    line(
-        "kind",
-        &format!(
-            "{}  {}  {}",
-            Style::Bold.paint(&kind, screen.colour),
-            style.paint(&precedence, screen.colour),
-            Style::Warn.paint(&status, screen.colour)
-        ),
-    );
+    let mut kind = Style::Bold.paint(&kind, screen.colour).into_owned();
+    for (word, style) in [(precedence, style), (status, Style::Warn)] {
+        if !word.is_empty() {
+            let _ = write!(kind, "  {}", style.paint(&word, screen.colour));
+        }
+    }
+    line("kind", &kind);
     let peer = escape(&message.peer);
     match message.side() {
         Side::Own => line("from, to", &format!("this node → {peer}")),

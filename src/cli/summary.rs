@@ -10,15 +10,24 @@ const LANGUAGE: &str = "en";
 
 /// A text in one language, escaped; empty if there is none.
 pub(crate) fn localized(text: Option<&v1::LocalizedText>) -> String {
+    localized_in(text, LANGUAGE)
+}
+
+fn localized_in(text: Option<&v1::LocalizedText>, language: &str) -> String {
     let Some(texts) = text.map(|text| &text.texts) else {
         return String::new();
     };
-    let chosen = texts.get(LANGUAGE).or_else(|| texts.values().next());
+    let chosen = texts.get(language).or_else(|| texts.values().next());
     chosen.map_or_else(String::new, |text| escape(text).into_owned())
 }
 
 /// What the body says, in one line, escaped.
 pub(crate) fn of(body: &Body) -> String {
+    of_in(body, LANGUAGE)
+}
+
+/// The same, with texts in a language of choice.
+pub(crate) fn of_in(body: &Body, language: &str) -> String {
     match body {
         Body::CrossingAlert(alert) => {
             let type_name = alert.incident_type().as_str_name();
@@ -64,7 +73,7 @@ pub(crate) fn of(body: &Body) -> String {
             format!(
                 "{}: {}",
                 escape(&letter.letter_number),
-                localized(letter.subject.as_ref())
+                localized_in(letter.subject.as_ref(), language)
             )
         }
         Body::Acknowledgement(acknowledgement) => {
@@ -73,14 +82,14 @@ pub(crate) fn of(body: &Body) -> String {
                 .as_ref()
                 .map(officer)
                 .unwrap_or_default();
-            let remark = localized(acknowledgement.remark.as_ref());
+            let remark = localized_in(acknowledgement.remark.as_ref(), language);
             if remark.is_empty() {
                 officer
             } else {
                 format!("{officer}: {remark}")
             }
         }
-        Body::Withdrawal(withdrawal) => localized(withdrawal.reason.as_ref()),
+        Body::Withdrawal(withdrawal) => localized_in(withdrawal.reason.as_ref(), language),
         Body::Refusal(refusal) => format!(
             "of index {}: {}",
             refusal.index,

@@ -68,7 +68,6 @@ fn tell(judged: &ProofVerdict, screen: Screen) -> Done {
         ))?;
         screen.line(format!("authored    {}", at(proven.authored_at)))?;
         screen.line(format!("receipted   {}", at(proven.cosigned_at)))?;
-        screen.line("")?;
     }
     let clean = "The receipt holds: the other side has held this entry durably since then.";
     verdict::tell(&judged.verdict, clean, screen)

@@ -112,7 +112,7 @@ fn logs(verdict: &Verdict) -> Table {
                 },
                 Style::Warn,
             ),
-            at.unwrap_or_else(|| "no receipt yet".to_owned()).into(),
+            at.unwrap_or_default().into(),
             log.root
                 .as_deref()
                 .map(|root| escape(root).into_owned())

@@ -1,0 +1,275 @@
+//! Both sides of the demo, made as administrators make them.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::process::Process;
+use crate::cli::connect::{Desk, Target};
+use crate::cli::exit::{Done, Exit, Failure, OrExit as _};
+use crate::cli::print::Screen;
+use crate::cli::{init, peer, status};
+use crate::crypto::keys::Protection;
+use crate::model::{NodeName, sample};
+use crate::node::config::Config;
+use crate::node::template::{ConfigSeed, paths};
+use crate::proto::v1::LinkState;
+
+/// What makes a directory recognisable as the demo's own.
+const MARK: &str = ".liaison-demo";
+/// How long a node may take to start and to find its peer.
+const START_TIME_MAX: Duration = Duration::from_secs(15);
+/// How often it is looked at meanwhile.
+const START_POLL: Duration = Duration::from_millis(20);
+
+/// One side with its node.
+#[derive(Debug)]
+pub(super) struct Side {
+    /// In the protocol.
+    pub(super) node: NodeName,
+    /// For people.
+    pub(super) place: &'static str,
+    /// Its configuration.
+    pub(super) config: PathBuf,
+    process: Option<Process>,
+    desk: Option<Desk>,
+}
+
+/// Both sides.
+#[derive(Debug)]
+pub(super) struct Sides {
+    /// Where it all is.
+    pub(super) dir: PathBuf,
+    /// The Vietnamese side.
+    pub(super) vn: Side,
+    /// The Chinese side.
+    pub(super) cn: Side,
+    /// The message that the story begins with, for commands to try.
+    pub(super) first_alert: Option<String>,
+}
+
+impl Sides {
+    /// Makes both sides, and introduces them to each other.
+    pub(super) fn make(dir: &Path, screen: Screen) -> Result<Self, Failure> {
+        fresh(dir, screen)?;
+        let vn = Side::make(dir, "laocai.bg.vn.example", "Lào Cai", "Asia/Ho_Chi_Minh")?;
+        let cn = Side::make(dir, "hekou.ni.cn.example", "Hekou", "Asia/Shanghai")?;
+        vn.take_card_of(&cn)?;
+        cn.take_card_of(&vn)?;
+        write_samples(&dir.join("samples"))?;
+        Ok(Self {
+            dir: dir.to_owned(),
+            vn,
+            cn,
+            first_alert: None,
+        })
+    }
+
+    /// Starts both nodes and waits until their link is up.
+    pub(super) async fn start(&mut self) -> Result<(), Failure> {
+        self.vn.start()?;
+        self.cn.start()?;
+        self.vn.wait_until(true).await?;
+        self.cn.wait_until(true).await
+    }
+
+    /// Stops both nodes, whatever state they are in.
+    pub(super) async fn stop(&mut self) {
+        tokio::join!(self.vn.stop(), self.cn.stop());
+    }
+
+    /// Returns when one of the nodes has ended by itself.
+    pub(super) async fn wait_for_end(&mut self) -> Done {
+        let place = tokio::select! {
+            () = self.vn.ended() => self.vn.place,
+            () = self.cn.ended() => self.cn.place,
+        };
+        Err(Failure::new(
+            Exit::Negative,
+            format!("the node of {place} has ended"),
+        ))
+    }
+
+    /// Where the keys go that an auditor was given.
+    pub(super) fn trusted_keys_file(&self) -> PathBuf {
+        self.dir.join("export/trusted.vkeys")
+    }
+
+    /// Where the export of a side goes.
+    pub(super) fn export_of(&self, side: &Side) -> PathBuf {
+        self.dir.join("export").join(side.node.as_str())
+    }
+}
+
+/// Empties an earlier demo's directory; refuses any other that is not empty.
+fn fresh(dir: &Path, screen: Screen) -> Result<(), Failure> {
+    let failed = || format!("the directory {}", dir.display());
+    let is_empty = match std::fs::read_dir(dir) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => true,
+        Err(error) => return Err(error).or_fail(Exit::CannotCreate, failed),
+    };
+    if !is_empty && !dir.join(MARK).is_file() {
+        return Err(Failure::new(
+            Exit::CannotCreate,
+            format!("{} is not empty, and not an earlier demo's", dir.display()),
+        )
+        .remedy("nothing was touched; name another directory with --dir DIR"));
+    }
+    if !is_empty {
+        for short in ["laocai", "hekou"] {
+            let socket = dir.join(short).join(paths::DESK_SOCKET);
+            if std::os::unix::net::UnixStream::connect(&socket).is_ok() {
+                let what = format!("an earlier demo is still running in {}", dir.display());
+                return Err(Failure::new(Exit::TryLater, what)
+                    .remedy("end it with Ctrl-C there, or name another directory with --dir DIR"));
+            }
+        }
+        screen.note(format!(
+            "{} holds an earlier demo, which is made anew",
+            dir.display()
+        ));
+        std::fs::remove_dir_all(dir).or_fail(Exit::CannotCreate, failed)?;
+    }
+    std::fs::create_dir_all(dir).or_fail(Exit::CannotCreate, failed)?;
+    let mark = "Made by: liaison demo. The next one in this directory removes all of it.\n";
+    std::fs::write(dir.join(MARK), mark).or_fail(Exit::CannotCreate, failed)
+}
+
+/// The drafts that the program has built in, to be sent again by hand.
+fn write_samples(dir: &Path) -> Result<(), Failure> {
+    let failed = || format!("the samples in {}", dir.display());
+    std::fs::create_dir_all(dir).or_fail(Exit::CannotCreate, failed)?;
+    for sample in sample::SAMPLES {
+        let file = dir.join(format!("{}.json", sample.name));
+        std::fs::write(file, sample.json).or_fail(Exit::CannotCreate, failed)?;
+    }
+    for (name, content) in sample::FILES {
+        std::fs::write(dir.join(name), content).or_fail(Exit::CannotCreate, failed)?;
+    }
+    Ok(())
+}
+
+/// An address of this machine that nobody listens on at the moment.
+fn free_address() -> Result<SocketAddr, Failure> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .and_then(|listener| listener.local_addr())
+        .or_fail(Exit::Unavailable, || {
+            "no free port on the loopback interface".to_owned()
+        })
+}
+
+impl Side {
+    fn make(dir: &Path, node: &str, place: &'static str, zone: &str) -> Result<Self, Failure> {
+        let node = NodeName::parse(node).or_exit(Exit::Internal)?;
+        let short = node.as_str().split('.').next().unwrap_or_default();
+        let home = dir.join(short);
+        let listen = free_address()?;
+        init::make(&init::Plan {
+            dir: home.clone(),
+            organization: node.to_string(),
+            seed: ConfigSeed {
+                node: node.clone(),
+                time_zone: zone.to_owned(),
+                listen,
+                endpoints: vec![listen.to_string()],
+                desk_tcp: Some(free_address()?),
+                passphrase: "none".to_owned(),
+                example_ca: true,
+            },
+            protection: Protection::Unencrypted,
+        })?;
+        Ok(Self {
+            node,
+            place,
+            config: home.join(paths::CONFIG),
+            process: None,
+            desk: None,
+        })
+    }
+
+    /// As `peer card`, `peer add`.
+    fn take_card_of(&self, other: &Self) -> Result<(), Failure> {
+        let card = other.card()?;
+        peer::add(&self.load()?, &card).map(drop)
+    }
+
+    /// The card of this side.
+    pub(super) fn card(&self) -> Result<crate::node::peer_card::PeerCard, Failure> {
+        peer::own_card(&self.load()?)
+    }
+
+    fn load(&self) -> Result<Config, Failure> {
+        Config::load(&self.config).or_exit(Exit::Config)
+    }
+
+    /// Where its node logs.
+    pub(super) fn log_file(&self) -> PathBuf {
+        self.config.with_file_name("node.log")
+    }
+
+    /// Starts its node.
+    pub(super) fn start(&mut self) -> Result<(), Failure> {
+        self.process = Some(Process::start(&self.config, &self.log_file())?);
+        Ok(())
+    }
+
+    /// Waits until the node answers and, if so wished, its link is up.
+    pub(super) async fn wait_until(&mut self, linked: bool) -> Result<(), Failure> {
+        let deadline = tokio::time::Instant::now() + START_TIME_MAX;
+        let target = Target::of_config(&self.config);
+        loop {
+            if let Ok(desk) = target.connect().await
+                && let Ok(status) = status::get(&desk).await
+            {
+                let up = status
+                    .links
+                    .iter()
+                    .all(|link| link.state() == LinkState::Up);
+                self.desk = Some(desk);
+                if up || !linked {
+                    return Ok(());
+                }
+            }
+            if self.process.as_mut().is_none_or(Process::has_ended)
+                || tokio::time::Instant::now() >= deadline
+            {
+                let what = format!("the node of {} did not come up", self.place);
+                return Err(Failure::new(Exit::Unavailable, what).remedy(format!(
+                    "its log says:\n{}",
+                    super::process::tail(&self.log_file())
+                )));
+            }
+            tokio::time::sleep(START_POLL).await;
+        }
+    }
+
+    /// The way to its node.
+    pub(super) fn desk(&self) -> Result<&Desk, Failure> {
+        let not_started = || Failure::new(Exit::Internal, "the node was not started");
+        self.desk.as_ref().ok_or_else(not_started)
+    }
+
+    /// Stops its node as an administrator does.
+    pub(super) async fn stop(&mut self) {
+        self.desk = None;
+        if let Some(process) = self.process.take() {
+            process.stop().await;
+        }
+    }
+
+    /// Stops its node as a power cut does.
+    pub(super) async fn kill(&mut self) {
+        self.desk = None;
+        if let Some(process) = self.process.take() {
+            process.kill().await;
+        }
+    }
+
+    async fn ended(&mut self) {
+        match &mut self.process {
+            Some(process) => process.ended().await,
+            None => std::future::pending().await,
+        }
+    }
+}

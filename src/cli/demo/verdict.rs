@@ -1,0 +1,211 @@
+//! Exporting both sides, verifying and reconciling them, and the summary.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::program;
+use super::sides::Sides;
+use super::story::Told;
+use crate::audit::Verdict;
+use crate::audit::reconcile::reconcile;
+use crate::audit::verify::verify_export;
+use crate::cli::audit::{export_to, render_verdict};
+use crate::cli::connect::quoted;
+use crate::cli::exit::{Exit, Failure, OrExit as _};
+use crate::cli::print::Screen;
+use crate::cli::table::{Fit, Style, Table};
+use crate::cli::{status, words};
+use crate::crypto::vkey::VerifierKey;
+use crate::model::Origin;
+use crate::node::peer_card::PeerCard;
+use crate::proto::v1;
+
+/// How long the logs may take to settle.
+const SETTLE_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// What came of judging the exports.
+#[derive(Debug)]
+pub(super) struct Judged {
+    verdicts: Vec<(String, Verdict)>,
+}
+
+impl Judged {
+    /// Whether nothing is wrong.
+    pub(super) fn is_clean(&self) -> bool {
+        self.verdicts.iter().all(|(_, verdict)| verdict.clean)
+    }
+}
+
+/// Exports both sides and judges what they hold, from the keys on their cards alone.
+pub(super) async fn reach(sides: &Sides, screen: Screen) -> Result<Judged, Failure> {
+    screen.line("")?;
+    screen.styled(
+        "7  Both logs exported by both sides, verified and compared offline",
+        Style::Bold,
+    )?;
+    settle(sides).await?;
+    let trusted = trusted_keys(sides)?;
+    let keys_file = sides.trusted_keys_file();
+    for side in [&sides.vn, &sides.cn] {
+        let request = v1::ExportRequest {
+            proofs: true,
+            ..v1::ExportRequest::default()
+        };
+        let dir = sides.export_of(side);
+        let exported = export_to(side.desk()?, request, &dir).await?;
+        let size = words::bytes(exported.bytes);
+        screen.line(format!(
+            "    {:5} files, {size:>10}  {}",
+            exported.files,
+            dir.display()
+        ))?;
+    }
+    let lines: String = trusted.iter().map(|key| format!("{key}\n")).collect();
+    std::fs::write(&keys_file, lines).or_fail(Exit::CannotCreate, || {
+        format!("the file {}", keys_file.display())
+    })?;
+
+    let dirs = (sides.export_of(&sides.vn), sides.export_of(&sides.cn));
+    let places = (sides.vn.place, sides.cn.place);
+    let judging = tokio::task::spawn_blocking(move || judge(&dirs, places, &trusted));
+    let judged = judging
+        .await
+        .or_fail(Exit::Internal, || "the verdict was not reached".to_owned())?;
+    for (what, verdict) in &judged.verdicts {
+        if verdict.clean {
+            let counts = &verdict.counts;
+            let word = Style::Good.paint("nothing is wrong", screen.colour);
+            let checked = if counts.signatures > 0 {
+                format!(
+                    "{} entries, {} signatures, {} checkpoints, {} receipts",
+                    counts.entries, counts.signatures, counts.checkpoints, counts.proofs
+                )
+            } else {
+                format!("{} entries, {} bodies", counts.entries, counts.bodies)
+            };
+            screen.line(format!("    {what}: {word} ({checked})"))?;
+        } else {
+            screen.line(format!("    {what}:"))?;
+            screen.raw(render_verdict(verdict, "", screen).as_bytes())?;
+        }
+    }
+    Ok(judged)
+}
+
+fn judge(dirs: &(PathBuf, PathBuf), places: (&str, &str), trusted: &[VerifierKey]) -> Judged {
+    let mut quiet = |_: crate::audit::Progress<'_>| {};
+    let of = |place: &str| format!("the export of {place}");
+    Judged {
+        verdicts: vec![
+            (
+                of(places.0),
+                verify_export(&dirs.0, Some(trusted), &mut quiet),
+            ),
+            (
+                of(places.1),
+                verify_export(&dirs.1, Some(trusted), &mut quiet),
+            ),
+            (
+                "one against the other".to_owned(),
+                reconcile(&dirs.0, &dirs.1, &mut quiet),
+            ),
+        ],
+    }
+}
+
+/// Waits until everything recorded has its receipt: an export ends at the last receipt.
+async fn settle(sides: &Sides) -> Result<(), Failure> {
+    let deadline = tokio::time::Instant::now() + SETTLE_TIME_MAX;
+    loop {
+        let mut waiting = false;
+        for side in [&sides.vn, &sides.cn] {
+            let status = status::get(side.desk()?).await?;
+            waiting |= status
+                .links
+                .iter()
+                .any(|link| link.own_size > link.delivered_size);
+        }
+        if !waiting {
+            return Ok(());
+        }
+        if tokio::time::Instant::now() >= deadline {
+            return Err(Failure::new(
+                Exit::Negative,
+                "not everything was delivered in time",
+            ));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Every key on the two cards, as an auditor who was given them has it.
+fn trusted_keys(sides: &Sides) -> Result<Vec<VerifierKey>, Failure> {
+    let mut keys = Vec::new();
+    for (side, other) in [(&sides.vn, &sides.cn), (&sides.cn, &sides.vn)] {
+        let card = side.card()?;
+        let origin = Origin::new(side.node.clone(), other.node.clone());
+        keys.extend(card.message_keys().map(|key| key.vkey.clone()));
+        for key in card.log_keys() {
+            keys.push(key.vkey.clone());
+            keys.push(PeerCard::log_verifier(key, &origin).or_exit(Exit::Internal)?);
+        }
+    }
+    Ok(keys)
+}
+
+/// Prints what was said, each way.
+pub(super) fn summarise(
+    sides: &Sides,
+    told: &Told,
+    judged: &Judged,
+    screen: Screen,
+) -> Result<(), Failure> {
+    let mut counts: BTreeMap<i32, (u64, u64)> = BTreeMap::new();
+    let mut times: Vec<Duration> = Vec::new();
+    for message in &told.delivered {
+        let count = counts.entry(message.kind).or_default();
+        if message.from_vn {
+            count.0 += 1;
+        } else {
+            count.1 += 1;
+        }
+        times.extend(message.took);
+    }
+    times.sort();
+    screen.line("")?;
+    screen.styled("Summary", Style::Bold)?;
+    let mut table = Table::new(&[
+        ("", Fit::Whole),
+        ("DELIVERED", Fit::Whole),
+        ("LÀO CAI →", Fit::Right),
+        ("← HEKOU", Fit::Right),
+    ]);
+    for (kind, (from_vn, from_cn)) in counts {
+        table.row([
+            "  ".into(),
+            words::kind(kind).into(),
+            from_vn.to_string().into(),
+            from_cn.to_string().into(),
+        ]);
+    }
+    screen.table(&table)?;
+    let median = times.get(times.len() / 2).map_or(0, Duration::as_millis);
+    screen.line(format!(
+        "    {} messages, each with a receipt; half of them within {median} ms. The whole story: {:.1} s.",
+        told.delivered.len(),
+        told.took.as_secs_f64()
+    ))?;
+    if judged.is_clean() {
+        let export = sides.export_of(&sides.vn);
+        screen.line(format!(
+            "    Verify it yourself; no node is needed, nor any configuration:\n      {} audit verify {} \
+             --trust {}\n    Every message as JSON: {}/*/notifications",
+            program(),
+            quoted(&export),
+            quoted(&sides.trusted_keys_file()),
+            export.display(),
+        ))?;
+    }
+    Ok(())
+}
