@@ -2,6 +2,8 @@
 
 #[path = "it/audit.rs"]
 mod audit;
+#[path = "it/cli.rs"]
+mod cli;
 #[path = "it/crypto.rs"]
 mod crypto;
 #[path = "it/cut.rs"]
