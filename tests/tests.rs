@@ -2,6 +2,8 @@
 
 #[path = "it/audit.rs"]
 mod audit;
+#[path = "it/crash_points.rs"]
+mod crash_points;
 #[path = "it/crypto.rs"]
 mod crypto;
 #[path = "it/cut.rs"]
@@ -18,6 +20,8 @@ mod exchange;
 mod express;
 #[path = "it/foreign.rs"]
 mod foreign;
+#[path = "it/hostile.rs"]
+mod hostile;
 #[path = "it/kill.rs"]
 mod kill;
 #[path = "it/machine.rs"]

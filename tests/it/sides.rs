@@ -1,5 +1,7 @@
 //! Two sides of a link within one process, the wire between them, and a notary who reads along.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -379,6 +381,7 @@ async fn relay(
         }
     };
     tokio::select! {
+        biased;
         () = cut.cancelled() => {}
         () = carry => {}
     }
@@ -412,6 +415,7 @@ pub(crate) async fn quiet(a: &Exchange, b: &Exchange) {
                 return;
             }
             tokio::select! {
+                biased;
                 _ = a_heads.changed() => {}
                 _ = b_heads.changed() => {}
             }

@@ -4,6 +4,8 @@
 //! One thread and paused time: a seed replays. `LIAISON_SIM_SEEDS=N` runs N of them; a failure
 //! prints its seed.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
@@ -28,7 +30,7 @@ use crate::sides::{
 /// Seeds of a normal run.
 const SEEDS: u64 = 300;
 
-/// SplitMix64: small, and good enough to be unpredictable to the code under test.
+/// `SplitMix64`: small, and good enough to be unpredictable to the code under test.
 #[derive(Debug, Clone)]
 struct Dice(u64);
 
@@ -269,8 +271,11 @@ impl World {
                 self.start(first).await?;
             }
             17 => {
-                let failure = [Failure::Before, Failure::Volatile, Failure::After]
-                    [self.dice.below(3) as usize];
+                let failure = match self.dice.below(3) {
+                    0 => Failure::Before,
+                    1 => Failure::Volatile,
+                    _ => Failure::After,
+                };
                 let in_commits = self.dice.below(6);
                 self.both(first)
                     .0
@@ -441,7 +446,7 @@ fn no_storm_loses_doubles_or_forks_anything() {
 
 #[test]
 fn a_seed_replays_to_the_byte() {
-    for seed in [3, 17, 99] {
+    for seed in 90..100 {
         let (first, second) = (noticed(seed, false).unwrap(), noticed(seed, false).unwrap());
         assert_eq!(first.1, second.1, "seed {seed}");
     }
