@@ -118,7 +118,8 @@ pub(crate) fn author(number: LinkNumber, own_index: u64) -> Vec<u8> {
     indexed(Region::Author, number, None, own_index)
 }
 
-/// `C link side size` → the cosigned checkpoint of that size.
+/// `C link side size` → the checkpoint of that size. Own side: a receipt. Mirror side: as its author
+/// signed it, and a moment later with our cosignature.
 pub(crate) fn checkpoint(number: LinkNumber, side: LogSide, size: u64) -> Vec<u8> {
     indexed(Region::Checkpoint, number, Some(side), size)
 }
@@ -437,6 +438,7 @@ const BODY_IN_FILE: u8 = 2;
 const BODY_ABSENT: u8 = 4;
 const REFUSED: u8 = 8;
 const EXPRESSED: u8 = 16;
+const FLAGS: u8 = ENTRY_IN_FILE | BODY_IN_FILE | BODY_ABSENT | REFUSED | EXPRESSED;
 /// Version, flags, time, and the lengths of entry and body.
 const RECORD_OVERHEAD_BYTES: usize = 1 + 1 + 8 + 4 + 4;
 
@@ -498,6 +500,11 @@ impl Record {
             return None;
         }
         let flags = reader.take(1)?[0];
+        // A flag of a version that is not this one changes what the rest means.
+        if flags & !FLAGS != 0 || flags & (BODY_IN_FILE | BODY_ABSENT) == BODY_IN_FILE | BODY_ABSENT
+        {
+            return None;
+        }
         let recorded_at_ms = reader.u64()?;
         let entry_bytes = reader.u32()? as usize;
         let body_bytes = reader.u32()? as usize;
@@ -589,6 +596,23 @@ mod tests {
                     assert_eq!(Record::decode(&longer), None);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn flags_that_this_version_does_not_know_are_damage() {
+        let record = Record {
+            recorded_at_ms: 7,
+            entry: StoredEntry::Inline(Bytes::from_static(b"entry")),
+            body: StoredBody::Absent,
+            refused: true,
+            expressed: false,
+        };
+        let bytes = record.encode();
+        for flag in [32, 64, 128, BODY_IN_FILE] {
+            let mut changed = bytes.clone();
+            changed[1] |= flag;
+            assert_eq!(Record::decode(&changed), None, "flag {flag}");
         }
     }
 

@@ -227,7 +227,8 @@ impl LogReader {
         Ok(leaf_hash(&self.entry_of(record, 0)?))
     }
 
-    /// The cosigned checkpoint of exactly this size, if one is kept.
+    /// The checkpoint of exactly this size, if one is kept: of the own log a receipt; of the mirror
+    /// one that its author signed, and that this node has cosigned unless it fell before it could.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -236,7 +237,7 @@ impl LogReader {
         self.note(self.store.get(&key)?, size)
     }
 
-    /// The first cosigned checkpoint that covers an index, with its size.
+    /// The first checkpoint kept that covers an index, with its size; see [`Self::checkpoint`].
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -246,7 +247,7 @@ impl LogReader {
             .pop())
     }
 
-    /// The latest cosigned checkpoint.
+    /// The latest checkpoint kept, with its size; see [`Self::checkpoint`].
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -254,7 +255,7 @@ impl LogReader {
         Ok(self.checkpoints(0, u64::MAX, 1, Direction::Backward)?.pop())
     }
 
-    /// Cosigned checkpoints with sizes in `from..to`.
+    /// Checkpoints kept with sizes in `from..to`; see [`Self::checkpoint`].
     ///
     /// # Errors
     /// When the store cannot be read.
