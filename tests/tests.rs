@@ -2,6 +2,8 @@
 
 #[path = "it/audit.rs"]
 mod audit;
+#[path = "it/cli.rs"]
+mod cli;
 #[path = "it/crash_points.rs"]
 mod crash_points;
 #[path = "it/crypto.rs"]
