@@ -8,6 +8,8 @@ mod cli;
 mod crypto;
 #[path = "it/cut.rs"]
 mod cut;
+#[path = "it/demo.rs"]
+mod demo;
 #[path = "it/evidence.rs"]
 mod evidence;
 #[path = "it/exchange.rs"]
