@@ -30,6 +30,9 @@ pub const NOTE_SIGNATURES_MAX: usize = 64;
 pub const NOTE_BYTES_MAX: usize = 64 << 10;
 /// Leaves of a log that a checkpoint may name: 2^63 − 1, the most that signed 64-bit readers hold.
 pub const CHECKPOINT_SIZE_MAX: u64 = i64::MAX.unsigned_abs();
+/// A piece of evidence: an entry of 64 KiB in base64 is 86 KiB, a note at most 64 KiB. As JSON, a
+/// control character takes six bytes: two pieces still fit the 2 MiB that a value in parts holds.
+pub const EVIDENCE_BYTES_MAX: usize = 96 << 10;
 /// What a cosignature line may take: em dash (3), space, node name (253), space, base64 of
 /// 4 + 8 + 64 bytes (104), newline make 363. A checkpoint keeps this free in its note.
 pub const NOTE_COSIGNATURE_BYTES_MAX: usize = 512;

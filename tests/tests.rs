@@ -4,18 +4,28 @@
 mod audit;
 #[path = "it/cli.rs"]
 mod cli;
+#[path = "it/crash_points.rs"]
+mod crash_points;
 #[path = "it/crypto.rs"]
 mod crypto;
 #[path = "it/cut.rs"]
 mod cut;
 #[path = "it/demo.rs"]
 mod demo;
+#[path = "it/desk/mod.rs"]
+mod desk;
+#[path = "it/doors/mod.rs"]
+mod doors;
 #[path = "it/evidence.rs"]
 mod evidence;
 #[path = "it/exchange.rs"]
 mod exchange;
+#[path = "it/express.rs"]
+mod express;
 #[path = "it/foreign.rs"]
 mod foreign;
+#[path = "it/hostile.rs"]
+mod hostile;
 #[path = "it/kill.rs"]
 mod kill;
 #[path = "it/machine.rs"]
@@ -26,8 +36,14 @@ mod model;
 mod mounted;
 #[path = "it/nodes.rs"]
 mod nodes;
+#[path = "it/peer_misbehaves.rs"]
+mod peer_misbehaves;
 #[path = "it/power_cut.rs"]
 mod power_cut;
+#[path = "it/sides.rs"]
+mod sides;
+#[path = "it/sim.rs"]
+mod sim;
 #[path = "it/store.rs"]
 mod store;
 #[path = "it/store_damage.rs"]

@@ -131,6 +131,7 @@ fn request_field(field: &str) -> String {
     match field {
         "id" => "acknowledgementId".to_owned(),
         "inReplyTo" => "id".to_owned(),
+        "body.acknowledgement.common" => "officer".to_owned(),
         "body.acknowledgement.common.fromOffice" => "officer.office".to_owned(),
         field if field.starts_with("body.acknowledgement.common.languages") => "remark".to_owned(),
         field => field.strip_prefix(WITHIN).unwrap_or(field).to_owned(),

@@ -218,7 +218,6 @@ fn record_row(error: &RecordError) -> (Code, &'static str) {
         | RecordError::ExpressMismatch { .. }
         | RecordError::Contradicts { .. }
         | RecordError::ExpressFull
-        | RecordError::Contradicts { .. }
         | RecordError::WrongTree { .. } => (Code::Internal, "UNEXPECTED"),
     }
 }

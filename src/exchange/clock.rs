@@ -54,7 +54,9 @@ pub fn timestamp_of_seconds(unix_seconds: u64) -> prost_types::Timestamp {
 
 /// Randomness for salts and ids.
 #[derive(Clone)]
-pub struct Entropy(Arc<dyn Fn(&mut [u8]) -> Result<(), getrandom::Error> + Send + Sync>);
+pub struct Entropy(Arc<Fill>);
+
+type Fill = dyn Fn(&mut [u8]) -> Result<(), getrandom::Error> + Send + Sync;
 
 impl fmt::Debug for Entropy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -49,7 +49,7 @@ pub(crate) enum Effect {
     None,
     /// REFUSAL of the own entry at this index.
     Refused(u64),
-    /// ATTACHMENTS_RECEIVED for the own message with this id.
+    /// `ATTACHMENTS_RECEIVED` for the own message with this id.
     FilesConfirmed(MessageId),
 }
 
@@ -182,8 +182,11 @@ pub(crate) enum Command {
     KeepCosigned(LinkNumber, Box<Verified<Receipt>>),
     /// Keep the peer's latest dated checkpoint of its size, unless it contradicts an earlier one.
     KeepDated(LinkNumber, Box<Verified<SignedCheckpoint>>, Reply<()>),
-    /// Stop or release a link.
-    Hold(LinkNumber, Option<Box<Hold>>, Reply<()>),
+    /// Stop a link.
+    Hold(LinkNumber, Box<Hold>, Reply<()>),
+    /// Let a link go on. An expressed entry that is not what came at its index is forgotten: its
+    /// index, and its id.
+    Release(LinkNumber, Option<(u64, MessageId)>, Reply<()>),
     /// Something a person should look at.
     Incident(Box<Incident>),
     /// Nothing; answered when everything asked before it has been done.
@@ -198,7 +201,7 @@ impl Command {
             Self::Mirror(run, _) => run.entries.iter().map(|e| e.leaf.cost_bytes).sum(),
             Self::Express(_, _, entry, _) => entry.leaf.cost_bytes,
             Self::Settle(..) | Self::KeepCosigned(..) | Self::KeepDated(..) => 1 << 10,
-            Self::Hold(..) | Self::Incident(..) => 4 << 10,
+            Self::Hold(..) | Self::Release(..) | Self::Incident(..) => 4 << 10,
             Self::Barrier(..) => 0,
         }
     }

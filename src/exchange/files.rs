@@ -2,7 +2,8 @@
 //!
 //! A file travels apart from its message, named by its content. It is taken only if a message
 //! admitted here names it, and given only if a message sent on this link does. When the last file
-//! of a message has arrived and been checked, the node says so: ATTACHMENTS_RECEIVED.
+//! of a message has arrived and been checked, the node says so:
+//! `ATTACHMENTS_RECEIVED`.
 
 use std::collections::BTreeMap;
 
@@ -73,7 +74,7 @@ impl Exchange {
         link.files.send_modify(|count| *count += 1);
     }
 
-    /// Says ATTACHMENTS_RECEIVED for every message whose files are all here; returns for how many.
+    /// Says `ATTACHMENTS_RECEIVED` for every message whose files are all here; returns for how many.
     ///
     /// # Errors
     /// When one cannot be recorded; those before it are.

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::layout;
-use crate::limits::NOTE_BYTES_MAX;
+use crate::crypto::dsse;
+use crate::limits::EVIDENCE_BYTES_MAX;
 use crate::proto::v1::FaultCode;
 use crate::store::{Direction, Store, StoreError};
 
@@ -18,7 +19,8 @@ pub struct Hold {
     pub index: u64,
     /// What happened and what to do.
     pub text: String,
-    /// Signed notes that prove it, as they came; contradicting ones together.
+    /// What proves it: signed notes as they came, contradicting ones together, and signed entries
+    /// as DSSE envelopes in JSON.
     pub evidence: Vec<String>,
     /// When, milliseconds since 1970.
     pub at_ms: u64,
@@ -48,9 +50,23 @@ pub struct Incident {
     pub evidence: Vec<String>,
 }
 
-/// A note as evidence: verbatim, cut where no note goes on.
-pub(crate) fn evidence(note: &str) -> String {
-    note[..note.floor_char_boundary(NOTE_BYTES_MAX)].to_owned()
+/// A piece of evidence: verbatim, cut where no note goes on, nor an entry in base64.
+pub(crate) fn evidence(text: &str) -> String {
+    cut(text, EVIDENCE_BYTES_MAX).to_owned()
+}
+
+/// The beginning of a text, at most so many bytes of it.
+pub(crate) fn cut(text: &str, bytes_max: usize) -> &str {
+    let mut end = text.len().min(bytes_max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+/// An entry as evidence.
+pub(crate) fn entry_evidence(entry: &[u8]) -> String {
+    dsse::to_json(entry).map_or_else(|error| error.to_string(), |json| json.to_string())
 }
 
 /// The latest incidents, newest first.

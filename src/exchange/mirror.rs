@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::admit::{self, Authentic, Judged, Refused, RunIds};
 use super::command::{Command, MirrorRun, RecordError};
-use super::hold::Incident;
+use super::hold::{Incident, entry_evidence};
 use super::read::ReadError;
 use super::session::{Breach, End, Mirroring, Never, Stop, item_bytes, send};
 use super::submit::SubmitError;
@@ -74,7 +74,7 @@ impl Exchange {
         note: &str,
     ) -> Result<Verified<Receipt>, Stop> {
         let size = start_index + items.len() as u64;
-        let signed = self.peer_checkpoint(link, note, size)?;
+        let signed = peer_checkpoint(link, note, size)?;
         let items = Arc::new(items);
         let judged = self.judge_all(link, start_index, &items).await;
         let (run, refusals) = self.admit_run(link, start_index, &items, judged, &signed)?;
@@ -103,7 +103,10 @@ impl Exchange {
                     &link.mirror,
                     index,
                     "the entry at this index is not the one that was expressed for it",
-                    vec![note.to_owned()],
+                    vec![
+                        entry_evidence(&self.expressed_entry(link, index)?),
+                        note.to_owned(),
+                    ],
                 ));
             }
             Err(RecordError::Contradicts { size, earlier }) => {
@@ -115,35 +118,6 @@ impl Exchange {
         // through only because it extends what was cosigned last.
         let now = self.clock.unix_seconds();
         Ok(cosign(&self.keys.log, &self.node, &keep, now))
-    }
-
-    /// Verifies the checkpoint of a run or heartbeat: signed by the peer's log key, of the size
-    /// it claims to cover.
-    pub(super) fn peer_checkpoint(
-        &self,
-        link: &Link,
-        note: &str,
-        size: u64,
-    ) -> Result<Verified<SignedCheckpoint>, Stop> {
-        let bad = |text: String| {
-            Breach::stop(
-                FaultCode::BadCheckpoint,
-                &link.mirror,
-                size,
-                text,
-                vec![note.to_owned()],
-            )
-        };
-        let signed = verified(link, note)
-            .map_err(|error| bad(format!("the peer's checkpoint does not verify: {error}")))?;
-        if signed.checkpoint.size == size {
-            Ok(signed)
-        } else {
-            Err(bad(format!(
-                "the peer's checkpoint has size {}, its entries end at {size}",
-                signed.checkpoint.size
-            )))
-        }
     }
 
     /// Decides about each entry of a run in order; refusals are signed here and recorded with it.
@@ -213,14 +187,10 @@ impl Exchange {
                 Vec::new(),
             ));
         };
-        let mismatch = |text: &str| {
-            Breach::stop(
-                FaultCode::ExpressMismatch,
-                &link.mirror,
-                index,
-                text,
-                Vec::new(),
-            )
+        let mismatch = |text: &str, known: &[u8]| {
+            let evidence = vec![entry_evidence(known), entry_evidence(&item.entry)];
+            let code = FaultCode::ExpressMismatch;
+            Breach::stop(code, &link.mirror, index, text, evidence)
         };
         let leaf = leaf_hash(&item.entry);
         let Ok(authentic) = admit::judge(link, index, &item) else {
@@ -239,7 +209,7 @@ impl Exchange {
                 Ok(()) | Err(RecordError::ExpressFull) => {}
                 Err(RecordError::ExpressMismatch { .. }) => {
                     let text = "two different entries were expressed for one index";
-                    return Err(mismatch(text));
+                    return Err(mismatch(text, &self.expressed_entry(link, index)?));
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -249,10 +219,14 @@ impl Exchange {
             let mirrored = self.reader(link, LogSide::Mirror).entry(index)?;
             if leaf_hash(&mirrored.entry) != leaf {
                 let text = "the entry expressed is not the one mirrored at that index";
-                return Err(mismatch(text));
+                return Err(mismatch(text, &mirrored.entry));
             }
         }
         Ok(())
+    }
+
+    fn expressed_entry(&self, link: &Link, index: u64) -> Result<bytes::Bytes, ReadError> {
+        Ok(self.reader(link, LogSide::Mirror).expressed(index)?.entry)
     }
 
     /// A dated checkpoint of the peer: the newest of each size is kept.
@@ -319,7 +293,7 @@ impl Exchange {
             return Ok(note.to_owned());
         }
         let size = link.head().mirror_size;
-        let signed = self.peer_checkpoint(link, note, size)?;
+        let signed = peer_checkpoint(link, note, size)?;
         let receipt = cosign(
             &self.keys.log,
             &self.node,
@@ -331,6 +305,30 @@ impl Exchange {
             .send(Command::KeepCosigned(link.number, Box::new(receipt)))
             .await;
         Ok(again)
+    }
+}
+
+/// Verifies the checkpoint of a run or heartbeat: signed by the peer's log key, of the size
+/// it claims to cover.
+fn peer_checkpoint(link: &Link, note: &str, size: u64) -> Result<Verified<SignedCheckpoint>, Stop> {
+    let bad = |text: String| {
+        Breach::stop(
+            FaultCode::BadCheckpoint,
+            &link.mirror,
+            size,
+            text,
+            vec![note.to_owned()],
+        )
+    };
+    let signed = verified(link, note)
+        .map_err(|error| bad(format!("the peer's checkpoint does not verify: {error}")))?;
+    if signed.checkpoint.size == size {
+        Ok(signed)
+    } else {
+        Err(bad(format!(
+            "the peer's checkpoint has size {}, its entries end at {size}",
+            signed.checkpoint.size
+        )))
     }
 }
 

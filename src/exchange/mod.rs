@@ -12,9 +12,10 @@
 //! ```
 //!
 //! [`session`] runs these four at once over one stream, symmetrically: each side is the sender of
-//! its own log and the mirror of the other's. [`recorder`] is the only writer; what is durable is
+//! its own log and the mirror of the other's. `recorder` is the only writer; what is durable is
 //! published from there through [`book::Link`]. [`files`] brings attachments after their messages.
-//! [`view`] reads it all back as people see it, [`watch`] tells what happens.
+//! [`view`] reads it all back as people see it, `receipts` as auditors do, [`watch`] tells what
+//! happens.
 //!
 //! Transport-free: a session speaks over a [`channel::FrameChannel`], which `link` makes from a
 //! gRPC stream and a test from a pair of queues. The other two seams are [`clock::Clock`] and
@@ -62,12 +63,13 @@ use clock::{Clock, Entropy};
 use command::Command;
 use hold::{Hold, Incident};
 use layout::{LinkNumber, Region};
-use read::LogReader;
+use read::{LogReader, ReadError};
 use recorder::{Recorder, RecorderHandle};
 
 use crate::crypto::keys::{LogKey, MessageKey};
 use crate::limits::LINKS_MAX;
-use crate::model::NodeName;
+use crate::model::{MessageId, NodeName};
+use crate::proto::v1::FaultCode;
 use crate::store::{Batch, Blobs, Direction, Mark, Marks, Store, StoreError};
 
 /// A node's two keys.
@@ -292,11 +294,12 @@ impl Exchange {
             evidence: hold.evidence.clone(),
         };
         self.note_incident(incident).await;
-        self.ask(|reply| Command::Hold(link.number, Some(Box::new(hold)), reply))
+        self.ask(|reply| Command::Hold(link.number, Box::new(hold), reply))
             .await
     }
 
-    /// Lets a held link go on.
+    /// Lets a held link go on. An expressed message that never came at its index is shown no
+    /// more; the incident keeps it.
     ///
     /// # Errors
     /// When it cannot be recorded.
@@ -308,8 +311,30 @@ impl Exchange {
             evidence: Vec::new(),
         };
         self.note_incident(incident).await;
-        self.ask(|reply| Command::Hold(link.number, None, reply))
+        let forgotten = self.expressed_in_vain(link).map_err(|error| {
+            let reason = error.to_string();
+            RecordError::Stopped { reason }
+        })?;
+        self.ask(|reply| Command::Release(link.number, forgotten, reply))
             .await
+    }
+
+    /// The expressed entry because of which a link is held.
+    fn expressed_in_vain(&self, link: &Link) -> Result<Option<(u64, MessageId)>, ReadError> {
+        let Some(hold) = link.head().held else {
+            return Ok(None);
+        };
+        if hold.code != FaultCode::ExpressMismatch as i32 {
+            return Ok(None);
+        }
+        match self.reader(link, LogSide::Mirror).expressed(hold.index) {
+            Ok(stored) => {
+                let header = submit::header_of(&stored, &link.mirror.to_string())?;
+                Ok(Some((hold.index, header.id)))
+            }
+            Err(ReadError::Missing { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Keeps something for a person to look at.

@@ -74,6 +74,8 @@ impl<'a> Pusher<'a> {
                 continue;
             }
             let alive = tokio::select! {
+                // In a fixed order, so that a simulation replays.
+                biased;
                 changed = heads.changed() => changed,
                 changed = self.cosigned.changed() => changed,
             };

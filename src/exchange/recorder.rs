@@ -286,7 +286,15 @@ impl Recorder {
             }
             Command::Hold(number, hold, reply) => {
                 if let Some(book) = self.books.get(&number) {
-                    stage.hold(&*self.store, book, hold.as_deref())?;
+                    stage.hold(&*self.store, book, &hold)?;
+                }
+                answers.flushed.push(Box::new(move |outcome| {
+                    drop(reply.send(outcome));
+                }));
+            }
+            Command::Release(number, forgotten, reply) => {
+                if let Some(book) = self.books.get(&number) {
+                    stage.release(&*self.store, book, forgotten)?;
                 }
                 answers.flushed.push(Box::new(move |outcome| {
                     drop(reply.send(outcome));
@@ -345,6 +353,7 @@ fn refuse(command: Command, error: &RecordError) {
         | Command::Express(_, _, _, reply)
         | Command::Settle(_, _, reply)
         | Command::Hold(_, _, reply)
+        | Command::Release(_, _, reply)
         | Command::KeepDated(_, _, reply)
         | Command::Barrier(reply) => drop(reply.send(Err(error.clone()))),
         Command::KeepCosigned(..) | Command::Incident(..) => {}

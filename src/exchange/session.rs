@@ -31,7 +31,7 @@ use crate::limits::{
     CLOCK_SKEW_MAX, FAREWELL_TIME_MAX, FAULT_TEXT_BYTES_MAX, HEARTBEAT_INTERVAL, HELLO_TIME_MAX,
     SILENCE_TIME_MAX, WINDOW_BYTES_MAX, WINDOW_ENTRIES_MAX,
 };
-use crate::model::NodeName;
+use crate::model::{NodeName, Origin};
 use crate::proto::v1::{self, FaultCode, Frame, frame};
 
 /// Protocol versions this program speaks.
@@ -125,7 +125,7 @@ impl<E: Into<End>> From<E> for Stop {
 impl Breach {
     pub(crate) fn stop(
         code: FaultCode,
-        origin: impl ToString,
+        origin: &Origin,
         index: u64,
         text: impl Into<String>,
         evidence: Vec<String>,
@@ -135,7 +135,7 @@ impl Breach {
             origin: origin.to_string(),
             index,
             text: text.into(),
-            evidence: evidence.iter().map(|note| hold::evidence(note)).collect(),
+            evidence: evidence.into_iter().map(|e| hold::evidence(&e)).collect(),
         }))
     }
 }
@@ -354,12 +354,15 @@ async fn note_fault(exchange: &Exchange, link: &Link, fault: &v1::Fault) {
     exchange.note_incident(incident).await;
 }
 
-/// A Fault with its texts cut to what is worth showing.
-fn shortened(mut fault: v1::Fault) -> Box<v1::Fault> {
-    for text in [&mut fault.origin, &mut fault.text] {
-        text.truncate(text.floor_char_boundary(FAULT_TEXT_BYTES_MAX));
-    }
-    Box::new(fault)
+/// The end by a Fault of the peer, its texts cut to what is worth showing.
+fn peer_fault(fault: &v1::Fault) -> Stop {
+    let cut = |text| hold::cut(text, FAULT_TEXT_BYTES_MAX).to_owned();
+    Stop::End(End::PeerFault(Box::new(v1::Fault {
+        code: fault.code,
+        origin: cut(&fault.origin),
+        index: fault.index,
+        text: cut(&fault.text),
+    })))
 }
 
 pub(crate) fn framed(frame: frame::Frame) -> Frame {
@@ -499,7 +502,7 @@ async fn greet(
         .map_err(|_| End::Refused("no Hello came in time".to_owned()))?;
     let theirs = match next_frame(first)? {
         frame::Frame::Hello(hello) => hello,
-        frame::Frame::Fault(fault) => return Err(Stop::End(End::PeerFault(shortened(fault)))),
+        frame::Frame::Fault(fault) => return Err(peer_fault(&fault)),
         _ => {
             return Err(Stop::End(End::Refused(
                 "the first frame was no Hello".into(),
@@ -570,7 +573,7 @@ async fn read(
                 exchange.take_heartbeat(link, &beat.checkpoint).await?;
             }
             frame::Frame::Fault(fault) => {
-                return Err(Stop::End(End::PeerFault(shortened(fault))));
+                return Err(peer_fault(&fault));
             }
             frame::Frame::Hello(_) => {
                 return Err(protocol("a second Hello in one session", 0));

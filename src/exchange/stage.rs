@@ -25,6 +25,15 @@ pub(super) struct Stage {
     dated: BTreeMap<(LinkNumber, u64), String>,
 }
 
+/// What a group does to a link's hold.
+#[derive(Default)]
+enum Holding {
+    #[default]
+    AsBefore,
+    Held(Arc<Hold>),
+    Released,
+}
+
 /// What a group changes on one link.
 #[derive(Default)]
 pub(super) struct StagedLink {
@@ -36,7 +45,7 @@ pub(super) struct StagedLink {
     no_longer_expressed: BTreeSet<u64>,
     files: bool,
     changed: bool,
-    held: Option<Option<Arc<Hold>>>,
+    held: Holding,
 }
 
 impl Stage {
@@ -348,21 +357,47 @@ impl Stage {
         &mut self,
         store: &dyn Store,
         book: &Book,
-        hold: Option<&Hold>,
+        hold: &Hold,
     ) -> Result<(), StoreError> {
         let number = book.link.number;
-        let key = layout::fault(number);
-        let (start, end) = layout::parts_range(&key);
+        self.delete_hold(store, number)?;
+        let value = serde_json::to_vec(hold).unwrap_or_default();
+        for (key, part) in layout::parts(&layout::fault(number), &value) {
+            self.batch.put(key, part);
+        }
+        self.touch(number).held = Holding::Held(Arc::new(hold.clone()));
+        Ok(())
+    }
+
+    /// Lets the link go on. What would hold it again at once is forgotten; the evidence has it.
+    pub(super) fn release(
+        &mut self,
+        store: &dyn Store,
+        book: &Book,
+        forgotten: Option<(u64, MessageId)>,
+    ) -> Result<(), StoreError> {
+        let number = book.link.number;
+        self.delete_hold(store, number)?;
+        // A checkpoint ahead of the mirror may be one of the two that contradict each other.
+        let (_, end) = layout::indexed_from(layout::Region::Dated, number, 0);
+        let ahead = layout::dated(number, book.mirror.size() + 1);
+        for (key, _) in store.scan(&ahead, &end, usize::MAX, Direction::Forward)? {
+            self.batch.delete(key);
+        }
+        if let Some((index, id)) = forgotten {
+            self.batch.delete(layout::expressed(number, index));
+            self.batch.delete(layout::id(number, id));
+            self.touch(number).no_longer_expressed.insert(index);
+        }
+        self.touch(number).held = Holding::Released;
+        Ok(())
+    }
+
+    fn delete_hold(&mut self, store: &dyn Store, number: LinkNumber) -> Result<(), StoreError> {
+        let (start, end) = layout::parts_range(&layout::fault(number));
         for (part, _) in store.scan(&start, &end, usize::MAX, Direction::Forward)? {
             self.batch.delete(part);
         }
-        if let Some(hold) = hold {
-            let value = serde_json::to_vec(hold).unwrap_or_default();
-            for (key, part) in layout::parts(&key, &value) {
-                self.batch.put(key, part);
-            }
-        }
-        self.touch(number).held = Some(hold.cloned().map(Arc::new));
         Ok(())
     }
 
@@ -498,8 +533,10 @@ impl StagedLink {
             head.delivered_size = book.delivered_size;
             head.expressed_count += expressed_count;
             head.changes_count += u64::from(self.changed);
-            if let Some(held) = self.held {
-                head.held = held;
+            match self.held {
+                Holding::AsBefore => {}
+                Holding::Held(hold) => head.held = Some(hold),
+                Holding::Released => head.held = None,
             }
         });
         if self.files {

@@ -175,7 +175,8 @@ pub async fn dial_peer(
     let generation = tls.current();
     let no_link = || DialError::NoLink { peer: peer.clone() };
     let client = generation.value.client(peer).ok_or_else(no_link)?;
-    let (io, remote) = connect_any(client, endpoints, limits).await?;
+    // A TLS session is large; boxed, it does not make every caller's future large.
+    let (io, remote) = Box::pin(connect_any(client, endpoints, limits)).await?;
 
     let info = ConnectInfo {
         identity: Identity::Peer(PeerIdentity { node: peer.clone() }),
@@ -197,7 +198,7 @@ pub async fn dial_peer(
             ))
         },
     ));
-    over_tls(io, info, peer, limits).await
+    Box::pin(over_tls(io, info, peer, limits)).await
 }
 
 /// Dials the desk of `node` over TCP, as a person or program with a certificate.
@@ -211,14 +212,14 @@ pub async fn dial_desk(
     endpoints: &[Endpoint],
     limits: &DialLimits,
 ) -> Result<Dialled, DialError> {
-    let (io, remote) = connect_any(tls, endpoints, limits).await?;
+    let (io, remote) = Box::pin(connect_any(tls, endpoints, limits)).await?;
     let info = ConnectInfo {
         identity: Identity::Peer(PeerIdentity { node: node.clone() }),
         remote: Remote::Tcp(remote),
         generation: 0,
         ending: Ending::new(),
     };
-    over_tls(io, info, node, limits).await
+    Box::pin(over_tls(io, info, node, limits)).await
 }
 
 /// Dials the desk over its Unix socket.

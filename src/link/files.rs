@@ -21,6 +21,8 @@ pub(super) struct Stamp {
     inode: u64,
     bytes: u64,
     modified: (i64, i64),
+    /// Also moves when only the mode does: `chmod 600` is a remedy to be noticed.
+    changed: (i64, i64),
 }
 
 impl Stamp {
@@ -31,6 +33,7 @@ impl Stamp {
             inode: meta.ino(),
             bytes: meta.len(),
             modified: (meta.mtime(), meta.mtime_nsec()),
+            changed: (meta.ctime(), meta.ctime_nsec()),
         })
     }
 }
@@ -88,6 +91,8 @@ impl Files {
     ///
     /// [`MaterialError`] names the file and the fault.
     pub fn private_key(&mut self, path: &Path) -> Result<PrivateKeyDer<'static>, MaterialError> {
+        // Read first: that notes the file, so that the remedy for its mode is noticed.
+        let text = zeroize::Zeroizing::new(self.read(path)?);
         let meta = std::fs::metadata(path).map_err(|source| MaterialError::Unreadable {
             file: path.to_owned(),
             source,
@@ -98,7 +103,6 @@ impl Files {
                 mode: meta.mode() & 0o7777,
             });
         }
-        let text = zeroize::Zeroizing::new(self.read(path)?);
         PrivateKeyDer::from_pem_slice(&text).map_err(|_| MaterialError::NotPem {
             file: path.to_owned(),
             reason: if text.windows(9).any(|part| part == b"ENCRYPTED") {

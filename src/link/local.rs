@@ -10,8 +10,9 @@ use std::sync::Arc;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 
-use super::accept::{AcceptLimits, Hall, Incoming, READY_MAX, pause_after};
+use super::accept::{AcceptLimits, Incoming, READY_MAX, pause_after};
 use super::connection::{ConnectInfo, Connection, Ending, Remote};
+use super::hall::Hall;
 use super::identity::{Identity, UnixPeer};
 
 /// A connection of [`accept_local`].

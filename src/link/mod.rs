@@ -8,7 +8,7 @@
 //! - [`files`], [`tls`]: from files to rustls configurations.
 //! - [`reload`]: new files without a restart; [`expiry`]: warning before they run out.
 //! - [`flood`], [`connection`]: one connection, bounded, that can be told to end.
-//! - [`accept`], [`local`], [`serve`]: taking connections; [`dial`], [`backoff`]: making them.
+//! - [`accept`], [`local`], [`serve`] (counted in `hall`): taking connections; [`dial`], [`backoff`]: making them.
 //! - [`service`], [`stream`], [`transfer`]: sessions and attachments over such a connection;
 //!   [`keeper`] keeps a link up.
 //! - [`pki`]: keys, requests and throw-away authorities.
@@ -23,6 +23,7 @@ pub mod door;
 pub mod expiry;
 pub mod files;
 pub mod flood;
+mod hall;
 pub mod identity;
 pub mod keeper;
 pub mod leaf;

@@ -95,15 +95,21 @@ impl<T: Send + Sync + 'static> Reloader<T> {
     /// What the loader says. It is logged, and the old material stays in use.
     pub fn reload(&self) -> Result<Reloaded, MaterialError> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let before: Vec<_> = seen
+            .stamps
+            .iter()
+            .map(|(path, _)| (path.clone(), Stamp::of(path)))
+            .collect();
         let mut files = Files::new();
         let loaded = (self.load)(&mut files);
         let (stamps, digest) = files.finish();
         let value = match loaded {
             Ok(value) => value,
             Err(error) => {
-                // Remember what was tried, also of files not reached this time, so that the same
-                // fault is not reported every two seconds but the remedy is noticed.
-                seen.restamp(stamps);
+                // Remember what was tried, also of files that the attempt did not reach: the same
+                // fault is then not reported every two seconds, and any change is noticed.
+                seen.stamps = before;
+                seen.note(stamps);
                 tracing::warn!(
                     material = self.name,
                     "the TLS material was not reloaded, the old stays in use: {error}"
@@ -160,11 +166,10 @@ impl<T: Send + Sync + 'static> Reloader<T> {
 }
 
 impl Seen {
-    fn restamp(&mut self, tried: Vec<(PathBuf, Option<Stamp>)>) {
+    fn note(&mut self, tried: Vec<(PathBuf, Option<Stamp>)>) {
         for (path, stamp) in tried {
-            match self.stamps.iter_mut().find(|(known, _)| *known == path) {
-                Some((_, known)) => *known = stamp,
-                None => self.stamps.push((path, stamp)),
+            if !self.stamps.iter().any(|(known, _)| *known == path) {
+                self.stamps.push((path, stamp));
             }
         }
     }
@@ -222,6 +227,41 @@ mod tests {
         assert!(reloader.files_changed());
         assert!(reloader.reload().is_err());
         assert_eq!(reloader.current().value, "three");
+    }
+
+    #[test]
+    fn a_fault_in_the_first_of_two_changed_files_is_tried_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = [dir.path().join("certificate"), dir.path().join("key")];
+        let write = |texts: [&[u8]; 2]| {
+            for (path, text) in paths.iter().zip(texts) {
+                std::fs::write(path, text).unwrap();
+            }
+        };
+        write([b"one", b"one"]);
+        let of_loader = paths.clone();
+        let reloader = Reloader::new("test", move |files| {
+            for path in &of_loader {
+                String::from_utf8(files.read(path)?).map_err(|source| MaterialError::Content {
+                    file: path.clone(),
+                    source: Box::new(source),
+                })?;
+            }
+            Ok(())
+        })
+        .unwrap();
+        write([b"\xff", b"two"]);
+        assert!(reloader.reload().is_err());
+        assert!(
+            !reloader.files_changed(),
+            "the key was not reached, and has not changed since"
+        );
+        write([b"two", b"two"]);
+        assert!(reloader.files_changed());
+        assert_eq!(
+            reloader.reload().unwrap(),
+            Reloaded::Swapped { generation: 2 }
+        );
     }
 
     #[tokio::test]

@@ -1,6 +1,6 @@
 //! What the node was told: `liaison.toml`, read in two steps.
 //!
-//! First the shape ([`RawConfig`], no unknown key), then every value, so that what the rest of the
+//! First the shape (no unknown key), then every value, so that what the rest of the
 //! node sees cannot be wrong. Relative paths are taken from the directory of the file.
 //! [`super::template`] writes a file that explains every key.
 
@@ -15,7 +15,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::document::{Document, Fault, nearest};
 use super::links::{self, LinkConfig};
-use super::passphrase::PassphraseSource;
+pub use super::passphrase::{PassphraseError, PassphraseSource};
 use crate::limits::DISK_FREE_BYTES_MIN;
 use crate::link::dial::Endpoint;
 use crate::link::identity::{DeskIdentity, Role};

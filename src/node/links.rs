@@ -204,3 +204,139 @@ struct RawLink {
     classification_max: Option<Spanned<String>>,
     crls: Option<Vec<String>>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::keys::{LogKey, MessageKey};
+    use crate::link::pki::{Authority, Validity};
+    use crate::node::peer_card::{CardKey, KeyRole};
+
+    const PEER: &str = "hekou.ni.cn.example";
+
+    fn own() -> NodeName {
+        NodeName::parse("laocai.bg.vn.example").unwrap()
+    }
+
+    /// A links directory with Hekou's card, and with `text` as its settings.
+    fn directory(text: &str, endpoints: &[&str]) -> tempfile::TempDir {
+        let node = NodeName::parse(PEER).unwrap();
+        let authority = Authority::example("hekou", Validity::days(1_790_000_000, 30)).unwrap();
+        let pem = authority.certificate_pem();
+        let card = PeerCard {
+            keys: vec![
+                CardKey::unbounded(
+                    KeyRole::Message,
+                    MessageKey::from_seed(&[1; 32]).verifier(&node),
+                ),
+                CardKey::unbounded(
+                    KeyRole::Log,
+                    LogKey::from_seed(&[2; 32]).cosigner_verifier(&node),
+                ),
+            ],
+            node,
+            time_zone: "Asia/Shanghai".to_owned(),
+            endpoints: endpoints.iter().map(|text| text.parse().unwrap()).collect(),
+            authorities: crate::link::files::parse_certificates(pem.as_bytes()).unwrap(),
+        };
+        let dir = tempfile::tempdir().unwrap();
+        card.write(&dir.path().join("hekou.card.toml")).unwrap();
+        std::fs::write(dir.path().join("hekou.link.toml"), text).unwrap();
+        dir
+    }
+
+    fn good() -> String {
+        link_text(&NodeName::parse(PEER).unwrap(), "hekou.card.toml")
+    }
+
+    #[test]
+    fn the_text_that_peer_add_writes_is_valid() {
+        let dir = directory(&good(), &["hekou.ni.cn.example:7443"]);
+        let links = load_all(dir.path(), &own()).unwrap();
+        assert_eq!(links.len(), 1);
+        assert_eq!(links[0].peer.as_str(), PEER);
+        assert!(links[0].dial);
+        assert_eq!(links[0].classification_max, v1::Classification::Restricted);
+
+        // Every key in a comment is valid too.
+        let full = good()
+            .replace("\n#dial", "\ndial")
+            .replace("\n#endpoints", "\nendpoints");
+        let full = full
+            .replace("\n#class", "\nclass")
+            .replace("\n#crls", "\ncrls");
+        let dir = directory(&full, &[]);
+        let links = load_all(dir.path(), &own()).unwrap();
+        assert_eq!(links[0].endpoints[0].to_string(), "host.example:7443");
+        assert_eq!(links[0].crls, [dir.path().join("hekou.ni.cn.example.crl")]);
+        assert!(!good().contains("\ncrls") && full.contains("\ncrls"));
+    }
+
+    #[test]
+    fn without_an_endpoint_the_peer_dials() {
+        let dir = directory(&good(), &[]);
+        assert!(!load_all(dir.path(), &own()).unwrap()[0].dial);
+        assert!(
+            load_all(&dir.path().join("missing"), &own())
+                .unwrap()
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_place() {
+        let fault = |from: &str, to: &str| {
+            let text = good().replacen(from, to, 1);
+            assert_ne!(text, good(), "nothing was changed");
+            let dir = directory(&text, &[]);
+            let fault = load_all(dir.path(), &own()).unwrap_err().to_string();
+            let start = format!("{}/hekou.link.toml:", dir.path().display());
+            fault.strip_prefix(&start).expect(&fault).to_owned()
+        };
+        assert_eq!(
+            fault("#dial = true", "dail = true"),
+            "14: link.dail: unknown key; did you mean dial?"
+        );
+        assert_eq!(
+            fault("#dial = true", "dial = true"),
+            "14: link.dial: there is no endpoint to dial; give endpoints = [\"host:port\"], or set \
+             dial = false and let the peer dial"
+        );
+        assert_eq!(
+            fault(
+                "#classification_max = \"RESTRICTED\"",
+                "classification_max = \"SECRET\""
+            ),
+            "23: link.classification_max: no such classification; it is UNCLASSIFIED, INTERNAL, \
+             RESTRICTED or CONFIDENTIAL"
+        );
+        assert_eq!(
+            fault(
+                "peer = \"hekou.ni.cn.example\"",
+                "peer = \"mohan.ni.cn.example\""
+            ),
+            "10: link.card: the card is of hekou.ni.cn.example, the link with mohan.ni.cn.example; \
+             name the right card, or add it anew: liaison peer add FILE"
+        );
+        assert_eq!(
+            fault(
+                "peer = \"hekou.ni.cn.example\"",
+                "peer = \"laocai.bg.vn.example\""
+            ),
+            "6: link.peer: this is the own node; name the peer"
+        );
+    }
+
+    #[test]
+    fn two_links_with_one_peer_are_refused() {
+        let dir = directory(&good(), &[]);
+        std::fs::write(dir.path().join("other.link.toml"), good()).unwrap();
+        let fault = load_all(dir.path(), &own()).unwrap_err();
+        assert!(
+            fault
+                .to_string()
+                .contains("a second link with hekou.ni.cn.example"),
+            "{fault}"
+        );
+    }
+}

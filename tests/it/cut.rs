@@ -72,7 +72,7 @@ async fn submit(node: &mut Node, recipient: &str, count: usize) {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_link_cut_in_mid_batch_resumes_without_gap() {
     let dir = tempfile::tempdir().unwrap();
     let (mut left, mut right) = pair(dir.path());
@@ -99,7 +99,7 @@ async fn a_link_cut_in_mid_batch_resumes_without_gap() {
     right.stop();
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_hub_serves_three_peers_independently_of_each_other() {
     let dir = tempfile::tempdir().unwrap();
     let mut hub = Node::init(dir.path(), "hub.bg.vn.example");

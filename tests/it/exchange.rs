@@ -1,206 +1,43 @@
 //! Two nodes' exchanges within one process, over a pair of queues: the path without a network.
 
-use std::sync::Arc;
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use liaison::crypto::keys::{LogKey, MessageKey};
-use liaison::exchange::channel::{self, FrameChannel};
-use liaison::exchange::clock::{Clock, Entropy};
-use liaison::exchange::session::{self, End};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use liaison::exchange::channel;
+use liaison::exchange::session::End;
 use liaison::exchange::view::Detail;
-use liaison::exchange::{
-    Author, Exchange, Foundations, LinkTerms, LogSide, NodeKeys, OpenError, PeerKeys,
-    PeerMessageKey, RecorderMode,
-};
-use liaison::model::{NodeName, Origin};
-use liaison::proto::v1::{self, Level};
-use liaison::store::{Blobs, Marks, MemoryStore};
+use liaison::exchange::{Exchange, LogSide, RecorderMode};
+use liaison::proto::v1::{self, FaultCode, Frame, Level, frame};
 use tokio_util::sync::CancellationToken;
 
-#[derive(Debug)]
-struct FixedClock;
+use crate::sides::{
+    Notary, Running, Side, Step, assert_same_logs, flash, join, join_over, letter, link_of,
+    patiently, quiet, run_end, sides, submit, up, wire,
+};
 
-impl Clock for FixedClock {
-    fn unix_ms(&self) -> u64 {
-        1_795_000_000_000
-    }
-}
-
-struct Side {
-    name: NodeName,
-    seed: u8,
-    store: Arc<MemoryStore>,
-    dir: tempfile::TempDir,
-}
-
-impl Side {
-    fn new(name: &str, seed: u8) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        Marks::create(dir.path()).unwrap();
-        Self {
-            name: NodeName::parse(name).unwrap(),
-            seed,
-            store: Arc::new(MemoryStore::new()),
-            dir,
-        }
-    }
-
-    fn keys(&self) -> NodeKeys {
-        NodeKeys {
-            message: MessageKey::from_seed(&[self.seed; 32]),
-            log: LogKey::from_seed(&[self.seed + 100; 32]),
-        }
-    }
-
-    fn card_for(&self, peer: &Side) -> PeerKeys {
-        let keys = self.keys();
-        PeerKeys {
-            message_keys: vec![PeerMessageKey::unbounded(keys.message.verifier(&self.name))],
-            log_key: keys
-                .log
-                .log_verifier(&Origin::new(self.name.clone(), peer.name.clone())),
-            cosigner_key: keys.log.cosigner_verifier(&self.name),
-        }
-    }
-
-    fn open(&self, peer: &Side, mode: RecorderMode) -> Result<Arc<Exchange>, OpenError> {
-        let foundations = Foundations {
-            node: self.name.clone(),
-            keys: self.keys(),
-            store: self.store.clone(),
-            blobs: Arc::new(Blobs::open(self.dir.path(), 0).unwrap()),
-            marks: Marks::open(self.dir.path()).unwrap(),
-            clock: Arc::new(FixedClock),
-            entropy: Entropy::seeded(u64::from(self.seed)),
-        };
-        Exchange::open(
-            foundations,
-            vec![LinkTerms {
-                peer: peer.name.clone(),
-                keys: peer.card_for(self),
-                classification_max: v1::Classification::Confidential,
-            }],
-            mode,
-        )
-    }
-}
-
-fn sides() -> (Side, Side) {
-    (
-        Side::new("laocai.bg.vn.example", 1),
-        Side::new("hekou.ni.cn.example", 2),
-    )
-}
-
-fn operator() -> Author {
-    Author::new("operator/mẫu")
-}
-
-fn letter(recipient: &NodeName, number: usize) -> v1::Draft {
-    let text = |vi: &str| v1::LocalizedText {
-        texts: [("vi".to_owned(), vi.to_owned())].into(),
-    };
-    v1::Draft {
-        recipient: recipient.to_string(),
-        body: Some(v1::Body {
-            body: Some(v1::body::Body::OfficialLetter(v1::OfficialLetter {
-                common: Some(v1::Common {
-                    from_office: "Phòng mẫu".to_owned(),
-                    to_office: "示例办公室".to_owned(),
-                    legal_basis: vec!["Điều 1".to_owned()],
-                    languages: vec!["vi".to_owned()],
-                    not_applicable: vec!["place".to_owned(), "replyBy".to_owned()],
-                    ..v1::Common::default()
-                }),
-                letter_number: format!("{number}/MẪU"),
-                subject: Some(text("Về việc mẫu")),
-                text: Some(text("Nội dung mẫu.")),
-                signatory: Some(v1::Officer {
-                    name: "Nguyễn Văn Mẫu".to_owned(),
-                    rank: "Đại úy".to_owned(),
-                    office: "Phòng mẫu".to_owned(),
-                    phone: String::new(),
-                }),
-                ..v1::OfficialLetter::default()
-            })),
-        }),
-        ..v1::Draft::default()
-    }
-}
-
-struct Running {
-    stop: CancellationToken,
-    a: tokio::task::JoinHandle<End>,
-    b: tokio::task::JoinHandle<End>,
-}
-
-fn join(a: &Arc<Exchange>, b: &Arc<Exchange>) -> Running {
-    let (left, right) = channel::pair();
-    let stop = CancellationToken::new();
-    let run = |mine: &Arc<Exchange>, theirs: &Arc<Exchange>, channel: FrameChannel| {
-        let (mine, peer) = (Arc::clone(mine), theirs.node().clone());
-        let (dialler, stop) = (a.node().clone(), stop.clone());
-        tokio::spawn(async move {
-            let link = Arc::clone(mine.link(peer.as_str()).unwrap());
-            session::run(&mine, &link, &dialler, channel, &stop).await
-        })
-    };
-    let (a_task, b_task) = (run(a, b, left), run(b, a, right));
-    Running {
-        stop,
-        a: a_task,
-        b: b_task,
-    }
-}
-
-impl Running {
-    async fn end(self) -> (End, End) {
-        self.stop.cancel();
-        (self.a.await.unwrap(), self.b.await.unwrap())
-    }
-}
-
-async fn delivered(exchange: &Exchange, peer: &Side, size: u64) {
-    let mut heads = exchange.link(peer.name.as_str()).unwrap().watch_head();
-    heads
-        .wait_for(|head| head.delivered_size >= size)
-        .await
-        .unwrap();
-}
-
-fn assert_same_logs(a: &Exchange, b: &Exchange, pair: (&Side, &Side)) {
-    for (mine, theirs, peer, me) in [(a, b, pair.1, pair.0), (b, a, pair.0, pair.1)] {
-        let own = mine.link(peer.name.as_str()).unwrap();
-        let mirror = theirs.link(me.name.as_str()).unwrap();
-        assert_eq!(
-            own.tree(LogSide::Own).root(),
-            mirror.tree(LogSide::Mirror).root()
-        );
-    }
+fn threaded(side: &Side, peer: &Side) -> Arc<Exchange> {
+    side.try_open(peer, peer.card_for(side), RecorderMode::Thread)
+        .unwrap()
 }
 
 #[tokio::test]
 async fn letters_go_both_ways_and_are_receipted() {
     let (a, b) = sides();
-    let left = a.open(&b, RecorderMode::Thread).unwrap();
-    let right = b.open(&a, RecorderMode::Thread).unwrap();
+    let (left, right) = (threaded(&a, &b), threaded(&b, &a));
     let running = join(&left, &right);
     for number in 0..20 {
-        left.submit(letter(&b.name, number), &operator())
-            .await
-            .unwrap();
-        right
-            .submit(letter(&a.name, number), &operator())
-            .await
-            .unwrap();
+        submit(&left, letter(&b, number)).await.unwrap();
+        submit(&right, letter(&a, number)).await.unwrap();
     }
-    delivered(&left, &b, 20).await;
-    delivered(&right, &a, 20).await;
+    quiet(&left, &right).await;
     let ends = running.end().await;
     assert!(
         matches!(ends.0, End::ShuttingDown | End::PeerFault(_)),
         "{ends:?}"
     );
-    assert_same_logs(&left, &right, (&a, &b));
+    assert_same_logs(&left, &right);
 
     let page = right.list(&v1::ListRequest::default(), |_| true).unwrap();
     assert_eq!(page.messages.len(), 40);
@@ -216,20 +53,287 @@ async fn letters_go_both_ways_and_are_receipted() {
 async fn what_was_recorded_survives_a_crash_and_goes_on() {
     let (a, b) = sides();
     {
-        let left = a.open(&b, RecorderMode::Inline).unwrap();
+        let left = a.open(&b);
         for number in 0..600 {
-            left.submit(letter(&b.name, number), &operator())
-                .await
-                .unwrap();
+            submit(&left, letter(&b, number)).await.unwrap();
         }
     }
     a.store.crash();
-    a.store.reopen();
-    let left = a.open(&b, RecorderMode::Inline).unwrap();
-    let right = b.open(&a, RecorderMode::Thread).unwrap();
-    assert_eq!(left.link(b.name.as_str()).unwrap().head().own_size, 600);
+    let left = a.open(&b);
+    let right = b.open(&a);
+    assert_eq!(link_of(&left).head().own_size, 600);
     let running = join(&left, &right);
-    delivered(&left, &b, 600).await;
+    quiet(&left, &right).await;
     running.end().await;
-    assert_same_logs(&left, &right, (&a, &b));
+    assert_same_logs(&left, &right);
+}
+
+/// Says something both ways, with something urgent among it.
+async fn talk(left: &Exchange, a: &Side, right: &Exchange, b: &Side) {
+    for number in 0..5 {
+        submit(left, letter(b, number)).await.unwrap();
+    }
+    submit(left, flash(b, 5)).await.unwrap();
+    for number in 0..3 {
+        submit(right, letter(a, number)).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn cut_at_every_frame_it_goes_on_without_gap_or_double() {
+    for frames in 0.. {
+        let (a, b) = sides();
+        let (left, right) = (a.open(&b), b.open(&a));
+        talk(&left, &a, &right, &b).await;
+        let notary = Notary::of(&a, &b);
+        let carried = Arc::new(AtomicU64::new(0));
+        let direction = || {
+            let (carried, notary) = (Arc::clone(&carried), notary.clone());
+            move |frame: Frame| {
+                notary.see(&frame);
+                if carried.fetch_add(1, Ordering::Relaxed) < frames {
+                    Step::Pass(frame)
+                } else {
+                    Step::Cut
+                }
+            }
+        };
+        let running = join_over(&left, &right, wire(direction(), direction()));
+        let all_said = tokio::select! {
+            ends = running.ended() => {
+                assert!(matches!(ends.0, End::Closed | End::Lost(_)), "{ends:?}");
+                false
+            }
+            () = quiet(&left, &right) => true,
+        };
+        let again = join_over(&left, &right, {
+            let (to_b, to_a) = (notary.clone(), notary.clone());
+            let see = |notary: Notary| {
+                move |frame: Frame| {
+                    notary.see(&frame);
+                    Step::Pass(frame)
+                }
+            };
+            wire(see(to_b), see(to_a))
+        });
+        submit(&left, letter(&b, 9)).await.unwrap();
+        quiet(&left, &right).await;
+        again.end().await;
+        assert_same_logs(&left, &right);
+        notary.assert_consistent_with(&left, &right);
+        assert_eq!(link_of(&right).head().mirror_size, 7);
+        assert_eq!(link_of(&left).head().mirror_size, 3);
+        let reader = right.reader(&link_of(&right), LogSide::Mirror);
+        assert!(reader.all_expressed().unwrap().is_empty());
+        if all_said {
+            assert!(frames > 4, "the wire was never cut in mid-conversation");
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_was_rolled_back_signs_nothing_and_holds_the_link() {
+    let (mut a, b) = sides();
+    let right = b.open(&a);
+    let mut left = a.open(&b);
+    let mut running = join(&left, &right);
+    submit(&left, letter(&b, 1)).await.unwrap();
+    quiet(&left, &right).await;
+    let old = a.snapshot();
+    submit(&left, letter(&b, 2)).await.unwrap();
+    quiet(&left, &right).await;
+    running.end().await;
+    drop(left);
+
+    a.restore(old);
+    left = a.open(&b);
+    // As many as before, but others: the size alone would not show it.
+    submit(&left, letter(&b, 3)).await.unwrap();
+    let no_signature = |frame: Frame| {
+        assert!(
+            matches!(
+                frame.frame,
+                Some(frame::Frame::Hello(_) | frame::Frame::Fault(_))
+            ),
+            "{frame:?}"
+        );
+        Step::Pass(frame)
+    };
+    running = join_over(&left, &right, wire(no_signature, Step::Pass));
+    let (a_end, b_end) = running.ended().await;
+    let End::Held(hold) = a_end else {
+        panic!("{a_end}")
+    };
+    assert_eq!(hold.code, FaultCode::RolledBack as i32);
+    assert_eq!(hold.evidence.len(), 1);
+    assert!(
+        matches!(&b_end, End::PeerFault(fault) if fault.code() == FaultCode::RolledBack),
+        "{b_end}"
+    );
+    assert!(right.incidents(1).unwrap()[0].what.contains("ROLLED_BACK"));
+    let seen = left.held(&link_of(&left));
+    assert_eq!(seen.as_deref(), Some(&*hold));
+}
+
+#[tokio::test]
+async fn a_peer_that_lost_its_mirror_gets_everything_again() {
+    let (a, mut b) = sides();
+    let left = a.open(&b);
+    let mut right = b.open(&a);
+    let empty = b.snapshot();
+    let mut running = join(&left, &right);
+    for number in 0..600 {
+        submit(&left, letter(&b, number)).await.unwrap();
+    }
+    quiet(&left, &right).await;
+    let partial = b.snapshot();
+    for number in 600..5_000 {
+        submit(&left, letter(&b, number)).await.unwrap();
+    }
+    quiet(&left, &right).await;
+    running.end().await;
+    let receipt = message(&left, 10).delivered_at;
+    for (old, said_again) in [(partial, 600), (empty, 0)] {
+        drop(right);
+        b.restore(old);
+        right = b.open(&a);
+        assert_eq!(link_of(&right).head().mirror_size, said_again);
+        running = join(&left, &right);
+        quiet(&left, &right).await;
+        assert_eq!(link_of(&left).head().delivered_size, 5_000);
+        let ends = running.end().await;
+        assert!(!matches!(ends.0, End::Held(_)), "{ends:?}");
+        assert_same_logs(&left, &right);
+        let incident = &left.incidents(1).unwrap()[0];
+        assert!(incident.what.contains("sent again"), "{incident:?}");
+    }
+    assert_eq!(message(&left, 10).delivered_at, receipt);
+}
+
+fn message(exchange: &Exchange, own_index: u64) -> v1::Message {
+    let place = liaison::exchange::layout::Place::Log(LogSide::Own, own_index);
+    exchange
+        .message(&link_of(exchange), place, Detail::Full)
+        .unwrap()
+}
+
+#[tokio::test]
+async fn of_two_sessions_the_one_dialled_by_the_smaller_name_stays() {
+    let (a, b) = sides();
+    assert!(b.name < a.name);
+    for order in 0..4 {
+        let (left, right) = (threaded(&a, &b), threaded(&b, &a));
+        let by = |dialler: &Arc<Exchange>| {
+            let (x, y) = channel::pair();
+            let stop = CancellationToken::new();
+            Running {
+                a: run_end(&left, dialler.node(), x, &stop),
+                b: run_end(&right, dialler.node(), y, &stop),
+                stop,
+            }
+        };
+        let (by_a, by_b) = if order % 2 == 0 {
+            let by_a = by(&left);
+            if order == 2 {
+                up(&left, &right).await;
+            }
+            (by_a, by(&right))
+        } else {
+            let by_b = by(&right);
+            if order == 3 {
+                up(&left, &right).await;
+            }
+            (by(&left), by_b)
+        };
+        let (a_end, b_end) = by_a.ended().await;
+        assert!(
+            matches!(a_end, End::Replaced) || matches!(b_end, End::Replaced),
+            "{a_end} {b_end}"
+        );
+        talk(&left, &a, &right, &b).await;
+        quiet(&left, &right).await;
+        assert!(!by_b.a.is_finished() && !by_b.b.is_finished());
+        assert!(link_of(&left).presence().up && link_of(&right).presence().up);
+        by_b.end().await;
+        assert_same_logs(&left, &right);
+        assert!(!link_of(&left).presence().up);
+        // The disks stay for the next order: the logs grow on.
+        Arc::clone(&left).finish();
+    }
+}
+
+/// The story: a session that was replaced had left a run with the recorder. The next one said the
+/// smaller size in its Hello, and took what was sent again for a gap.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dialler_that_dials_again_and_again_does_no_harm() {
+    let (a, b) = sides();
+    let (left, right) = (threaded(&a, &b), threaded(&b, &a));
+    let mut sessions = Vec::new();
+    for number in 0..60 {
+        for _ in 0..8 {
+            submit(&left, letter(&b, number)).await.unwrap();
+            submit(&right, letter(&a, number)).await.unwrap();
+        }
+        sessions.push(join(&left, &right));
+        if number % 3 == 0 {
+            tokio::task::yield_now().await;
+        } else {
+            up(&left, &right).await;
+        }
+    }
+    quiet(&left, &right).await;
+    let last = sessions.pop().unwrap();
+    for session in sessions {
+        let ends = session.ended().await;
+        for end in [ends.0, ends.1] {
+            assert!(
+                matches!(end, End::Replaced | End::Closed | End::Lost(_)),
+                "{end}"
+            );
+        }
+    }
+    last.end().await;
+    assert_same_logs(&left, &right);
+    assert_eq!(left.held(&link_of(&left)), None);
+}
+
+#[tokio::test]
+async fn a_session_that_is_dropped_leaves_the_link_free_and_shown_as_down() {
+    let (a, b) = sides();
+    let (left, right) = (a.open(&b), b.open(&a));
+    // Dialled by the smaller name: nothing but its end makes room for the other.
+    let (x, y) = channel::pair();
+    let stop = CancellationToken::new();
+    let ends = [
+        run_end(&left, right.node(), x, &stop),
+        run_end(&right, right.node(), y, &stop),
+    ];
+    up(&left, &right).await;
+    for end in ends {
+        end.abort();
+        drop(patiently(end).await);
+    }
+    assert!(!link_of(&left).presence().up);
+    let running = join(&left, &right);
+    up(&left, &right).await;
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_full_disk_ends_the_session_and_nothing_is_lost() {
+    let (a, b) = sides();
+    let (left, right) = (a.open(&b), b.open(&a));
+    talk(&left, &a, &right, &b).await;
+    b.store.set_full(true);
+    let running = join(&left, &right);
+    let (_, b_end) = running.ended().await;
+    assert!(matches!(b_end, End::Unable(_)), "{b_end}");
+    assert!(b_end.to_string().contains("disk is full"), "{b_end}");
+    assert_eq!(right.trouble(), None);
+    b.store.set_full(false);
+    let running = join(&left, &right);
+    quiet(&left, &right).await;
+    running.end().await;
+    assert_same_logs(&left, &right);
 }

@@ -83,7 +83,7 @@ async fn ids(node: &mut Node, side: v1::Side) -> Vec<String> {
     ids.into_iter().map(|(_, id)| id).collect()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_told_is_lost_or_doubled_when_either_side_is_killed() {
     let kills: u64 = std::env::var("LIAISON_KILLS").map_or(100, |n| n.parse().unwrap());
     let seed: u64 = std::env::var("LIAISON_SEED").map_or(20_260_101, |n| n.parse().unwrap());

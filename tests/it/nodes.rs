@@ -16,11 +16,26 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The binary under test.
 pub(crate) fn liaison(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_liaison"))
+    let mut child = Command::new(env!("CARGO_BIN_EXE_liaison"))
         .args(args)
         .stdin(Stdio::null())
-        .output()
-        .unwrap()
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    // Answers are short: they fit the pipes, so that waiting before reading does not block.
+    while child.try_wait().unwrap().is_none() {
+        if Instant::now() > deadline {
+            child.kill().unwrap();
+            panic!(
+                "liaison {args:?} does not end: {:?}",
+                child.wait_with_output()
+            );
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.wait_with_output().unwrap()
 }
 
 /// Runs the binary and expects success.

@@ -1,3 +1,5 @@
+//! Every fault of a configuration, to the message.
+
 use std::path::Path;
 
 use super::*;
@@ -85,7 +87,7 @@ fn every_default_in_comments_is_valid_and_the_default() {
             Some(rest) if rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '[') => rest,
             _ => line,
         })
-        .map(|line| format!("{line}\n"))
+        .flat_map(|line| [line, "\n"])
         .collect();
     let (plain, full) = (parse(&text).unwrap(), parse(&uncommented).unwrap());
     assert_eq!(plain.data_dir, full.data_dir);

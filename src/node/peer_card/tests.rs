@@ -1,3 +1,5 @@
+//! Cards read back, golden bytes, and every fault to the message.
+
 use super::*;
 use crate::crypto::keys::{LogKey, MessageKey};
 use crate::link::pki::{Authority, Validity};

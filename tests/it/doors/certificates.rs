@@ -1,5 +1,6 @@
 //! Every kind of wrong certificate, both ways.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -283,7 +284,6 @@ async fn material_that_cannot_work_is_refused_at_start() {
     );
 
     // A key that others can read.
-    use std::os::unix::fs::PermissionsExt as _;
     let own = own_files(dir.path(), "own", &one);
     std::fs::set_permissions(&own.key, std::fs::Permissions::from_mode(0o640)).unwrap();
     let error = material(LAOCAI, own.clone(), peers()).unwrap_err();
@@ -316,4 +316,18 @@ async fn connections_stay_open_in_peace() {
     ask(&dialled, 1).await.unwrap();
     tokio::time::sleep(Duration::from_millis(400)).await;
     assert_eq!(ask(&dialled, 2).await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn the_mode_of_a_key_is_put_right_without_a_restart() {
+    let house = House::new().await;
+    let key = house.dir.path().join("laocai.key");
+    let mode = |mode| std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode));
+    mode(0o644).unwrap();
+    assert!(house.laocai.tls.files_changed());
+    house.laocai.tls.reload().unwrap_err();
+    assert!(!house.laocai.tls.files_changed());
+    mode(0o600).unwrap();
+    assert!(house.laocai.tls.files_changed());
+    house.laocai.tls.reload().unwrap();
 }

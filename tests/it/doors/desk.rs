@@ -1,5 +1,7 @@
 //! Own people and programs: roles from certificates over TCP, users over the Unix socket.
 
+use std::sync::{Arc, Mutex};
+
 use liaison::link::accept::{AcceptLimits, accept};
 use liaison::link::connection::ConnectInfo;
 use liaison::link::dial::{DialLimits, Endpoint, dial_desk, dial_local};
@@ -185,4 +187,44 @@ async fn material_of_a_desk_client_is_checked_before_it_is_used() {
         .await
         .unwrap_err();
     assert!(error.contains("SPIFFE URI"), "{error}");
+}
+
+/// Collects what is logged on this thread.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_log_says_why_and_names_no_person() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(move || writer.clone())
+        .with_ansi(false)
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let mut desk = Desk::open().await;
+    let person = DeskIdentity::new(Role::Operator, "nguyen-van-an").unwrap();
+    let leaf = Leaf::desk_client(&name(HEKOU), &person);
+    desk.call(&leaf, None).await.unwrap_err();
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(
+        text.contains("a connection was refused peer=127.0.0.1:"),
+        "{text}"
+    );
+    assert!(
+        text.contains("trust domain is not this node's name"),
+        "{text}"
+    );
+    assert!(!text.contains("nguyen"), "{text}");
 }

@@ -92,7 +92,13 @@ fn the_script_makes_a_pki_that_works() {
         let load = |allow| {
             let options = TlsOptions::new(allow);
             let files = &mut Files::new();
-            ExchangeTls::load(files, &name(node), &own("node"), &[trust.clone()], &options)
+            ExchangeTls::load(
+                files,
+                &name(node),
+                &own("node"),
+                std::slice::from_ref(&trust),
+                &options,
+            )
         };
         let exchange = load(true).unwrap();
         assert!(

@@ -96,19 +96,14 @@ type Answers<T> = tokio_stream::Iter<std::vec::IntoIter<Result<T, Status>>>;
 
 #[tonic::async_trait]
 impl ExchangeService for Porter {
-    type SessionStream = std::pin::Pin<
-        Box<dyn tokio_stream::Stream<Item = Result<v1::SessionResponse, Status>> + Send>,
-    >;
+    type SessionStream = Answers<v1::SessionResponse>;
     type GetAttachmentStream = Answers<v1::GetAttachmentResponse>;
 
-    /// Says nothing until the connection is told to end.
     async fn session(
         &self,
-        request: Request<Streaming<v1::SessionRequest>>,
+        _: Request<Streaming<v1::SessionRequest>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
-        let info = request.extensions().get::<ConnectInfo>().unwrap().clone();
-        let end = async_stream_of_end(info, request.into_inner());
-        Ok(Response::new(Box::pin(end)))
+        Err(Status::unimplemented("not in this house"))
     }
 
     async fn stat_attachment(
@@ -136,19 +131,6 @@ impl ExchangeService for Porter {
     ) -> Result<Response<Self::GetAttachmentStream>, Status> {
         Err(Status::unimplemented("not in this house"))
     }
-}
-
-fn async_stream_of_end(
-    info: ConnectInfo,
-    requests: Streaming<v1::SessionRequest>,
-) -> impl tokio_stream::Stream<Item = Result<v1::SessionResponse, Status>> + Send {
-    let (sender, receiver) = mpsc::channel(1);
-    tokio::spawn(async move {
-        let _requests = requests;
-        info.ending.retiring().await;
-        let _ = sender.send(Err(Status::unavailable("told to end"))).await;
-    });
-    tokio_stream::wrappers::ReceiverStream::new(receiver)
 }
 
 /// A node that listens.

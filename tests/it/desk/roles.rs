@@ -1,0 +1,162 @@
+//! Each role has what the table gives it, and nothing else.
+
+use liaison::desk::caller::{Access, Method, access};
+
+use super::*;
+
+const CALLERS: [(&str, Role); 4] = [
+    ("operator/truc-1", Role::Operator),
+    ("integration/radar", Role::Integration),
+    ("auditor/kt-1", Role::Auditor),
+    ("admin/qt-1", Role::Admin),
+];
+
+/// Calls a method with nothing in the request, as far as the first answer.
+async fn call(counter: &Counter, role: &'static str, method: Method) -> Result<(), Status> {
+    let mut desk = counter.caller(role).await;
+    let mut audit = AuditServiceClient::with_interceptor(counter.channel().await, As(role));
+    match method {
+        Method::Submit => desk.submit(v1::SubmitRequest::default()).await.map(drop),
+        Method::Get => desk.get(v1::GetRequest::default()).await.map(drop),
+        Method::List => desk.list(v1::ListRequest::default()).await.map(drop),
+        Method::Watch => desk.watch(v1::WatchRequest::default()).await.map(drop),
+        Method::Acknowledge => {
+            let request = v1::AcknowledgeRequest::default();
+            desk.acknowledge(request).await.map(drop)
+        }
+        Method::Status => desk.status(v1::StatusRequest::default()).await.map(drop),
+        Method::UploadAttachment => {
+            let nothing = tokio_stream::empty::<v1::UploadAttachmentRequest>();
+            desk.upload_attachment(nothing).await.map(drop)
+        }
+        Method::DownloadAttachment => {
+            let request = v1::DownloadAttachmentRequest::default();
+            desk.download_attachment(request).await.map(drop)
+        }
+        Method::ReleaseLink => {
+            let request = v1::ReleaseLinkRequest::default();
+            desk.release_link(request).await.map(drop)
+        }
+        Method::Proof => audit.proof(v1::ProofRequest::default()).await.map(drop),
+        Method::Export => audit.export(v1::ExportRequest::default()).await.map(drop),
+    }
+}
+
+#[tokio::test]
+async fn the_table_is_kept_at_the_door() {
+    let counter = Counter::open().await;
+    for (name, role) in CALLERS {
+        for method in Method::ALL {
+            let answer = call(&counter, name, method).await;
+            let is_denied = answer.as_ref().is_err_and(|status| {
+                let info = status.get_details_error_info();
+                status.code() == Code::PermissionDenied
+                    && info.is_some_and(|info| info.reason == "ROLE_DENIED")
+            });
+            let is_meant = access(role, method) == Access::Denied;
+            assert_eq!(is_denied, is_meant, "{name} {method:?}: {answer:?}");
+        }
+    }
+    assert_eq!(counter.own_size(), 0);
+}
+
+#[tokio::test]
+async fn a_program_sends_only_the_kinds_its_configuration_names() {
+    let counter = Counter::open().await;
+    let mut radar = counter.caller("integration/radar").await;
+    let mut registry = counter.caller("integration/registry").await;
+    let mut stranger = counter.caller("integration/stranger").await;
+    for answer in [
+        radar.submit(submission(counter.letter(1))).await,
+        registry.submit(submission(counter.alert())).await,
+        stranger.submit(submission(counter.alert())).await,
+    ] {
+        let status = assert_refused(answer, Code::PermissionDenied, "KIND_DENIED");
+        assert_eq!(violations(&status)[0].0, "body");
+    }
+    assert_eq!(counter.own_size(), 0);
+    // One that may send nothing has nothing to attach either, and cannot fill the disk.
+    let nothing = tokio_stream::empty::<v1::UploadAttachmentRequest>();
+    let answer = stranger.upload_attachment(nothing).await;
+    assert_refused(answer, Code::PermissionDenied, "ROLE_DENIED");
+    radar.submit(submission(counter.alert())).await.unwrap();
+    registry
+        .submit(submission(counter.letter(1)))
+        .await
+        .unwrap();
+    assert_eq!(counter.own_size(), 2);
+}
+
+#[tokio::test]
+async fn a_program_sees_and_names_its_own_messages_only() {
+    let counter = Counter::open().await;
+    let mut operator = counter.operator().await;
+    let mut radar = counter.caller("integration/radar").await;
+    let mut registry = counter.caller("integration/registry").await;
+    let letter = operator
+        .submit(submission(counter.letter(1)))
+        .await
+        .unwrap();
+    let letter = letter.into_inner().id;
+    let alert = radar.submit(submission(counter.alert())).await.unwrap();
+    let alert = alert.into_inner().id;
+
+    radar.get(get(&alert)).await.unwrap();
+    for (caller, id) in [(&mut radar, &letter), (&mut registry, &alert)] {
+        let answer = caller.get(get(id)).await;
+        assert_refused(answer, Code::NotFound, "NO_SUCH_MESSAGE");
+    }
+    let everything = v1::ListRequest::default();
+    for (caller, ids) in [(&mut radar, vec![alert.clone()]), (&mut registry, vec![])] {
+        let page = caller.list(everything.clone()).await.unwrap().into_inner();
+        let seen: Vec<_> = page.messages.into_iter().map(|m| m.id).collect();
+        assert_eq!(seen, ids);
+    }
+
+    // Nor may it speak of what it does not see: a broken-into sensor settles nothing.
+    let answering = v1::Draft {
+        in_reply_to: letter.clone(),
+        ..counter.alert()
+    };
+    assert_field(radar.submit(submission(answering)).await, "inReplyTo");
+    let mut withdrawal = counter.sample("withdrawal");
+    withdrawal.supersedes = letter;
+    let answer = registry.submit(submission(withdrawal)).await;
+    assert_field(answer, "supersedes");
+    let follow_up = v1::Draft {
+        in_reply_to: alert,
+        ..counter.alert()
+    };
+    radar.submit(submission(follow_up)).await.unwrap();
+    assert_eq!(counter.own_size(), 3);
+}
+
+#[tokio::test]
+async fn who_submitted_is_still_known_after_a_restart() {
+    let counter = Counter::open().await;
+    let mut radar = counter.caller("integration/radar").await;
+    let alert = radar.submit(submission(counter.alert())).await.unwrap();
+    let link = crate::sides::link_of(&counter.exchange);
+    let again = counter.side.open(&counter.peer);
+    let author = again.author(&link, alert.into_inner().index).unwrap();
+    assert_eq!(author.unwrap().as_str(), "integration/radar");
+}
+
+#[tokio::test]
+async fn an_administrator_sees_no_body() {
+    let counter = Counter::open().await;
+    let mut operator = counter.operator().await;
+    let mut admin = counter.caller("admin/qt-1").await;
+    let sent = operator
+        .submit(submission(counter.letter(1)))
+        .await
+        .unwrap();
+    let id = sent.into_inner().id;
+    let whole = operator.get(get(&id)).await.unwrap().into_inner();
+    assert!(whole.message.unwrap().body.is_some());
+    let outline = admin.get(get(&id)).await.unwrap().into_inner();
+    let outline = outline.message.unwrap();
+    assert!(outline.body.is_none() && outline.body_withheld);
+    assert_eq!(outline.id, id);
+    assert_eq!(outline.kind(), v1::Kind::OfficialLetter);
+}

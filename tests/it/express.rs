@@ -1,0 +1,77 @@
+//! Express: what is urgent does not wait behind a backlog.
+
+use liaison::exchange::LogSide;
+use liaison::exchange::layout::Place;
+use liaison::exchange::view::Detail;
+use liaison::proto::v1::{WatchEvent, frame};
+use tokio::sync::watch;
+
+use crate::sides::{
+    Step, assert_same_logs, flash, join_over, letter, link_of, patiently, quiet, sides, submit,
+    wire,
+};
+
+#[tokio::test]
+async fn a_flash_behind_ten_thousand_letters_is_shown_before_them() {
+    let (a, b) = sides();
+    let (left, right) = (a.open(&b), b.open(&a));
+    for number in 0..10_000 {
+        submit(&left, letter(&b, number)).await.unwrap();
+    }
+    // Receipts do not pass: so the window closes behind the first letters, wherever the flush of
+    // the mirror stands.
+    let (gate, is_open) = watch::channel(false);
+    let ends = wire(Step::Pass, move |frame| match frame.frame {
+        Some(frame::Frame::Cosigned(_)) => Step::Behind(is_open.clone(), frame),
+        _ => Step::Pass(frame),
+    });
+    let mut watcher = right.watch("", true).unwrap();
+    let running = join_over(&left, &right, ends);
+    let recorded = submit(&left, flash(&b, 10_000)).await.unwrap();
+    assert_eq!(recorded.index, 10_000);
+
+    let mut received = 0;
+    let shown = patiently(async {
+        loop {
+            let event = watcher.next().await.unwrap().unwrap();
+            if event.what == WatchEvent::Received {
+                received += 1;
+                let message = event.message.unwrap();
+                if message.id == recorded.id.to_string() {
+                    return message;
+                }
+            }
+        }
+    })
+    .await;
+    assert!(shown.expressed && shown.body.is_some());
+    assert_eq!(shown.index, 10_000);
+    let mirrored = link_of(&right).head().mirror_size;
+    assert!(mirrored < 10_000, "{mirrored} came before");
+    let (link, place) = right.find(recorded.id).unwrap().unwrap();
+    assert_eq!(place, Place::Expressed(10_000));
+    let message = right.message(&link, place, Detail::Full).unwrap();
+    assert!(message.expressed && message.body.is_some());
+    // Shown is not receipted: that follows in its turn.
+    assert!(link_of(&left).head().delivered_size <= 10_000);
+
+    gate.send_replace(true);
+    quiet(&left, &right).await;
+    let (_, place) = right.find(recorded.id).unwrap().unwrap();
+    assert_eq!(place, Place::Log(LogSide::Mirror, 10_000));
+    let reader = right.reader(&link, LogSide::Mirror);
+    assert!(reader.all_expressed().unwrap().is_empty());
+    // Each message once, the urgent one not again.
+    patiently(async {
+        while received < 10_001 {
+            let event = watcher.next().await.unwrap().unwrap();
+            if event.what == WatchEvent::Received {
+                received += 1;
+                assert_ne!(event.message.unwrap().id, recorded.id.to_string());
+            }
+        }
+    })
+    .await;
+    running.end().await;
+    assert_same_logs(&left, &right);
+}
