@@ -78,7 +78,7 @@ pub fn verify_export(
         }
         let mut entry = |index, judged: Judged| {
             counts.add(judged.counts);
-            court.hear((number, index), judged, log, &mut findings);
+            court.hear((number, index), judged, &export, &mut findings);
         };
         let judged = log::judge(&export, log, &ring, &keys, &mut entry, progress);
         counts.add(judged.counts);
@@ -101,25 +101,29 @@ type Leaf = (usize, u64);
 /// What must wait until both logs have been heard.
 #[derive(Debug, Default)]
 struct Court {
-    messages: BTreeMap<MessageId, (Leaf, [u8; 32])>,
+    /// By link (the lower number of its logs in the export) and id: an id is used once on a link.
+    messages: BTreeMap<(usize, MessageId), Leaf>,
     refusals: Vec<(Leaf, MessageId, v1::Refusal)>,
     /// Faults that stand unless one of the leaves was refused.
     pending: Vec<(Vec<Leaf>, Finding)>,
 }
 
 impl Court {
-    fn hear(&mut self, leaf: Leaf, judged: Judged, log: &OpenedLog, findings: &mut Findings) {
+    fn hear(&mut self, leaf: Leaf, judged: Judged, export: &Opened, findings: &mut Findings) {
+        let log = &export.logs[leaf.0];
         findings.extend(judged.faults);
         for fault in judged.refusable {
             self.postpone(vec![leaf], fault, findings);
         }
-        let Some((id, digest)) = judged.message else {
+        let Some(id) = judged.message else {
             return;
         };
-        match self.messages.get(&id) {
-            // The same content again is the same message.
-            Some((_, other)) if *other == digest => {}
-            Some((other, _)) => {
+        let reversed = log.origin.reversed();
+        let other = export.logs.iter().position(|log| log.origin == reversed);
+        let link = other.map_or(leaf.0, |other| leaf.0.min(other));
+        match self.messages.get(&(link, id)) {
+            // The same entry again as well: an index is one message, or refused.
+            Some(other) => {
                 let what = format!("its id was used before, at index {}", other.1);
                 let place = bundle_path(log, leaf.1);
                 let finding = Finding::error(Code::DuplicateId, place, what).at(leaf.1);
@@ -127,7 +131,7 @@ impl Court {
                 self.postpone(leaves, finding.of(Some(&id.to_string())), findings);
             }
             None => {
-                self.messages.insert(id, (leaf, digest));
+                self.messages.insert((link, id), leaf);
             }
         }
         if let Some(refusal) = judged.refusal {

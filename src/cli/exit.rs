@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use crate::model::check::FieldFault;
 
-/// What the process tells its caller. The numbers above 63 are those of `sysexits.h`.
+/// What the process tells its caller. The numbers above 64 mean what they mean in `sysexits.h`; 64
+/// does not (there it is a bad command line, and 78 bad configuration): it is what other network
+/// daemons end with on bad configuration, and service managers are told not to restart on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     /// Done, and nothing is wrong.

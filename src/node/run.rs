@@ -53,8 +53,8 @@ pub enum NodeError {
     Key(#[from] KeyError),
     /// A key file without encryption, which the configuration does not allow.
     #[error(
-        "{} is not encrypted. Encrypt it, or set allow_unencrypted = true under [keys] if this \
-         is a trial",
+        "{} is not encrypted. Encrypt it, or set allow_unencrypted_keys = true under [keys] if \
+         this is a trial",
         .file.display()
     )]
     Unencrypted {
@@ -416,4 +416,28 @@ async fn bind(address: std::net::SocketAddr) -> Result<TcpListener, NodeError> {
             address: address.to_string(),
             source,
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::document::Document;
+
+    #[test]
+    fn the_remedy_for_an_open_key_names_a_key_of_the_configuration() {
+        let told = NodeError::Unencrypted {
+            file: PathBuf::from("keys/log.pem"),
+        };
+        let told = told.to_string();
+        let (_, rest) = told.split_once("set ").unwrap();
+        let (setting, _) = rest.split_once(" under [keys]").unwrap();
+        let (key, value) = setting.split_once(" = ").unwrap();
+        let text = format!(
+            "node = \"laocai.bg.vn.example\"\n\
+             [keys]\nmessage = \"m\"\nlog = \"l\"\npassphrase = \"none\"\n{key} = {value}\n\
+             [exchange]\ncertificate = \"c\"\nkey = \"k\"\nauthority = \"a\"\n"
+        );
+        let document = Document::from_text(Path::new("/etc/liaison/liaison.toml"), &text);
+        assert!(Config::parse(&document).unwrap().keys.allow_unencrypted);
+    }
 }

@@ -262,26 +262,29 @@ fn entries_of_another_log_and_doubled_ids_are_found() {
     parts.body = liaison::model::body::encode(&letter("two"));
     world.send_parts(Way::AToB, &parts, None);
     world.settle(Way::AToB);
-    // The same entry again is the same message.
+    // The same entry again is no message either: the node refuses it, and so does the audit.
     let (entry, body) = (world.ab.entries[1].clone(), world.ab.bodies[1].clone());
     world.ab.append(entry, body);
     world.settle(Way::AToB);
     let dir = tempfile::tempdir().unwrap();
     world.export(&world.a, dir.path());
     let verdict = verify(dir.path());
-    assert_eq!(verdict.errors, 2, "{:#?}", verdict.findings);
-    let index = |code| {
-        verdict
-            .findings
-            .iter()
-            .find(|f| f.code == code)
-            .unwrap()
-            .index
+    assert_eq!(verdict.errors, 3, "{:#?}", verdict.findings);
+    let indices = |code| -> Vec<_> {
+        let of_code = verdict.findings.iter().filter(|f| f.code == code);
+        of_code.filter_map(|f| f.index).collect()
     };
-    assert_eq!(
-        (index(Code::Names), index(Code::DuplicateId)),
-        (Some(0), Some(2))
-    );
+    assert_eq!(indices(Code::Names), [0]);
+    assert_eq!(indices(Code::DuplicateId), [2, 3]);
+    // With the node's REFUSAL the entry's author stands corrected, and that is a note.
+    for index in [0, 2, 3] {
+        let reason = v1::RefusalReason::DuplicateId;
+        world.refuse(Way::AToB, index, reason);
+    }
+    world.settle(Way::BToA);
+    world.export(&world.a, dir.path().join("refused").as_path());
+    let verdict = verify(&dir.path().join("refused"));
+    assert_eq!(verdict.errors, 0, "{:#?}", verdict.findings);
 }
 
 #[test]
