@@ -10,6 +10,8 @@ mod crash_points;
 mod crypto;
 #[path = "it/cut.rs"]
 mod cut;
+#[path = "it/demo.rs"]
+mod demo;
 #[path = "it/desk/mod.rs"]
 mod desk;
 #[path = "it/doors/mod.rs"]

@@ -77,7 +77,7 @@ async fn show(sides: &mut Sides, once: bool, screen: Screen) -> Done {
         return Ok(Exit::Ok);
     }
     suggest(sides, screen)?;
-    sides.wait_for_end().await
+    sides.tell_ends(screen).await
 }
 
 /// What to try while the nodes run.
