@@ -9,6 +9,7 @@
 //! - [`reload`]: new files without a restart; [`expiry`]: warning before they run out.
 //! - [`flood`], [`connection`]: one connection, bounded, that can be told to end.
 //! - [`accept`], [`local`], [`serve`] (counted in `hall`): taking connections; [`dial`], [`backoff`]: making them.
+//! - [`codec`]: a bound on what a message becomes in memory.
 //! - [`service`], [`stream`], [`transfer`]: sessions and attachments over such a connection;
 //!   [`keeper`] keeps a link up.
 //! - [`pki`]: keys, requests and throw-away authorities.
@@ -17,6 +18,7 @@
 
 pub mod accept;
 pub mod backoff;
+pub mod codec;
 pub mod connection;
 pub mod dial;
 pub mod door;
