@@ -10,7 +10,7 @@ use super::hold::{Hold, Incident};
 use super::layout::{self, FileRefs, HeadRecord, LinkNumber, LogSide, Place, Record};
 use crate::crypto::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::crypto::note::Note;
-use crate::limits::EXPRESSED_ENTRIES_MAX;
+use crate::limits::{DATED_AHEAD_MAX, EXPRESSED_ENTRIES_MAX};
 use crate::model::MessageId;
 use crate::store::{Batch, Direction, Mark, Store, StoreError};
 use crate::tlog::{FullTile, Hash, Tree};
@@ -232,12 +232,27 @@ impl Stage {
             if earlier.authored_at >= signed.authored_at {
                 return Ok(Ok(()));
             }
+        } else if size > book.mirror.size() && self.dated_ahead(store, book)? >= DATED_AHEAD_MAX {
+            // A note costs its author nothing, whatever size it names; it is compared with the
+            // mirror all the same when that has come so far.
+            return Ok(Ok(()));
         }
         let note = signed.note.clone();
         self.batch
             .put(layout::dated(number, size), note.clone().into_bytes());
         self.dated.insert((number, size), note);
         Ok(Ok(()))
+    }
+
+    /// Dated checkpoints kept beyond the mirror, counted as far as matters.
+    fn dated_ahead(&self, store: &dyn Store, book: &Book) -> Result<usize, StoreError> {
+        let number = book.link.number;
+        let first = book.mirror.size() + 1;
+        let (_, end) = layout::indexed_from(layout::Region::Dated, number, 0);
+        let start = layout::dated(number, first);
+        let kept = store.scan(&start, &end, DATED_AHEAD_MAX, Direction::Forward)?;
+        let staged = self.dated.range((number, first)..=(number, u64::MAX));
+        Ok(kept.len() + staged.count())
     }
 
     fn mirror_entry(
@@ -301,17 +316,26 @@ impl Stage {
 
     pub(super) fn express(
         &mut self,
+        store: &dyn Store,
         book: &Book,
         index: u64,
         entry: &PeerEntry,
-    ) -> Result<(), RecordError> {
+    ) -> Result<Result<(), RecordError>, StoreError> {
         let number = book.link.number;
+        if let Some(facts) = &entry.facts
+            && let Some(place) = self.place_of(store, number, facts.id)?
+            && place != Place::Expressed(index)
+        {
+            // Another entry took the id since this one was judged. The mirror judges this one
+            // when its index comes.
+            return Ok(Ok(()));
+        }
         let now_ms = self.now_ms;
         let staged = self.touch(number);
         let mirror_size = staged.mirror.as_ref().unwrap_or(&book.mirror).size();
         if index < mirror_size {
             // Its turn came first; the mirror has judged it already.
-            return Ok(());
+            return Ok(Ok(()));
         }
         let known = book.expressed.get(&index).or_else(|| {
             staged
@@ -321,12 +345,12 @@ impl Stage {
                 .map(|(_, h)| h)
         });
         match known {
-            Some(hash) if *hash == entry.leaf.hash => return Ok(()),
-            Some(_) => return Err(RecordError::ExpressMismatch { index }),
+            Some(hash) if *hash == entry.leaf.hash => return Ok(Ok(())),
+            Some(_) => return Ok(Err(RecordError::ExpressMismatch { index })),
             None => {}
         }
         if book.expressed.len() + staged.expressed.len() >= EXPRESSED_ENTRIES_MAX {
-            return Err(RecordError::ExpressFull);
+            return Ok(Err(RecordError::ExpressFull));
         }
         staged.expressed.push((index, entry.leaf.hash));
         let record = Record {
@@ -341,7 +365,7 @@ impl Stage {
         if let Some(facts) = &entry.facts {
             self.note_id(number, facts.id, Place::Expressed(index));
         }
-        Ok(())
+        Ok(Ok(()))
     }
 
     pub(super) fn settle(&mut self, book: &Book, size: u64, note: &str) {
@@ -386,7 +410,10 @@ impl Stage {
         }
         if let Some((index, id)) = forgotten {
             self.batch.delete(layout::expressed(number, index));
-            self.batch.delete(layout::id(number, id));
+            // An entry of the log that has the id keeps it.
+            if self.place_of(store, number, id)? == Some(Place::Expressed(index)) {
+                self.batch.delete(layout::id(number, id));
+            }
             self.touch(number).no_longer_expressed.insert(index);
         }
         self.touch(number).held = Holding::Released;
