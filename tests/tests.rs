@@ -4,6 +4,8 @@
 mod audit;
 #[path = "it/cli.rs"]
 mod cli;
+#[path = "it/contained.rs"]
+mod contained;
 #[path = "it/crash_points.rs"]
 mod crash_points;
 #[path = "it/crypto.rs"]
