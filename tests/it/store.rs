@@ -283,7 +283,7 @@ fn a_vanished_store_is_never_an_empty_one() {
             );
             let text = error.to_string();
             assert!(
-                text.contains("restore this directory from"),
+                text.contains(liaison::store::DO_NOW),
                 "{name}: {text}"
             );
         }
