@@ -138,9 +138,7 @@ pub enum StoreError {
 
     // --- What is on disk must not be served. ---
     /// The files are damaged.
-    #[error(
-        "{path} is damaged: {what}; {DO_NOW}"
-    )]
+    #[error("{path} is damaged: {what}; {DO_NOW}")]
     Corrupt {
         /// The damaged file or directory.
         path: PathBuf,
@@ -148,9 +146,7 @@ pub enum StoreError {
         what: String,
     },
     /// A store was here, and is gone. An empty store must never stand in for it.
-    #[error(
-        "{path}: a store was made here and {what}; {DO_NOW}"
-    )]
+    #[error("{path}: a store was made here and {what}; {DO_NOW}")]
     Vanished {
         /// The store's directory.
         path: PathBuf,
@@ -158,9 +154,7 @@ pub enum StoreError {
         what: String,
     },
     /// The store holds less than the marks say was held.
-    #[error(
-        "the store holds less than it did: {what}; {DO_NOW}"
-    )]
+    #[error("the store holds less than it did: {what}; {DO_NOW}")]
     Shortened {
         /// Each log that is short, with both sizes.
         what: String,
