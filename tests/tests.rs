@@ -2,12 +2,16 @@
 
 #[path = "it/audit.rs"]
 mod audit;
+#[path = "it/cli.rs"]
+mod cli;
 #[path = "it/crash_points.rs"]
 mod crash_points;
 #[path = "it/crypto.rs"]
 mod crypto;
 #[path = "it/cut.rs"]
 mod cut;
+#[path = "it/demo.rs"]
+mod demo;
 #[path = "it/desk/mod.rs"]
 mod desk;
 #[path = "it/doors/mod.rs"]

@@ -34,14 +34,14 @@ pub(crate) struct Ack {
     /// A remark; vi=… or zh-Hans=… says its language, else English. May be given several times.
     #[arg(long, value_name = "[LANGUAGE=]TEXT")]
     remark: Vec<String>,
-    /// Id of the acknowledgement itself (UUIDv7), to send again what may have been sent.
-    #[arg(long, value_name = "ID", value_parser = MessageId::parse)]
-    ack_id: Option<MessageId>,
+    /// Id of the acknowledgement itself, to send again what may have been sent.
+    #[arg(long = "ack-id", value_name = "ID", value_parser = MessageId::parse)]
+    own_id: Option<MessageId>,
 }
 
 impl Ack {
     pub(crate) async fn run(self, target: &Target, screen: Screen) -> Done {
-        let ack_id = self.ack_id.map_or_else(draft::new_id, Ok)?.to_string();
+        let ack_id = self.own_id.map_or_else(draft::new_id, Ok)?.to_string();
         let request = v1::AcknowledgeRequest {
             id: self.id.to_string(),
             officer: Some(v1::Officer {

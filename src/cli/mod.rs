@@ -2,11 +2,11 @@
 //!
 //! # Layout
 //!
-//! One file per noun: [`init`], [`peer`], [`node`], [`send`], [`list`], [`show`], [`watch`],
-//! [`ack`], [`status`], [`link`], [`audit`], [`demo`]. Beside them what they share: [`connect`]
-//! (which configuration, the way to the desk), [`refused`] (what the node's refusal means),
-//! [`exit`] (how a command ends), [`draft`], [`attach`]; and for showing: [`print`] (the only place
-//! that prints), [`table`], [`when`], [`words`], [`levels`], [`summary`], [`form`].
+//! One file per noun: `init`, `peer`, `node`, `send`, `list`, `show`, `watch`,
+//! `ack`, `status`, `link`, `audit`, `demo`. Beside them what they share: `connect`
+//! (which configuration, the way to the desk), `refused` (what the node's refusal means),
+//! `exit` (how a command ends), `draft`, `attach`; and for showing: `print` (the only place
+//! that prints), `table`, `when`, `words`, `levels`, `summary`, `form`.
 
 mod ack;
 mod attach;

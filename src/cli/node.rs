@@ -3,7 +3,7 @@
 use std::io::IsTerminal as _;
 
 use clap::Subcommand;
-use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::connect::Target;
@@ -16,19 +16,17 @@ use crate::node::{NodeError, run};
 pub(crate) enum Node {
     /// Runs the node until SIGTERM or Ctrl-C; logs to standard error.
     Run {
-        /// End when the process ends that started this one, whatever ends it.
-        #[arg(long, hide = true)]
-        with_parent: bool,
+        /// End when this process ends, which has started this one.
+        #[arg(long, hide = true, value_name = "PID")]
+        with_parent: Option<u32>,
     },
 }
 
 impl Node {
     pub(crate) async fn run(self, target: &Target) -> Done {
         let Self::Run { with_parent } = self;
-        if with_parent {
-            set_parent_process_death_signal(Some(Signal::TERM)).or_fail(Exit::Internal, || {
-                "the parent cannot be followed".to_owned()
-            })?;
+        if let Some(parent) = with_parent {
+            follow(parent)?;
         }
         let config = target.load_config()?;
         start_log(config.log);
@@ -38,6 +36,23 @@ impl Node {
             .await
             .map_err(|error| failure(error, &file))?;
         Ok(Exit::Ok)
+    }
+}
+
+/// Has the kernel end this process when its parent ends, even by SIGKILL.
+fn follow(parent: u32) -> Result<(), Failure> {
+    set_parent_process_death_signal(Some(Signal::TERM)).or_fail(Exit::Internal, || {
+        "the parent cannot be followed".to_owned()
+    })?;
+    // It may have ended before the kernel was asked.
+    let still = getppid().and_then(|pid| u32::try_from(pid.as_raw_nonzero().get()).ok());
+    if still == Some(parent) {
+        Ok(())
+    } else {
+        Err(Failure::new(
+            Exit::Negative,
+            "the process that started this node has ended",
+        ))
     }
 }
 

@@ -67,6 +67,7 @@ impl Screen {
     }
 
     /// Bytes of the answer, as they are.
+    #[expect(clippy::unused_self, reason = "whoever prints has a screen")]
     pub(crate) fn raw(self, bytes: &[u8]) -> Result<(), Failure> {
         let mut out = io::stdout().lock();
         out.write_all(bytes)
@@ -81,6 +82,7 @@ impl Screen {
     }
 
     /// A remark beside the answer.
+    #[expect(clippy::unused_self, reason = "whoever prints has a screen")]
     pub(crate) fn note(self, text: impl AsRef<str>) {
         let _ = writeln!(io::stderr().lock(), "{}", text.as_ref());
     }

@@ -41,8 +41,7 @@ fn exit_of(code: Code) -> Exit {
     }
 }
 
-/// The fields at fault. A description is `reason; remedy`, split at the last semicolon that is not
-/// within the remedy itself; where there is none it is all reason.
+/// The fields at fault. The desk writes a description as `reason; remedy`.
 fn faults(status: &Status) -> Vec<FieldFault> {
     let Some(details) = status.get_details_bad_request() else {
         return Vec::new();

@@ -31,7 +31,7 @@ pub(crate) struct Send {
     /// Send to this node, whatever the draft says.
     #[arg(long, value_name = "NODE")]
     to: Option<String>,
-    /// The message's id (UUIDv7), to send again what may have been sent.
+    /// The message's id, to send again what may have been sent.
     #[arg(long, value_parser = MessageId::parse)]
     id: Option<MessageId>,
     /// Return when the message has come this far.

@@ -105,7 +105,7 @@ fn render(message: &v1::Message, answers: &[v1::Message], screen: Screen) -> Str
     if message.delivered_at.is_some() {
         line("receipt", &when::full_wire(message.delivered_at.as_ref()));
     }
-    let handling = message.handling.as_ref().map(words::handling);
+    let handling = message.handling.map(words::handling);
     line("handling", handling.as_deref().unwrap_or_default());
     line("thread", &escape(&message.thread_id));
     line("in reply to", &escape(&message.in_reply_to));

@@ -78,7 +78,7 @@ pub(crate) fn status(number: i32) -> String {
 }
 
 /// Classification and code: `RESTRICTED H1`.
-pub(crate) fn handling(handling: &v1::Handling) -> String {
+pub(crate) fn handling(handling: v1::Handling) -> String {
     let classification = handling
         .classification()
         .as_str_name()
@@ -185,6 +185,6 @@ mod tests {
             classification: 3,
             code: 2,
         };
-        assert_eq!(handling(&handling_h1), "RESTRICTED H1");
+        assert_eq!(handling(handling_h1), "RESTRICTED H1");
     }
 }

@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
-use super::caller::{Access, Caller};
+use super::caller::{Access, Caller, Method, Role};
 use super::errors::DeskError;
 use super::read::parse_id;
 use super::{Desk, blocking};
@@ -86,8 +86,16 @@ enum Written {
 impl Desk {
     pub(super) async fn upload(
         &self,
+        caller: &Caller,
         mut parts: Streaming<v1::UploadAttachmentRequest>,
     ) -> Result<v1::UploadAttachmentResponse, DeskError> {
+        if caller.role == Role::Integration && !self.rules.integrations.contains_key(&caller.name) {
+            // It may send nothing, so it has nothing to attach.
+            return Err(DeskError::Denied {
+                role: caller.role,
+                method: Method::UploadAttachment,
+            });
+        }
         let Some(Part::Start(start)) = next_part(&mut parts).await? else {
             return Err(DeskError::field(
                 "start",

@@ -113,7 +113,7 @@ impl DeskService for Arc<Desk> {
         request: Request<Streaming<v1::UploadAttachmentRequest>>,
     ) -> Result<Response<v1::UploadAttachmentResponse>, Status> {
         let (caller, _) = admit(&request, Method::UploadAttachment)?;
-        let result = self.upload(request.into_inner()).await;
+        let result = self.upload(&caller, request.into_inner()).await;
         answer(&caller, Method::UploadAttachment, result)
     }
 

@@ -12,8 +12,9 @@ use super::errors::DeskError;
 use crate::exchange::watch::{Event, Watcher};
 use crate::proto::v1;
 
-/// Events put together ahead of a slow reader: bodies of 1 MiB at worst.
-const AHEAD_EVENTS: usize = 4;
+/// Events put together ahead of a slow reader: with one being sent, two bodies of 1 MiB at worst,
+/// for each of 256 subscribers.
+const AHEAD_EVENTS: usize = 1;
 
 /// The answer to Watch.
 pub(super) type Events = ReceiverStream<Result<v1::WatchResponse, Status>>;

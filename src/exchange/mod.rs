@@ -12,9 +12,10 @@
 //! ```
 //!
 //! [`session`] runs these four at once over one stream, symmetrically: each side is the sender of
-//! its own log and the mirror of the other's. [`recorder`] is the only writer; what is durable is
+//! its own log and the mirror of the other's. `recorder` is the only writer; what is durable is
 //! published from there through [`book::Link`]. [`files`] brings attachments after their messages.
-//! [`view`] reads it all back as people see it, [`watch`] tells what happens.
+//! [`view`] reads it all back as people see it, `receipts` as auditors do, [`watch`] tells what
+//! happens.
 //!
 //! Transport-free: a session speaks over a [`channel::FrameChannel`], which `link` makes from a
 //! gRPC stream and a test from a pair of queues. The other two seams are [`clock::Clock`] and

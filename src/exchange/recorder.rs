@@ -323,6 +323,15 @@ impl Recorder {
     }
 }
 
+impl Drop for Recorder {
+    /// A recorder that panics takes the node's voice with it: then the node must say so.
+    fn drop(&mut self) {
+        if std::thread::panicking() && self.stopped.is_none() {
+            (self.on_stop)("the recorder panicked; this is a bug. Restart the node");
+        }
+    }
+}
+
 type Answer = Box<dyn FnOnce(Result<(), RecordError>) + Send>;
 
 /// Who waits for what: for the flush, or for the mark behind it.

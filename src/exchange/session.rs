@@ -482,7 +482,15 @@ async fn greet(
     let own = exchange.reader(link, LogSide::Own);
     let own_checkpoint = own.latest_checkpoint()?.map(|(_, note)| note);
     let mirrored_checkpoint = match mirror.checkpoint(head.mirror_size)? {
-        None => String::new(),
+        None if head.mirror_size == 0 => String::new(),
+        // An empty one would look like a lie to the peer, and hold the link.
+        None => {
+            return Err(Stop::End(End::Unreadable(ReadError::Missing {
+                what: "checkpoint",
+                origin: link.mirror.to_string(),
+                index: head.mirror_size,
+            })));
+        }
         Some(note) => exchange.cosigned_again(link, &note).await?,
     };
     let hello = v1::Hello {

@@ -251,7 +251,7 @@ impl Exchange {
             Place::Log(side, index) => self.reader(link, side).entry(index)?,
             Place::Expressed(index) => self.reader(link, LogSide::Mirror).expressed(index)?,
         };
-        Ok(Some(header_of(&stored, &link.peer.to_string())?))
+        Ok(Some(header_of(&stored, link.peer.as_str())?))
     }
 
     /// Where an id lies on a link.

@@ -27,7 +27,7 @@ const READY_EVENTS_MAX: usize = 256;
 pub struct Event {
     /// What.
     pub what: WatchEvent,
-    /// To which message; none for CAUGHT_UP.
+    /// To which message; none for `CAUGHT_UP`.
     pub message: Option<v1::Message>,
     /// Go on from here.
     pub cursor: String,

@@ -1,5 +1,7 @@
 //! A verdict for people.
 
+use std::fmt::Write as _;
+
 use crate::audit::{Counts, KeyUse, Severity, Verdict};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::Screen;
@@ -33,7 +35,7 @@ pub(crate) fn render(verdict: &Verdict, clean: &str, screen: Screen) -> String {
     }
     let checked = checked(&verdict.counts);
     if !checked.is_empty() {
-        out.push_str(&format!("checked: {checked}\n"));
+        let _ = writeln!(out, "checked: {checked}");
     }
     for finding in &verdict.findings {
         let (word, style) = match finding.severity {
@@ -47,18 +49,20 @@ pub(crate) fn render(verdict: &Verdict, clean: &str, screen: Screen) -> String {
             .id
             .as_ref()
             .map_or_else(String::new, |id| format!(" message {}", escape(id)));
-        out.push_str(&format!(
-            "{}  {}{index}{id}\n       {}\n",
+        let _ = writeln!(
+            out,
+            "{}  {}{index}{id}\n       {}",
             style.paint(&format!("{word:<5}"), screen.colour),
             escape(&finding.place),
             escape(&finding.what)
-        ));
+        );
     }
     if verdict.findings_beyond > 0 {
-        out.push_str(&format!(
-            "and {} more\n",
+        let _ = writeln!(
+            out,
+            "and {} more",
             count_u64(verdict.findings_beyond, "finding")
-        ));
+        );
     }
     let claimed: Vec<&KeyUse> = verdict.rests_on.iter().filter(|key| !key.pinned).collect();
     if !claimed.is_empty() {
@@ -67,11 +71,7 @@ pub(crate) fn render(verdict: &Verdict, clean: &str, screen: Screen) -> String {
              the\nsides gave each other, or name yours with --trust FILE:\n",
         );
         for key in claimed {
-            out.push_str(&format!(
-                "  {:<8}  {}\n",
-                key.role.to_string(),
-                escape(&key.vkey)
-            ));
+            let _ = writeln!(out, "  {:<8}  {}", key.role.to_string(), escape(&key.vkey));
         }
     }
     let last = if verdict.clean {
@@ -80,7 +80,7 @@ pub(crate) fn render(verdict: &Verdict, clean: &str, screen: Screen) -> String {
         let wrong = format!("{} found", count_u64(verdict.errors, "error"));
         Style::Bad.paint(&wrong, screen.colour).into_owned()
     };
-    out.push_str(&format!("\n{last}\n"));
+    let _ = writeln!(out, "\n{last}");
     out
 }
 

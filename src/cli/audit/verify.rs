@@ -40,7 +40,7 @@ impl Verify {
         let trusted = self.trust.as_deref().map(read_keys).transpose()?;
         let bar = Bar::items("verifying", 0);
         let verdict = verify_export(&self.dir, trusted.as_deref(), &mut |progress| {
-            show(&bar, progress)
+            show(&bar, progress);
         });
         drop(bar);
         let clean = "Nothing is wrong: every signature, tree, receipt and body holds.";
@@ -54,7 +54,7 @@ impl Reconcile {
         refuse_no_dir(&self.dir_b)?;
         let bar = Bar::items("comparing", 0);
         let verdict = reconcile(&self.dir_a, &self.dir_b, &mut |progress| {
-            show(&bar, progress)
+            show(&bar, progress);
         });
         drop(bar);
         let clean = "Both sides hold the same: every entry and body, index by index.";

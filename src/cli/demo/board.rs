@@ -128,17 +128,22 @@ impl Board {
     ) {
         let colour = self.screen.colour;
         let (precedence, style) = words::precedence(message.precedence);
+        let kind = words::kind(message.kind_number);
+        let is_routine = message.precedence() == v1::Precedence::Routine;
+        let kind = if is_routine {
+            kind
+        } else {
+            format!("{precedence} {kind}")
+        };
+        let kind_style = if is_routine { Style::Plain } else { style };
         let (dots, level_style) = levels::dots(message);
         let took = took.map_or_else(String::new, |took| format!("{} ms", took.as_millis()));
+        let places = format!("{} → {other}", pad(place, PLACE_WIDTH));
+        // With one space between them, 80 columns.
         let columns = [
-            (when::clock(when::now()), 12, Style::Dim),
-            (
-                format!("{} → {other}", pad(place, PLACE_WIDTH)),
-                2 * PLACE_WIDTH + 3,
-                Style::Plain,
-            ),
-            (precedence, 9, style),
-            (words::kind(message.kind_number), 20, Style::Bold),
+            (when::clock(when::now()), 13, Style::Dim),
+            (places, 2 * PLACE_WIDTH + 4, Style::Plain),
+            (kind, 26, kind_style),
             (dots, 14, level_style),
             (format!("{took:>6}"), 6, Style::Dim),
         ];
@@ -146,9 +151,11 @@ impl Board {
         let mut used = 0;
         for (text, width, style) in columns {
             line.push_str(&style.paint(&pad(&text, width), colour));
-            line.push_str("  ");
-            used += width + 2;
+            line.push(' ');
+            used += width + 1;
         }
+        line.push(' ');
+        used += 1;
         let body = message.body.as_ref().and_then(|body| body.body.as_ref());
         let said = body
             .map(|body| summary::of_in(body, language))

@@ -52,17 +52,15 @@ impl Demo {
         let mut sides = Sides::make(&self.dir, screen)?;
         let outcome = tokio::select! {
             outcome = show(&mut sides, self.once, screen) => outcome,
-            _ = interrupt.recv() => interrupted(screen),
-            _ = terminate.recv() => interrupted(screen),
+            _ = interrupt.recv() => Ok(Exit::Ok),
+            _ = terminate.recv() => Ok(Exit::Ok),
         };
+        if !self.once {
+            screen.note("\nstopping both nodes");
+        }
         sides.stop().await;
         outcome
     }
-}
-
-fn interrupted(screen: Screen) -> Done {
-    screen.note("\nstopping both nodes");
-    Ok(Exit::Ok)
 }
 
 async fn show(sides: &mut Sides, once: bool, screen: Screen) -> Done {
@@ -79,7 +77,7 @@ async fn show(sides: &mut Sides, once: bool, screen: Screen) -> Done {
         return Ok(Exit::Ok);
     }
     suggest(sides, screen)?;
-    sides.wait_for_end().await
+    sides.tell_ends(screen).await
 }
 
 /// What to try while the nodes run.

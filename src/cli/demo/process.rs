@@ -35,6 +35,7 @@ impl Process {
             .arg("--config")
             .arg(config)
             .args(["node", "run", "--with-parent"])
+            .arg(std::process::id().to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

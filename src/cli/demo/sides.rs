@@ -78,16 +78,20 @@ impl Sides {
         tokio::join!(self.vn.stop(), self.cn.stop());
     }
 
-    /// Returns when one of the nodes has ended by itself.
-    pub(super) async fn wait_for_end(&mut self) -> Done {
-        let place = tokio::select! {
-            () = self.vn.ended() => self.vn.place,
-            () = self.cn.ended() => self.cn.place,
-        };
-        Err(Failure::new(
-            Exit::Negative,
-            format!("the node of {place} has ended"),
-        ))
+    /// Tells of nodes that end, for as long as it is let: somebody may play with them.
+    pub(super) async fn tell_ends(&mut self, screen: Screen) -> Done {
+        loop {
+            let side = tokio::select! {
+                () = self.vn.ended() => &mut self.vn,
+                () = self.cn.ended() => &mut self.cn,
+            };
+            side.process = None;
+            screen.note(format!(
+                "{}  the node of {} has ended; what was recorded is safe",
+                crate::cli::when::clock(crate::cli::when::now()),
+                side.place
+            ));
+        }
     }
 
     /// Where the keys go that an auditor was given.

@@ -61,8 +61,8 @@ pub(super) async fn reach(sides: &Sides, screen: Screen) -> Result<Judged, Failu
             dir.display()
         ))?;
     }
-    let lines: String = trusted.iter().map(|key| format!("{key}\n")).collect();
-    std::fs::write(&keys_file, lines).or_fail(Exit::CannotCreate, || {
+    let lines: Vec<String> = trusted.iter().map(ToString::to_string).collect();
+    std::fs::write(&keys_file, lines.join("\n") + "\n").or_fail(Exit::CannotCreate, || {
         format!("the file {}", keys_file.display())
     })?;
 

@@ -14,10 +14,10 @@ fn letter_of(draft: &mut v1::Draft) -> &mut v1::OfficialLetter {
     letter
 }
 
-fn text(text: String) -> Option<v1::LocalizedText> {
-    Some(v1::LocalizedText {
+fn text(text: String) -> v1::LocalizedText {
+    v1::LocalizedText {
         texts: [("vi".to_owned(), text)].into(),
-    })
+    }
 }
 
 fn attachment(name: &str) -> v1::Attachment {
@@ -49,14 +49,14 @@ async fn each_fault_of_a_draft_is_named_and_nothing_is_recorded() {
             letter_of(d).letter_number = "x".repeat(LINE_BYTES_MAX + 1);
         }),
         ("body.officialLetter", |d| {
-            letter_of(d).text = text("x".repeat(BODY_BYTES_MAX));
+            letter_of(d).text = Some(text("x".repeat(BODY_BYTES_MAX)));
         }),
         // control and bidi characters
         ("body.officialLetter.letterNumber", |d| {
             letter_of(d).letter_number = "1\u{1b}[2J".to_owned();
         }),
         ("body.officialLetter.subject.texts[\"vi\"]", |d| {
-            letter_of(d).subject = text("fdp.\u{202E}exe".to_owned());
+            letter_of(d).subject = Some(text("fdp.\u{202E}exe".to_owned()));
         }),
         // attachments
         ("body.officialLetter.common.attachments[0].name", |d| {
@@ -79,7 +79,7 @@ async fn each_fault_of_a_draft_is_named_and_nothing_is_recorded() {
         }),
         // ids and names
         ("recipient", |d| {
-            d.recipient = "nowhere.ni.cn.example".to_owned()
+            d.recipient = "nowhere.ni.cn.example".to_owned();
         }),
         ("recipient", |d| d.recipient = "no name".to_owned()),
         ("id", |d| d.id = "17".to_owned()),

@@ -4,6 +4,8 @@ use liaison::audit::proof::verify_proof;
 use liaison::audit::reconcile::reconcile;
 use liaison::audit::verify::verify_export;
 use liaison::crypto::vkey::VerifierKey;
+use liaison::exchange::LogSide;
+use liaison::store::Store as _;
 
 use super::*;
 use crate::sides::{Running, join, quiet};
@@ -131,4 +133,50 @@ async fn an_export_without_bodies_is_clean_too() {
         ..v1::ExportRequest::default()
     };
     assert_field(auditor.export(request).await, "peer");
+}
+
+/// The story: the node falls between the flush of what it mirrored and keeping the cosignature
+/// that it sent for it. Its own evidence must not rest on a note that nobody cosigned.
+#[tokio::test]
+async fn a_checkpoint_without_its_cosignature_is_no_receipt_until_it_is_made_again() {
+    let counter = Counter::open().await;
+    let theirs = exchanged(&counter).await;
+    let link = crate::sides::link_of(&counter.exchange);
+    let reader = counter.exchange.reader(&link, LogSide::Mirror);
+    let (size, note) = reader.latest_checkpoint().unwrap().unwrap();
+    assert!(link.mirror_verifier.receipt(&note).is_ok());
+
+    // The last line is the cosignature.
+    let (uncosigned, _) = note.trim_end().rsplit_once('\n').unwrap();
+    let uncosigned = format!("{uncosigned}\n");
+    assert!(link.mirror_verifier.checkpoint(&uncosigned).is_ok());
+    let mut batch = liaison::store::Batch::new();
+    let records = counter.side.store.records();
+    for (key, value) in records
+        .iter()
+        .filter(|(_, value)| **value == note.as_bytes())
+    {
+        assert_eq!(value, note.as_bytes());
+        batch.put(key.clone(), uncosigned.clone().into_bytes());
+    }
+    counter.side.store.commit(batch).unwrap();
+    let reader = counter.exchange.reader(&link, LogSide::Mirror);
+    let kept = reader.checkpoint(size).unwrap().unwrap();
+    assert!(link.mirror_verifier.receipt(&kept).is_err());
+
+    let last = theirs.list(&v1::ListRequest::default(), |m| m.side() == v1::Side::Own);
+    let last = last.unwrap().messages.remove(0);
+    assert_eq!(last.index + 1, size);
+    let mut auditor = counter.auditor().await;
+    let answer = auditor.proof(proof(&last.id)).await;
+    assert_refused(answer, Code::FailedPrecondition, "NOT_DELIVERED");
+    let dir = tempfile::tempdir().unwrap();
+    export(&counter, dir.path(), v1::ExportRequest::default()).await;
+    let verdict = verify_export(dir.path(), None, &mut |_| ());
+    assert!(verdict.clean, "{:#?}", verdict.findings);
+
+    let running = join(&counter.exchange, &theirs);
+    crate::sides::up(&counter.exchange, &theirs).await;
+    drop(running.end().await);
+    auditor.proof(proof(&last.id)).await.unwrap();
 }

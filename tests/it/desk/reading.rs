@@ -2,6 +2,8 @@
 
 use super::*;
 
+type Spoil = fn(&mut v1::ListRequest);
+
 #[tokio::test]
 async fn pages_follow_each_other_without_gap_or_doubling() {
     let counter = Counter::open().await;
@@ -57,7 +59,6 @@ async fn filters_are_kept_and_nonsense_is_named() {
     let page = desk.list(theirs).await.unwrap().into_inner();
     assert!(page.messages.is_empty());
 
-    type Spoil = fn(&mut v1::ListRequest);
     let cases: [(&str, Spoil); 4] = [
         ("pageSize", |r| r.page_size = 501),
         ("pageToken", |r| r.page_token = "beef".to_owned()),

@@ -75,6 +75,10 @@ async fn a_program_sends_only_the_kinds_its_configuration_names() {
         assert_eq!(violations(&status)[0].0, "body");
     }
     assert_eq!(counter.own_size(), 0);
+    // One that may send nothing has nothing to attach either, and cannot fill the disk.
+    let nothing = tokio_stream::empty::<v1::UploadAttachmentRequest>();
+    let answer = stranger.upload_attachment(nothing).await;
+    assert_refused(answer, Code::PermissionDenied, "ROLE_DENIED");
     radar.submit(submission(counter.alert())).await.unwrap();
     registry
         .submit(submission(counter.letter(1)))

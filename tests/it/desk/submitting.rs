@@ -184,7 +184,7 @@ async fn an_id_used_on_one_link_is_used_on_all() {
     use liaison::exchange::{Foundations, LinkTerms, RecorderMode};
     use liaison::store::{Blobs, Marks};
 
-    let (side, peer) = crate::sides::sides();
+    let (side, peer) = sides();
     let third = Side::new("malipo.ni.cn.example", 3);
     let foundations = Foundations {
         node: side.name.clone(),
