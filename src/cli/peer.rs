@@ -292,6 +292,9 @@ fn refuse(config: &Config, card: &PeerCard) -> Result<(), Failure> {
                 .remedy("give the other side's card"),
         );
     }
+    card.check_known_use().map_err(|reason| {
+        Failure::new(Exit::Data, format!("the card of {}: {reason}", card.node))
+    })?;
     if config.links.iter().any(|link| link.peer == card.node) {
         let what = format!("there is a link with {} already", card.node);
         let card_file = config.links_dir.join(format!("{}{CARD_SUFFIX}", card.node));
