@@ -1,3 +1,5 @@
+//! Known answers of the ICAO samples, and zones that are wrong.
+
 use super::*;
 
 fn lines(zone: &[&str]) -> Vec<String> {
