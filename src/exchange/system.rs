@@ -1,4 +1,4 @@
-//! What the node itself says: REFUSAL and ATTACHMENTS_RECEIVED. Signed, recorded, pushed and
+//! What the node itself says: `REFUSAL` and `ATTACHMENTS_RECEIVED`. Signed, recorded, pushed and
 //! receipted like everything else.
 
 use super::admit::Refused;
@@ -27,10 +27,10 @@ impl Exchange {
             reason: refused.reason as i32,
             detail: refused.detail.clone(),
         });
-        self.system_entry(link, content, refused.id)
+        self.system_entry(link, &content, refused.id)
     }
 
-    /// Signs an ATTACHMENTS_RECEIVED for the peer's message at an index.
+    /// Signs an `ATTACHMENTS_RECEIVED` for the peer's message at an index.
     ///
     /// # Errors
     /// When it cannot be signed.
@@ -45,7 +45,7 @@ impl Exchange {
         let content = v1::body::Body::AttachmentsReceived(v1::AttachmentsReceived {
             sha256: digests.collect(),
         });
-        let mut own = self.system_entry(link, content, Some(message))?;
+        let mut own = self.system_entry(link, &content, Some(message))?;
         own.confirms_files_of = Some(mirror_index);
         Ok(own)
     }
@@ -53,7 +53,7 @@ impl Exchange {
     fn system_entry(
         &self,
         link: &Link,
-        content: v1::body::Body,
+        content: &v1::body::Body,
         answers: Option<MessageId>,
     ) -> Result<OwnEntry, SubmitError> {
         let id = MessageId::from_parts(self.clock.unix_ms(), self.entropy.bytes()?);
@@ -66,6 +66,6 @@ impl Exchange {
             in_reply_to: answers.map(|id| id.to_string()).unwrap_or_default(),
             ..v1::Draft::default()
         };
-        self.sign_entry(link, &draft, id, answers.unwrap_or(id), &content)
+        self.sign_entry(link, &draft, id, answers.unwrap_or(id), content)
     }
 }

@@ -105,7 +105,7 @@ async fn nothing_told_is_lost_or_doubled_when_either_side_is_killed() {
         }
         let mut left_desk = left.desk().await;
         let mut right_desk = right.desk().await;
-        let moment = dice.below(30) as usize;
+        let moment = dice.below(30);
         let [pending_left, pending_right] = &mut pending;
         let [told_left, told_right] = &mut told;
         // The victim falls while both are being spoken to: its last answers race the kill.
@@ -121,7 +121,7 @@ async fn nothing_told_is_lost_or_doubled_when_either_side_is_killed() {
                 submit_until(&mut right_desk, pending_right, told_right, 40),
             );
         };
-        let delay = std::time::Duration::from_micros(200 + 700 * moment as u64);
+        let delay = std::time::Duration::from_micros(200 + 700 * moment);
         let killing = async {
             tokio::time::sleep(delay).await;
             let pid = victim.to_string();

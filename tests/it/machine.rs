@@ -1,7 +1,5 @@
 //! What the machine does to a node: a store in use, a full disk, a damaged store.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use std::os::unix::fs::FileExt as _;
 use std::process::Command;
 

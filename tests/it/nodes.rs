@@ -1,6 +1,8 @@
 //! Two real nodes as processes, over real TLS and real disks, made with the command line that
 //! administrators use.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -250,7 +252,7 @@ pub(crate) fn pair(parent: &Path) -> (Node, Node) {
     (left, right)
 }
 
-/// A new UUIDv7.
+/// A new message id.
 pub(crate) fn new_id() -> String {
     use liaison::exchange::clock::{Clock as _, Entropy, SystemClock};
     let random = Entropy::system().bytes().unwrap();
