@@ -1,4 +1,4 @@
-//! What the node itself says: REFUSAL and `ATTACHMENTS_RECEIVED`. Signed, recorded, pushed and
+//! What the node itself says: `REFUSAL` and `ATTACHMENTS_RECEIVED`. Signed, recorded, pushed and
 //! receipted like everything else.
 
 use super::admit::Refused;

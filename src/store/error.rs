@@ -1,3 +1,5 @@
+//! Why the store did not do what was asked, grouped by what its caller does next.
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
