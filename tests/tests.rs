@@ -62,3 +62,5 @@ mod tampering;
 mod tidy;
 #[path = "it/tlog.rs"]
 mod tlog;
+#[path = "it/wire.rs"]
+mod wire;

@@ -731,3 +731,26 @@ pub fn is_skewed(skew_ms: i64) -> bool {
 
 /// A checkpoint of the own log, signed within a session.
 pub(crate) type OwnCheckpoint = Verified<SignedCheckpoint>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_that_holds_the_peer_is_shown_as_held_by_it() {
+        let shown = |code: FaultCode| {
+            End::PeerFault(Box::new(v1::Fault {
+                code: code as i32,
+                text: "the reason".to_owned(),
+                ..v1::Fault::default()
+            }))
+            .to_string()
+        };
+        assert_eq!(
+            shown(FaultCode::Held),
+            "held by the peer: FAULT_CODE_HELD: the reason"
+        );
+        assert!(shown(FaultCode::RootMismatch).starts_with("held by the peer: "));
+        assert!(shown(FaultCode::ShuttingDown).starts_with("the peer says "));
+    }
+}

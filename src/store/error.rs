@@ -1,4 +1,4 @@
-//! What can go wrong with a store, by who has to act.
+//! Why the store did not do what was asked, grouped by what its caller does next.
 
 use std::io;
 use std::path::{Path, PathBuf};
