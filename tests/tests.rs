@@ -2,6 +2,8 @@
 
 #[path = "it/audit.rs"]
 mod audit;
+#[path = "it/audit_cli.rs"]
+mod audit_cli;
 #[path = "it/cli.rs"]
 mod cli;
 #[path = "it/crash_points.rs"]
@@ -40,6 +42,8 @@ mod nodes;
 mod peer_misbehaves;
 #[path = "it/power_cut.rs"]
 mod power_cut;
+#[path = "it/renewal.rs"]
+mod renewal;
 #[path = "it/sides.rs"]
 mod sides;
 #[path = "it/sim.rs"]
