@@ -14,7 +14,7 @@ use crate::crypto::keys::LogKey;
 use crate::crypto::vkey::VerifierKey;
 use crate::model::{NodeName, Origin};
 use crate::proto::v1;
-use crate::store::{Blobs, Direction, Mark, Marks, Store};
+use crate::store::{Blobs, DO_NOW, Direction, Mark, Marks, Store};
 use crate::tlog::{Hash, Tree};
 
 /// A key that signs a peer's entries, and at which indices of its log.
@@ -194,8 +194,8 @@ pub enum OpenError {
     #[error(
         "log {origin}: the store holds {found_size} entries, but the high-water mark says that \
          {marked_size} were durable here; the store was lost, shortened or replaced by an older \
-         copy. Nothing is served from it. Put the right data directory back, or restore from the \
-         other side's mirror; do not delete anything"
+         copy. Nothing is served from it. Put the right data directory back if you have it; else \
+         {DO_NOW}"
     )]
     BehindMark {
         /// The log.
@@ -208,7 +208,7 @@ pub enum OpenError {
     /// The tree re-hashed from the entries is not the recorded one.
     #[error(
         "log {origin}: entries on disk do not hash to the recorded root at size {size}; the store \
-         is damaged. Restore it from the other side's mirror or a backup; do not delete anything"
+         is damaged; {DO_NOW}"
     )]
     RootMismatch {
         /// The log.

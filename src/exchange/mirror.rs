@@ -366,8 +366,9 @@ fn unsigned(error: SubmitError) -> Stop {
     Stop::End(End::Unable(match error {
         SubmitError::Record(error) => error,
         SubmitError::Read(ReadError::Store(error)) => RecordError::of(&error),
-        other => RecordError::Stopped {
-            reason: other.to_string(),
+        // Nothing was recorded, and the store goes on: tried again with the next session.
+        other => RecordError::NotTaken {
+            what: other.to_string(),
         },
     }))
 }

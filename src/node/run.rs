@@ -190,6 +190,7 @@ fn link_terms(node: &NodeName, link: &LinkConfig) -> Result<LinkTerms, NodeError
         peer: link.peer.clone(),
         source,
     };
+    // The only one, and without bounds: see `PeerCard::check_known_use`.
     let log_key = link.card.log_keys().next().ok_or_else(|| no_key(None))?;
     let origin = Origin::new(link.peer.clone(), node.clone());
     let message_keys = link.card.message_keys().map(|key| PeerMessageKey {
