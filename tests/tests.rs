@@ -24,6 +24,8 @@ mod evidence;
 mod exchange;
 #[path = "it/express.rs"]
 mod express;
+#[path = "it/farewell.rs"]
+mod farewell;
 #[path = "it/foreign.rs"]
 mod foreign;
 #[path = "it/hostile.rs"]
