@@ -29,6 +29,8 @@ pub const WINDOW_ENTRIES_MAX: u64 = 4_096;
 pub const WINDOW_BYTES_MAX: usize = 16 << 20;
 /// Expressed entries that wait for their turn, per link: a storm of FLASH alerts, 4 MiB at 1 KiB.
 pub const EXPRESSED_ENTRIES_MAX: usize = 4_096;
+/// What they occupy, per link: 64 of the largest, or every one of them at 16 KiB.
+pub const EXPRESSED_BYTES_MAX: u64 = 64 << 20;
 /// Signature lines of a note. C2SP asks for at least 16.
 pub const NOTE_SIGNATURES_MAX: usize = 64;
 /// A whole signed note.
@@ -116,10 +118,6 @@ pub const CALLER_READS_MAX: usize = READS_MAX / 8;
 /// Attachments that a peer sends or fetches at a time, on one link. An honest one carries one
 /// after the other, on two connections at worst. Each holds some 4 MiB.
 pub const LINK_TRANSFERS_MAX: usize = 8;
-/// Wait before a file that could not be carried is tried again.
-pub const TRANSFER_RETRY_INTERVAL: Duration = Duration::from_secs(30);
-/// Dated checkpoints of a peer that are kept beyond what is mirrored: one a minute for four hours.
-pub const DATED_AHEAD_MAX: usize = 256;
 /// How many times the floor must stay free where a part of an attachment is written, so that
 /// files fill no disk on which alerts could still be recorded.
 pub const ATTACHMENT_FLOORS: u64 = 4;
@@ -146,6 +144,8 @@ pub const FAULT_TEXT_BYTES_MAX: usize = 1 << 10;
 pub const SILENCE_TIME_MAX: Duration = Duration::from_secs(3 * 60);
 /// A heartbeat with a dated checkpoint.
 pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(60);
+/// Heartbeats taken at once; after that one a second, sixty times what is due. More are not looked at.
+pub const HEARTBEATS_BURST_MAX: u32 = 8;
 /// HTTP/2 keepalive: a ping every 10 s, its answer within 5 s.
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// See [`KEEPALIVE_INTERVAL`].

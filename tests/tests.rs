@@ -2,6 +2,8 @@
 
 #[path = "it/audit.rs"]
 mod audit;
+#[path = "it/audit_cli.rs"]
+mod audit_cli;
 #[path = "it/cli.rs"]
 mod cli;
 #[path = "it/contained.rs"]
@@ -24,6 +26,8 @@ mod evidence;
 mod exchange;
 #[path = "it/express.rs"]
 mod express;
+#[path = "it/farewell.rs"]
+mod farewell;
 #[path = "it/foreign.rs"]
 mod foreign;
 #[path = "it/hostile.rs"]
@@ -36,12 +40,18 @@ mod machine;
 mod model;
 #[path = "it/mounted.rs"]
 mod mounted;
+#[path = "it/node_manners.rs"]
+mod node_manners;
 #[path = "it/nodes.rs"]
 mod nodes;
 #[path = "it/peer_misbehaves.rs"]
 mod peer_misbehaves;
+#[path = "it/peer_quotas.rs"]
+mod peer_quotas;
 #[path = "it/power_cut.rs"]
 mod power_cut;
+#[path = "it/renewal.rs"]
+mod renewal;
 #[path = "it/sides.rs"]
 mod sides;
 #[path = "it/sim.rs"]
@@ -60,3 +70,5 @@ mod tampering;
 mod tidy;
 #[path = "it/tlog.rs"]
 mod tlog;
+#[path = "it/wire.rs"]
+mod wire;

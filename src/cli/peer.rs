@@ -1,26 +1,24 @@
 //! `liaison peer`: cards, and the links that they make.
 
-use std::path::{Path, PathBuf};
+mod card;
+
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+pub(crate) use self::card::own_card;
+use self::card::{as_json, render};
 use super::connect::{Target, quoted};
 use super::exit::{Done, Exit, Failure, OrExit as _};
 use super::print::{Screen, ask};
-use super::table::{Cell, Fit, Style, Table, pad};
-use super::when;
-use crate::crypto::keys::{LogKey, MessageKey};
+use super::table::{Cell, Fit, Style, Table};
 use crate::limits::LINKS_MAX;
-use crate::link::files::parse_certificates;
 use crate::link::leaf::Facts;
 use crate::link::pki;
-use crate::model::text;
 use crate::node::config::Config;
-use crate::node::document::Document;
 use crate::node::links::{CARD_SUFFIX, LINK_SUFFIX, link_text};
-use crate::node::passphrase::PassphraseSource;
-use crate::node::peer_card::{CardKey, KeyRole, PeerCard};
+use crate::node::peer_card::{CardKey, PeerCard};
 
 /// Cards: what the sides give each other when a link is set up.
 #[derive(Debug, Subcommand)]
@@ -91,52 +89,6 @@ impl Card {
     }
 }
 
-/// The card of the node that a configuration describes.
-pub(crate) fn own_card(config: &Config) -> Result<PeerCard, Failure> {
-    let passphrase = match config.keys.passphrase.get(
-        std::env::var_os("CREDENTIALS_DIRECTORY")
-            .map(PathBuf::from)
-            .as_deref(),
-        || super::print::ask_secret(&format!("Passphrase of the keys of {}", config.node)),
-    ) {
-        // Started by hand, not by systemd: a person may know it.
-        Err(_) if matches!(config.keys.passphrase, PassphraseSource::Credential(_)) => {
-            PassphraseSource::Prompt.get(None, || {
-                super::print::ask_secret(&format!("Passphrase of the keys of {}", config.node))
-            })
-        }
-        outcome => outcome,
-    }
-    .or_exit(Exit::Config)?;
-    let message =
-        MessageKey::load_file(&config.keys.message, passphrase.as_ref()).or_exit(Exit::Config)?;
-    let log = LogKey::load_file(&config.keys.log, passphrase.as_ref()).or_exit(Exit::Config)?;
-
-    let authority = &config.exchange.authority;
-    let reading = || format!("the own authority's certificate {}", authority.display());
-    let pem = std::fs::read(authority)
-        .or_fail(Exit::Config, reading)
-        .map_err(|failure| {
-            failure.remedy("put the certificate of the authority there that signed the node's own")
-        })?;
-    let authorities = parse_certificates(&pem)
-        .map_err(anyhow::Error::msg)
-        .or_fail(Exit::Config, reading)?;
-    let card = PeerCard {
-        node: config.node.clone(),
-        time_zone: config.time_zone.clone(),
-        endpoints: config.exchange.endpoints.clone(),
-        keys: vec![
-            CardKey::unbounded(KeyRole::Message, message.key.verifier(&config.node)),
-            CardKey::unbounded(KeyRole::Log, log.key.cosigner_verifier(&config.node)),
-        ],
-        authorities,
-    };
-    // Whatever is wrong with it is found here, not by the peer.
-    PeerCard::parse(&Document::from_text(Path::new("own card"), &card.to_text()))
-        .or_exit(Exit::Config)
-}
-
 impl Show {
     fn run(self, screen: Screen) -> Done {
         let card = PeerCard::load(&self.file).or_exit(Exit::Data)?;
@@ -147,86 +99,6 @@ impl Show {
         }
         Ok(Exit::Ok)
     }
-}
-
-fn as_json(card: &PeerCard) -> serde_json::Value {
-    let keys: Vec<_> = card
-        .keys
-        .iter()
-        .map(|key| {
-            json!({
-                "role": key.role.as_str(),
-                "vkey": key.vkey.to_string(),
-                "keyid": key.vkey.keyid(),
-                "validFromIndex": key.valid_from_index,
-                "validUntilIndex": key.valid_until_index,
-                "validFrom": key.valid_from.map(|at| at.to_string()),
-                "validUntil": key.valid_until.map(|at| at.to_string()),
-            })
-        })
-        .collect();
-    json!({
-        "node": card.node.as_str(),
-        "timeZone": card.time_zone,
-        "endpoints": card.endpoints.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "keys": keys,
-        "authorities": card.authorities.len(),
-        "fingerprint": card.fingerprint().to_string(),
-    })
-}
-
-fn render(card: &PeerCard, screen: Screen) -> String {
-    let mut out = String::new();
-    let mut line = |name: &str, words: &str| {
-        out.push_str(&Style::Dim.paint(&pad(name, 14), screen.colour));
-        out.push_str(words);
-        out.push('\n');
-    };
-    line(
-        "node",
-        &Style::Bold.paint(card.node.as_str(), screen.colour),
-    );
-    line("time zone", &text::escape(&card.time_zone));
-    let endpoints: Vec<_> = card.endpoints.iter().map(ToString::to_string).collect();
-    if endpoints.is_empty() {
-        line("endpoints", "none: it dials only");
-    }
-    for (number, endpoint) in endpoints.iter().enumerate() {
-        line(if number == 0 { "endpoints" } else { "" }, endpoint);
-    }
-    for key in &card.keys {
-        line(
-            &format!("{} key", key.role.as_str()),
-            &text::escape(&key.vkey.to_string()),
-        );
-        if key.valid_from_index > 0 || key.valid_until_index.is_some() {
-            let last = key
-                .valid_until_index
-                .map_or_else(|| "…".to_owned(), |index| index.to_string());
-            line(
-                "",
-                &format!("valid for log indices {} to {last}", key.valid_from_index),
-            );
-        }
-    }
-    for authority in &card.authorities {
-        if let Ok(facts) = Facts::read(authority) {
-            let until = jiff::Timestamp::from_second(facts.not_after_unix)
-                .map(when::full)
-                .unwrap_or_default();
-            let example = if facts.is_example {
-                ", from the example generator: NOT FOR USE"
-            } else {
-                ""
-            };
-            line("authority", &format!("valid until {until}{example}"));
-        }
-    }
-    line(
-        "fingerprint",
-        &Style::Bold.paint(&card.fingerprint().to_string(), screen.colour),
-    );
-    out
 }
 
 impl Add {
@@ -292,6 +164,9 @@ fn refuse(config: &Config, card: &PeerCard) -> Result<(), Failure> {
                 .remedy("give the other side's card"),
         );
     }
+    card.check_known_use().map_err(|reason| {
+        Failure::new(Exit::Data, format!("the card of {}: {reason}", card.node))
+    })?;
     if config.links.iter().any(|link| link.peer == card.node) {
         let what = format!("there is a link with {} already", card.node);
         let card_file = config.links_dir.join(format!("{}{CARD_SUFFIX}", card.node));

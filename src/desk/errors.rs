@@ -211,6 +211,7 @@ fn record_row(error: &RecordError) -> (Code, &'static str) {
     match error {
         RecordError::Full { .. } => (Code::ResourceExhausted, "DISK_FULL"),
         RecordError::Stopped { .. } => (Code::Unavailable, "STORE_STOPPED"),
+        RecordError::Busy { .. } => (Code::Aborted, "FILE_BUSY"),
         RecordError::IdUsed => (Code::AlreadyExists, "ID_USED"),
         // Between nodes only; here it would be a mistake of this program.
         RecordError::NotNext { .. }
@@ -218,6 +219,7 @@ fn record_row(error: &RecordError) -> (Code, &'static str) {
         | RecordError::ExpressMismatch { .. }
         | RecordError::Contradicts { .. }
         | RecordError::ExpressFull
+        | RecordError::NotTaken { .. }
         | RecordError::WrongTree { .. } => (Code::Internal, "UNEXPECTED"),
     }
 }
@@ -333,14 +335,14 @@ fn metadata_of(error: &DeskError) -> Vec<(&'static str, String)> {
         DeskError::Kind { kind, .. } => vec![("kind", kind.as_str_name().to_owned())],
         DeskError::Submit(SubmitError::Record(RecordError::Full {
             free_bytes,
-            floor_bytes,
+            needed_bytes,
         }))
         | DeskError::Record(RecordError::Full {
             free_bytes,
-            floor_bytes,
+            needed_bytes,
         }) => vec![
             ("free_bytes", free_bytes.to_string()),
-            ("floor_bytes", floor_bytes.to_string()),
+            ("needed_bytes", needed_bytes.to_string()),
         ],
         _ => Vec::new(),
     }
@@ -458,7 +460,7 @@ mod tests {
     fn every_refusal_has_a_reason_and_a_domain() {
         let full = || RecordError::Full {
             free_bytes: 1,
-            floor_bytes: 2,
+            needed_bytes: 2,
         };
         let stopped = RecordError::Stopped {
             reason: "fdatasync: EIO".to_owned(),

@@ -53,7 +53,7 @@ pub(crate) struct Authentic {
 enum Says {
     Nothing,
     Refusal { index: u64, entry_digest: Bytes },
-    FilesReceived,
+    FilesReceived(Vec<[u8; 32]>),
 }
 
 /// Judges an entry by itself: signature, header, names, body, limits. Pure, so that many are
@@ -152,7 +152,11 @@ pub(crate) fn judge(link: &Link, index: u64, item: &v1::Item) -> Result<Authenti
                 index: refusal.index,
                 entry_digest: refusal.entry_digest,
             },
-            Some(v1::body::Body::AttachmentsReceived(_)) => Says::FilesReceived,
+            Some(v1::body::Body::AttachmentsReceived(received)) => {
+                let digests = received.sha256.iter();
+                let digests = digests.filter_map(|digest| digest[..].try_into().ok());
+                Says::FilesReceived(digests.collect())
+            }
             _ => Says::Nothing,
         },
     })
@@ -270,7 +274,7 @@ impl Exchange {
                 Err(ReadError::Store(error)) => return Err(error),
                 _ => Effect::None,
             },
-            (Says::FilesReceived, Some(id)) => Effect::FilesConfirmed(id),
+            (Says::FilesReceived(digests), Some(id)) => Effect::FilesConfirmed(id, digests.clone()),
             _ => Effect::None,
         })
     }

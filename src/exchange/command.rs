@@ -8,7 +8,9 @@ use super::layout::{FileRef, LinkNumber, StoredBody, StoredEntry};
 use super::submit::Author;
 use crate::crypto::Verified;
 use crate::crypto::checkpoint::{Receipt, SignedCheckpoint};
+use crate::limits::SALT_BYTES;
 use crate::model::MessageId;
+use crate::store::{StoreError, full_text};
 use crate::tlog::Hash;
 
 /// An entry ready to be recorded: signed or verified, its files already durable.
@@ -19,6 +21,8 @@ pub(crate) struct Leaf {
     pub(crate) body: StoredBody,
     /// Bytes it adds to the commit.
     pub(crate) cost_bytes: usize,
+    /// Bytes that entry, salt and body occupy, in the record or in files.
+    pub(crate) kept_bytes: u64,
 }
 
 /// What an admitted or own entry adds to the indices.
@@ -44,13 +48,13 @@ pub(crate) struct OwnEntry {
 }
 
 /// What a system message of the peer settles here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Effect {
     None,
     /// REFUSAL of the own entry at this index.
     Refused(u64),
-    /// `ATTACHMENTS_RECEIVED` for the own message with this id.
-    FilesConfirmed(MessageId),
+    /// `ATTACHMENTS_RECEIVED` for the own message with this id: the files of these digests.
+    FilesConfirmed(MessageId, Vec<[u8; 32]>),
 }
 
 /// An entry of the peer after admission looked at it.
@@ -90,14 +94,28 @@ pub struct Recorded {
 pub enum RecordError {
     /// The disk is full: nothing was written, the caller may try again when there is space.
     #[error(
-        "the disk is full: {free_bytes} bytes are free, {floor_bytes} must stay so; nothing was \
-         recorded. Free some space and try again"
+        "{}; nothing was recorded. Free some space and try again",
+        full_text(*.free_bytes, *.needed_bytes)
     )]
     Full {
-        /// Free now.
+        /// Free now; 0 when only the operating system knows.
         free_bytes: u64,
-        /// The floor.
-        floor_bytes: u64,
+        /// What must be free for it: the floor and what was to be written; 0 when only the
+        /// operating system knows.
+        needed_bytes: u64,
+    },
+    /// Someone else is writing the same file: nothing was recorded, try again.
+    #[error("{what}; nothing was recorded, try again")]
+    Busy {
+        /// The store's words.
+        what: String,
+    },
+    /// The store does not take it, and would not another time: nothing was recorded, and the store
+    /// goes on.
+    #[error("the store does not take it, nothing was recorded: {what}")]
+    NotTaken {
+        /// The store's words.
+        what: String,
     },
     /// The store failed and it is not known what is durable: the node must be restarted.
     #[error(
@@ -151,14 +169,20 @@ pub enum RecordError {
 
 impl RecordError {
     /// What an error of the store means for whoever asked.
-    pub(crate) fn of(error: &crate::store::StoreError) -> Self {
+    pub(crate) fn of(error: &StoreError) -> Self {
         match error {
-            crate::store::StoreError::Full { free, needed } => Self::Full {
+            StoreError::Full { free, needed } => Self::Full {
                 free_bytes: *free,
-                floor_bytes: *needed,
+                needed_bytes: *needed,
             },
-            other => Self::Stopped {
-                reason: other.to_string(),
+            StoreError::BlobBusy { .. } => Self::Busy {
+                what: error.to_string(),
+            },
+            fatal if fatal.is_fatal() => Self::Stopped {
+                reason: error.to_string(),
+            },
+            _ => Self::NotTaken {
+                what: error.to_string(),
             },
         }
     }
@@ -218,8 +242,43 @@ impl Leaf {
         Self {
             hash,
             cost_bytes: entry.len() + body_bytes + 256,
+            kept_bytes: (entry.len() + SALT_BYTES + body_bytes) as u64,
             entry: StoredEntry::Inline(entry),
             body,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_fatal_asks_for_a_restart() {
+        let big = StoreError::BatchTooLarge {
+            bytes: 2,
+            bytes_max: 1,
+        };
+        let busy = StoreError::BlobBusy {
+            digest: "00".to_owned(),
+        };
+        let unknown = StoreError::OutcomeUnknown {
+            what: "fdatasync".to_owned(),
+        };
+        let (big, busy) = (RecordError::of(&big), RecordError::of(&busy));
+        assert!(matches!(big, RecordError::NotTaken { .. }), "{big}");
+        assert!(matches!(busy, RecordError::Busy { .. }), "{busy}");
+        for error in [big, busy] {
+            assert!(!error.to_string().contains("restart"), "{error}");
+        }
+        let unknown = RecordError::of(&unknown);
+        assert!(matches!(unknown, RecordError::Stopped { .. }), "{unknown}");
+    }
+
+    #[test]
+    fn a_full_disk_is_told_with_the_numbers_that_are_known() {
+        let told = |free, needed| RecordError::of(&StoreError::Full { free, needed }).to_string();
+        assert!(told(5, 9).starts_with("the disk is full: 5 bytes are free, 9 are needed; "));
+        assert!(told(0, 0).starts_with("the disk is full, or its quota is used up; "));
     }
 }

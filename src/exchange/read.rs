@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::layout::{self, LinkNumber, LogSide, Record, StoredBody, StoredEntry};
 use crate::limits::SALT_BYTES;
-use crate::store::{Blobs, Direction, Store, StoreError};
+use crate::store::{Blobs, DO_NOW, Direction, Store, StoreError};
 use crate::tlog::{Hash, Snapshot, TILE_WIDTH, TileReader, Tree, TreeError, leaf_hash};
 
 /// Why something recorded cannot be read.
@@ -17,7 +17,7 @@ pub enum ReadError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A record that must be there is not.
-    #[error("{what} {index} of {origin} is missing from the store; restore it from the other side")]
+    #[error("{what} {index} of {origin} is missing from the store; {DO_NOW}")]
     Missing {
         /// Kind of record.
         what: &'static str,
@@ -27,7 +27,7 @@ pub enum ReadError {
         index: u64,
     },
     /// A record does not parse or does not match its hash.
-    #[error("{what} {index} of {origin} is damaged; restore it from the other side")]
+    #[error("{what} {index} of {origin} is damaged; {DO_NOW}")]
     Damaged {
         /// Kind of record.
         what: &'static str,
@@ -221,6 +221,21 @@ impl LogReader {
         self.blobs
             .get(digest)?
             .ok_or_else(|| self.missing(what, index))
+    }
+
+    /// Bytes that entry, salt and body of a record occupy, in the record or in files.
+    pub(crate) fn kept_bytes(&self, record: &Record) -> Result<u64, ReadError> {
+        let file = |digest| Ok::<_, StoreError>(self.blobs.size(digest)?.unwrap_or_default());
+        let entry = match &record.entry {
+            StoredEntry::Inline(bytes) => bytes.len() as u64,
+            StoredEntry::File(digest) => file(digest)?,
+        };
+        let body = match &record.body {
+            StoredBody::Inline { salt, body } => (salt.len() + body.len()) as u64,
+            StoredBody::File { digest } => file(digest)?,
+            StoredBody::Absent => 0,
+        };
+        Ok(entry + body)
     }
 
     pub(crate) fn leaf_of(&self, record: &Record) -> Result<Hash, ReadError> {

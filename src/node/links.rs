@@ -107,6 +107,9 @@ impl LinkConfig {
                 "name the right card, or add it anew: liaison peer add FILE",
             ));
         }
+        card.check_known_use().map_err(|reason| {
+            document.fault(&raw.card, reason, "then add it anew: liaison peer add FILE")
+        })?;
         let overridden = raw
             .endpoints
             .map(|texts| endpoints(document, &texts))
@@ -209,6 +212,7 @@ struct RawLink {
 mod tests {
     use super::*;
     use crate::crypto::keys::{LogKey, MessageKey};
+    use crate::crypto::vkey::{Algorithm, VerifierKey};
     use crate::link::pki::{Authority, Validity};
     use crate::node::peer_card::{CardKey, KeyRole};
 
@@ -325,6 +329,34 @@ mod tests {
             ),
             "6: link.peer: this is the own node; name the peer"
         );
+    }
+
+    #[test]
+    fn a_card_that_this_version_cannot_keep_to_makes_no_link() {
+        let told = |change: fn(&mut PeerCard, &NodeName)| {
+            let dir = directory(&good(), &[]);
+            let file = dir.path().join("hekou.card.toml");
+            let mut card = PeerCard::load(&file).unwrap();
+            let node = card.node.clone();
+            change(&mut card, &node);
+            std::fs::write(&file, card.to_text()).unwrap();
+            load_all(dir.path(), &own()).unwrap_err().to_string()
+        };
+        let second = told(|card, node| {
+            let key = LogKey::from_seed(&[3; 32]).cosigner_verifier(node);
+            card.keys.push(CardKey::unbounded(KeyRole::Log, key));
+        });
+        assert!(second.contains("more than one log key"), "{second}");
+        assert!(second.contains("hekou.link.toml:10: link.card"), "{second}");
+        let bound = told(|card, _| card.keys[1].valid_from_index = 5);
+        assert!(bound.contains("bound to indices"), "{bound}");
+        let officer = told(|card, node| {
+            let public = *MessageKey::from_seed(&[4; 32]).verifier(node).public();
+            let name = format!("{node}/chen");
+            let key = VerifierKey::new(&name, Algorithm::Ed25519, public).unwrap();
+            card.keys.push(CardKey::unbounded(KeyRole::Officer, key));
+        });
+        assert!(officer.contains("officers' keys"), "{officer}");
     }
 
     #[test]

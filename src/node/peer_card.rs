@@ -234,6 +234,36 @@ impl PeerCard {
         Ok(())
     }
 
+    /// Whether this version can keep to everything that the card says of keys. A card that is only
+    /// half kept to must not make a link.
+    ///
+    /// # Errors
+    ///
+    /// What this version does not do yet, with the remedy.
+    pub fn check_known_use(&self) -> Result<(), &'static str> {
+        let mut log_keys = self.log_keys();
+        let first = log_keys.next();
+        if log_keys.next().is_some() {
+            return Err(
+                "it has more than one log key, and this version follows one only; ask the \
+                        peer for a card with the log key in use",
+            );
+        }
+        if first.is_some_and(|key| key.valid_from_index > 0 || key.valid_until_index.is_some()) {
+            return Err(
+                "its log key is bound to indices, which this version does not follow; ask \
+                        the peer for a card without bounds on the log key",
+            );
+        }
+        if self.keys.iter().any(|key| key.role == KeyRole::Officer) {
+            return Err(
+                "it has officers' keys, and this version does not judge officers' \
+                        signatures; ask the peer for a card without them",
+            );
+        }
+        Ok(())
+    }
+
     /// The card as a file, with comments. [`Self::parse`] reads it back to an equal card.
     #[must_use]
     pub fn to_text(&self) -> String {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
@@ -27,6 +27,7 @@ use crate::exchange::{
 };
 use crate::limits::DRAIN_TIME_MAX;
 use crate::link::accept::{AcceptLimits, accept};
+use crate::link::calls::CountCalls;
 use crate::link::expiry::{ExpiryLog, expiry_status};
 use crate::link::files::MaterialError;
 use crate::link::keeper::Keeper;
@@ -111,6 +112,8 @@ pub fn create_store(data_dir: &Path) -> Result<(), StoreError> {
 /// # Errors
 /// [`NodeError`] when it cannot start.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), NodeError> {
+    // Before anything that takes time: until it is listened to, SIGHUP ends the process.
+    let hangup = signal(SignalKind::hangup()).map_err(NodeError::Signal)?;
     let keys = load_keys(&config)?;
     let exchange = open_exchange(&config, keys)?;
     let options = TlsOptions::new(config.allow_example_ca);
@@ -126,7 +129,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     running.serve_peers(&config).await?;
     running.serve_desk(&config).await?;
     running.keep_links(&config);
-    running.watch_material()?;
+    running.watch_material(hangup);
     tracing::info!(
         node = %config.node, links = config.links.len(), version = env!("CARGO_PKG_VERSION"),
         "node running"
@@ -190,6 +193,7 @@ fn link_terms(node: &NodeName, link: &LinkConfig) -> Result<LinkTerms, NodeError
         peer: link.peer.clone(),
         source,
     };
+    // The only one, and without bounds: see `PeerCard::check_known_use`.
     let log_key = link.card.log_keys().next().ok_or_else(|| no_key(None))?;
     let origin = Origin::new(link.peer.clone(), node.clone());
     let message_keys = link.card.message_keys().map(|key| PeerMessageKey {
@@ -227,7 +231,8 @@ impl Running {
             listener,
             Arc::clone(&self.exchange_tls),
             AcceptLimits::exchange(),
-        );
+        )
+        .cut_idle_after(self.stop.clone());
         let service = ExchangeDoor::service(
             Arc::clone(&self.exchange),
             self.stop.clone(),
@@ -236,6 +241,7 @@ impl Running {
         let stop = self.stop.clone();
         self.spawn("exchange listener", async move {
             server_builder()
+                .layer(CountCalls)
                 .add_service(service)
                 .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
                 .await
@@ -260,18 +266,23 @@ impl Running {
         let routes = desk::services(&desk).await;
         if let (Some(tcp), Some(tls)) = (&config.desk.tcp, &self.desk_tls) {
             let listener = bind(tcp.listen).await?;
-            let incoming = accept(listener, Arc::clone(tls), AcceptLimits::desk());
-            let server = server_builder().add_routes(routes.clone());
+            let incoming = accept(listener, Arc::clone(tls), AcceptLimits::desk())
+                .cut_idle_after(self.stop.clone());
+            let server = server_builder()
+                .layer(CountCalls)
+                .add_routes(routes.clone());
             let stop = self.stop.clone().cancelled_owned();
             self.spawn("desk listener", async move {
                 server.serve_with_incoming_shutdown(incoming, stop).await
             });
         }
         let listener = LocalListener::bind(&config.desk.socket)?;
-        let incoming = accept_local(listener, AcceptLimits::desk());
+        let incoming =
+            accept_local(listener, AcceptLimits::desk()).cut_idle_after(self.stop.clone());
         let stop = self.stop.clone().cancelled_owned();
         self.spawn("desk socket", async move {
             server_builder()
+                .layer(CountCalls)
                 .add_routes(routes)
                 .serve_with_incoming_shutdown(incoming, stop)
                 .await
@@ -340,8 +351,7 @@ impl Running {
     }
 
     /// Reloads certificates at SIGHUP and when their files change; warns before they end.
-    fn watch_material(&self) -> Result<(), NodeError> {
-        let mut hangup = signal(SignalKind::hangup()).map_err(NodeError::Signal)?;
+    fn watch_material(&self, mut hangup: Signal) {
         let (exchange_tls, desk_tls) = (Arc::clone(&self.exchange_tls), self.desk_tls.clone());
         let stop = self.stop.clone();
         self.tasks.spawn(async move {
@@ -376,7 +386,6 @@ impl Running {
             self.tasks
                 .spawn(async move { stop.run_until_cancelled(watching).await });
         }
-        Ok(())
     }
 
     fn spawn(

@@ -1,6 +1,24 @@
+//! Why the store did not do what was asked, grouped by what its caller does next.
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// What to do today about records that are damaged, lost or older than they were. This version has
+/// no command that fetches a log back; the page says what there is.
+pub const DO_NOW: &str = "stop the node, keep the whole data directory as it is, delete nothing, \
+     and call the administrator; the other side holds a full, signed mirror of what was sent. \
+     docs/operations.md, \"Records that are damaged or lost\", says how to proceed";
+
+/// How full the disk is, in words. Numbers are known when the store looked before it wrote; when
+/// the operating system refused a write, they are not, and both are 0.
+pub(crate) fn full_text(free: u64, needed: u64) -> String {
+    if needed == 0 {
+        "the disk is full, or its quota is used up".to_owned()
+    } else {
+        format!("the disk is full: {free} bytes are free, {needed} are needed")
+    }
+}
 
 /// What a store answers when it cannot do what was asked, grouped by who has to act.
 ///
@@ -82,12 +100,13 @@ pub enum StoreError {
     // --- Not now. Nothing was written; try again later. ---
     /// The disk is full, or so nearly full that only the reserve is left.
     #[error(
-        "the disk is full: {free} bytes are free, {needed} are needed; free some space, nothing was written and nothing is lost"
+        "{}; free some space, nothing was written and nothing is lost", full_text(*.free, *.needed)
     )]
     Full {
-        /// Bytes free for this user.
+        /// Bytes free for this user; 0 when only the operating system knows.
         free: u64,
-        /// Bytes that must be free for this work.
+        /// Bytes that must be free for this work, with the floor that stays free; 0 when only the
+        /// operating system knows.
         needed: u64,
     },
     /// Another process has the store open.
@@ -121,9 +140,7 @@ pub enum StoreError {
 
     // --- What is on disk must not be served. ---
     /// The files are damaged.
-    #[error(
-        "{path} is damaged: {what}; restore this directory from the other side's copy or a backup; do not delete it"
-    )]
+    #[error("{path} is damaged: {what}; {DO_NOW}")]
     Corrupt {
         /// The damaged file or directory.
         path: PathBuf,
@@ -131,9 +148,7 @@ pub enum StoreError {
         what: String,
     },
     /// A store was here, and is gone. An empty store must never stand in for it.
-    #[error(
-        "{path}: a store was made here and {what}; restore this directory from the other side's copy or a backup; do not delete it"
-    )]
+    #[error("{path}: a store was made here and {what}; {DO_NOW}")]
     Vanished {
         /// The store's directory.
         path: PathBuf,
@@ -141,9 +156,7 @@ pub enum StoreError {
         what: String,
     },
     /// The store holds less than the marks say was held.
-    #[error(
-        "the store holds less than it did: {what}; restore this directory from the other side's copy or a backup; do not delete it"
-    )]
+    #[error("the store holds less than it did: {what}; {DO_NOW}")]
     Shortened {
         /// Each log that is short, with both sizes.
         what: String,
@@ -190,7 +203,7 @@ impl StoreError {
     pub(super) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                StoreError::Full { free: 0, needed: 1 }
+                StoreError::Full { free: 0, needed: 0 }
             }
             _ => StoreError::Io {
                 action,

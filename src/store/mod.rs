@@ -28,7 +28,8 @@ use std::fmt::Debug;
 use crate::limits;
 
 pub use blobs::{Blobs, Digest, Partial};
-pub use error::StoreError;
+pub(crate) use error::full_text;
+pub use error::{DO_NOW, StoreError};
 pub use marks::{Held, Mark, Marks, Shortfall};
 pub use memory::{Failure, MemoryStore};
 pub use sled_store::{OpenOptions, SledStore, SyncPolicy};

@@ -11,7 +11,7 @@ use liaison::exchange::clock::Entropy;
 use liaison::exchange::layout::Place;
 use liaison::exchange::session;
 use liaison::exchange::{Exchange, Foundations, Link, LinkTerms, LogSide, RecorderMode, channel};
-use liaison::limits::{ATTACHMENT_FLOORS, BODY_PARTS_MAX, DATED_AHEAD_MAX, LINK_TRANSFERS_MAX};
+use liaison::limits::{ATTACHMENT_FLOORS, BODY_PARTS_MAX, LINK_TRANSFERS_MAX};
 use liaison::link::accept::AcceptLimits;
 use liaison::link::connection::ConnectInfo;
 use liaison::link::dial::{DialLimits, dial_local};
@@ -25,7 +25,6 @@ use liaison::proto::v1::exchange_service_client::ExchangeServiceClient;
 use liaison::proto::v1::put_attachment_request::Part;
 use liaison::proto::v1::{self, FaultCode, RefusalReason, frame};
 use liaison::store::{Blobs, Marks, StoreError};
-use liaison::tlog::Hash;
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -65,25 +64,6 @@ async fn notes_too_long_to_be_kept_do_not_wait_with_the_window() {
     peer.send(frame::Frame::Push(first)).await;
     peer.send(frame::Frame::Push(second)).await;
     assert_eq!(peer.expect_fault().await.code(), FaultCode::BadCheckpoint);
-}
-
-#[tokio::test]
-async fn dated_checkpoints_of_what_never_comes_are_kept_in_number() {
-    let (a, b) = sides();
-    let node = a.open(&b);
-    let mut peer = Hostile::meet(&b, &a, &node).await;
-    for size in 1..=(DATED_AHEAD_MAX as u64 + 44) {
-        let beat = v1::Heartbeat {
-            checkpoint: peer.checkpoint(1_000 + size, Hash([7; 32])),
-            sent_at: None,
-        };
-        peer.send(frame::Frame::Heartbeat(beat)).await;
-    }
-    let item = peer.letter();
-    peer.push(vec![item]).await;
-    let kept = a.store.records().into_iter();
-    let kept = kept.filter(|(key, _)| key.first() == Some(&b'D')).count();
-    assert_eq!(kept, DATED_AHEAD_MAX);
 }
 
 /// An id goes to the log when its message is mirrored, and no Express takes it from there.

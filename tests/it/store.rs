@@ -282,10 +282,7 @@ fn a_vanished_store_is_never_an_empty_one() {
                 "{name}: {error}"
             );
             let text = error.to_string();
-            assert!(
-                text.contains("restore this directory from"),
-                "{name}: {text}"
-            );
+            assert!(text.contains(liaison::store::DO_NOW), "{name}: {text}");
         }
     }
 }

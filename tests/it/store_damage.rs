@@ -59,7 +59,7 @@ fn judge(dir: &Path) -> String {
     let store = match open(dir) {
         Ok(store) => store,
         Err(e @ (StoreError::Corrupt { .. } | StoreError::Vanished { .. })) => {
-            assert!(e.to_string().contains("restore this directory from"), "{e}");
+            assert!(e.to_string().contains(liaison::store::DO_NOW), "{e}");
             return format!("refused: {e}");
         }
         Err(e @ (StoreError::Version { .. } | StoreError::Io { .. })) => {

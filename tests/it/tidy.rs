@@ -123,6 +123,122 @@ fn no_secret_is_committed() {
     }
 }
 
+/// The floor plan: the modules of `src/lib.rs`, in the order in which it lists them.
+fn floors() -> Vec<String> {
+    let text = fs::read_to_string(root().join("src/lib.rs")).unwrap();
+    let listed: Vec<String> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("//! - [`")?.split_once("`]"))
+        .map(|(name, _)| name.to_owned())
+        .collect();
+    let declared: BTreeSet<String> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'))
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(
+        declared,
+        listed.iter().cloned().collect(),
+        "src/lib.rs lists every module once"
+    );
+    listed
+}
+
+/// Modules of the crate that a file names: `crate::X`, and `use crate::{X, Y}`.
+fn named_modules(code: &str) -> BTreeSet<String> {
+    let mut named = BTreeSet::new();
+    for (at, _) in code.match_indices("crate::") {
+        let rest = &code[at + "crate::".len()..];
+        let parts: Vec<&str> = match rest.strip_prefix('{') {
+            None => vec![rest],
+            Some(list) => list.split('}').next().unwrap().split(',').collect(),
+        };
+        for part in parts {
+            let name: String = part
+                .trim_start()
+                .chars()
+                .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
+                .collect();
+            named.insert(name);
+        }
+    }
+    named
+}
+
+#[test]
+fn each_floor_uses_only_those_above_it() {
+    let floors = floors();
+    // What a floor may not use although it stands above: docs/architecture.md says why.
+    let apart = [
+        ("model", "tlog"),
+        ("tlog", "model"),
+        ("tlog", "proto"),
+        ("store", "proto"),
+        ("store", "model"),
+        ("store", "tlog"),
+        ("store", "crypto"),
+        ("store", "audit"),
+        ("exchange", "audit"),
+        ("link", "crypto"),
+        ("link", "audit"),
+    ];
+    for (number, floor) in floors.iter().enumerate() {
+        let mut files = Vec::new();
+        let dir = root().join("src").join(floor);
+        if dir.is_dir() {
+            sources(&dir, ".rs", &mut files);
+        } else {
+            files.push(root().join(format!("src/{floor}.rs")));
+        }
+        for file in files {
+            let text = fs::read_to_string(&file).unwrap();
+            let tests = file.ends_with("tests.rs");
+            let code = text.split("#[cfg(test)]\nmod ").next().unwrap();
+            let code: String = code
+                .lines()
+                .filter(|line| !line.trim_start().starts_with("//"))
+                .flat_map(|line| [line, "\n"])
+                .collect();
+            for used in named_modules(&code) {
+                let Some(position) = floors.iter().position(|floor| *floor == used) else {
+                    continue; // a macro or a type of the file's own
+                };
+                assert!(
+                    tests || position <= number,
+                    "{} uses `{used}`, which is below `{floor}`",
+                    file.display()
+                );
+                assert!(
+                    tests || !apart.contains(&(floor, &used)),
+                    "{} uses `{used}`, which `{floor}` does without",
+                    file.display()
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_floor_plan_is_the_same_on_both_pages() {
+    let page = fs::read_to_string(root().join("docs/architecture.md")).unwrap();
+    let plan = page
+        .split("```text\n")
+        .find(|block| block.starts_with(" ground floor"));
+    let drawn: Vec<String> = plan
+        .unwrap()
+        .split("```")
+        .next()
+        .unwrap()
+        .lines()
+        .filter_map(|line| line.get(18..)?.split_whitespace().next())
+        .filter(|word| word.chars().all(|c| c.is_ascii_lowercase()))
+        .map(str::to_owned)
+        .collect();
+    let mut listed = floors();
+    listed.push("main".to_owned());
+    assert_eq!(drawn, listed);
+}
+
 #[test]
 fn printing_happens_in_one_place() {
     let mut files = Vec::new();

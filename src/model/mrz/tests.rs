@@ -1,3 +1,5 @@
+//! Golden MRZ lines, check digits, and what is refused.
+
 use super::*;
 
 fn lines(zone: &[&str]) -> Vec<String> {
