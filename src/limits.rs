@@ -8,6 +8,11 @@ use std::time::Duration;
 pub const ENTRY_BYTES_MAX: usize = 65_535;
 /// A body, serialized, without its salt.
 pub const BODY_BYTES_MAX: usize = 1 << 20;
+/// Messages within one body, whatever their depth: 500 persons of some 40 each, three times over. At
+/// about 1 KiB each in memory, the worst body takes 64 MiB while it is looked at.
+pub const BODY_PARTS_MAX: usize = 1 << 16;
+/// Messages within one message of a call, which may hold a body.
+pub const MESSAGE_PARTS_MAX: usize = 2 * BODY_PARTS_MAX;
 /// The salt in front of a body.
 pub const SALT_BYTES: usize = 32;
 /// An entry with its salt and body, which is also the largest push.
@@ -103,6 +108,21 @@ pub const CALLER_WATCHERS_MAX: usize = WATCHERS_MAX / 8;
 pub const UPLOADS_MAX: usize = 32;
 /// Time between two parts of an upload.
 pub const UPLOAD_PAUSE_MAX: Duration = Duration::from_secs(30);
+/// Uploads of one caller: four of them do not crowd out the fifth.
+pub const CALLER_UPLOADS_MAX: usize = UPLOADS_MAX / 4;
+/// Calls of the desk that read the disk, at a time: each occupies a thread that may block, of
+/// tokio's 512, and the links need some as well.
+pub const READS_MAX: usize = 256;
+/// Such calls of one caller.
+pub const CALLER_READS_MAX: usize = READS_MAX / 8;
+/// Attachments that a peer sends or fetches at a time, on one link. An honest one carries one
+/// after the other, on two connections at worst. Each holds some 4 MiB.
+pub const LINK_TRANSFERS_MAX: usize = 8;
+/// Wait before a file that could not be carried is tried again.
+pub const TRANSFER_RETRY_INTERVAL: Duration = Duration::from_secs(30);
+/// How many times the floor must stay free where a part of an attachment is written, so that
+/// files fill no disk on which alerts could still be recorded.
+pub const ATTACHMENT_FLOORS: u64 = 4;
 /// Exports under way: each occupies a thread and reads whole logs.
 pub const EXPORTS_MAX: usize = 4;
 /// What tells of one refused call beside its code. It travels in HTTP/2 trailers, of which some

@@ -6,6 +6,8 @@ mod audit;
 mod audit_cli;
 #[path = "it/cli.rs"]
 mod cli;
+#[path = "it/contained.rs"]
+mod contained;
 #[path = "it/crash_points.rs"]
 mod crash_points;
 #[path = "it/crypto.rs"]

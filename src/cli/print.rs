@@ -3,6 +3,8 @@
 //! Answers go to standard output; questions, notes, progress and failures to standard error, so
 //! that an answer can be piped. What comes from a peer is escaped before it gets here.
 
+use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::io::{self, BufRead as _, IsTerminal as _, Write};
 use std::time::Duration;
 
@@ -11,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::exit::{Exit, Failure, OrExit as _, Told};
 use super::table::{Style, Table};
+use crate::model::text::is_steering;
 
 /// Where the answer goes, and how it is to look there.
 #[derive(Debug, Clone, Copy)]
@@ -58,12 +61,12 @@ impl Screen {
 
     /// A JSON document, for people to read as well.
     pub(crate) fn json(self, value: &serde_json::Value) -> Result<(), Failure> {
-        self.line(format!("{value:#}"))
+        self.line(plain_json(&format!("{value:#}")))
     }
 
     /// A JSON document on one line, as one of many.
     pub(crate) fn json_line(self, value: &serde_json::Value) -> Result<(), Failure> {
-        self.line(value.to_string())
+        self.line(plain_json(&value.to_string()))
     }
 
     /// Bytes of the answer, as they are.
@@ -91,6 +94,27 @@ impl Screen {
     pub(crate) fn text_width(self) -> usize {
         self.width.unwrap_or(100).clamp(40, 120)
     }
+}
+
+/// The same JSON, with every character that steers a terminal written as JSON's own escape. They
+/// stand in strings only; the line feeds between the lines stay.
+fn plain_json(text: &str) -> Cow<'_, str> {
+    let steers = |c: char| c != '\n' && is_steering(c);
+    if !text.chars().any(steers) {
+        return Cow::Borrowed(text);
+    }
+    let mut plain = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if steers(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a String cannot fail.
+                let _ = write!(plain, "\\u{unit:04x}");
+            }
+        } else {
+            plain.push(c);
+        }
+    }
+    Cow::Owned(plain)
 }
 
 /// Tells why the command failed.
@@ -189,5 +213,28 @@ impl Bar {
 impl Drop for Bar {
     fn drop(&mut self) {
         self.0.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_steers_no_terminal_and_says_the_same() {
+        let value = serde_json::json!({
+            "name": "a\u{202E}fdp.exe \u{9b}2J \u{1b}[2J \u{E0041}\u{7f}", "text": "公函\n"
+        });
+        for text in [value.to_string(), format!("{value:#}")] {
+            let plain = plain_json(&text);
+            assert!(
+                !plain.chars().any(|c| c != '\n' && is_steering(c)),
+                "{plain}"
+            );
+            assert!(plain.contains("公函"));
+            let read: serde_json::Value = serde_json::from_str(&plain).unwrap();
+            assert_eq!(read, value);
+        }
+        assert!(matches!(plain_json("{\"a\": 1}"), Cow::Borrowed(_)));
     }
 }

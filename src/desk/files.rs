@@ -7,18 +7,19 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
 use super::caller::{Access, Caller, Method, Role};
 use super::errors::DeskError;
 use super::read::parse_id;
+use super::seats::{Seat, Seats};
 use super::{Desk, blocking};
 use crate::exchange::Exchange;
 use crate::exchange::submit::files_of;
 use crate::exchange::view::Detail;
-use crate::limits::{ATTACHMENT_BYTES_MAX, CHUNK_BYTES_MAX, UPLOAD_PAUSE_MAX};
+use crate::limits::{ATTACHMENT_BYTES_MAX, ATTACHMENT_FLOORS, CHUNK_BYTES_MAX, UPLOAD_PAUSE_MAX};
 use crate::proto::v1::{self, upload_attachment_request::Part};
 use crate::store::{Blobs, StoreError};
 
@@ -31,7 +32,7 @@ pub(super) type Chunks = ReceiverStream<Result<v1::DownloadAttachmentResponse, S
 /// The uploads under way.
 #[derive(Debug)]
 pub(super) struct Uploads {
-    permits: Arc<Semaphore>,
+    seats: Seats,
     digests: Arc<Mutex<BTreeSet<[u8; 32]>>>,
 }
 
@@ -40,20 +41,20 @@ pub(super) struct Uploads {
 struct Claim {
     digest: [u8; 32],
     digests: Arc<Mutex<BTreeSet<[u8; 32]>>>,
-    _permit: OwnedSemaphorePermit,
+    _seat: Seat,
 }
 
 impl Uploads {
-    pub(super) fn new(uploads_max: usize) -> Self {
+    pub(super) fn new(seats: Seats) -> Self {
         Self {
-            permits: Arc::new(Semaphore::new(uploads_max)),
+            seats,
             digests: Arc::default(),
         }
     }
 
-    fn claim(&self, digest: [u8; 32]) -> Result<Claim, DeskError> {
-        let permit = Arc::clone(&self.permits).try_acquire_owned();
-        let permit = permit.map_err(|_| DeskError::Crowded { what: "uploads" })?;
+    fn claim(&self, caller: &Caller, digest: [u8; 32]) -> Result<Claim, DeskError> {
+        let seat = self.seats.take(caller);
+        let seat = seat.ok_or(DeskError::Crowded { what: "uploads" })?;
         let mut digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
         if !digests.insert(digest) {
             let digest = hex::encode(digest);
@@ -62,7 +63,7 @@ impl Uploads {
         Ok(Claim {
             digest,
             digests: Arc::clone(&self.digests),
-            _permit: permit,
+            _seat: seat,
         })
     }
 }
@@ -104,7 +105,7 @@ impl Desk {
             ));
         };
         let digest = self.check_start(&start)?;
-        let claim = self.uploads.claim(digest)?;
+        let claim = self.uploads.claim(caller, digest)?;
         let stored = v1::UploadAttachmentResponse {
             sha256: start.sha256.clone(),
             size: start.size,
@@ -141,7 +142,11 @@ impl Desk {
             return Err(StoreError::BlobTooLarge { bytes, bytes_max }.into());
         }
         // Better now than after an hour.
-        let needed = self.facts.disk_free_bytes_min.saturating_add(start.size);
+        let reserve = self
+            .facts
+            .disk_free_bytes_min
+            .saturating_mul(ATTACHMENT_FLOORS);
+        let needed = reserve.saturating_add(start.size);
         let free = self.exchange.free_bytes()?;
         if free < needed {
             return Err(StoreError::Full { free, needed }.into());

@@ -34,7 +34,10 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 use crate::exchange::Exchange;
-use crate::limits::{DESK_MESSAGE_BYTES_MAX, EXPORTS_MAX, UPLOADS_MAX};
+use crate::limits::{
+    CALLER_READS_MAX, CALLER_UPLOADS_MAX, CALLER_WATCHERS_MAX, DESK_MESSAGE_BYTES_MAX, EXPORTS_MAX,
+    READS_MAX, UPLOADS_MAX, WATCHERS_MAX,
+};
 use crate::proto::v1;
 use crate::proto::v1::audit_service_server::AuditServiceServer;
 use crate::proto::v1::desk_service_server::DeskServiceServer;
@@ -75,6 +78,7 @@ pub struct Desk {
     /// The node is going down: streams end.
     stop: CancellationToken,
     watchers: Seats,
+    reads: Seats,
     uploads: files::Uploads,
     exports: Arc<Semaphore>,
 }
@@ -93,8 +97,9 @@ impl Desk {
             rules,
             facts,
             stop,
-            watchers: Seats::default(),
-            uploads: files::Uploads::new(UPLOADS_MAX),
+            watchers: Seats::new(WATCHERS_MAX, CALLER_WATCHERS_MAX),
+            reads: Seats::new(READS_MAX, CALLER_READS_MAX),
+            uploads: files::Uploads::new(Seats::new(UPLOADS_MAX, CALLER_UPLOADS_MAX)),
             exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
         })
     }
@@ -114,6 +119,25 @@ pub async fn services(desk: &Arc<Desk>) -> Routes {
         .add_service(evidence)
         .add_service(health::serve(desk).await)
         .add_service(health::reflection())
+}
+
+impl Desk {
+    /// Reads for a caller where it may block; one caller cannot take every thread.
+    async fn reading<T, F>(&self, caller: &caller::Caller, work: F) -> Result<T, DeskError>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> Result<T, DeskError> + Send + 'static,
+    {
+        let seat = self.reads.take(caller);
+        let seat = seat.ok_or(DeskError::Crowded { what: "calls" })?;
+        // Within the work: a caller who goes away does not end what runs.
+        blocking(move || {
+            let done = work();
+            drop(seat);
+            done
+        })
+        .await
+    }
 }
 
 /// Runs what blocks on the disk where it may block.

@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::caller::Caller;
-use crate::limits::{CALLER_WATCHERS_MAX, WATCHERS_MAX};
 
-/// Who is seated.
-#[derive(Debug, Default, Clone)]
-pub(super) struct Seats(Arc<Mutex<BTreeMap<Caller, usize>>>);
+/// Who is seated, and how many may be.
+#[derive(Debug, Clone)]
+pub(super) struct Seats {
+    all_max: usize,
+    caller_max: usize,
+    seated: Arc<Mutex<BTreeMap<Caller, usize>>>,
+}
 
 /// A place; gives itself back.
 #[derive(Debug)]
@@ -18,12 +21,20 @@ pub(super) struct Seat {
 }
 
 impl Seats {
+    pub(super) fn new(all_max: usize, caller_max: usize) -> Self {
+        Self {
+            all_max,
+            caller_max,
+            seated: Arc::default(),
+        }
+    }
+
     /// A place, unless the caller or all together have as many as they may.
     pub(super) fn take(&self, caller: &Caller) -> Option<Seat> {
-        let mut seated = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seated = self.seated.lock().unwrap_or_else(PoisonError::into_inner);
         let all: usize = seated.values().sum();
         let own = seated.get(caller).copied().unwrap_or_default();
-        if all >= WATCHERS_MAX || own >= CALLER_WATCHERS_MAX {
+        if all >= self.all_max || own >= self.caller_max {
             return None;
         }
         seated.insert(caller.clone(), own + 1);
@@ -36,7 +47,8 @@ impl Seats {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let mut seated = self.seats.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let seats = &self.seats.seated;
+        let mut seated = seats.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = seated.get_mut(&self.caller) {
             *count -= 1;
             if *count == 0 {
@@ -50,10 +62,11 @@ impl Drop for Seat {
 mod tests {
     use super::super::caller::Role;
     use super::*;
+    use crate::limits::{CALLER_WATCHERS_MAX, WATCHERS_MAX};
 
     #[test]
     fn one_caller_cannot_take_every_seat() {
-        let seats = Seats::default();
+        let seats = Seats::new(WATCHERS_MAX, CALLER_WATCHERS_MAX);
         let caller = |number: usize| Caller {
             role: Role::Integration,
             name: number.to_string(),

@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::caller::{Access, Caller, Method, access};
 use super::errors::DeskError;
-use super::{Desk, blocking, files, watch};
+use super::{Desk, files, watch};
 use crate::proto::v1;
 use crate::proto::v1::desk_service_server::DeskService;
 
@@ -65,7 +65,7 @@ impl DeskService for Arc<Desk> {
         let (caller, access) = admit(&request, Method::Get)?;
         let (desk, by) = (Arc::clone(self), caller.clone());
         let work = move || Desk::get(&desk, &by, access, request.get_ref());
-        answer(&caller, Method::Get, blocking(work).await)
+        answer(&caller, Method::Get, self.reading(&caller, work).await)
     }
 
     async fn list(
@@ -75,7 +75,7 @@ impl DeskService for Arc<Desk> {
         let (caller, access) = admit(&request, Method::List)?;
         let (desk, by) = (Arc::clone(self), caller.clone());
         let work = move || Desk::list(&desk, &by, access, request.into_inner());
-        answer(&caller, Method::List, blocking(work).await)
+        answer(&caller, Method::List, self.reading(&caller, work).await)
     }
 
     type WatchStream = watch::Events;
@@ -104,7 +104,7 @@ impl DeskService for Arc<Desk> {
     ) -> Result<Response<v1::StatusResponse>, Status> {
         let (caller, _) = admit(&request, Method::Status)?;
         let desk = Arc::clone(self);
-        let result = blocking(move || Desk::status(&desk)).await;
+        let result = self.reading(&caller, move || Desk::status(&desk)).await;
         answer(&caller, Method::Status, result)
     }
 

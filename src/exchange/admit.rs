@@ -10,14 +10,14 @@ use bytes::Bytes;
 use prost::Message as _;
 
 use super::command::{Effect, Facts, PeerEntry};
-use super::layout::Place;
+use super::layout::{FileRef, Place};
 use super::read::ReadError;
 use super::submit::{files_of, is_urgent};
 use super::{Exchange, Link, LogSide};
 use crate::crypto::Verified;
 use crate::crypto::dsse::{self, DsseError, Envelope};
 use crate::limits::{ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX, BODY_BYTES_MAX, SALT_BYTES};
-use crate::model::body::{self, Decoded};
+use crate::model::body::{self, BodyError, Decoded};
 use crate::model::header::body_digest;
 use crate::model::{Header, MessageId};
 use crate::proto::v1::{self, RefusalReason};
@@ -43,7 +43,17 @@ pub(crate) struct Authentic {
     header: Header,
     salt: [u8; SALT_BYTES],
     body: Bytes,
-    content: Option<v1::body::Body>,
+    files: Vec<FileRef>,
+    says: Says,
+}
+
+/// What an entry settles here. The parsed body is not kept: a run holds many, and each may take
+/// many times its bytes.
+#[derive(Debug, Clone)]
+enum Says {
+    Nothing,
+    Refusal { index: u64, entry_digest: Bytes },
+    FilesReceived { sha256: Vec<[u8; 32]> },
 }
 
 /// Judges an entry by itself: signature, header, names, body, limits. Pure, so that many are
@@ -105,7 +115,13 @@ pub(crate) fn judge(link: &Link, index: u64, item: &v1::Item) -> Result<Authenti
     let content = match body::decode(header.kind, &header.schema, &item.body) {
         Ok(Decoded::Known(body)) => body.body,
         Ok(Decoded::Newer) => None,
-        Err(error) => return Err(refuse(RefusalReason::MalformedBody, &error.to_string())),
+        Err(error) => {
+            let reason = match error {
+                BodyError::TooManyParts => RefusalReason::OverLimit,
+                _ => RefusalReason::MalformedBody,
+            };
+            return Err(refuse(reason, &error.to_string()));
+        }
     };
     if let Some(content) = &content {
         let common = body::common(content);
@@ -130,7 +146,20 @@ pub(crate) fn judge(link: &Link, index: u64, item: &v1::Item) -> Result<Authenti
         header,
         salt,
         body: item.body.clone(),
-        content,
+        files: content.as_ref().map(files_of).unwrap_or_default(),
+        says: match content {
+            Some(v1::body::Body::Refusal(refusal)) => Says::Refusal {
+                index: refusal.index,
+                entry_digest: refusal.entry_digest,
+            },
+            Some(v1::body::Body::AttachmentsReceived(received)) => {
+                let digests = received.sha256.iter();
+                Says::FilesReceived {
+                    sha256: digests.filter_map(|d| d[..].try_into().ok()).collect(),
+                }
+            }
+            _ => Says::Nothing,
+        },
     })
 }
 
@@ -146,7 +175,7 @@ impl Authentic {
             kind: self.header.kind,
             urgent: is_urgent(self.header.precedence),
             answers: named.into_iter().flatten().collect(),
-            files: self.content.as_ref().map(files_of).unwrap_or_default(),
+            files: self.files.clone(),
         }
     }
 
@@ -232,20 +261,22 @@ impl Exchange {
     /// What a system message of the peer settles here. A REFUSAL counts only for the very entry
     /// that it names by index and leaf hash: else one sent ahead would refuse what comes later.
     fn effect(&self, link: &Link, authentic: &Authentic) -> Result<Effect, StoreError> {
-        Ok(match (&authentic.content, authentic.header.in_reply_to) {
-            (Some(v1::body::Body::Refusal(refusal)), _) => {
-                match self.reader(link, LogSide::Own).entry(refusal.index) {
-                    Ok(own) if leaf_hash(&own.entry).0[..] == refusal.entry_digest[..] => {
-                        Effect::Refused(refusal.index)
-                    }
-                    Err(ReadError::Store(error)) => return Err(error),
-                    _ => Effect::None,
+        Ok(match (&authentic.says, authentic.header.in_reply_to) {
+            (
+                Says::Refusal {
+                    index,
+                    entry_digest,
+                },
+                _,
+            ) => match self.reader(link, LogSide::Own).entry(*index) {
+                Ok(own) if leaf_hash(&own.entry).0[..] == entry_digest[..] => {
+                    Effect::Refused(*index)
                 }
-            }
-            (Some(v1::body::Body::AttachmentsReceived(received)), Some(id)) => {
-                let digests = received.sha256.iter();
-                let digests = digests.filter_map(|digest| digest[..].try_into().ok());
-                Effect::FilesConfirmed(id, digests.collect())
+                Err(ReadError::Store(error)) => return Err(error),
+                _ => Effect::None,
+            },
+            (Says::FilesReceived { sha256 }, Some(id)) => {
+                Effect::FilesConfirmed(id, sha256.clone())
             }
             _ => Effect::None,
         })

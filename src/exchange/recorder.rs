@@ -247,7 +247,7 @@ impl Recorder {
                 let Some(book) = self.books.get(&number) else {
                     return Ok(());
                 };
-                match stage.express(book, index, &entry) {
+                match stage.express(&*self.store, book, index, &entry)? {
                     Ok(()) => answers.flushed.push(Box::new(move |outcome| {
                         drop(reply.send(outcome));
                     })),

@@ -30,7 +30,8 @@ use crate::crypto::Verified;
 use crate::crypto::checkpoint::SignedCheckpoint;
 use crate::limits::{
     CLOCK_SKEW_MAX, FAREWELL_TIME_MAX, FAULT_TEXT_BYTES_MAX, HEARTBEAT_INTERVAL,
-    HEARTBEATS_BURST_MAX, HELLO_TIME_MAX, SILENCE_TIME_MAX, WINDOW_BYTES_MAX, WINDOW_ENTRIES_MAX,
+    HEARTBEATS_BURST_MAX, HELLO_TIME_MAX, KEPT_NOTE_BYTES_MAX, SILENCE_TIME_MAX, WINDOW_BYTES_MAX,
+    WINDOW_ENTRIES_MAX,
 };
 use crate::model::{NodeName, Origin};
 use crate::proto::v1::{self, FaultCode, Frame, frame};
@@ -595,6 +596,21 @@ async fn read(
         match frame {
             frame::Frame::Push(push) => {
                 let start_index = push.start_index;
+                let note_bytes = push.checkpoint.len();
+                if note_bytes > KEPT_NOTE_BYTES_MAX {
+                    // It would wait beside the items without being counted in the window.
+                    let text = format!(
+                        "a checkpoint has {note_bytes} bytes, {KEPT_NOTE_BYTES_MAX} are taken"
+                    );
+                    let (code, evidence) = (FaultCode::BadCheckpoint, vec![push.checkpoint]);
+                    return Err(Breach::stop(
+                        code,
+                        &link.mirror,
+                        start_index,
+                        text,
+                        evidence,
+                    ));
+                }
                 let fits = window.take(&push);
                 if !fits || pushes.try_send(push).is_err() {
                     let text = "the peer sent more than the window allows";

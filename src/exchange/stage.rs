@@ -339,17 +339,26 @@ impl Stage {
 
     pub(super) fn express(
         &mut self,
+        store: &dyn Store,
         book: &Book,
         index: u64,
         entry: &PeerEntry,
-    ) -> Result<(), RecordError> {
+    ) -> Result<Result<(), RecordError>, StoreError> {
         let number = book.link.number;
+        if let Some(facts) = &entry.facts
+            && let Some(place) = self.place_of(store, number, facts.id)?
+            && place != Place::Expressed(index)
+        {
+            // Another entry took the id since this one was judged. The mirror judges this one
+            // when its index comes.
+            return Ok(Ok(()));
+        }
         let now_ms = self.now_ms;
         let staged = self.touch(number);
         let mirror_size = staged.mirror.as_ref().unwrap_or(&book.mirror).size();
         if index < mirror_size {
             // Its turn came first; the mirror has judged it already.
-            return Ok(());
+            return Ok(Ok(()));
         }
         let known = book.expressed.get(&index).or_else(|| {
             staged
@@ -359,8 +368,8 @@ impl Stage {
                 .map(|(_, ahead)| ahead)
         });
         match known {
-            Some(ahead) if ahead.hash == entry.leaf.hash => return Ok(()),
-            Some(_) => return Err(RecordError::ExpressMismatch { index }),
+            Some(ahead) if ahead.hash == entry.leaf.hash => return Ok(Ok(())),
+            Some(_) => return Ok(Err(RecordError::ExpressMismatch { index })),
             None => {}
         }
         let ahead = Ahead {
@@ -373,7 +382,7 @@ impl Stage {
         };
         let bytes: u64 = waiting().map(|ahead| ahead.bytes).sum();
         if waiting().count() >= EXPRESSED_ENTRIES_MAX || bytes + ahead.bytes > EXPRESSED_BYTES_MAX {
-            return Err(RecordError::ExpressFull);
+            return Ok(Err(RecordError::ExpressFull));
         }
         staged.expressed.push((index, ahead));
         let record = Record {
@@ -388,7 +397,7 @@ impl Stage {
         if let Some(facts) = &entry.facts {
             self.note_id(number, facts.id, Place::Expressed(index));
         }
-        Ok(())
+        Ok(Ok(()))
     }
 
     pub(super) fn settle(
@@ -446,7 +455,10 @@ impl Stage {
         }
         if let Some((index, id)) = forgotten {
             self.batch.delete(layout::expressed(number, index));
-            self.batch.delete(layout::id(number, id));
+            // An entry of the log that has the id keeps it.
+            if self.place_of(store, number, id)? == Some(Place::Expressed(index)) {
+                self.batch.delete(layout::id(number, id));
+            }
             self.touch(number).no_longer_expressed.insert(index);
         }
         self.touch(number).held = Holding::Released;

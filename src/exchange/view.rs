@@ -32,17 +32,45 @@ pub enum Detail {
 const ANSWERS_MAX: usize = 256;
 
 impl Exchange {
-    /// The link and place of a message.
+    /// The link and place of a message. If messages of several links have the id, it is that of the
+    /// one recorded first: a peer that learns an id cannot put its own message before another's.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub fn find(&self, id: MessageId) -> Result<Option<(Arc<Link>, Place)>, ReadError> {
+        let mut found = Vec::new();
         for link in self.links() {
             if let Some(place) = self.place(link, id)? {
-                return Ok(Some((Arc::clone(link), place)));
+                found.push((Arc::clone(link), place));
             }
         }
-        Ok(None)
+        if found.len() < 2 {
+            return Ok(found.pop());
+        }
+        let mut first: Option<(u64, (Arc<Link>, Place))> = None;
+        for (link, place) in found {
+            let (_, stored) = self.stored_at(&link, place)?;
+            let at_ms = stored.record.recorded_at_ms;
+            if first.as_ref().is_none_or(|(first_ms, _)| at_ms < *first_ms) {
+                first = Some((at_ms, (link, place)));
+            }
+        }
+        Ok(first.map(|(_, found)| found))
+    }
+
+    /// The record at a message's place, and the side whose log that is.
+    fn stored_at(&self, link: &Link, place: Place) -> Result<(LogSide, Stored), ReadError> {
+        Ok(match place {
+            Place::Log(side, index) => (side, self.reader(link, side).entry(index)?),
+            Place::Expressed(index) => {
+                let reader = self.reader(link, LogSide::Mirror);
+                match reader.expressed(index) {
+                    // Its turn has come meanwhile.
+                    Err(ReadError::Missing { .. }) => (LogSide::Mirror, reader.entry(index)?),
+                    other => (LogSide::Mirror, other?),
+                }
+            }
+        })
     }
 
     /// A message by its place.
@@ -55,17 +83,7 @@ impl Exchange {
         place: Place,
         detail: Detail,
     ) -> Result<v1::Message, ReadError> {
-        let (side, stored) = match place {
-            Place::Log(side, index) => (side, self.reader(link, side).entry(index)?),
-            Place::Expressed(index) => {
-                let reader = self.reader(link, LogSide::Mirror);
-                match reader.expressed(index) {
-                    // Its turn has come meanwhile.
-                    Err(ReadError::Missing { .. }) => (LogSide::Mirror, reader.entry(index)?),
-                    other => (LogSide::Mirror, other?),
-                }
-            }
-        };
+        let (side, stored) = self.stored_at(link, place)?;
         self.message_of(link, side, &stored, detail)
     }
 
@@ -457,7 +475,7 @@ impl Filter {
             u64::try_from(at.seconds)
                 .unwrap_or_default()
                 .saturating_mul(1_000)
-                + u64::try_from(at.nanos).unwrap_or_default() / 1_000_000
+                .saturating_add(u64::try_from(at.nanos).unwrap_or_default() / 1_000_000)
         };
         Ok(Self {
             kinds: request.kinds.clone(),

@@ -1,9 +1,10 @@
 //! What a node serves to its peers: sessions, and attachments beside them.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt as _};
 use tokio_util::sync::CancellationToken;
@@ -13,8 +14,9 @@ use tonic::{Request, Response, Status, Streaming};
 use super::connection::ConnectInfo;
 use super::identity::Identity;
 use super::stream::opened_here;
+use crate::exchange::layout::LinkNumber;
 use crate::exchange::{Exchange, Link, LogSide, session};
-use crate::limits::{CHUNK_BYTES_MAX, FRAME_BYTES_MAX};
+use crate::limits::{CHUNK_BYTES_MAX, FRAME_BYTES_MAX, LINK_TRANSFERS_MAX, SILENCE_TIME_MAX};
 use crate::proto::v1::exchange_service_server::{ExchangeService, ExchangeServiceServer};
 use crate::proto::v1::put_attachment_request::Part;
 use crate::proto::v1::{self, SessionRequest, SessionResponse};
@@ -29,6 +31,8 @@ pub struct ExchangeDoor {
     exchange: Arc<Exchange>,
     shutdown: CancellationToken,
     tasks: TaskTracker,
+    /// Attachments that each peer may have under way.
+    transfers: BTreeMap<LinkNumber, Arc<Semaphore>>,
 }
 
 impl ExchangeDoor {
@@ -39,7 +43,10 @@ impl ExchangeDoor {
         shutdown: CancellationToken,
         tasks: TaskTracker,
     ) -> ExchangeServiceServer<Self> {
+        let permits = || Arc::new(Semaphore::new(LINK_TRANSFERS_MAX));
+        let transfers = exchange.links().map(|link| (link.number, permits()));
         ExchangeServiceServer::new(Self {
+            transfers: transfers.collect(),
             exchange,
             shutdown,
             tasks,
@@ -62,6 +69,14 @@ impl ExchangeDoor {
             .link(peer.node.as_str())
             .ok_or_else(|| Status::permission_denied("no link with this node"))?;
         Ok((Arc::clone(link), info.clone()))
+    }
+
+    /// A place for one more attachment of this peer.
+    fn transfer_of(&self, link: &Link) -> Result<OwnedSemaphorePermit, Status> {
+        self.transfers
+            .get(&link.number)
+            .and_then(|places| Arc::clone(places).try_acquire_owned().ok())
+            .ok_or_else(|| Status::resource_exhausted("too many attachments at a time"))
     }
 }
 
@@ -133,8 +148,10 @@ impl ExchangeService for ExchangeDoor {
         request: Request<Streaming<v1::PutAttachmentRequest>>,
     ) -> Result<Response<v1::PutAttachmentResponse>, Status> {
         let (link, _) = self.link_of(&request)?;
+        let _place = self.transfer_of(&link)?;
         let mut parts = request.into_inner();
-        let Some(Part::Start(start)) = parts.message().await?.and_then(|m| m.part) else {
+        let first = in_time(parts.message()).await?;
+        let Some(Part::Start(start)) = first.and_then(|m| m.part) else {
             return Err(Status::invalid_argument("the first part is not a start"));
         };
         let sha256 = digest(&start.sha256)?;
@@ -148,14 +165,14 @@ impl ExchangeService for ExchangeDoor {
             ));
         }
         let mut held_bytes = start.offset;
-        while let Some(message) = parts.message().await? {
+        while let Some(message) = in_time(parts.message()).await? {
             let Some(Part::Chunk(chunk)) = message.part else {
                 return Err(Status::invalid_argument("a second start"));
             };
             if chunk.len() > CHUNK_BYTES_MAX {
                 return Err(Status::invalid_argument("a chunk over 256 KiB"));
             }
-            if held_bytes + chunk.len() as u64 > start.size {
+            if held_bytes.saturating_add(chunk.len() as u64) > start.size {
                 return Err(Status::invalid_argument("more bytes than announced"));
             }
             let blobs = Arc::clone(self.exchange.blobs());
@@ -187,27 +204,33 @@ impl ExchangeService for ExchangeDoor {
         if offered.is_none() {
             return Err(Status::not_found("no message on this link names this file"));
         }
+        let place = self.transfer_of(&link)?;
         let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
-        let blobs = Arc::clone(self.exchange.blobs());
+        let exchange = Arc::clone(&self.exchange);
         let mut offset = offset;
-        tokio::task::spawn_blocking(move || {
+        // No thread waits for the peer to read on: there are only so many that may block.
+        tokio::spawn(async move {
             loop {
-                let answer = match blobs.read_at(&sha256, offset, CHUNK_BYTES_MAX) {
-                    Ok(Some(chunk)) if chunk.is_empty() => return,
+                let blobs = Arc::clone(exchange.blobs());
+                let read = blocking(move || blobs.read_at(&sha256, offset, CHUNK_BYTES_MAX)).await;
+                let answer = match read {
+                    Ok(Some(chunk)) if chunk.is_empty() => break,
                     Ok(Some(chunk)) => {
-                        offset += chunk.len() as u64;
+                        offset = offset.saturating_add(chunk.len() as u64);
                         Ok(v1::GetAttachmentResponse {
                             chunk: chunk.into(),
                         })
                     }
                     Ok(None) => Err(Status::unavailable("the file is not here")),
-                    Err(error) => Err(status_of(&error)),
+                    Err(status) => Err(status),
                 };
                 let last = answer.is_err();
-                if sender.blocking_send(answer).is_err() || last {
-                    return;
+                let sent = tokio::time::timeout(SILENCE_TIME_MAX, sender.send(answer)).await;
+                if !matches!(sent, Ok(Ok(()))) || last {
+                    break;
                 }
             }
+            drop(place);
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
@@ -217,6 +240,15 @@ fn digest(bytes: &[u8]) -> Result<[u8; 32], Status> {
     bytes
         .try_into()
         .map_err(|_| Status::invalid_argument("sha256 has not 32 bytes"))
+}
+
+/// Waits for the peer, but not for ever.
+pub(super) async fn in_time<T>(
+    answer: impl Future<Output = Result<T, Status>>,
+) -> Result<T, Status> {
+    tokio::time::timeout(SILENCE_TIME_MAX, answer)
+        .await
+        .unwrap_or_else(|_| Err(Status::deadline_exceeded("nothing came for three minutes")))
 }
 
 /// Runs disk work off the runtime's threads.

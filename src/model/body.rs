@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use prost::Message as _;
 
-use super::{check, json};
+use super::{check, json, parts};
+use crate::limits::BODY_PARTS_MAX;
 use crate::proto::v1;
 use crate::proto::v1::body::Body;
 
@@ -87,9 +88,15 @@ pub enum Decoded {
 /// [`check::check_body`], and a peer's body is taken as it is.
 ///
 /// # Errors
-/// A known kind with the schema of another, bytes that are no such message, or a time outside
-/// what RFC 3339 can express.
+/// A known kind with the schema of another, bytes that are no such message or hold too many
+/// others, or a time outside what RFC 3339 can express.
 pub fn decode(kind: i32, schema: &str, body: &[u8]) -> Result<Decoded, BodyError> {
+    // Before anything is made of it.
+    if let Some(descriptor) = is_known_schema(schema).then(|| json::descriptor_named(schema))
+        && descriptor.is_some_and(|known| parts::exceed(&known, body, BODY_PARTS_MAX))
+    {
+        return Err(BodyError::TooManyParts);
+    }
     let decoded = match v1::Kind::try_from(kind) {
         Ok(kind) => decode_known(kind, schema, body),
         Err(_) => None,
@@ -182,6 +189,9 @@ pub enum BodyError {
         /// What protobuf says.
         source: prost::DecodeError,
     },
+    /// More messages within it than any body needs.
+    #[error("the body holds more than {BODY_PARTS_MAX} messages within it")]
+    TooManyParts,
     /// A time that cannot be.
     #[error("the time in {field} is outside the years 2000 to 2200")]
     Time {

@@ -78,11 +78,17 @@ pub(crate) fn to_dynamic<M: prost::Message + prost::Name>(message: &M) -> Dynami
 /// The message named `full_name` in the reflective form.
 pub(crate) fn decode_dynamic(full_name: &str, bytes: &[u8]) -> Result<DynamicMessage, JsonError> {
     let unknown = || JsonError::UnknownMessage(text::excerpt(full_name, 80));
-    let descriptor = POOL.get_message_by_name(full_name).ok_or_else(unknown)?;
+    let descriptor = descriptor_named(full_name).ok_or_else(unknown)?;
     Ok(DynamicMessage::decode(descriptor, bytes)?)
 }
 
-fn descriptor_of<M: prost::Name>() -> MessageDescriptor {
+/// The descriptor of a message by its full name.
+pub(crate) fn descriptor_named(full_name: &str) -> Option<MessageDescriptor> {
+    POOL.get_message_by_name(full_name)
+}
+
+/// The descriptor of a generated message.
+pub(crate) fn descriptor_of<M: prost::Name>() -> MessageDescriptor {
     POOL.get_message_by_name(&M::full_name())
         .expect("generated messages and descriptors come from the same files")
 }

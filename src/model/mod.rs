@@ -21,6 +21,7 @@ pub mod json;
 pub mod language;
 pub mod mrz;
 pub mod name;
+pub(crate) mod parts;
 pub mod sample;
 pub mod text;
 pub mod time;

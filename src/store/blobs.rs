@@ -209,7 +209,12 @@ impl Blobs {
                 bytes_max,
             });
         }
-        self.check_free(chunk.len() as u64)?;
+        // Files stop before messages do: those who let files come must not fill the disk with
+        // them until no alert can be recorded any more.
+        let reserve = self
+            .free_bytes_min
+            .saturating_mul(limits::ATTACHMENT_FLOORS - 1);
+        self.check_free(reserve.saturating_add(chunk.len() as u64))?;
         let path = self.partial_path(digest);
         File::options()
             .write(true)

@@ -1,6 +1,6 @@
 //! Attachments: taken to the byte or not at all.
 
-use liaison::limits::{ATTACHMENT_BYTES_MAX, CHUNK_BYTES_MAX};
+use liaison::limits::{ATTACHMENT_BYTES_MAX, CALLER_UPLOADS_MAX, CHUNK_BYTES_MAX};
 use liaison::proto::v1::body::Body;
 use liaison::proto::v1::upload_attachment_request::Part;
 use sha2::{Digest as _, Sha256};
@@ -211,4 +211,42 @@ async fn one_who_leaves_in_the_middle_leaves_nothing_behind() {
     let again = async { while upload(&mut desk, parts(&content)).await.is_err() {} };
     patiently(again).await;
     assert!(blobs.has(&sha256).unwrap());
+}
+
+#[tokio::test]
+async fn one_program_cannot_take_every_upload() {
+    let counter = Counter::open().await;
+    let mut radar = counter.caller("integration/radar").await;
+    let mut open = Vec::new();
+    for number in 0..CALLER_UPLOADS_MAX {
+        let (parts, queue) = tokio::sync::mpsc::channel(1);
+        let sha256 = digest(&content(number + 1));
+        parts.send(start(sha256, 10)).await.unwrap();
+        let mut radar = radar.clone();
+        let stream = tokio_stream::wrappers::ReceiverStream::new(queue);
+        tokio::spawn(async move { radar.upload_attachment(stream).await });
+        open.push(parts);
+    }
+    let late = content(100);
+    let refused = async {
+        loop {
+            // Until all of the others have begun.
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            if let Err(status) = upload(&mut radar, parts(&late)).await {
+                return status;
+            }
+            std::fs::remove_file(
+                counter
+                    .side
+                    .dir
+                    .path()
+                    .join("blobs")
+                    .join(hex::encode(digest(&late))),
+            )
+            .unwrap();
+        }
+    };
+    assert_eq!(patiently(refused).await.code(), Code::ResourceExhausted);
+    let mut operator = counter.operator().await;
+    upload(&mut operator, parts(&late)).await.unwrap();
 }
