@@ -2,6 +2,8 @@
 
 #[path = "it/audit.rs"]
 mod audit;
+#[path = "it/audit_cli.rs"]
+mod audit_cli;
 #[path = "it/cli.rs"]
 mod cli;
 #[path = "it/crash_points.rs"]
@@ -22,6 +24,8 @@ mod evidence;
 mod exchange;
 #[path = "it/express.rs"]
 mod express;
+#[path = "it/farewell.rs"]
+mod farewell;
 #[path = "it/foreign.rs"]
 mod foreign;
 #[path = "it/hostile.rs"]
@@ -44,6 +48,8 @@ mod peer_misbehaves;
 mod peer_quotas;
 #[path = "it/power_cut.rs"]
 mod power_cut;
+#[path = "it/renewal.rs"]
+mod renewal;
 #[path = "it/sides.rs"]
 mod sides;
 #[path = "it/sim.rs"]

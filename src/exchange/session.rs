@@ -192,6 +192,10 @@ pub async fn run(
     // Shown as down before another session may show it as up.
     drop(standing);
     drop(alone);
+    drop(seat);
+    if matches!(end, End::ShuttingDown | End::Held(_)) {
+        part(outgoing, incoming).await;
+    }
     end
 }
 
@@ -342,6 +346,14 @@ async fn tell(
     let sent = outgoing.send(framed(frame::Frame::Fault(fault)));
     // The peer may be gone or stuck; it will learn at the next attempt.
     drop(tokio::time::timeout(FAREWELL_TIME_MAX, sent).await);
+}
+
+/// Lets the peer read what it was told last, until it closes. A stream that is dropped by its dialler
+/// at once is reset, and what was on its way is lost.
+async fn part(outgoing: mpsc::Sender<Frame>, mut incoming: Incoming) {
+    drop(outgoing);
+    let closed = async { while let Some(Ok(_)) = incoming.next().await {} };
+    drop(tokio::time::timeout(FAREWELL_TIME_MAX, closed).await);
 }
 
 /// Records that the peer holds the link because of something this side said. That it is still

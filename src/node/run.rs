@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
@@ -112,6 +112,8 @@ pub fn create_store(data_dir: &Path) -> Result<(), StoreError> {
 /// # Errors
 /// [`NodeError`] when it cannot start.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), NodeError> {
+    // Before anything that takes time: until it is listened to, SIGHUP ends the process.
+    let hangup = signal(SignalKind::hangup()).map_err(NodeError::Signal)?;
     let keys = load_keys(&config)?;
     let exchange = open_exchange(&config, keys)?;
     let options = TlsOptions::new(config.allow_example_ca);
@@ -127,7 +129,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     running.serve_peers(&config).await?;
     running.serve_desk(&config).await?;
     running.keep_links(&config);
-    running.watch_material()?;
+    running.watch_material(hangup);
     tracing::info!(
         node = %config.node, links = config.links.len(), version = env!("CARGO_PKG_VERSION"),
         "node running"
@@ -349,8 +351,7 @@ impl Running {
     }
 
     /// Reloads certificates at SIGHUP and when their files change; warns before they end.
-    fn watch_material(&self) -> Result<(), NodeError> {
-        let mut hangup = signal(SignalKind::hangup()).map_err(NodeError::Signal)?;
+    fn watch_material(&self, mut hangup: Signal) {
         let (exchange_tls, desk_tls) = (Arc::clone(&self.exchange_tls), self.desk_tls.clone());
         let stop = self.stop.clone();
         self.tasks.spawn(async move {
@@ -385,7 +386,6 @@ impl Running {
             self.tasks
                 .spawn(async move { stop.run_until_cancelled(watching).await });
         }
-        Ok(())
     }
 
     fn spawn(

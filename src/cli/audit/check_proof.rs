@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::verdict;
-use super::verify::read_keys;
+use super::{trust, verdict};
 use crate::audit::proof::{ProofVerdict, verify_proof};
 use crate::cli::exit::{Done, Exit, Failure, OrExit as _};
 use crate::cli::print::Screen;
@@ -22,14 +21,15 @@ pub(crate) struct CheckProof {
     /// The signed entry that it is about.
     #[arg(long, value_name = "FILE")]
     entry: PathBuf,
-    /// The keys that are believed: one vkey a line.
-    #[arg(long, value_name = "FILE")]
-    vkeys: PathBuf,
+    /// The keys that are believed: the card of a side, or a file with one vkey a line; may be given
+    /// several times. Both sides' keys are needed.
+    #[arg(long, value_name = "FILE", required = true)]
+    vkeys: Vec<PathBuf>,
 }
 
 impl CheckProof {
     pub(crate) fn run(self, screen: Screen) -> Done {
-        let keys = read_keys(&self.vkeys)?;
+        let keys = trust::read(&self.vkeys)?;
         let entry = read(&self.entry, ENTRY_BYTES_MAX)?;
         let proof = String::from_utf8(read(&self.proof, PROOF_BYTES_MAX)?)
             .or_fail(Exit::Data, || {

@@ -3,6 +3,7 @@
 mod check_proof;
 mod export;
 mod proof;
+mod trust;
 mod verdict;
 mod verify;
 

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use crate::audit::{Counts, KeyUse, Severity, Verdict};
+use crate::audit::format::MANIFEST;
+use crate::audit::{Code, Counts, Finding, KeyUse, Severity, Verdict};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::print::Screen;
 use crate::cli::summary::count;
@@ -64,11 +65,20 @@ pub(crate) fn render(verdict: &Verdict, clean: &str, screen: Screen) -> String {
             count_u64(verdict.findings_beyond, "finding")
         );
     }
+    let no_manifest = |finding: &Finding| {
+        finding.code == Code::Missing && finding.place.rsplit('/').next() == Some(MANIFEST)
+    };
+    if verdict.findings.iter().any(no_manifest) {
+        out.push_str(
+            "\nA folder without it is no export, or one that was interrupted (it is written last), \
+             or\nsomeone has taken it away. Name the folder that liaison audit export has written.\n",
+        );
+    }
     let claimed: Vec<&KeyUse> = verdict.rests_on.iter().filter(|key| !key.pinned).collect();
     if !claimed.is_empty() {
         out.push_str(
-            "\nThis rests on keys that the export itself names. Compare them with the peer cards that \
-             the\nsides gave each other, or name yours with --trust FILE:\n",
+            "\nThis rests on keys that the export itself names. Name the cards that the sides gave each \
+             other:\nliaison audit verify DIR --trust CARD --trust CARD\n",
         );
         for key in claimed {
             let _ = writeln!(out, "  {:<8}  {}", key.role.to_string(), escape(&key.vkey));

@@ -141,7 +141,7 @@ impl Board {
         let places = format!("{} → {other}", pad(place, PLACE_WIDTH));
         // With one space between them, 80 columns.
         let columns = [
-            (when::clock(when::now()), 13, Style::Dim),
+            (when::clock(when::now()), 12, Style::Dim),
             (places, 2 * PLACE_WIDTH + 4, Style::Plain),
             (kind, 26, kind_style),
             (dots, 14, level_style),

@@ -105,9 +105,12 @@ fn suggest(sides: &Sides, screen: Screen) -> Result<(), Failure> {
   lc audit proof {first}
   {program} audit verify {export} --trust {keys}
 
-Change any byte under {dir}/export and verify again. Kill a node, send to it, start it again:
+Change any byte under {dir}/export and verify again.
+Kill a node, send to it, start it again:
   hk node run
-The nodes log to {ours_log} and {theirs_log}.",
+The nodes log to
+  {ours_log}
+  {theirs_log}",
         ours_config = config(ours),
         theirs_config = config(theirs),
         letter = quoted(&dir.join("samples/official-letter.json")),

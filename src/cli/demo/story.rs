@@ -74,8 +74,8 @@ fn introduce(sides: &Sides, screen: Screen) -> Result<(), Failure> {
         screen.line(format!("           its card's fingerprint: {fingerprint}"))?;
     }
     screen.line(
-        "  Each has the other's card; officers would compare the fingerprints by voice. The\n  \
-         authorities are throw-away ones, the keys unencrypted: for trials only.\n",
+        "  Each has the other's card; officers would compare the fingerprints by voice.\n  \
+         The authorities are throw-away ones, the keys unencrypted: for trials only.\n",
     )
 }
 
@@ -283,7 +283,7 @@ impl Story {
 
     async fn receipt(&self, sides: &Sides, id: &str) -> Result<(), Failure> {
         self.heading(
-            "6  The receipt of the 110 persons, as a stranger verifies it (a C2SP .tlog-proof)",
+            "6  The receipt of the 110 persons, as a stranger verifies it (C2SP .tlog-proof)",
         )?;
         let id = id.to_owned();
         let outcome = sides

@@ -84,7 +84,7 @@ pub(super) async fn reach(sides: &Sides, screen: Screen) -> Result<Judged, Failu
             } else {
                 format!("{} entries, {} bodies", counts.entries, counts.bodies)
             };
-            screen.line(format!("    {what}: {word} ({checked})"))?;
+            screen.line(format!("    {what}: {word}\n      ({checked})"))?;
         } else {
             screen.line(format!("    {what}:"))?;
             screen.raw(render_verdict(verdict, "", screen).as_bytes())?;
@@ -192,7 +192,7 @@ pub(super) fn summarise(
     screen.table(&table)?;
     let median = times.get(times.len() / 2).map_or(0, Duration::as_millis);
     screen.line(format!(
-        "    {} messages, each with a receipt; half of them within {median} ms. The whole story: {:.1} s.",
+        "    {} messages, each with a receipt; half of them within {median} ms.\n    The whole story: {:.1} s.",
         told.delivered.len(),
         told.took.as_secs_f64()
     ))?;
@@ -200,7 +200,7 @@ pub(super) fn summarise(
         let export = sides.export_of(&sides.vn);
         screen.line(format!(
             "    Verify it yourself; no node is needed, nor any configuration:\n      {} audit verify {} \
-             --trust {}\n    Every message as JSON: {}/*/notifications",
+             --trust {}\n    Every message as JSON:\n      {}/*/notifications",
             program(),
             quoted(&export),
             quoted(&sides.trusted_keys_file()),
