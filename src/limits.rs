@@ -24,6 +24,8 @@ pub const WINDOW_ENTRIES_MAX: u64 = 4_096;
 pub const WINDOW_BYTES_MAX: usize = 16 << 20;
 /// Expressed entries that wait for their turn, per link: a storm of FLASH alerts, 4 MiB at 1 KiB.
 pub const EXPRESSED_ENTRIES_MAX: usize = 4_096;
+/// What they occupy, per link: 64 of the largest, or every one of them at 16 KiB.
+pub const EXPRESSED_BYTES_MAX: u64 = 64 << 20;
 /// Signature lines of a note. C2SP asks for at least 16.
 pub const NOTE_SIGNATURES_MAX: usize = 64;
 /// A whole signed note.
@@ -124,6 +126,8 @@ pub const FAULT_TEXT_BYTES_MAX: usize = 1 << 10;
 pub const SILENCE_TIME_MAX: Duration = Duration::from_secs(3 * 60);
 /// A heartbeat with a dated checkpoint.
 pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(60);
+/// Heartbeats taken at once; after that one a second, sixty times what is due. More are not looked at.
+pub const HEARTBEATS_BURST_MAX: u32 = 8;
 /// HTTP/2 keepalive: a ping every 10 s, its answer within 5 s.
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// See [`KEEPALIVE_INTERVAL`].

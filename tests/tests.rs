@@ -40,10 +40,14 @@ mod machine;
 mod model;
 #[path = "it/mounted.rs"]
 mod mounted;
+#[path = "it/node_manners.rs"]
+mod node_manners;
 #[path = "it/nodes.rs"]
 mod nodes;
 #[path = "it/peer_misbehaves.rs"]
 mod peer_misbehaves;
+#[path = "it/peer_quotas.rs"]
+mod peer_quotas;
 #[path = "it/power_cut.rs"]
 mod power_cut;
 #[path = "it/renewal.rs"]
@@ -66,3 +70,5 @@ mod tampering;
 mod tidy;
 #[path = "it/tlog.rs"]
 mod tlog;
+#[path = "it/wire.rs"]
+mod wire;

@@ -242,7 +242,11 @@ impl Exchange {
                     _ => Effect::None,
                 }
             }
-            (Some(v1::body::Body::AttachmentsReceived(_)), Some(id)) => Effect::FilesConfirmed(id),
+            (Some(v1::body::Body::AttachmentsReceived(received)), Some(id)) => {
+                let digests = received.sha256.iter();
+                let digests = digests.filter_map(|digest| digest[..].try_into().ok());
+                Effect::FilesConfirmed(id, digests.collect())
+            }
             _ => Effect::None,
         })
     }

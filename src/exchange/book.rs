@@ -90,6 +90,8 @@ pub struct Head {
     pub mirror_size: u64,
     /// Grows with every entry that comes by express.
     pub expressed_count: u64,
+    /// Those that wait for their turn.
+    pub express_waiting: Waiting,
     /// Grows with everything else that changes how a message stands.
     pub changes_count: u64,
     /// The link is stopped until someone looks.
@@ -105,6 +107,8 @@ pub struct Presence {
     pub heard_at_ms: Option<u64>,
     /// The peer's clock minus ours.
     pub skew_ms: Option<i64>,
+    /// Entries that the peer's log has by its last Hello, when that is less than is mirrored here.
+    pub rolled_back_to: Option<u64>,
     /// Why there is no session.
     pub down_reason: Option<String>,
 }
@@ -174,8 +178,25 @@ pub(crate) struct Book {
     pub(crate) own: Arc<Tree>,
     pub(crate) mirror: Arc<Tree>,
     pub(crate) delivered_size: u64,
-    /// Leaf hashes of entries that came ahead of their turn, by index.
-    pub(crate) expressed: BTreeMap<u64, Hash>,
+    /// Entries that came ahead of their turn, by index.
+    pub(crate) expressed: BTreeMap<u64, Ahead>,
+}
+
+/// An entry that came ahead of its turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ahead {
+    pub(crate) hash: Hash,
+    /// What it occupies until its turn comes, in the store or in files.
+    pub(crate) bytes: u64,
+}
+
+/// Entries of the peer that wait for their turn.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// How many.
+    pub entries: usize,
+    /// Bytes of entries, salts and bodies.
+    pub bytes: u64,
 }
 
 /// Why a link's state cannot be opened.
@@ -346,7 +367,11 @@ impl Book {
             };
             let index = layout::index_of(&key).ok_or_else(damaged)?;
             let record = Record::decode(&value).ok_or_else(damaged)?;
-            expressed.insert(index, reader.leaf_of(&record)?);
+            let ahead = Ahead {
+                hash: reader.leaf_of(&record)?,
+                bytes: reader.kept_bytes(&record)?,
+            };
+            expressed.insert(index, ahead);
         }
         let (start, end) = layout::indexed_from(Region::Urgent, number, record.delivered_size);
         let urgent = store
@@ -373,6 +398,7 @@ impl Book {
             delivered_size: record.delivered_size,
             mirror_size: record.mirror_size,
             expressed_count: expressed.len() as u64,
+            express_waiting: waiting(&expressed),
             changes_count: 0,
             held,
         };
@@ -428,6 +454,11 @@ impl Book {
         ]
     }
 
+    /// The entries that wait for their turn.
+    pub(crate) fn express_waiting(&self) -> Waiting {
+        waiting(&self.expressed)
+    }
+
     pub(crate) fn head_record(&self) -> HeadRecord {
         HeadRecord {
             own_size: self.own.size(),
@@ -436,6 +467,13 @@ impl Book {
             mirror_root: self.mirror.root().0,
             delivered_size: self.delivered_size,
         }
+    }
+}
+
+fn waiting(expressed: &BTreeMap<u64, Ahead>) -> Waiting {
+    Waiting {
+        entries: expressed.len(),
+        bytes: expressed.values().map(|ahead| ahead.bytes).sum(),
     }
 }
 

@@ -8,6 +8,7 @@ use super::layout::{FileRef, LinkNumber, StoredBody, StoredEntry};
 use super::submit::Author;
 use crate::crypto::Verified;
 use crate::crypto::checkpoint::{Receipt, SignedCheckpoint};
+use crate::limits::SALT_BYTES;
 use crate::model::MessageId;
 use crate::store::{StoreError, full_text};
 use crate::tlog::Hash;
@@ -20,6 +21,8 @@ pub(crate) struct Leaf {
     pub(crate) body: StoredBody,
     /// Bytes it adds to the commit.
     pub(crate) cost_bytes: usize,
+    /// Bytes that entry, salt and body occupy, in the record or in files.
+    pub(crate) kept_bytes: u64,
 }
 
 /// What an admitted or own entry adds to the indices.
@@ -45,13 +48,13 @@ pub(crate) struct OwnEntry {
 }
 
 /// What a system message of the peer settles here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Effect {
     None,
     /// REFUSAL of the own entry at this index.
     Refused(u64),
-    /// `ATTACHMENTS_RECEIVED` for the own message with this id.
-    FilesConfirmed(MessageId),
+    /// `ATTACHMENTS_RECEIVED` for the own message with this id: the files of these digests.
+    FilesConfirmed(MessageId, Vec<[u8; 32]>),
 }
 
 /// An entry of the peer after admission looked at it.
@@ -239,6 +242,7 @@ impl Leaf {
         Self {
             hash,
             cost_bytes: entry.len() + body_bytes + 256,
+            kept_bytes: (entry.len() + SALT_BYTES + body_bytes) as u64,
             entry: StoredEntry::Inline(entry),
             body,
         }

@@ -11,12 +11,28 @@ use tokio::sync::watch;
 
 use super::command::Command;
 use super::layout::{self, FileRef, FileRefs, Region};
+use super::read::LogReader;
 use super::submit::{SubmitError, header_of};
 use super::{Exchange, Link, LogSide};
 use crate::store::{Direction, StoreError};
 
-/// Messages with files under way that are looked at in one go.
-const MESSAGES_AT_ONCE: usize = 1_024;
+/// Messages with files under way that are read in one go: at most 64 files each, 640 KiB.
+const MESSAGES_AT_ONCE: usize = 256;
+
+/// A page of files that are owed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FilesPage {
+    /// Each file once.
+    pub files: Vec<FileRef>,
+    /// Go on from this index; `None` when there are no more.
+    pub next: Option<u64>,
+}
+
+/// Messages of a page, by index, with the files each names.
+struct OwedPage {
+    messages: Vec<(u64, Vec<FileRef>)>,
+    next: Option<u64>,
+}
 
 impl Exchange {
     /// Follows changes of what a link's files owe: a count that grows.
@@ -39,34 +55,49 @@ impl Exchange {
         Ok(value.and_then(|v| Some(u64::from_be_bytes(v.try_into().ok()?))))
     }
 
-    /// Files of the peer's messages that are not here yet.
+    /// Files that are not here yet, of the peer's messages from an index on. A file that the message
+    /// names with another size than an earlier message cannot come and is left out.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn missing_files(&self, link: &Link) -> Result<Vec<FileRef>, StoreError> {
+    pub fn missing_files(&self, link: &Link, from: u64) -> Result<FilesPage, StoreError> {
+        let page = self.owed(link, Region::Pending, from)?;
         let mut missing = BTreeMap::new();
-        for (_, files) in self.owed(link, Region::Pending)? {
-            for file in files {
-                if self.blobs.size(&file.sha256)? != Some(file.size) {
-                    missing.insert(file.sha256, file);
-                }
+        for file in page.messages.into_iter().flat_map(|(_, files)| files) {
+            if missing.contains_key(&file.sha256)
+                || self.blobs.size(&file.sha256)? == Some(file.size)
+            {
+                continue;
+            }
+            if self.named_file(link, LogSide::Mirror, &file.sha256)? == Some(file.size) {
+                missing.insert(file.sha256, file);
             }
         }
-        Ok(missing.into_values().collect())
+        Ok(FilesPage {
+            files: missing.into_values().collect(),
+            next: page.next,
+        })
     }
 
-    /// Files of own messages that the peer has not confirmed.
+    /// Files that the peer has not confirmed, of own messages from an index on that it has receipted:
+    /// of others it does not know yet.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn unconfirmed_files(&self, link: &Link) -> Result<Vec<FileRef>, StoreError> {
-        let owed = self.owed(link, Region::Outgoing)?;
-        let files: BTreeMap<_, _> = owed
+    pub fn unconfirmed_files(&self, link: &Link, from: u64) -> Result<FilesPage, StoreError> {
+        let delivered_size = link.head().delivered_size;
+        let page = self.owed(link, Region::Outgoing, from)?;
+        let files: BTreeMap<_, _> = page
+            .messages
             .into_iter()
+            .filter(|(index, _)| *index < delivered_size)
             .flat_map(|(_, files)| files)
             .map(|file| (file.sha256, file))
             .collect();
-        Ok(files.into_values().collect())
+        Ok(FilesPage {
+            files: files.into_values().collect(),
+            next: page.next.filter(|next| *next < delivered_size),
+        })
     }
 
     /// Looks again: a file has arrived.
@@ -81,23 +112,43 @@ impl Exchange {
     pub async fn confirm_files(&self, link: &Link) -> Result<usize, SubmitError> {
         let mut confirmed = 0;
         let reader = self.reader(link, LogSide::Mirror);
-        for (index, files) in self.owed(link, Region::Pending)? {
-            let mut complete = true;
-            for file in &files {
-                complete &= self.blobs.size(&file.sha256)? == Some(file.size);
+        let mut from = Some(0);
+        while let Some(at) = from {
+            let page = self.owed(link, Region::Pending, at)?;
+            from = page.next;
+            for (index, files) in page.messages {
+                if self.are_here(&files)? {
+                    self.confirm(link, &reader, index, &files).await?;
+                    confirmed += 1;
+                }
             }
-            if !complete {
-                continue;
-            }
-            let stored = reader.entry(index)?;
-            let header = header_of(&stored, &link.mirror.to_string())?;
-            let digests = files.iter().map(|file| file.sha256).collect();
-            let own = self.files_received(link, index, header.id, digests)?;
-            self.ask(|reply| Command::Append(link.number, Box::new(own), reply))
-                .await?;
-            confirmed += 1;
         }
         Ok(confirmed)
+    }
+
+    fn are_here(&self, files: &[FileRef]) -> Result<bool, StoreError> {
+        for file in files {
+            if self.blobs.size(&file.sha256)? != Some(file.size) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn confirm(
+        &self,
+        link: &Link,
+        reader: &LogReader,
+        index: u64,
+        files: &[FileRef],
+    ) -> Result<(), SubmitError> {
+        let stored = reader.entry(index)?;
+        let header = header_of(&stored, &link.mirror.to_string())?;
+        let digests = files.iter().map(|file| file.sha256).collect();
+        let own = self.files_received(link, index, header.id, digests)?;
+        self.ask(|reply| Command::Append(link.number, Box::new(own), reply))
+            .await?;
+        Ok(())
     }
 
     /// How many messages still owe files: the peer's, and the own ones.
@@ -105,19 +156,34 @@ impl Exchange {
     /// # Errors
     /// When the store cannot be read.
     pub fn files_under_way(&self, link: &Link) -> Result<(u64, u64), StoreError> {
-        let incoming = self.owed(link, Region::Pending)?.len() as u64;
-        let outgoing = self.owed(link, Region::Outgoing)?.len() as u64;
-        Ok((incoming, outgoing))
+        let count = |region| {
+            let (mut count, mut from) = (0, Some(0));
+            while let Some(at) = from {
+                let page = self.owed(link, region, at)?;
+                count += page.messages.len() as u64;
+                from = page.next;
+            }
+            Ok::<_, StoreError>(count)
+        };
+        Ok((count(Region::Pending)?, count(Region::Outgoing)?))
     }
 
-    fn owed(&self, link: &Link, region: Region) -> Result<Vec<(u64, Vec<FileRef>)>, StoreError> {
-        let (start, end) = layout::indexed_from(region, link.number, 0);
+    fn owed(&self, link: &Link, region: Region, from: u64) -> Result<OwedPage, StoreError> {
+        let (start, end) = layout::indexed_from(region, link.number, from);
         let rows = self
             .store
             .scan(&start, &end, MESSAGES_AT_ONCE, Direction::Forward)?;
-        Ok(rows
-            .iter()
-            .filter_map(|(key, value)| Some((layout::index_of(key)?, FileRefs::decode(value)?.0)))
-            .collect())
+        let last = rows.last().filter(|_| rows.len() == MESSAGES_AT_ONCE);
+        Ok(OwedPage {
+            next: last
+                .and_then(|(key, _)| layout::index_of(key))
+                .map(|index| index + 1),
+            messages: rows
+                .iter()
+                .filter_map(|(key, value)| {
+                    Some((layout::index_of(key)?, FileRefs::decode(value)?.0))
+                })
+                .collect(),
+        })
     }
 }

@@ -646,4 +646,82 @@ mod tests {
         assert!(entry(LinkNumber(3), LogSide::Own, 300) >= end);
         assert!(entry(LinkNumber(3), LogSide::Mirror, 6) >= end);
     }
+
+    /// Keys and records of each region, as `tests/vectors/store/layout.txt` has them. A line there
+    /// is never changed: stores out there are made of these bytes.
+    #[test]
+    fn keys_and_records_are_what_they_were() {
+        let number = LinkNumber(0x0102);
+        let id = MessageId::from_parts(0x0190_0000_0001, [0xab; 10]);
+        let record = Record {
+            recorded_at_ms: 1_774_000_000_123,
+            entry: StoredEntry::Inline(Bytes::from_static(b"entry")),
+            body: StoredBody::Inline {
+                salt: [9; 32],
+                body: Bytes::from_static(b"body"),
+            },
+            refused: false,
+            expressed: true,
+        };
+        let filed = Record {
+            entry: StoredEntry::File([7; 32]),
+            body: StoredBody::File { digest: [8; 32] },
+            expressed: false,
+            ..record.clone()
+        };
+        let refused_record = Record {
+            body: StoredBody::Absent,
+            refused: true,
+            expressed: false,
+            ..record.clone()
+        };
+        let head_record = HeadRecord {
+            own_size: 1,
+            own_root: [2; 32],
+            mirror_size: 3,
+            mirror_root: [4; 32],
+            delivered_size: 5,
+        };
+        let files = FileRefs(vec![FileRef {
+            sha256: [6; 32],
+            size: 7,
+        }]);
+        let made = [
+            ("meta", meta()),
+            ("link", link(number)),
+            ("head", head(number)),
+            ("fault", fault(number)),
+            ("entry own", entry(number, LogSide::Own, 5)),
+            ("entry mirror", entry(number, LogSide::Mirror, 5)),
+            ("tile", tile(number, LogSide::Mirror, 1, 5)),
+            ("author", author(number, 5)),
+            ("checkpoint", checkpoint(number, LogSide::Own, 5)),
+            ("dated", dated(number, 5)),
+            ("id", super::id(number, id)),
+            ("answer", answer(number, id, LogSide::Mirror, 5)),
+            ("refused", refused(number, 5)),
+            ("expressed", expressed(number, 5)),
+            ("urgent", urgent(number, 5)),
+            ("pending", pending(number, 5)),
+            ("outgoing", outgoing(number, 5)),
+            ("wanted", wanted(number, LogSide::Own, &[6; 32])),
+            ("incident", incident(1_774_000_000_123, 5)),
+            ("place log", Place::Log(LogSide::Mirror, 5).encode()),
+            ("place expressed", Place::Expressed(5).encode()),
+            ("head record", head_record.encode()),
+            ("file refs", files.encode()),
+            ("record inline", record.encode()),
+            ("record in files", filed.encode()),
+            ("record refused", refused_record.encode()),
+        ];
+        let golden = include_str!("../../tests/vectors/store/layout.txt");
+        let lines = made
+            .iter()
+            .map(|(name, bytes)| format!("{name}: {}", hex::encode(bytes)));
+        let other: Vec<_> = lines
+            .filter(|line| !golden.lines().any(|known| known == line))
+            .collect();
+        assert!(other.is_empty(), "new or changed:\n{}", other.join("\n"));
+        assert_eq!(golden.lines().count(), made.len());
+    }
 }

@@ -3,11 +3,13 @@
 //! Whatever pushes have gathered while the last flush ran are taken as one run under the newest
 //! checkpoint among them: one commit, one cosignature (natural batching).
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
 use super::admit::{self, Authentic, Judged, Refused, RunIds};
+use super::book::Waiting;
 use super::command::{Command, MirrorRun, RecordError};
 use super::hold::{Incident, entry_evidence};
 use super::read::ReadError;
@@ -16,7 +18,10 @@ use super::submit::SubmitError;
 use super::{Exchange, Link, LogSide};
 use crate::crypto::Verified;
 use crate::crypto::checkpoint::{Receipt, SignedCheckpoint, cosign};
-use crate::limits::{ENTRY_BYTES_MAX, GROUP_BYTES_MAX, KEPT_NOTE_BYTES_MAX, PUSH_ENTRIES_MAX};
+use crate::limits::{
+    ENTRY_BYTES_MAX, EXPRESSED_BYTES_MAX, EXPRESSED_ENTRIES_MAX, GROUP_BYTES_MAX,
+    KEPT_NOTE_BYTES_MAX, PUSH_ENTRIES_MAX,
+};
 use crate::proto::v1::{self, FaultCode, frame};
 use crate::store::StoreError;
 use crate::tlog::leaf_hash;
@@ -130,6 +135,7 @@ impl Exchange {
         signed: &Verified<SignedCheckpoint>,
     ) -> Result<(MirrorRun, usize), Stop> {
         let mut ids = RunIds::new();
+        let mut sizes = HashMap::new();
         let mut run = MirrorRun {
             link: link.number,
             start_index,
@@ -142,6 +148,31 @@ impl Exchange {
             let Judged { entry, refused } = self
                 .admit_in_order(link, index, item, judged, &mut ids)
                 .map_err(|error| unable(&error))?;
+            for file in entry.facts.iter().flat_map(|facts| &facts.files) {
+                let first = match sizes.get(&file.sha256) {
+                    Some(size) => Some(*size),
+                    None => self
+                        .named_file(link, LogSide::Mirror, &file.sha256)
+                        .map_err(|error| unable(&error))?,
+                };
+                let first = *sizes
+                    .entry(file.sha256)
+                    .or_insert(first.unwrap_or(file.size));
+                if first != file.size {
+                    run.incidents.push(Incident {
+                        at_ms: self.clock.unix_ms(),
+                        peer: link.peer.to_string(),
+                        what: format!(
+                            "entry {index} of {} names the file {} with {} bytes, an earlier one \
+                             with {first}: the earlier one counts, and this one's cannot arrive",
+                            link.mirror,
+                            hex::encode(file.sha256),
+                            file.size
+                        ),
+                        evidence: Vec::new(),
+                    });
+                }
+            }
             if let Some(refused) = refused {
                 run.incidents.push(Incident {
                     at_ms: self.clock.unix_ms(),
@@ -197,10 +228,19 @@ impl Exchange {
             tracing::warn!(peer = %link.peer, index, "an expressed entry cannot be admitted");
             return Ok(());
         };
+        // What is here already is compared before anything is written: no frame leaves a file that
+        // no record names.
+        if let Ok(known) = self.reader(link, LogSide::Mirror).expressed(index)
+            && leaf_hash(&known.entry) != leaf
+        {
+            let text = "two different entries were expressed for one index";
+            return Err(mismatch(text, &known.entry));
+        }
         let free = self
             .id_is_free(link, authentic.id(), index, &RunIds::new())
             .map_err(|error| unable(&error))?;
-        if free {
+        let head = link.head();
+        if free && index >= head.mirror_size && has_room(head.express_waiting, &item) {
             let entry = self.admitted(link, &authentic).map_err(|e| unable(&e))?;
             let asked = self
                 .ask(|reply| Command::Express(link.number, index, Box::new(entry), reply))
@@ -280,6 +320,33 @@ impl Exchange {
 
     /// Judges what a Hello says of the peer's own log.
     pub(super) async fn judge_peer_log(&self, link: &Link, hello: &v1::Hello) -> Result<(), Stop> {
+        let (said, mirrored) = (hello.own_size, link.head().mirror_size);
+        let rolled_back = (said < mirrored).then_some(said);
+        let news = rolled_back.is_some()
+            && link
+                .presence
+                .borrow()
+                .rolled_back_to
+                .is_none_or(|known| Some(known) != rolled_back);
+        link.presence
+            .send_modify(|presence| presence.rolled_back_to = rolled_back);
+        if news {
+            let incident = Incident {
+                at_ms: self.clock.unix_ms(),
+                peer: link.peer.to_string(),
+                what: format!(
+                    "the peer's log has {said} entries, but {mirrored} of it are mirrored here \
+                     under its signature: the peer was rolled back or lost its records. Call it; \
+                     what is mirrored here is the truth"
+                ),
+                evidence: self
+                    .reader(link, LogSide::Mirror)
+                    .checkpoint(mirrored)?
+                    .into_iter()
+                    .collect(),
+            };
+            self.note_incident(incident).await;
+        }
         if hello.own_checkpoint.is_empty() {
             return Ok(());
         }
@@ -306,6 +373,13 @@ impl Exchange {
             .await;
         Ok(again)
     }
+}
+
+/// Whether one more entry may wait for its turn. The recorder asks again; this one comes before the
+/// entry's files are written.
+fn has_room(waiting: Waiting, item: &v1::Item) -> bool {
+    waiting.entries < EXPRESSED_ENTRIES_MAX
+        && waiting.bytes + item_bytes(item) as u64 <= EXPRESSED_BYTES_MAX
 }
 
 /// Verifies the checkpoint of a run or heartbeat: signed by the peer's log key, of the size

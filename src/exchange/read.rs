@@ -223,6 +223,21 @@ impl LogReader {
             .ok_or_else(|| self.missing(what, index))
     }
 
+    /// Bytes that entry, salt and body of a record occupy, in the record or in files.
+    pub(crate) fn kept_bytes(&self, record: &Record) -> Result<u64, ReadError> {
+        let file = |digest| Ok::<_, StoreError>(self.blobs.size(digest)?.unwrap_or_default());
+        let entry = match &record.entry {
+            StoredEntry::Inline(bytes) => bytes.len() as u64,
+            StoredEntry::File(digest) => file(digest)?,
+        };
+        let body = match &record.body {
+            StoredBody::Inline { salt, body } => (salt.len() + body.len()) as u64,
+            StoredBody::File { digest } => file(digest)?,
+            StoredBody::Absent => 0,
+        };
+        Ok(entry + body)
+    }
+
     pub(crate) fn leaf_of(&self, record: &Record) -> Result<Hash, ReadError> {
         Ok(leaf_hash(&self.entry_of(record, 0)?))
     }

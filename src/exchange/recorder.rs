@@ -262,7 +262,7 @@ impl Recorder {
                 if size > book.own.size() {
                     drop(reply.send(Err(RecordError::WrongTree { size })));
                 } else {
-                    stage.settle(book, size, &receipt.note);
+                    stage.settle(&*self.store, book, size, &receipt.note)?;
                     answers.flushed.push(Box::new(move |outcome| {
                         drop(reply.send(outcome));
                     }));

@@ -12,9 +12,10 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_stream::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
@@ -28,8 +29,8 @@ use super::{Exchange, Link, LogSide, RecordError};
 use crate::crypto::Verified;
 use crate::crypto::checkpoint::SignedCheckpoint;
 use crate::limits::{
-    CLOCK_SKEW_MAX, FAREWELL_TIME_MAX, FAULT_TEXT_BYTES_MAX, HEARTBEAT_INTERVAL, HELLO_TIME_MAX,
-    SILENCE_TIME_MAX, WINDOW_BYTES_MAX, WINDOW_ENTRIES_MAX,
+    CLOCK_SKEW_MAX, FAREWELL_TIME_MAX, FAULT_TEXT_BYTES_MAX, HEARTBEAT_INTERVAL,
+    HEARTBEATS_BURST_MAX, HELLO_TIME_MAX, SILENCE_TIME_MAX, WINDOW_BYTES_MAX, WINDOW_ENTRIES_MAX,
 };
 use crate::model::{NodeName, Origin};
 use crate::proto::v1::{self, FaultCode, Frame, frame};
@@ -70,7 +71,12 @@ impl std::fmt::Display for End {
             Self::PeerFault(fault) => {
                 let code = FaultCode::try_from(fault.code).unwrap_or(FaultCode::Unspecified);
                 let text = crate::model::text::escape(&fault.text);
-                write!(f, "the peer says {}: {text}", code.as_str_name())
+                let code_name = code.as_str_name();
+                if holds_the_speaker(code) {
+                    write!(f, "held by the peer: {code_name}: {text}")
+                } else {
+                    write!(f, "the peer says {code_name}: {text}")
+                }
             }
             Self::Refused(text) => write!(f, "session refused: {text}"),
             Self::Replaced => f.write_str("another session took over"),
@@ -79,6 +85,11 @@ impl std::fmt::Display for End {
             Self::Unreadable(error) => write!(f, "{error}"),
         }
     }
+}
+
+/// Whether the side that says this Fault holds the link. It never holds the side that hears it.
+fn holds_the_speaker(code: FaultCode) -> bool {
+    !matches!(code, FaultCode::Version | FaultCode::ShuttingDown)
 }
 
 impl From<RecordError> for End {
@@ -286,7 +297,11 @@ async fn conclude(
             End::ShuttingDown
         }
         Stop::End(End::Held(hold)) => {
-            let text = "the link is held here until an operator has looked".to_owned();
+            let text = format!(
+                "the link is held here until an operator has looked: {}: {}",
+                hold.code_name(),
+                hold.text
+            );
             tell(outgoing, FaultCode::Held, &hold.origin, hold.index, text).await;
             End::Held(hold)
         }
@@ -563,6 +578,7 @@ async fn read(
     let protocol = |text: &str, index| {
         Breach::stop(FaultCode::Protocol, &link.mirror, index, text, Vec::new())
     };
+    let mut beats = Beats::new();
     loop {
         let Ok(next) = tokio::time::timeout(SILENCE_TIME_MAX, incoming.next()).await else {
             let text = "the peer has said nothing for three heartbeats".to_owned();
@@ -588,6 +604,10 @@ async fn read(
             // The newest covers those before it.
             frame::Frame::Cosigned(note) => drop(cosigned.send_replace(note.checkpoint)),
             frame::Frame::Express(express) => exchange.take_express(link, express).await?,
+            // Each costs verification and a flush; no honest peer sends so many.
+            frame::Frame::Heartbeat(_) if !beats.take() => {
+                tracing::debug!(peer = %link.peer, "a heartbeat too many is not looked at");
+            }
             frame::Frame::Heartbeat(beat) => {
                 heard(exchange, link, beat.sent_at.as_ref()).await;
                 exchange.take_heartbeat(link, &beat.checkpoint).await?;
@@ -599,6 +619,33 @@ async fn read(
                 return Err(protocol("a second Hello in one session", 0));
             }
         }
+    }
+}
+
+/// Heartbeats that may still be taken: a few at once, then one a second.
+struct Beats {
+    left: u32,
+    since: Instant,
+}
+
+impl Beats {
+    fn new() -> Self {
+        Self {
+            left: HEARTBEATS_BURST_MAX,
+            since: Instant::now(),
+        }
+    }
+
+    fn take(&mut self) -> bool {
+        let seconds = self.since.elapsed().as_secs();
+        if seconds > 0 {
+            self.since += Duration::from_secs(seconds);
+            let earned = u32::try_from(seconds).unwrap_or(u32::MAX);
+            self.left = self.left.saturating_add(earned).min(HEARTBEATS_BURST_MAX);
+        }
+        let taken = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        taken
     }
 }
 
@@ -696,3 +743,26 @@ pub fn is_skewed(skew_ms: i64) -> bool {
 
 /// A checkpoint of the own log, signed within a session.
 pub(crate) type OwnCheckpoint = Verified<SignedCheckpoint>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_that_holds_the_peer_is_shown_as_held_by_it() {
+        let shown = |code: FaultCode| {
+            End::PeerFault(Box::new(v1::Fault {
+                code: code as i32,
+                text: "the reason".to_owned(),
+                ..v1::Fault::default()
+            }))
+            .to_string()
+        };
+        assert_eq!(
+            shown(FaultCode::Held),
+            "held by the peer: FAULT_CODE_HELD: the reason"
+        );
+        assert!(shown(FaultCode::RootMismatch).starts_with("held by the peer: "));
+        assert!(shown(FaultCode::ShuttingDown).starts_with("the peer says "));
+    }
+}

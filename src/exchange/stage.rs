@@ -4,16 +4,19 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError};
 
-use super::book::{Book, Trees};
+use super::book::{Ahead, Book, Trees};
 use super::command::{Effect, Leaf, MirrorRun, OwnEntry, PeerEntry, RecordError, Recorded};
 use super::hold::{Hold, Incident};
-use super::layout::{self, FileRefs, HeadRecord, LinkNumber, LogSide, Place, Record};
+use super::layout::{self, FileRef, FileRefs, HeadRecord, LinkNumber, LogSide, Place, Record};
 use crate::crypto::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::crypto::note::Note;
-use crate::limits::EXPRESSED_ENTRIES_MAX;
+use crate::limits::{CHECKPOINT_SIZE_MAX, EXPRESSED_BYTES_MAX, EXPRESSED_ENTRIES_MAX};
 use crate::model::MessageId;
 use crate::store::{Batch, Direction, Mark, Store, StoreError};
-use crate::tlog::{FullTile, Hash, Tree};
+use crate::tlog::{FullTile, Tree};
+
+/// Outbox rows of urgent messages removed by one receipt; the next one removes more.
+const URGENT_ROWS_AT_ONCE: usize = 1_024;
 
 /// A group while it is being put together: the batch, and what each link will look like.
 pub(super) struct Stage {
@@ -23,6 +26,8 @@ pub(super) struct Stage {
     ids: HashMap<(LinkNumber, MessageId), Place>,
     /// Dated checkpoints of this group, by link and size.
     dated: BTreeMap<(LinkNumber, u64), String>,
+    /// Files that messages of the peers in this group name first, by key.
+    wanted: BTreeSet<Vec<u8>>,
 }
 
 /// What a group does to a link's hold.
@@ -41,7 +46,7 @@ pub(super) struct StagedLink {
     mirror: Option<Tree>,
     delivered_size: Option<u64>,
     urgent: Vec<u64>,
-    expressed: Vec<(u64, Hash)>,
+    expressed: Vec<(u64, Ahead)>,
     no_longer_expressed: BTreeSet<u64>,
     files: bool,
     changed: bool,
@@ -56,6 +61,7 @@ impl Stage {
             links: BTreeMap::new(),
             ids: HashMap::new(),
             dated: BTreeMap::new(),
+            wanted: BTreeSet::new(),
         }
     }
 
@@ -149,9 +155,9 @@ impl Stage {
         for (entry, index) in run.entries.iter().zip(run.start_index..) {
             let awaited = staged
                 .and_then(|s| s.expressed.iter().find(|(at, _)| *at == index))
-                .map(|(_, hash)| hash)
+                .map(|(_, ahead)| ahead)
                 .or_else(|| book.expressed.get(&index));
-            if awaited.is_some_and(|hash| *hash != entry.leaf.hash) {
+            if awaited.is_some_and(|ahead| ahead.hash != entry.leaf.hash) {
                 return Ok(Err(RecordError::ExpressMismatch { index }));
             }
             tree.append(entry.leaf.hash, &mut full);
@@ -210,7 +216,7 @@ impl Stage {
     }
 
     /// Keeps a dated checkpoint of the peer, the newest of its size, unless the peer signed
-    /// another tree of that size before.
+    /// another tree of that size before. Of those beyond the mirror only the newest is kept.
     pub(super) fn keep_dated(
         &mut self,
         store: &dyn Store,
@@ -219,6 +225,8 @@ impl Stage {
     ) -> Result<Result<(), RecordError>, StoreError> {
         let number = book.link.number;
         let size = signed.checkpoint.size;
+        let mirror = self.links.get(&number).and_then(|s| s.mirror.as_ref());
+        let mirror_size = mirror.unwrap_or(&book.mirror).size();
         let earlier = self.dated_between(store, number, size, size)?.remove(&size);
         if let Some(note) = earlier
             && let Ok(earlier) = book.link.mirror_verifier.checkpoint(&note)
@@ -231,6 +239,18 @@ impl Stage {
             }
             if earlier.authored_at >= signed.authored_at {
                 return Ok(Ok(()));
+            }
+        }
+        if size > mirror_size {
+            // A peer can invent any size that is not mirrored yet: of those the newest is kept.
+            let ahead = self.dated_between(store, number, mirror_size + 1, CHECKPOINT_SIZE_MAX)?;
+            for (other, note) in ahead {
+                let kept = book.link.mirror_verifier.checkpoint(&note);
+                if kept.is_ok_and(|kept| kept.authored_at > signed.authored_at) {
+                    return Ok(Ok(()));
+                }
+                self.batch.delete(layout::dated(number, other));
+                self.dated.remove(&(number, other));
             }
         }
         let note = signed.note.clone();
@@ -271,9 +291,10 @@ impl Stage {
                 self.batch.put(key, index.to_be_bytes().to_vec());
                 self.touch(number).changed = true;
             }
-            Effect::FilesConfirmed(id) => {
-                if let Some(Place::Log(LogSide::Own, own_index)) =
-                    self.place_of(store, number, id)?
+            Effect::FilesConfirmed(id, digests) => {
+                let place = self.place_of(store, number, id)?;
+                if let Some(Place::Log(LogSide::Own, own_index)) = place
+                    && confirms(store, number, own_index, &digests)?
                 {
                     self.batch.delete(layout::outgoing(number, own_index));
                     self.touch(number).changed = true;
@@ -288,13 +309,30 @@ impl Stage {
             }
             if !facts.files.is_empty() {
                 for file in &facts.files {
-                    let key = layout::wanted(number, LogSide::Mirror, &file.sha256);
-                    self.batch.put(key, file.size.to_be_bytes().to_vec());
+                    self.want(store, number, *file)?;
                 }
                 let refs = FileRefs(facts.files).encode();
                 self.batch.put(layout::pending(number, index), refs);
                 self.touch(number).files = true;
             }
+        }
+        Ok(())
+    }
+
+    /// Keeps the size of a file that a message of the peer names: the one stated first. A later
+    /// message that states another cannot be right about the same digest, and must not break the
+    /// first.
+    fn want(
+        &mut self,
+        store: &dyn Store,
+        number: LinkNumber,
+        file: FileRef,
+    ) -> Result<(), StoreError> {
+        let key = layout::wanted(number, LogSide::Mirror, &file.sha256);
+        if !self.wanted.contains(&key) && store.get(&key)?.is_none() {
+            self.batch
+                .put(key.clone(), file.size.to_be_bytes().to_vec());
+            self.wanted.insert(key);
         }
         Ok(())
     }
@@ -318,17 +356,26 @@ impl Stage {
                 .expressed
                 .iter()
                 .find(|(at, _)| *at == index)
-                .map(|(_, h)| h)
+                .map(|(_, ahead)| ahead)
         });
         match known {
-            Some(hash) if *hash == entry.leaf.hash => return Ok(()),
+            Some(ahead) if ahead.hash == entry.leaf.hash => return Ok(()),
             Some(_) => return Err(RecordError::ExpressMismatch { index }),
             None => {}
         }
-        if book.expressed.len() + staged.expressed.len() >= EXPRESSED_ENTRIES_MAX {
+        let ahead = Ahead {
+            hash: entry.leaf.hash,
+            bytes: entry.leaf.kept_bytes,
+        };
+        let waiting = || {
+            let staged = staged.expressed.iter().map(|(_, ahead)| ahead);
+            book.expressed.values().chain(staged)
+        };
+        let bytes: u64 = waiting().map(|ahead| ahead.bytes).sum();
+        if waiting().count() >= EXPRESSED_ENTRIES_MAX || bytes + ahead.bytes > EXPRESSED_BYTES_MAX {
             return Err(RecordError::ExpressFull);
         }
-        staged.expressed.push((index, entry.leaf.hash));
+        staged.expressed.push((index, ahead));
         let record = Record {
             recorded_at_ms: now_ms,
             entry: entry.leaf.entry.clone(),
@@ -344,13 +391,26 @@ impl Stage {
         Ok(())
     }
 
-    pub(super) fn settle(&mut self, book: &Book, size: u64, note: &str) {
+    pub(super) fn settle(
+        &mut self,
+        store: &dyn Store,
+        book: &Book,
+        size: u64,
+        note: &str,
+    ) -> Result<(), StoreError> {
         let number = book.link.number;
         let key = layout::checkpoint(number, LogSide::Own, size);
         self.batch.put(key, note.as_bytes().to_vec());
         let staged = self.touch(number);
         let before = staged.delivered_size.unwrap_or(book.delivered_size);
-        staged.delivered_size = Some(before.max(size));
+        let delivered_size = before.max(size);
+        staged.delivered_size = Some(delivered_size);
+        let (start, _) = layout::indexed_from(layout::Region::Urgent, number, 0);
+        let end = layout::urgent(number, delivered_size);
+        for (key, _) in store.scan(&start, &end, URGENT_ROWS_AT_ONCE, Direction::Forward)? {
+            self.batch.delete(key);
+        }
+        Ok(())
     }
 
     pub(super) fn hold(
@@ -470,6 +530,18 @@ impl Stage {
     }
 }
 
+/// Whether the digests that the peer confirms are those of every file the own message names.
+fn confirms(
+    store: &dyn Store,
+    number: LinkNumber,
+    own_index: u64,
+    digests: &[[u8; 32]],
+) -> Result<bool, StoreError> {
+    let owed = store.get(&layout::outgoing(number, own_index))?;
+    let owed = owed.as_deref().and_then(FileRefs::decode);
+    Ok(owed.is_some_and(|owed| owed.0.iter().all(|file| digests.contains(&file.sha256))))
+}
+
 impl StagedLink {
     fn head_record(&self, book: &Book) -> HeadRecord {
         let own = self.own.as_ref().unwrap_or(&book.own);
@@ -532,6 +604,7 @@ impl StagedLink {
             head.mirror_size = book.mirror.size();
             head.delivered_size = book.delivered_size;
             head.expressed_count += expressed_count;
+            head.express_waiting = book.express_waiting();
             head.changes_count += u64::from(self.changed);
             match self.held {
                 Holding::AsBefore => {}

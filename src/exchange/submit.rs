@@ -324,6 +324,7 @@ impl Exchange {
         body: Option<([u8; SALT_BYTES], Bytes, [u8; 32])>,
     ) -> Result<Leaf, StoreError> {
         let hash = leaf_hash(entry);
+        let body_bytes = body.as_ref().map_or(0, |(_, body, _)| body.len());
         let body = match body {
             None => StoredBody::Absent,
             Some((salt, body, _)) if layout::body_fits(entry.len(), body.len()) => {
@@ -336,6 +337,7 @@ impl Exchange {
             }
         };
         let mut leaf = Leaf::inline(hash, entry.clone(), body);
+        leaf.kept_bytes = (entry.len() + SALT_BYTES + body_bytes) as u64;
         if !layout::entry_fits(entry.len()) {
             let digest: [u8; 32] = {
                 use sha2::Digest as _;

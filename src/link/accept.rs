@@ -19,6 +19,7 @@ use tokio::task::AbortHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::Stream;
+use tokio_util::sync::CancellationToken;
 
 use super::connection::{ConnectInfo, Connection, Ending, Remote, retire_when_replaced};
 use super::flood::FloodLimits;
@@ -98,6 +99,7 @@ pub struct Incoming<C> {
     ready: mpsc::Receiver<C>,
     local: Option<SocketAddr>,
     accepting: AbortHandle,
+    hall: Arc<Hall>,
 }
 
 impl<C> Incoming<C> {
@@ -105,12 +107,30 @@ impl<C> Incoming<C> {
         ready: mpsc::Receiver<C>,
         local: Option<SocketAddr>,
         accepting: AbortHandle,
+        hall: Arc<Hall>,
     ) -> Self {
         Self {
             ready,
             local,
             accepting,
+            hall,
         }
+    }
+
+    /// Cuts connections on which no call runs, from [`IDLE_GRACE`] after `stop` on: until then
+    /// they may close by themselves, as HTTP/2 asks them to. Calls are counted only behind
+    /// [`CountCalls`](super::calls::CountCalls). Must be called in a tokio runtime.
+    #[must_use]
+    pub fn cut_idle_after(self, stop: CancellationToken) -> Self {
+        let hall = Arc::clone(&self.hall);
+        tokio::spawn(async move {
+            stop.cancelled().await;
+            tokio::time::sleep(IDLE_GRACE).await;
+            while hall.cut_idle() {
+                tokio::time::sleep(IDLE_GRACE / 20).await;
+            }
+        });
+        self
     }
 
     /// The address listened on; `None` for a Unix socket.
@@ -145,6 +165,10 @@ impl<C> Stream for Incoming<C> {
     }
 }
 
+/// Time for an idle connection to close by itself when the node goes down. One whose client does not
+/// answer would otherwise cost all of [`DRAIN_TIME_MAX`].
+pub const IDLE_GRACE: Duration = Duration::from_secs(2);
+
 /// Connections that wait for the server to take them up; it does so at once.
 pub(super) const READY_MAX: usize = 16;
 
@@ -158,8 +182,8 @@ pub fn accept<T: ServerTls>(
     let local = listener.local_addr().ok();
     let (sender, ready) = mpsc::channel(READY_MAX);
     let hall = Arc::new(Hall::new(limits));
-    let accepting = tokio::spawn(accept_loop(listener, tls, hall, sender));
-    Incoming::new(ready, local, accepting.abort_handle())
+    let accepting = tokio::spawn(accept_loop(listener, tls, Arc::clone(&hall), sender));
+    Incoming::new(ready, local, accepting.abort_handle(), hall)
 }
 
 async fn accept_loop<T: ServerTls>(

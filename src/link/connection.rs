@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -57,6 +58,17 @@ pub struct ConnectInfo {
 pub struct Ending {
     retiring: CancellationToken,
     closed: CancellationToken,
+    calls: Arc<AtomicUsize>,
+}
+
+/// A call that runs on a connection, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Call(Arc<AtomicUsize>);
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Ending {
@@ -64,7 +76,19 @@ impl Ending {
         Self {
             retiring: CancellationToken::new(),
             closed: CancellationToken::new(),
+            calls: Arc::default(),
         }
+    }
+
+    /// Counts a call that begins.
+    pub(super) fn call(&self) -> Call {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        Call(Arc::clone(&self.calls))
+    }
+
+    /// Whether no call runs that [`CountCalls`](super::calls::CountCalls) has counted.
+    pub(super) fn is_idle(&self) -> bool {
+        self.calls.load(Ordering::Relaxed) == 0
     }
 
     /// Completes when the connection should finish what it does and end: its TLS material was

@@ -167,6 +167,16 @@ impl Hall {
         })
     }
 
+    /// Cuts every connection on which no call runs; returns whether any is left.
+    pub(super) fn cut_idle(&self) -> bool {
+        // Not under the lock: a connection that is cut gives its place back.
+        let seated: Vec<_> = self.lock().seated.values().cloned().collect();
+        for (_, ending) in seated.iter().filter(|(_, ending)| ending.is_idle()) {
+            ending.close();
+        }
+        !seated.is_empty()
+    }
+
     /// Logs, unless strangers have used up what the log may grow by.
     pub(super) fn log(&self, write: impl FnOnce()) {
         let verdict = self.lock().log.take(Instant::now());

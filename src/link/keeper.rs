@@ -56,7 +56,7 @@ impl Keeper {
                 .bytes()
                 .map_or(0, u64::from_be_bytes);
             let wait = backoff.next(random);
-            if backoff.failures().is_power_of_two() {
+            if !self.link.presence().up && backoff.failures().is_power_of_two() {
                 tracing::warn!(
                     peer = %self.link.peer, %reason, failures = backoff.failures(),
                     "link down, dialling again"

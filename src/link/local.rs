@@ -128,8 +128,9 @@ impl Drop for SocketFile {
 #[must_use]
 pub fn accept_local(listener: LocalListener, limits: AcceptLimits) -> Incoming<LocalConnection> {
     let (sender, ready) = mpsc::channel(READY_MAX);
-    let accepting = tokio::spawn(accept_loop(listener, Arc::new(Hall::new(limits)), sender));
-    Incoming::new(ready, None, accepting.abort_handle())
+    let hall = Arc::new(Hall::new(limits));
+    let accepting = tokio::spawn(accept_loop(listener, Arc::clone(&hall), sender));
+    Incoming::new(ready, None, accepting.abort_handle(), hall)
 }
 
 async fn accept_loop(

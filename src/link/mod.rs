@@ -8,7 +8,7 @@
 //! - [`files`], [`tls`]: from files to rustls configurations.
 //! - [`reload`]: new files without a restart; [`expiry`]: warning before they run out.
 //! - [`flood`], [`connection`]: one connection, bounded, that can be told to end.
-//! - [`accept`], [`local`], [`serve`] (counted in `hall`): taking connections; [`dial`], [`backoff`]: making them.
+//! - [`accept`], [`local`], [`serve`], [`calls`] (counted in `hall`): taking connections; [`dial`], [`backoff`]: making them.
 //! - [`service`], [`stream`], [`transfer`]: sessions and attachments over such a connection;
 //!   [`keeper`] keeps a link up.
 //! - [`pki`]: keys, requests and throw-away authorities.
@@ -17,6 +17,7 @@
 
 pub mod accept;
 pub mod backoff;
+pub mod calls;
 pub mod connection;
 pub mod dial;
 pub mod door;

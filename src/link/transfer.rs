@@ -1,75 +1,217 @@
 //! Carrying attachments, from the side that dialled: it fetches what is missing here and brings
 //! what the peer lacks. Each transfer goes on where the last one was cut.
+//!
+//! One file's trouble does not stop the others: a file that could not be carried waits, twice as
+//! long each time, and the rest goes on.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_stream::StreamExt as _;
-use tonic::{Code, Status};
+use tonic::Status;
 
 use super::service::blocking;
 use crate::exchange::layout::FileRef;
 use crate::exchange::{Exchange, Link};
-use crate::limits::CHUNK_BYTES_MAX;
+use crate::limits::{CHUNK_BYTES_MAX, UPLOAD_PAUSE_MAX};
 use crate::proto::v1;
 use crate::proto::v1::exchange_service_client::ExchangeServiceClient;
 use crate::proto::v1::put_attachment_request::Part;
+use crate::store::StoreError;
 
 type Client = ExchangeServiceClient<tonic::transport::Channel>;
 
 /// Chunks read ahead of the network.
 const CHUNKS_AHEAD: usize = 4;
+/// First wait of a file that could not be carried.
+const WAIT_MIN: Duration = Duration::from_secs(1);
+/// Longest wait of a file that could not be carried.
+const WAIT_MAX: Duration = Duration::from_secs(5 * 60);
+/// Longest pause after a look through everything that is owed. A pause is as long as the look was,
+/// so that a thousand files that cannot come take no more than half of a core.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// Carries files both ways for as long as the session lasts; ends only with an error of the
-/// connection. Files that the peer does not know of yet wait until its log or ours has grown.
-pub async fn run(exchange: Arc<Exchange>, link: Arc<Link>, mut client: Client) -> Status {
+/// Carries files both ways for as long as the session lasts; ends only when the node does. Files
+/// that the peer does not know of yet wait until it has receipted their message.
+pub async fn run(exchange: Arc<Exchange>, link: Arc<Link>, client: Client) {
     let mut files = exchange.watch_files(&link);
     let mut heads = link.watch_head();
-    let mut brought = BTreeSet::new();
+    let mut carrier = Carrier {
+        exchange,
+        link,
+        client,
+        brought: BTreeSet::new(),
+        waits: Waits::default(),
+    };
     loop {
         files.mark_unchanged();
         heads.mark_unchanged();
-        if let Err(status) = round(&exchange, &link, &mut client, &mut brought).await {
-            match status.code() {
-                // This file, not the connection; the next change tries again.
-                Code::FailedPrecondition
-                | Code::NotFound
-                | Code::DataLoss
-                | Code::ResourceExhausted
-                | Code::Unavailable
-                | Code::Internal => {
-                    tracing::info!(peer = %link.peer, %status, "a file waits");
-                }
-                _ => return status,
-            }
+        let began = Instant::now();
+        let unreadable = carrier.round().await.err();
+        if let Some(error) = &unreadable {
+            tracing::warn!(peer = %carrier.link.peer, %error, "what is owed cannot be read");
         }
+        tokio::time::sleep(began.elapsed().min(PAUSE_MAX)).await;
+        let again = match unreadable {
+            Some(_) => Some(Instant::now() + WAIT_MAX),
+            None => carrier.waits.next(),
+        };
+        let waited = async {
+            match again {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
         let alive = tokio::select! {
             changed = files.changed() => changed,
             changed = heads.changed() => changed,
+            () = waited => Ok(()),
         };
         if alive.is_err() {
-            return Status::aborted("the node is going down");
+            return;
         }
     }
 }
 
-async fn round(
-    exchange: &Arc<Exchange>,
-    link: &Arc<Link>,
-    client: &mut Client,
-    brought: &mut BTreeSet<[u8; 32]>,
-) -> Result<(), Status> {
-    let unreadable = |_| Status::aborted("the store cannot be read");
-    for file in exchange.missing_files(link).map_err(unreadable)? {
-        fetch(exchange, client, file).await?;
-        exchange.file_arrived(link);
+/// Which way a file goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Way {
+    Here,
+    There,
+}
+
+/// One session's carrying.
+struct Carrier {
+    exchange: Arc<Exchange>,
+    link: Arc<Link>,
+    client: Client,
+    /// Files that the peer has whole; it will confirm them.
+    brought: BTreeSet<[u8; 32]>,
+    waits: Waits,
+}
+
+impl Carrier {
+    /// Looks through everything that is owed and carries what need not wait.
+    async fn round(&mut self) -> Result<(), StoreError> {
+        self.waits.begin_round();
+        let mut from = Some(0);
+        while let Some(at) = from {
+            let page = self.exchange.missing_files(&self.link, at)?;
+            from = page.next;
+            for file in page.files {
+                if !self.waits.may_try(Way::Here, &file, Instant::now()) {
+                    continue;
+                }
+                let fetched = fetch(&self.exchange, &mut self.client, file).await;
+                if fetched.is_ok() {
+                    self.exchange.file_arrived(&self.link);
+                }
+                self.note(Way::Here, &file, fetched);
+            }
+        }
+        let mut from = Some(0);
+        while let Some(at) = from {
+            let page = self.exchange.unconfirmed_files(&self.link, at)?;
+            from = page.next;
+            for file in page.files {
+                if self.brought.contains(&file.sha256)
+                    || !self.waits.may_try(Way::There, &file, Instant::now())
+                {
+                    continue;
+                }
+                let brought = bring(&self.exchange, &mut self.client, file).await;
+                if brought.is_ok() {
+                    self.brought.insert(file.sha256);
+                }
+                self.note(Way::There, &file, brought);
+            }
+        }
+        self.waits.end_round();
+        Ok(())
     }
-    for file in exchange.unconfirmed_files(link).map_err(unreadable)? {
-        if !brought.contains(&file.sha256) && bring(exchange, client, file).await? {
-            brought.insert(file.sha256);
+
+    fn note(&mut self, way: Way, file: &FileRef, carried: Result<(), Status>) {
+        let Err(status) = carried else {
+            self.waits.done(way, file);
+            return;
+        };
+        let failures = self.waits.failed(way, file, Instant::now());
+        if failures.is_power_of_two() {
+            tracing::info!(
+                peer = %self.link.peer, file = %hex::encode(file.sha256), ?way, failures,
+                code = ?status.code(), text = %crate::model::text::escape(status.message()),
+                "a file waits"
+            );
         }
     }
-    Ok(())
+}
+
+/// Files that could not be carried, and when each is tried again. Holds only what is still owed.
+#[derive(Debug, Default)]
+struct Waits {
+    files: BTreeMap<(Way, [u8; 32]), Wait>,
+    round: u64,
+}
+
+#[derive(Debug)]
+struct Wait {
+    failures: u32,
+    until: Instant,
+    seen_in_round: u64,
+}
+
+impl Waits {
+    fn begin_round(&mut self) {
+        self.round += 1;
+    }
+
+    /// Forgets what was not asked about in this round: it is owed no more.
+    fn end_round(&mut self) {
+        let round = self.round;
+        self.files.retain(|_, wait| wait.seen_in_round == round);
+    }
+
+    fn may_try(&mut self, way: Way, file: &FileRef, now: Instant) -> bool {
+        match self.files.get_mut(&(way, file.sha256)) {
+            None => true,
+            Some(wait) => {
+                wait.seen_in_round = self.round;
+                wait.until <= now
+            }
+        }
+    }
+
+    /// Has a file wait, twice as long as the last time; returns how often it has failed.
+    fn failed(&mut self, way: Way, file: &FileRef, now: Instant) -> u32 {
+        let wait = self.files.entry((way, file.sha256)).or_insert(Wait {
+            failures: 0,
+            until: now,
+            seen_in_round: self.round,
+        });
+        let doubled = 1_u32.checked_shl(wait.failures).unwrap_or(u32::MAX);
+        wait.failures = wait.failures.saturating_add(1);
+        wait.until = now + WAIT_MIN.saturating_mul(doubled).min(WAIT_MAX);
+        wait.failures
+    }
+
+    fn done(&mut self, way: Way, file: &FileRef) {
+        self.files.remove(&(way, file.sha256));
+    }
+
+    /// When the next file may be tried again.
+    fn next(&self) -> Option<Instant> {
+        self.files.values().map(|wait| wait.until).min()
+    }
+}
+
+/// Waits for the other side, but not for ever: it may answer pings and carry nothing.
+async fn in_time<T>(answer: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+    tokio::time::timeout(UPLOAD_PAUSE_MAX, answer)
+        .await
+        .unwrap_or_else(|_| Err(Status::deadline_exceeded("the peer carries nothing")))
 }
 
 /// Fetches a file that a message of the peer names.
@@ -81,8 +223,8 @@ async fn fetch(exchange: &Exchange, client: &mut Client, file: FileRef) -> Resul
             sha256: file.sha256.to_vec().into(),
             offset,
         };
-        let mut chunks = client.get_attachment(request).await?.into_inner();
-        while let Some(chunk) = chunks.message().await? {
+        let mut chunks = in_time(client.get_attachment(request)).await?.into_inner();
+        while let Some(chunk) = in_time(chunks.message()).await? {
             if offset + chunk.chunk.len() as u64 > file.size {
                 return Err(Status::data_loss("more bytes than the message states"));
             }
@@ -94,18 +236,18 @@ async fn fetch(exchange: &Exchange, client: &mut Client, file: FileRef) -> Resul
     blocking(move || blobs.finish(&file.sha256, file.size)).await
 }
 
-/// Brings a file that an own message names; `false` when the peer does not know of it yet.
-async fn bring(exchange: &Exchange, client: &mut Client, file: FileRef) -> Result<bool, Status> {
+/// Brings a file that an own message names.
+async fn bring(exchange: &Exchange, client: &mut Client, file: FileRef) -> Result<(), Status> {
     let sha256 = bytes::Bytes::copy_from_slice(&file.sha256);
     let stat = v1::StatAttachmentRequest {
         sha256: sha256.clone(),
     };
-    let stat = client.stat_attachment(stat).await?.into_inner();
+    let stat = in_time(client.stat_attachment(stat)).await?.into_inner();
     if !stat.wanted {
-        return Ok(false);
+        return Err(Status::not_found("no message admitted there names it"));
     }
     if stat.complete {
-        return Ok(true);
+        return Ok(());
     }
     let start = v1::AttachmentStart {
         sha256,
@@ -114,6 +256,8 @@ async fn bring(exchange: &Exchange, client: &mut Client, file: FileRef) -> Resul
     };
     let (sender, receiver) = tokio::sync::mpsc::channel(CHUNKS_AHEAD);
     let blobs = Arc::clone(exchange.blobs());
+    let progress = Arc::new(AtomicU64::new(0));
+    let taken = Arc::clone(&progress);
     let reading = tokio::task::spawn_blocking(move || {
         let mut offset = start.offset;
         if sender.blocking_send(Part::Start(start)).is_err() {
@@ -126,16 +270,74 @@ async fn bring(exchange: &Exchange, client: &mut Client, file: FileRef) -> Resul
             if chunk.is_empty() || sender.blocking_send(Part::Chunk(chunk.into())).is_err() {
                 return Ok(());
             }
+            taken.store(offset, Ordering::Relaxed);
         }
     });
     let parts = tokio_stream::wrappers::ReceiverStream::new(receiver)
         .map(|part| v1::PutAttachmentRequest { part: Some(part) });
-    let answer = client.put_attachment(parts).await;
-    let read: Result<Result<(), crate::store::StoreError>, _> = reading.await;
+    let answer = {
+        let mut putting = std::pin::pin!(client.put_attachment(parts));
+        let mut before = 0;
+        loop {
+            match tokio::time::timeout(UPLOAD_PAUSE_MAX, &mut putting).await {
+                Ok(answer) => break answer,
+                Err(_) => {
+                    let now = progress.load(Ordering::Relaxed);
+                    if now == before {
+                        break Err(Status::deadline_exceeded("the peer takes nothing"));
+                    }
+                    before = now;
+                }
+            }
+        }
+    };
+    let read: Result<Result<(), StoreError>, _> = reading.await;
     if let Ok(Err(error)) = read {
         return Err(Status::unavailable(format!(
             "the file cannot be read: {error}"
         )));
     }
-    Ok(answer?.into_inner().complete)
+    if answer?.into_inner().complete {
+        Ok(())
+    } else {
+        Err(Status::unavailable("the file ended before its size"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_fails_waits_longer_each_time_and_others_do_not() {
+        let file = |byte| FileRef {
+            sha256: [byte; 32],
+            size: 1,
+        };
+        let (bad, good) = (file(1), file(2));
+        let mut waits = Waits::default();
+        let mut now = Instant::now();
+        let mut waited = Vec::new();
+        for failures in 1..=12 {
+            waits.begin_round();
+            assert!(waits.may_try(Way::Here, &bad, now));
+            assert_eq!(waits.failed(Way::Here, &bad, now), failures);
+            assert!(!waits.may_try(Way::Here, &bad, now));
+            assert!(waits.may_try(Way::Here, &good, now));
+            // What goes the other way is another matter.
+            assert!(waits.may_try(Way::There, &bad, now));
+            waits.end_round();
+            let until = waits.next().unwrap();
+            waited.push((until - now).as_secs());
+            now = until;
+        }
+        assert_eq!(waited, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]);
+        for _ in 0..100 {
+            waits.failed(Way::Here, &bad, now);
+        }
+        // Owed no more, it is not remembered.
+        waits.begin_round();
+        waits.end_round();
+        assert_eq!(waits.next(), None);
+    }
 }

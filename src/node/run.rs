@@ -27,6 +27,7 @@ use crate::exchange::{
 };
 use crate::limits::DRAIN_TIME_MAX;
 use crate::link::accept::{AcceptLimits, accept};
+use crate::link::calls::CountCalls;
 use crate::link::expiry::{ExpiryLog, expiry_status};
 use crate::link::files::MaterialError;
 use crate::link::keeper::Keeper;
@@ -230,7 +231,8 @@ impl Running {
             listener,
             Arc::clone(&self.exchange_tls),
             AcceptLimits::exchange(),
-        );
+        )
+        .cut_idle_after(self.stop.clone());
         let service = ExchangeDoor::service(
             Arc::clone(&self.exchange),
             self.stop.clone(),
@@ -239,6 +241,7 @@ impl Running {
         let stop = self.stop.clone();
         self.spawn("exchange listener", async move {
             server_builder()
+                .layer(CountCalls)
                 .add_service(service)
                 .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
                 .await
@@ -263,18 +266,23 @@ impl Running {
         let routes = desk::services(&desk).await;
         if let (Some(tcp), Some(tls)) = (&config.desk.tcp, &self.desk_tls) {
             let listener = bind(tcp.listen).await?;
-            let incoming = accept(listener, Arc::clone(tls), AcceptLimits::desk());
-            let server = server_builder().add_routes(routes.clone());
+            let incoming = accept(listener, Arc::clone(tls), AcceptLimits::desk())
+                .cut_idle_after(self.stop.clone());
+            let server = server_builder()
+                .layer(CountCalls)
+                .add_routes(routes.clone());
             let stop = self.stop.clone().cancelled_owned();
             self.spawn("desk listener", async move {
                 server.serve_with_incoming_shutdown(incoming, stop).await
             });
         }
         let listener = LocalListener::bind(&config.desk.socket)?;
-        let incoming = accept_local(listener, AcceptLimits::desk());
+        let incoming =
+            accept_local(listener, AcceptLimits::desk()).cut_idle_after(self.stop.clone());
         let stop = self.stop.clone().cancelled_owned();
         self.spawn("desk socket", async move {
             server_builder()
+                .layer(CountCalls)
                 .add_routes(routes)
                 .serve_with_incoming_shutdown(incoming, stop)
                 .await
