@@ -118,6 +118,8 @@ pub const CALLER_READS_MAX: usize = READS_MAX / 8;
 /// Attachments that a peer sends or fetches at a time, on one link. An honest one carries one
 /// after the other, on two connections at worst. Each holds some 4 MiB.
 pub const LINK_TRANSFERS_MAX: usize = 8;
+/// Wait before a file that could not be carried is tried again.
+pub const TRANSFER_RETRY_INTERVAL: Duration = Duration::from_secs(30);
 /// How many times the floor must stay free where a part of an attachment is written, so that
 /// files fill no disk on which alerts could still be recorded.
 pub const ATTACHMENT_FLOORS: u64 = 4;

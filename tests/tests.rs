@@ -1,5 +1,7 @@
 //! Every integration test, in one binary.
 
+#[path = "it/answers.rs"]
+mod answers;
 #[path = "it/audit.rs"]
 mod audit;
 #[path = "it/audit_cli.rs"]

@@ -62,7 +62,7 @@ impl Ack {
             _ => failure,
         })?;
         if screen.json {
-            screen.json(&json::to_json(&answer))?;
+            screen.json(&json::to_json_whole(&answer))?;
         } else {
             screen.line(format!(
                 "recorded      {}  index {}",

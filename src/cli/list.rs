@@ -76,7 +76,7 @@ impl List {
         }
 
         if screen.json {
-            screen.json(&json::to_json(&found))?;
+            screen.json(&json::to_json_whole(&found))?;
         } else if found.messages.is_empty() {
             screen.note("no such message");
         } else {

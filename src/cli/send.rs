@@ -100,7 +100,11 @@ impl Send {
         }
         let draft = draft::check(draft)?;
         if self.check {
-            screen.line("nothing is wrong with the draft; nothing was sent")?;
+            if screen.json {
+                screen.json(&serde_json::json!({ "faults": [], "id": draft.id }))?;
+            } else {
+                screen.line("nothing is wrong with the draft; nothing was sent")?;
+            }
             return Ok(Exit::Ok);
         }
 
@@ -123,7 +127,7 @@ impl Send {
         }
         if self.wait == Wait::Recorded {
             if screen.json {
-                screen.json(&json::to_json(&submitted))?;
+                screen.json(&json::to_json_whole(&submitted))?;
             }
             return Ok(Exit::Ok);
         }
@@ -142,8 +146,8 @@ fn told(
     timeout: Duration,
 ) -> Done {
     if screen.json {
-        let mut value = json::to_json(submitted);
-        value["message"] = json::to_json(message);
+        let mut value = json::to_json_whole(submitted);
+        value["message"] = json::to_json_whole(message);
         screen.json(&value)?;
     } else {
         if message.delivered_at.is_some() {

@@ -35,7 +35,7 @@ impl Show {
         let desk = target.connect().await?;
         let message = get(&desk, &self.id.to_string()).await?;
         if screen.json {
-            screen.json(&json::to_json(&message))?;
+            screen.json(&json::to_json_whole(&message))?;
         } else {
             let mut answers = Vec::new();
             for id in message.answers.iter().take(ANSWERS_MAX) {

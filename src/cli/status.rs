@@ -22,7 +22,7 @@ impl Status {
         let desk = target.connect().await?;
         let status = get(&desk).await?;
         if screen.json {
-            screen.json(&json::to_json(&status))?;
+            screen.json(&json::to_json_whole(&status))?;
         } else {
             render(&status, screen)?;
         }

@@ -66,7 +66,7 @@ impl Watch {
                 cursor.clone_from(&event.cursor);
             }
             if screen.json {
-                screen.json_line(&json::to_json(&event))?;
+                screen.json_line(&json::to_json_whole(&event))?;
             } else if let Some(line) = line(&event, screen.colour) {
                 screen.line(line)?;
             }

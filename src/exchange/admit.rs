@@ -53,7 +53,7 @@ pub(crate) struct Authentic {
 enum Says {
     Nothing,
     Refusal { index: u64, entry_digest: Bytes },
-    FilesReceived(Vec<[u8; 32]>),
+    FilesReceived { sha256: Vec<[u8; 32]> },
 }
 
 /// Judges an entry by itself: signature, header, names, body, limits. Pure, so that many are
@@ -154,8 +154,9 @@ pub(crate) fn judge(link: &Link, index: u64, item: &v1::Item) -> Result<Authenti
             },
             Some(v1::body::Body::AttachmentsReceived(received)) => {
                 let digests = received.sha256.iter();
-                let digests = digests.filter_map(|digest| digest[..].try_into().ok());
-                Says::FilesReceived(digests.collect())
+                Says::FilesReceived {
+                    sha256: digests.filter_map(|d| d[..].try_into().ok()).collect(),
+                }
             }
             _ => Says::Nothing,
         },
@@ -274,7 +275,9 @@ impl Exchange {
                 Err(ReadError::Store(error)) => return Err(error),
                 _ => Effect::None,
             },
-            (Says::FilesReceived(digests), Some(id)) => Effect::FilesConfirmed(id, digests.clone()),
+            (Says::FilesReceived { sha256 }, Some(id)) => {
+                Effect::FilesConfirmed(id, sha256.clone())
+            }
             _ => Effect::None,
         })
     }

@@ -125,17 +125,26 @@ impl LogReader {
             .collect()
     }
 
-    /// Entries before an index, newest first, at most `count`.
+    /// Entries before an index within the log, newest first, at most `count`.
     ///
     /// # Errors
-    /// When one is damaged.
+    /// When one is missing or damaged.
     pub fn entries_before(&self, end: u64, count: usize) -> Result<Vec<Stored>, ReadError> {
         let (from, to) = layout::side_range(layout::Region::Entry, self.number, self.side, 0, end);
         let rows = self.store.scan(&from, &to, count, Direction::Backward)?;
+        // A damaged engine may pass over records: a log has no gap.
+        let expected = usize::try_from(end).unwrap_or(usize::MAX).min(count);
+        if rows.len() != expected {
+            return Err(self.missing("entry", end.saturating_sub(rows.len() as u64 + 1)));
+        }
         rows.iter()
-            .map(|(key, value)| {
-                let index = layout::index_of(key).ok_or_else(|| self.damaged("key", 0))?;
-                self.stored(index, value)
+            .zip((0..end).rev())
+            .map(|((key, value), index)| {
+                if layout::index_of(key) == Some(index) {
+                    self.stored(index, value)
+                } else {
+                    Err(self.missing("entry", index))
+                }
             })
             .collect()
     }

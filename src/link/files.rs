@@ -226,7 +226,7 @@ pub enum MaterialError {
     },
     /// An authority of the example generator.
     #[error(
-        "{what} was made by the example generator ({}), which is not for use; get a real authority, or set allow_example_ca = true for trials",
+        "{what} was made by the example generator ({}), which is not for use; get a real authority, or for trials set allow_example_ca = true in the configuration (with --desk: --allow-example-ca)",
         super::leaf::EXAMPLE_ORGANIZATION
     )]
     ExampleAuthority {

@@ -279,16 +279,14 @@ async fn bring(exchange: &Exchange, client: &mut Client, file: FileRef) -> Resul
         let mut putting = std::pin::pin!(client.put_attachment(parts));
         let mut before = 0;
         loop {
-            match tokio::time::timeout(UPLOAD_PAUSE_MAX, &mut putting).await {
-                Ok(answer) => break answer,
-                Err(_) => {
-                    let now = progress.load(Ordering::Relaxed);
-                    if now == before {
-                        break Err(Status::deadline_exceeded("the peer takes nothing"));
-                    }
-                    before = now;
-                }
+            if let Ok(answer) = tokio::time::timeout(UPLOAD_PAUSE_MAX, &mut putting).await {
+                break answer;
             }
+            let now = progress.load(Ordering::Relaxed);
+            if now == before {
+                break Err(Status::deadline_exceeded("the peer takes nothing"));
+            }
+            before = now;
         }
     };
     let read: Result<Result<(), StoreError>, _> = reading.await;

@@ -11,7 +11,8 @@ mod place;
 use std::sync::LazyLock;
 
 use prost_reflect::{
-    DescriptorPool, DynamicMessage, Kind, MessageDescriptor, ReflectMessage as _, Value,
+    DescriptorPool, DynamicMessage, Kind, MessageDescriptor, ReflectMessage as _, SerializeOptions,
+    Value,
 };
 use serde::de::IgnoredAny;
 
@@ -35,6 +36,41 @@ const TIMESTAMP: &str = "google.protobuf.Timestamp";
 #[must_use]
 pub fn to_json<M: prost::Message + prost::Name>(message: &M) -> serde_json::Value {
     render(to_dynamic(message)).unwrap_or(serde_json::Value::Null)
+}
+
+/// A message as JSON for programs: like [`to_json`], but with the fields that have their default, so
+/// that lists, numbers and enums are always there. A `body` in it is left as [`to_json`] writes it:
+/// it is what was said.
+#[must_use]
+pub fn to_json_whole<M: prost::Message + prost::Name>(message: &M) -> serde_json::Value {
+    let mut dynamic = to_dynamic(message);
+    drop_impossible_times(&mut dynamic);
+    let options = SerializeOptions::new().skip_default_fields(false);
+    let whole = dynamic.serialize_with_options(serde_json::value::Serializer, &options);
+    let mut whole = whole.unwrap_or(serde_json::Value::Null);
+    keep_bodies(&mut whole, &to_json(message));
+    whole
+}
+
+fn keep_bodies(whole: &mut serde_json::Value, canonical: &serde_json::Value) {
+    use serde_json::Value::{Array, Object};
+    match (whole, canonical) {
+        (Object(whole), Object(canonical)) => {
+            for (key, value) in whole.iter_mut() {
+                match canonical.get(key) {
+                    Some(said) if key == "body" => value.clone_from(said),
+                    Some(said) => keep_bodies(value, said),
+                    None => {}
+                }
+            }
+        }
+        (Array(whole), Array(canonical)) => {
+            for (value, said) in whole.iter_mut().zip(canonical) {
+                keep_bodies(value, said);
+            }
+        }
+        _ => {}
+    }
 }
 
 /// The bytes of the message named `full_name` as canonical JSON.

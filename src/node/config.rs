@@ -151,6 +151,10 @@ pub enum LogFormat {
     Json,
 }
 
+/// What to do when there is no configuration.
+const MISSING: &str =
+    "check the path (--config or LIAISON_CONFIG), or make one: liaison init DIR --name NODE";
+
 impl Config {
     /// Reads the configuration with its link files and cards.
     ///
@@ -158,7 +162,7 @@ impl Config {
     ///
     /// The first [`Fault`].
     pub fn load(file: &Path) -> Result<Self, Fault> {
-        let mut config = Self::parse(&Document::read(file)?)?;
+        let mut config = Self::parse(&Document::read(file, MISSING)?)?;
         config.links = links::load_all(&config.links_dir, &config.node)?;
         Ok(config)
     }

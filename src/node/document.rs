@@ -48,19 +48,15 @@ pub struct Document {
 }
 
 impl Document {
-    /// Reads a file.
+    /// Reads a file; `missing` says what to do if it cannot be read.
     ///
     /// # Errors
     ///
     /// A [`Fault`] of the file as a whole.
-    pub fn read(file: &Path) -> Result<Self, Fault> {
+    pub fn read(file: &Path, missing: &str) -> Result<Self, Fault> {
         let fault = |reason: String, remedy: &str| whole(file, reason, remedy);
-        let meta = std::fs::metadata(file).map_err(|error| {
-            fault(
-                format!("cannot be read: {error}"),
-                "check the path (--config or LIAISON_CONFIG), or make one: liaison init DIR --name NODE",
-            )
-        })?;
+        let meta = std::fs::metadata(file)
+            .map_err(|error| fault(format!("cannot be read: {error}"), missing))?;
         if meta.len() > FILE_BYTES_MAX {
             return Err(fault(
                 "longer than 1 MiB".to_owned(),

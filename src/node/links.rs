@@ -73,7 +73,7 @@ pub fn load_all(directory: &Path, own: &NodeName) -> Result<Vec<LinkConfig>, Fau
 
     let mut links: Vec<LinkConfig> = Vec::new();
     for file in files {
-        let document = Document::read(&file)?;
+        let document = Document::read(&file, "check its owner and mode")?;
         let link = LinkConfig::parse(&document, own)?;
         if links.iter().any(|other| other.peer == link.peer) {
             let reason = format!("a second link with {}", link.peer);

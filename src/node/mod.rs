@@ -4,7 +4,7 @@
 //! - [`config`], [`passphrase`], [`links`]: what the node was told; [`template`]: the text that
 //!   `init` writes.
 //! - [`peer_card`]: what a side gives the other at link set-up.
-//! - [`run`]: open, bind, spawn, wait, drain.
+//! - [`run()`]: open, bind, spawn, wait, drain.
 //! - [`material`]: from the configuration to TLS material that reloads.
 
 pub mod config;

@@ -131,7 +131,10 @@ impl PeerCard {
     ///
     /// A [`Fault`] with line, key, reason and remedy.
     pub fn load(file: &Path) -> Result<Self, Fault> {
-        Self::parse(&Document::read(file)?)
+        Self::parse(&Document::read(
+            file,
+            "check the path; the other side makes its card with liaison peer card --out FILE",
+        )?)
     }
 
     /// Reads a card, strictly: an unknown key or version is refused, because a card that is half

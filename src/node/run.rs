@@ -107,7 +107,7 @@ pub fn create_store(data_dir: &Path) -> Result<(), StoreError> {
 }
 
 /// Runs a node until `shutdown`, then drains it within
-/// [`DRAIN_TIME_MAX`](crate::limits::DRAIN_TIME_MAX).
+/// [`DRAIN_TIME_MAX`].
 ///
 /// # Errors
 /// [`NodeError`] when it cannot start.

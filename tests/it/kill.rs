@@ -7,15 +7,18 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use liaison::audit::reconcile::reconcile;
 use liaison::audit::verify::verify_export;
 use liaison::proto::v1;
 use liaison::proto::v1::desk_service_client::DeskServiceClient;
-use tonic::Code;
+use liaison::proto::v1::upload_attachment_request::Part;
+use sha2::{Digest as _, Sha256};
 use tonic::transport::Channel;
+use tonic::{Code, Status};
 
-use crate::nodes::{LEFT, Node, RIGHT, letter, pair, succeed};
+use crate::nodes::{LEFT, Node, PATIENCE, RIGHT, letter, pair, succeed};
 
 /// xorshift64*, for choosing sides and moments.
 struct Dice(u64);
@@ -29,21 +32,75 @@ impl Dice {
     }
 }
 
+/// A letter, with a file every few letters.
+struct Letter {
+    draft: v1::Draft,
+    file: Option<Vec<u8>>,
+}
+
+impl Letter {
+    fn new(recipient: &str, number: usize) -> Self {
+        let mut draft = letter(recipient, number);
+        let file = number.is_multiple_of(FILE_EVERY).then(|| content(number));
+        if let Some(content) = &file {
+            let common = common_of(&mut draft);
+            common.attachments = vec![v1::Attachment {
+                name: format!("mẫu-{number}.pdf"),
+                media_type: "application/pdf".to_owned(),
+                size: content.len() as u64,
+                sha256: Sha256::digest(content).to_vec().into(),
+                description: None,
+            }];
+        }
+        Self { draft, file }
+    }
+}
+
+/// Letters of which one has a file.
+const FILE_EVERY: usize = 8;
+
+fn content(number: usize) -> Vec<u8> {
+    let word = u64::try_from(number).unwrap().to_be_bytes();
+    word.into_iter().cycle().take(50_000 + number).collect()
+}
+
+fn common_of(draft: &mut v1::Draft) -> &mut v1::Common {
+    let body = draft.body.as_mut().unwrap().body.as_mut().unwrap();
+    let v1::body::Body::OfficialLetter(letter) = body else {
+        panic!("no letter");
+    };
+    letter.common.as_mut().unwrap()
+}
+
+async fn send(desk: &mut DeskServiceClient<Channel>, letter: &Letter) -> Result<String, Status> {
+    if let Some(content) = &letter.file {
+        let start = Part::Start(v1::UploadStart {
+            sha256: Sha256::digest(content).to_vec().into(),
+            size: content.len() as u64,
+        });
+        let chunk = Part::Chunk(content.clone().into());
+        let parts = [start, chunk].map(|part| v1::UploadAttachmentRequest { part: Some(part) });
+        desk.upload_attachment(tokio_stream::iter(parts)).await?;
+    }
+    let draft = Some(letter.draft.clone());
+    let answer = desk.submit(v1::SubmitRequest { draft }).await?;
+    Ok(answer.into_inner().id)
+}
+
 /// Submits until the node is gone; whatever was not answered is kept to be asked again.
 async fn submit_until(
     desk: &mut DeskServiceClient<Channel>,
-    pending: &mut Vec<v1::Draft>,
+    pending: &mut Vec<Letter>,
     told: &mut BTreeSet<String>,
     count: usize,
 ) {
     for _ in 0..count {
-        let Some(draft) = pending.last().cloned() else {
+        let Some(letter) = pending.last() else {
             return;
         };
-        let request = v1::SubmitRequest { draft: Some(draft) };
-        match desk.submit(request).await {
-            Ok(answer) => {
-                told.insert(answer.into_inner().id);
+        match send(desk, letter).await {
+            Ok(id) => {
+                told.insert(id);
                 pending.pop();
             }
             Err(status) => {
@@ -60,7 +117,8 @@ async fn submit_until(
     }
 }
 
-async fn ids(node: &mut Node, side: v1::Side) -> Vec<String> {
+/// The ids of one log in its order; and those of them that a person said, not the node.
+async fn ids(node: &mut Node, side: v1::Side) -> (Vec<String>, BTreeSet<String>) {
     let mut desk = node.desk().await;
     let mut ids = Vec::new();
     let mut request = v1::ListRequest {
@@ -70,17 +128,69 @@ async fn ids(node: &mut Node, side: v1::Side) -> Vec<String> {
     };
     loop {
         let page = desk.list(request.clone()).await.unwrap().into_inner();
-        ids.extend(page.messages.into_iter().map(|m| (m.index, m.id)));
+        ids.extend(page.messages.into_iter().map(|m| (m.index, m.kind(), m.id)));
         if page.next_page_token.is_empty() {
             break;
         }
         request.page_token = page.next_page_token;
     }
     ids.sort_unstable();
-    for (place, (index, _)) in ids.iter().enumerate() {
+    for (place, (index, _, _)) in ids.iter().enumerate() {
         assert_eq!(place as u64, *index, "indices are without gap");
     }
-    ids.into_iter().map(|(_, id)| id).collect()
+    let of_people = ids
+        .iter()
+        .filter(|(_, kind, _)| *kind != v1::Kind::AttachmentsReceived)
+        .map(|(_, _, id)| id.clone())
+        .collect();
+    (ids.into_iter().map(|(_, _, id)| id).collect(), of_people)
+}
+
+/// A person takes note of a message; it is shown so at its sender.
+async fn acknowledge(at: &mut Node, sender: &mut Node, id: &str) {
+    let officer = v1::Officer {
+        name: "陈示例".to_owned(),
+        rank: "二级警督".to_owned(),
+        office: "示例办公室".to_owned(),
+        phone: String::new(),
+    };
+    let request = v1::AcknowledgeRequest {
+        id: id.to_owned(),
+        officer: Some(officer),
+        ..v1::AcknowledgeRequest::default()
+    };
+    at.desk().await.acknowledge(request).await.unwrap();
+    let mut desk = sender.desk().await;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let request = v1::GetRequest { id: id.to_owned() };
+        let message = desk.get(request).await.unwrap().into_inner().message;
+        if message.unwrap().level() == v1::Level::Acknowledged {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{id} is never acknowledged");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Whether a node gives out the file of a message as it was.
+async fn has_file(node: &mut Node, id: &str, number: usize) -> bool {
+    let content = content(number);
+    let request = v1::DownloadAttachmentRequest {
+        message_id: id.to_owned(),
+        sha256: Sha256::digest(&content).to_vec().into(),
+    };
+    let mut desk = node.desk().await;
+    let mut parts = desk
+        .download_attachment(request)
+        .await
+        .unwrap()
+        .into_inner();
+    let mut got = Vec::new();
+    while let Some(part) = parts.message().await.unwrap() {
+        got.extend_from_slice(&part.chunk);
+    }
+    got == content
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -96,11 +206,16 @@ async fn nothing_told_is_lost_or_doubled_when_either_side_is_killed() {
     let mut told = [BTreeSet::new(), BTreeSet::new()];
     let mut pending = [Vec::new(), Vec::new()];
     let mut number = 0;
+    let mut files = [Vec::new(), Vec::new()];
     for _ in 0..kills {
         for (side, recipient) in [RIGHT, LEFT].into_iter().enumerate() {
             while pending[side].len() < 40 {
                 number += 1;
-                pending[side].insert(0, letter(recipient, number));
+                let letter = Letter::new(recipient, number);
+                if letter.file.is_some() {
+                    files[side].push((letter.draft.id.clone(), number));
+                }
+                pending[side].insert(0, letter);
             }
         }
         let mut left_desk = left.desk().await;
@@ -121,7 +236,7 @@ async fn nothing_told_is_lost_or_doubled_when_either_side_is_killed() {
                 submit_until(&mut right_desk, pending_right, told_right, 40),
             );
         };
-        let delay = std::time::Duration::from_micros(200 + 700 * moment);
+        let delay = Duration::from_micros(200 + 700 * moment);
         let killing = async {
             tokio::time::sleep(delay).await;
             let pid = victim.to_string();
@@ -146,6 +261,23 @@ async fn nothing_told_is_lost_or_doubled_when_either_side_is_killed() {
         assert!(pending[side].is_empty());
     }
     for (node, peer) in [(&mut left, RIGHT), (&mut right, LEFT)] {
+        node.until(peer, "delivered, with every file", |link| {
+            link.delivered_size == link.own_size
+                && link.attachments_incoming == 0
+                && link.attachments_outgoing == 0
+        })
+        .await;
+    }
+    for (id, number) in &files[0] {
+        assert!(has_file(&mut right, id, *number).await, "file of {id}");
+    }
+    for (id, number) in &files[1] {
+        assert!(has_file(&mut left, id, *number).await, "file of {id}");
+    }
+    let noted = [&told[0], &told[1]].map(|told| told.last().unwrap().clone());
+    acknowledge(&mut right, &mut left, &noted[0]).await;
+    acknowledge(&mut left, &mut right, &noted[1]).await;
+    for (node, peer) in [(&mut left, RIGHT), (&mut right, LEFT)] {
         node.until(peer, "delivered", |link| {
             link.delivered_size == link.own_size
         })
@@ -157,10 +289,17 @@ async fn nothing_told_is_lost_or_doubled_when_either_side_is_killed() {
     );
     assert_eq!(left_own, ids(&mut right, v1::Side::Peer).await);
     assert_eq!(right_own, ids(&mut left, v1::Side::Peer).await);
-    for (own, told) in [(&left_own, &told[0]), (&right_own, &told[1])] {
-        let unique: BTreeSet<_> = own.iter().cloned().collect();
+    for ((own, of_people), told) in [(&left_own, &told[0]), (&right_own, &told[1])] {
+        let unique: BTreeSet<_> = own.iter().collect();
         assert_eq!(unique.len(), own.len(), "doubled");
-        assert_eq!(unique, *told, "lost, or recorded without being told");
+        let lost: Vec<_> = told.difference(of_people).collect();
+        assert!(lost.is_empty(), "lost: {lost:?}");
+        // The one more is the acknowledgement.
+        assert_eq!(
+            of_people.len(),
+            told.len() + 1,
+            "recorded without being told"
+        );
     }
 
     let exports: Vec<_> = [&left, &right]
@@ -181,7 +320,8 @@ async fn nothing_told_is_lost_or_doubled_when_either_side_is_killed() {
     left.stop();
     right.stop();
     println!(
-        "{kills} kills, {} notifications: 0 lost, 0 doubled",
-        left_own.len() + right_own.len()
+        "{kills} kills, {} notifications with {} files: 0 lost, 0 doubled",
+        left_own.0.len() + right_own.0.len(),
+        files[0].len() + files[1].len()
     );
 }

@@ -1,8 +1,6 @@
 //! How a running node behaves where something beside it does not: a client that does not answer,
 //! a file that cannot be had.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use std::time::{Duration, Instant};
 
 use liaison::limits::DRAIN_TIME_MAX;

@@ -1,8 +1,6 @@
 //! Bytes on the wire between nodes: one frame of each kind, as `tests/vectors/wire/frames.txt` has
 //! them. A line there is never changed: nodes out there speak these bytes.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use liaison::proto::v1::{self, Frame, frame};
 use prost::Message as _;
 

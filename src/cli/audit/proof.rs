@@ -61,6 +61,14 @@ impl Proof {
         write_bytes(&files[2], &proof.entry).or_fail(Exit::CannotCreate, || {
             format!("the file {}", files[2].display())
         })?;
+        if screen.json {
+            let files: Vec<_> = files
+                .iter()
+                .map(|file| file.display().to_string())
+                .collect();
+            screen.json(&json!({ "files": files }))?;
+            return Ok(Exit::Ok);
+        }
         for file in &files {
             screen.line(file.display().to_string())?;
         }
