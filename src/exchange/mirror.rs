@@ -19,8 +19,8 @@ use super::{Exchange, Link, LogSide};
 use crate::crypto::Verified;
 use crate::crypto::checkpoint::{Receipt, SignedCheckpoint, cosign};
 use crate::limits::{
-    ENTRY_BYTES_MAX, EXPRESSED_BYTES_MAX, EXPRESSED_ENTRIES_MAX, GROUP_BYTES_MAX,
-    KEPT_NOTE_BYTES_MAX, PUSH_ENTRIES_MAX,
+    CHECKPOINT_SIZE_MAX, ENTRY_BYTES_MAX, EXPRESSED_BYTES_MAX, EXPRESSED_ENTRIES_MAX,
+    GROUP_BYTES_MAX, KEPT_NOTE_BYTES_MAX, PUSH_ENTRIES_MAX,
 };
 use crate::proto::v1::{self, FaultCode, frame};
 use crate::store::StoreError;
@@ -208,16 +208,16 @@ impl Exchange {
         express: v1::Express,
     ) -> Result<(), Stop> {
         let index = express.index;
-        let Some(item) = express.item else {
-            let text = "an express frame without an entry";
-            return Err(Breach::stop(
-                FaultCode::Protocol,
-                &link.mirror,
-                index,
-                text,
-                Vec::new(),
-            ));
+        let outside = |text: &str| {
+            let code = FaultCode::Protocol;
+            Breach::stop(code, &link.mirror, index, text, Vec::new())
         };
+        let Some(item) = express.item else {
+            return Err(outside("an express frame without an entry"));
+        };
+        if index >= CHECKPOINT_SIZE_MAX {
+            return Err(outside("an express frame for an index that no log reaches"));
+        }
         let mismatch = |text: &str, known: &[u8]| {
             let evidence = vec![entry_evidence(known), entry_evidence(&item.entry)];
             let code = FaultCode::ExpressMismatch;

@@ -577,6 +577,16 @@ async fn two_entries_expressed_for_one_index_hold_the_link() {
 }
 
 #[tokio::test]
+async fn an_entry_expressed_for_an_index_no_log_reaches_holds_the_link() {
+    held(FaultCode::Protocol, 0, async |peer| {
+        let item = peer.letter();
+        let index = liaison::limits::CHECKPOINT_SIZE_MAX;
+        peer.send(express(index, Some(item))).await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_entry_expressed_late_must_be_what_was_mirrored() {
     held(FaultCode::ExpressMismatch, 2, async |peer| {
         let item = peer.letter();
