@@ -9,7 +9,9 @@ use tokio_util::sync::CancellationToken;
 use super::hold::{self, Hold};
 use super::layout::{self, HeadRecord, LinkNumber, LogSide, Record, Region};
 use super::read::{LogReader, ReadError};
-use crate::crypto::checkpoint::{LogVerifier, LogVerifierError};
+use super::session::OwnCheckpoint;
+use crate::crypto::Verified;
+use crate::crypto::checkpoint::{LogVerifier, LogVerifierError, Receipt};
 use crate::crypto::keys::LogKey;
 use crate::crypto::vkey::VerifierKey;
 use crate::model::{NodeName, Origin};
@@ -144,6 +146,10 @@ pub struct Link {
     pub(crate) slot: std::sync::Mutex<Slot>,
     /// Held by the running session from first frame to last.
     pub(crate) running: Mutex<()>,
+    /// The own checkpoint signed last: its receipt needs only the mirror's line verified.
+    pub(crate) last_signed: std::sync::Mutex<Option<OwnCheckpoint>>,
+    /// The receipt verified last.
+    pub(crate) last_receipt: std::sync::Mutex<Option<Verified<Receipt>>>,
     /// Grows when files of this link may have become complete, or new ones are wanted.
     pub(crate) files: watch::Sender<u64>,
 }
@@ -430,6 +436,8 @@ impl Book {
             presence: watch::Sender::default(),
             slot: std::sync::Mutex::default(),
             running: Mutex::default(),
+            last_signed: std::sync::Mutex::default(),
+            last_receipt: std::sync::Mutex::default(),
             files: watch::Sender::new(1),
         };
         Ok(Self {

@@ -237,6 +237,11 @@ impl Exchange {
         let tree = link.tree(LogSide::Own);
         let root = self.reader(link, LogSide::Own).root_at(&tree, size)?;
         let now = self.clock.unix_seconds();
-        Ok(sign_checkpoint(&self.keys.log, &link.own, size, root, now))
+        let signed = sign_checkpoint(&self.keys.log, &link.own, size, root, now);
+        *link
+            .last_signed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(signed.clone());
+        Ok(signed)
     }
 }

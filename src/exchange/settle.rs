@@ -1,6 +1,6 @@
 //! Settling: verify the peer's cosignature, keep it as the receipt, mark what it covers delivered.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use tokio::sync::watch;
 
@@ -56,7 +56,19 @@ impl Exchange {
             );
             return Err(bad(text, 0));
         }
-        let receipt = link.own_verifier.receipt(note).map_err(|error| {
+        let signed = link
+            .last_signed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let verifier = &link.own_verifier;
+        let judged = match signed.map(|signed| verifier.receipt_for(&signed, note)) {
+            Some(Ok(Some(receipt))) => Ok(receipt),
+            // Not the checkpoint signed last, or not as it was signed: all of it is judged.
+            Some(Ok(None)) | None => verifier.receipt(note),
+            Some(Err(error)) => Err(error),
+        };
+        let receipt = judged.map_err(|error| {
             bad(
                 format!("the peer's cosignature does not verify: {error}"),
                 0,
@@ -89,6 +101,10 @@ impl Exchange {
             // Said again: the earlier receipt of this size is the better one.
             return Ok(());
         }
+        *link
+            .last_receipt
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(receipt.clone());
         let settled = self
             .ask(|reply| Command::Settle(link.number, Box::new(receipt), reply))
             .await;

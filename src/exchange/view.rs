@@ -3,7 +3,7 @@
 //! How far a message has come is never stored as truth: it is told from the receipts and from
 //! what answers it.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use prost::Message as _;
 use serde::{Deserialize, Serialize};
@@ -213,9 +213,9 @@ impl Exchange {
         if side == LogSide::Own
             && stored.index < link.head().delivered_size
             && let Some((_, note)) = reader.checkpoint_covering(stored.index)?
-            && let Ok(receipt) = link.own_verifier.receipt(&note)
+            && let Some(cosigned_at) = cosigned_at(link, &note)
         {
-            message.delivered_at = Some(timestamp_of_seconds(receipt.cosigned_at));
+            message.delivered_at = Some(timestamp_of_seconds(cosigned_at));
         }
         Ok(())
     }
@@ -376,6 +376,18 @@ impl Exchange {
         stream.ahead.reverse();
         Ok(())
     }
+}
+
+/// The date of a receipt for the own log. The one verified last is not verified again.
+fn cosigned_at(link: &Link, note: &str) -> Option<u64> {
+    let last = link
+        .last_receipt
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .as_ref()
+        .filter(|receipt| receipt.note == note)
+        .map(|receipt| receipt.cosigned_at);
+    last.or_else(|| Some(link.own_verifier.receipt(note).ok()?.cosigned_at))
 }
 
 /// Why a page cannot be given: the caller's mistake, or the store's.

@@ -161,6 +161,37 @@ impl LogVerifier {
         }))
     }
 
+    /// Verifies a receipt for a checkpoint that was verified, or signed, before: only the mirror's
+    /// line is new. `None` if the note is not that very checkpoint with the mirror's line, or the
+    /// checkpoint is of another log; [`LogVerifier::receipt`] judges it then.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError`].
+    pub fn receipt_for(
+        &self,
+        signed: &Verified<SignedCheckpoint>,
+        note: &str,
+    ) -> Result<Option<Verified<Receipt>>, CheckpointError> {
+        let note = Note::parse(note)?;
+        let without = note.without(&self.mirror).map(|note| note.to_string());
+        if without.as_ref() != Some(&signed.note)
+            || signed.checkpoint.origin != self.origin.to_string()
+        {
+            return Ok(None);
+        }
+        let signers = note::verify(&note, &[&self.mirror])?;
+        let cosigned_at = signers
+            .iter()
+            .find_map(|signer| signer.unix_seconds)
+            .ok_or_else(|| missing("the mirror", &self.mirror))?;
+        Ok(Some(Verified::mark(Receipt {
+            signed: (**signed).clone(),
+            cosigned_at,
+            note: note.to_string(),
+        })))
+    }
+
     /// The checkpoint, and the mirror's time if the mirror has signed.
     fn verify(&self, note: &Note) -> Result<(SignedCheckpoint, Option<u64>), CheckpointError> {
         // 1. The signatures, before a byte of the text is looked at.

@@ -469,3 +469,38 @@ fn keys_that_do_not_fit_make_no_verifier() {
         "same"
     );
 }
+
+#[test]
+fn a_receipt_for_a_known_checkpoint_needs_the_mirror_s_line_alone() {
+    let verifier = verifier();
+    let (signed, receipt) = (signed(), receipt());
+    let judged = verifier.receipt_for(&signed, &receipt).unwrap().unwrap();
+    assert_eq!(judged, verifier.receipt(&receipt).unwrap());
+
+    // Every byte of the mirror's line counts.
+    for byte in 0..Note::parse(&receipt).unwrap().signatures()[2].bytes.len() {
+        let tampered = changed(&receipt, 2, |line| line.bytes[byte] ^= 1);
+        assert!(verifier.receipt_for(&signed, &tampered).is_err(), "{byte}");
+    }
+    assert!(
+        verifier
+            .receipt_for(&signed, &lines(&receipt, &[0, 1]))
+            .is_err()
+    );
+    // What is not that very checkpoint is left to the whole judgement.
+    let elsewhere = [
+        changed(&receipt, 0, |line| line.bytes[20] ^= 1),
+        changed(&receipt, 1, |line| line.bytes[20] ^= 1),
+        lines(&receipt, &[0, 2]),
+        lines(&receipt, &[2, 1, 0]),
+        receipt.replacen("\n300\n", "\n301\n", 1),
+    ];
+    for note in elsewhere {
+        assert_eq!(verifier.receipt_for(&signed, &note).unwrap(), None);
+    }
+    let later = sign_checkpoint(&log_key(), &origin(), 300, ROOT, 1_766_000_001);
+    assert_eq!(verifier.receipt_for(&later, &receipt).unwrap(), None);
+    let back = origin().reversed();
+    let other = sign_checkpoint(&log_key(), &back, 300, ROOT, 1_766_000_000);
+    assert_eq!(verifier.receipt_for(&other, &other.note).unwrap(), None);
+}
