@@ -82,11 +82,10 @@ impl Exchange {
         let signed = peer_checkpoint(link, note, size)?;
         let items = Arc::new(items);
         let judged = self.judge_all(link, start_index, &items).await;
-        let (run, refusals) = self.admit_run(link, start_index, &items, judged, &signed)?;
+        let run = self.admit_run(link, start_index, &items, judged, &signed)?;
         for incident in &run.incidents {
             tracing::warn!(peer = %incident.peer, what = %incident.what, "refused");
         }
-        debug_assert_eq!(run.refusals.len(), refusals);
         let keep = signed.clone();
         match self
             .ask(|reply| Command::Mirror(Box::new(run), reply))
@@ -133,7 +132,7 @@ impl Exchange {
         items: &[v1::Item],
         judged: Vec<Result<Authentic, Box<Refused>>>,
         signed: &Verified<SignedCheckpoint>,
-    ) -> Result<(MirrorRun, usize), Stop> {
+    ) -> Result<MirrorRun, Stop> {
         let mut ids = RunIds::new();
         let mut sizes = HashMap::new();
         let mut run = MirrorRun {
@@ -196,8 +195,7 @@ impl Exchange {
             }
             run.entries.push(entry);
         }
-        let refusals = run.refusals.len();
-        Ok((run, refusals))
+        Ok(run)
     }
 
     /// An entry ahead of its turn: judged like any other, kept and shown at once. What cannot be
