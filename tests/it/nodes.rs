@@ -261,34 +261,39 @@ pub(crate) fn new_id() -> String {
 
 /// A routine letter with an id of its own.
 pub(crate) fn letter(recipient: &str, number: usize) -> v1::Draft {
-    let text = |vi: &str| v1::LocalizedText {
-        texts: [("vi".to_owned(), vi.to_owned())].into(),
-    };
     v1::Draft {
         id: new_id(),
         recipient: recipient.to_owned(),
         body: Some(v1::Body {
-            body: Some(v1::body::Body::OfficialLetter(v1::OfficialLetter {
-                common: Some(v1::Common {
-                    from_office: "Phòng mẫu".to_owned(),
-                    to_office: "示例办公室".to_owned(),
-                    legal_basis: vec!["Điều 1".to_owned()],
-                    languages: vec!["vi".to_owned()],
-                    not_applicable: vec!["place".to_owned(), "replyBy".to_owned()],
-                    ..v1::Common::default()
-                }),
-                letter_number: format!("{number}/MẪU"),
-                subject: Some(text("Về việc mẫu")),
-                text: Some(text("Nội dung mẫu.")),
-                signatory: Some(v1::Officer {
-                    name: "Nguyễn Văn Mẫu".to_owned(),
-                    rank: "Đại úy".to_owned(),
-                    office: "Phòng mẫu".to_owned(),
-                    phone: "+84 000 000 000".to_owned(),
-                }),
-                ..v1::OfficialLetter::default()
-            })),
+            body: Some(v1::body::Body::OfficialLetter(letter_body(number))),
         }),
         ..v1::Draft::default()
+    }
+}
+
+/// What such a letter says.
+pub(crate) fn letter_body(number: usize) -> v1::OfficialLetter {
+    let text = |vi: &str| v1::LocalizedText {
+        texts: [("vi".to_owned(), vi.to_owned())].into(),
+    };
+    v1::OfficialLetter {
+        common: Some(v1::Common {
+            from_office: "Phòng mẫu".to_owned(),
+            to_office: "示例办公室".to_owned(),
+            legal_basis: vec!["Điều 1".to_owned()],
+            languages: vec!["vi".to_owned()],
+            not_applicable: vec!["place".to_owned(), "replyBy".to_owned()],
+            ..v1::Common::default()
+        }),
+        letter_number: format!("{number}/MẪU"),
+        subject: Some(text("Về việc mẫu")),
+        text: Some(text("Nội dung mẫu.")),
+        signatory: Some(v1::Officer {
+            name: "Nguyễn Văn Mẫu".to_owned(),
+            rank: "Đại úy".to_owned(),
+            office: "Phòng mẫu".to_owned(),
+            phone: String::new(),
+        }),
+        ..v1::OfficialLetter::default()
     }
 }

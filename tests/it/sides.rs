@@ -28,6 +28,8 @@ use tokio::task::JoinHandle;
 use tokio_stream::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use crate::nodes::letter_body;
+
 /// Longer than anything here takes; a test that waits so long has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -203,29 +205,6 @@ pub(crate) fn sides() -> (Side, Side) {
 fn text(vi: &str) -> v1::LocalizedText {
     v1::LocalizedText {
         texts: [("vi".to_owned(), vi.to_owned())].into(),
-    }
-}
-
-pub(crate) fn letter_body(number: usize) -> v1::OfficialLetter {
-    v1::OfficialLetter {
-        common: Some(v1::Common {
-            from_office: "Phòng mẫu".to_owned(),
-            to_office: "示例办公室".to_owned(),
-            legal_basis: vec!["Điều 1".to_owned()],
-            languages: vec!["vi".to_owned()],
-            not_applicable: vec!["place".to_owned(), "replyBy".to_owned()],
-            ..v1::Common::default()
-        }),
-        letter_number: format!("{number}/MẪU"),
-        subject: Some(text("Về việc mẫu")),
-        text: Some(text("Nội dung mẫu.")),
-        signatory: Some(v1::Officer {
-            name: "Nguyễn Văn Mẫu".to_owned(),
-            rank: "Đại úy".to_owned(),
-            office: "Phòng mẫu".to_owned(),
-            phone: String::new(),
-        }),
-        ..v1::OfficialLetter::default()
     }
 }
 
