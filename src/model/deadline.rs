@@ -214,7 +214,11 @@ impl fmt::Display for Local {
 #[must_use]
 pub fn local(at: Timestamp, zone: &TimeZone) -> Local {
     let zoned = at.to_zoned(zone.clone());
-    let pattern = if zoned.second() == 0 { "%H:%M" } else { "%H:%M:%S" };
+    let pattern = if zoned.second() == 0 {
+        "%H:%M"
+    } else {
+        "%H:%M:%S"
+    };
     let (date, time) = match zoned.date().yesterday() {
         Ok(ended) if zoned.time() == Time::midnight() => (ended, "24:00".to_owned()),
         _ => (zoned.date(), zoned.strftime(pattern).to_string()),
@@ -243,6 +247,9 @@ mod tests {
             assert_eq!(local(at, &fixed(zone)).to_string(), shown);
         }
         let at = "2026-03-03T16:00:01Z".parse().unwrap();
-        assert_eq!(local(at, &fixed(8)).to_string(), "2026-03-04 00:00:01 +08:00");
+        assert_eq!(
+            local(at, &fixed(8)).to_string(),
+            "2026-03-04 00:00:01 +08:00"
+        );
     }
 }

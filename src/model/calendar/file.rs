@@ -16,7 +16,10 @@ use crate::proto::v1;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CalendarFileError {
     /// Longer than any calendar.
-    #[error("it has {bytes} bytes, over the limit of {}", limits::CALENDAR_FILE_BYTES_MAX)]
+    #[error(
+        "it has {bytes} bytes, over the limit of {}",
+        limits::CALENDAR_FILE_BYTES_MAX
+    )]
     TooLong {
         /// Bytes of the file.
         bytes: usize,

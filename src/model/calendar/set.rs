@@ -52,10 +52,7 @@ impl CalendarSet {
     /// before, it is the first one published later, whatever follows: a correction after the fact
     /// moves no deadline.
     #[must_use]
-    pub fn in_force(
-        published_before: &[YearCalendar],
-        published_later: &[YearCalendar],
-    ) -> Self {
+    pub fn in_force(published_before: &[YearCalendar], published_later: &[YearCalendar]) -> Self {
         let mut set = Self::default();
         for calendar in published_before {
             set.replace(calendar);
@@ -111,9 +108,7 @@ impl CalendarSet {
     /// [`CalendarError`] if there is no calendar of its year.
     pub fn day(&self, date: Date) -> Result<Day<'_>, CalendarError> {
         let calendar = self.year(date.year())?;
-        calendar
-            .day(date)
-            .ok_or_else(|| self.missing(date.year()))
+        calendar.day(date).ok_or_else(|| self.missing(date.year()))
     }
 
     /// Whether a day is worked.

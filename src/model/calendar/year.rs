@@ -148,7 +148,11 @@ impl YearCalendar {
         }
         let zone = parse_zone(&message.time_zone, names.time_zone, &mut faults);
         for (field, text, remedy) in [
-            ("source", &message.source, "name the decision that it follows"),
+            (
+                "source",
+                &message.source,
+                "name the decision that it follows",
+            ),
             ("authority", &message.authority, "name who publishes it"),
         ] {
             if text.trim().is_empty() {
