@@ -164,21 +164,8 @@ impl YearCalendar {
             seen: BTreeMap::new(),
             faults: &mut faults,
         };
-        let listed = message.days_off.len() + message.working_days.len();
-        let (days_off, working_days) = if listed > limits::CALENDAR_DAYS_MAX {
-            let reason = format!(
-                "{listed} days are listed, over the limit of {}",
-                limits::CALENDAR_DAYS_MAX
-            );
-            let remedy = "list only weekdays that are off and weekend days that are worked";
-            days.faults.add(names.days_off, reason, remedy);
-            Default::default()
-        } else {
-            (
-                days.read(names.days_off, &message.days_off, false),
-                days.read(names.working_days, &message.working_days, true),
-            )
-        };
+        let days_off = days.read(names.days_off, &message.days_off, false);
+        let working_days = days.read(names.working_days, &message.working_days, true);
         match (year, country, zone) {
             (Some(year), Some(country), Some(zone)) if faults.list.is_empty() => {
                 Ok(Self(Arc::new(Content {
@@ -384,6 +371,16 @@ impl Days<'_, '_> {
         weekend: bool,
     ) -> BTreeMap<Date, LocalizedText> {
         let mut good = BTreeMap::new();
+        if days.len() > limits::CALENDAR_DAYS_MAX {
+            let reason = format!(
+                "{} days are listed, over the limit of {}",
+                days.len(),
+                limits::CALENDAR_DAYS_MAX
+            );
+            let remedy = "list only weekdays that are off and weekend days that are worked";
+            self.faults.add(list, reason, remedy);
+            return good;
+        }
         for (index, day) in days.iter().enumerate() {
             let field = format!("{list}[{index}].date");
             let Some(date) = parse_date(&day.date) else {
