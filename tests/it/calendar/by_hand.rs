@@ -333,9 +333,9 @@ fn no_working_days_end_with_the_day_of_receipt() {
 
 #[test]
 fn a_day_that_does_not_begin_at_midnight_begins_where_the_one_before_ends() {
-    // In Havana clocks went from Sat 9 March 2024 24:00 straight to 01:00 on Sunday: Friday 8 is
-    // counted from Thursday, and then Monday 11 after the short Sunday; 24 h later than the end
-    // of Sunday. The end of Saturday 9 is 05:00 UTC, which is 01:00 on Sunday there.
+    // In Havana clocks went from Sat 9 March 2024 24:00 (-05) straight to Sun 01:00 (-04).
+    // Received Fri 8 March: Sat 9 = 1 (worked here). Its end is 05:00 UTC, shown as Sunday 01:00,
+    // since there was no Sunday 00:00.
     let message = liaison::proto::v1::Calendar {
         year: 2024,
         version: 1,

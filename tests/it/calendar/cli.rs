@@ -28,7 +28,10 @@ fn said(output: &Output, code: i32) -> String {
 #[test]
 fn a_deadline_is_told_day_by_day_and_in_both_zones() {
     let received = ["due", "--received", "2026-02-13T23:59+07:00", "--days", "7"];
-    let from_sample = said(&calendar(&[&received[..], &["--samples", "vn"]].concat()), 0);
+    let from_sample = said(
+        &calendar(&[&received[..], &["--samples", "vn"]].concat()),
+        0,
+    );
     for line in [
         "received      Fri 2026-02-13 23:59:00 +07:00  Asia/Ho_Chi_Minh",
         "              Sat 2026-02-14 00:59:00 +08:00  Asia/Shanghai",
@@ -39,7 +42,10 @@ fn a_deadline_is_told_day_by_day_and_in_both_zones() {
         "due           Tue 2026-03-03 24:00 +07:00  Asia/Ho_Chi_Minh",
         "              Wed 2026-03-04 01:00 +08:00  Asia/Shanghai",
     ] {
-        assert!(from_sample.lines().any(|said| said == line), "{line}\n{from_sample}");
+        assert!(
+            from_sample.lines().any(|said| said == line),
+            "{line}\n{from_sample}"
+        );
     }
     let file = ["calendars/vn-2026.toml"];
     let from_file = said(&calendar(&[&received[..], &file].concat()), 0);
@@ -51,8 +57,14 @@ fn an_extension_shows_both_ends() {
     let arguments = ["due", "--received", "2026-02-04T09:00+08:00", "--extension"];
     let output = calendar(&[&arguments[..], &["--samples", "CN"]].concat());
     let text = said(&output, 0);
-    assert!(text.contains("    7  Fri 2026-02-13  due without the extension\n"), "{text}");
-    assert!(text.contains("due           Fri 2026-02-27 24:00 +08:00"), "{text}");
+    assert!(
+        text.contains("    7  Fri 2026-02-13  due without the extension\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("due           Fri 2026-02-27 24:00 +08:00"),
+        "{text}"
+    );
     let output = calendar(&[&arguments[..], &["--samples", "cn", "--json"]].concat());
     let value: serde_json::Value = serde_json::from_str(&said(&output, 0)).unwrap();
     assert_eq!(value["due"], "2026-02-27T16:00:00Z");
@@ -66,7 +78,10 @@ fn what_cannot_be_counted_is_told_with_what_to_do() {
     let due = |more: &[&str]| calendar(&[&["due"], more].concat());
     let missing = due(&["--received", "2026-12-28T10:00+07:00", "--samples", "vn"]);
     let text = said(&missing, 65);
-    assert!(text.contains("of VN for 2027 has not been published"), "{text}");
+    assert!(
+        text.contains("of VN for 2027 has not been published"),
+        "{text}"
+    );
     assert!(text.contains("publishes its calendar of 2027"), "{text}");
     // A time without offset would be read in the machine's zone.
     let local = due(&["--received", "2026-12-28T10:00", "--samples", "vn"]);
@@ -122,5 +137,8 @@ fn every_fault_of_a_file_is_told_at_once_and_nothing_steers_the_terminal() {
     assert!(!text.contains('\u{1b}'), "{text}");
     std::fs::write(&file, good.replace("Victory Day", "\\u001b[2J")).unwrap();
     let text = said(&calendar(&["show", file.to_str().unwrap()]), 0);
-    assert!(text.contains("\\u{1B}[2J") && !text.contains('\u{1b}'), "{text}");
+    assert!(
+        text.contains("\\u{1B}[2J") && !text.contains('\u{1b}'),
+        "{text}"
+    );
 }
