@@ -122,7 +122,7 @@ fn month_lines(calendar: &YearCalendar, month: i8, colour: bool) -> Vec<String> 
     let mut date = first;
     loop {
         let (mark, style) = match calendar.day(date) {
-            Some(Day::Off(_)) => ('x', Style::Bad),
+            Some(Day::Off(_)) => ('x', Style::Warn),
             Some(Day::MakeUp(_)) => ('+', Style::Good),
             Some(Day::Weekend) => (' ', Style::Dim),
             Some(Day::Working) | None => (' ', Style::Plain),

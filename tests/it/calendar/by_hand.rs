@@ -1,6 +1,8 @@
 //! Deadlines counted by hand on the sample calendars. Each case lists the days as a reader would
 //! count them: the number of the working day, or in brackets why a day does not count.
 
+use std::slice::from_ref;
+
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -303,7 +305,7 @@ fn corrected(version: u32, day_off: &str) -> YearCalendar {
 fn a_correction_counts_for_requests_recorded_after_it_only() {
     let (first, second) = (sample("vn-2026"), corrected(2, "2026-02-23"));
     let received = at("2026-02-13T23:59+07:00");
-    let before = CalendarSet::in_force(&[first.clone()], &[second.clone()]);
+    let before = CalendarSet::in_force(from_ref(&first), from_ref(&second));
     let due = due_instant(received, 7, &before).unwrap();
     assert_eq!(due.last_day, Date::constant(2026, 3, 3));
     assert_eq!(due.calendar_versions, [(2026, 1)]);

@@ -1,6 +1,7 @@
 //! The sample files: what they list, and what a file must not be.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::Path;
 
 use jiff::civil::Date;
@@ -176,12 +177,14 @@ fn the_largest_honest_file_fits() {
     let mut lists = [String::new(), String::new()];
     while date.year() == 2028 {
         let weekend = date.weekday().to_monday_zero_offset() >= 5;
-        lists[usize::from(weekend)] += &format!(
-            "  {{ date = \"{date}\", name = {{ vi = \"{}\", zh-Hans = \"{}\", en = \"{}\" }} }},\n",
+        writeln!(
+            lists[usize::from(weekend)],
+            "  {{ date = \"{date}\", name = {{ vi = \"{}\", zh-Hans = \"{}\", en = \"{}\" }} }},",
             "Nghỉ bù Giỗ Tổ Hùng Vương".repeat(2),
             "国庆节、中秋节调休上班",
             "Make-up day for National Day and Mid-Autumn Festival",
-        );
+        )
+        .unwrap();
         date = date.tomorrow().unwrap();
     }
     let [off, worked] = lists;
