@@ -177,14 +177,12 @@ fn the_largest_honest_file_fits() {
     let mut lists = [String::new(), String::new()];
     while date.year() == 2028 {
         let weekend = date.weekday().to_monday_zero_offset() >= 5;
-        writeln!(
-            lists[usize::from(weekend)],
-            "  {{ date = \"{date}\", name = {{ vi = \"{}\", zh-Hans = \"{}\", en = \"{}\" }} }},",
-            "Nghỉ bù Giỗ Tổ Hùng Vương".repeat(2),
-            "国庆节、中秋节调休上班",
-            "Make-up day for National Day and Mid-Autumn Festival",
-        )
-        .unwrap();
+        let vi = "Nghỉ bù Giỗ Tổ Hùng Vương".repeat(2);
+        let zh = "国庆节、中秋节调休上班";
+        let en = "Make-up day for National Day and Mid-Autumn Festival";
+        let name = format!("{{ vi = \"{vi}\", zh-Hans = \"{zh}\", en = \"{en}\" }}");
+        let list = &mut lists[usize::from(weekend)];
+        writeln!(list, "  {{ date = \"{date}\", name = {name} }},").unwrap();
         date = date.tomorrow().unwrap();
     }
     let [off, worked] = lists;
