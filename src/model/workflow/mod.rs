@@ -130,3 +130,18 @@ impl Step {
         }
     }
 }
+
+/// Whether a message of this kind can begin a case; others are a step of one.
+#[must_use]
+pub fn may_begin(kind: Kind) -> bool {
+    !thread::needs_matter(kind)
+}
+
+/// Kinds that can answer anything, whatever its state: they move nothing but themselves.
+#[must_use]
+pub fn is_talk(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Acknowledgement | Kind::OfficialLetter | Kind::CaseNotice | Kind::ActivityReport
+    )
+}
