@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::finding::{Code, Finding, KeyUse};
 use super::format::{MANIFEST, ManifestKey, Role};
 use crate::crypto::Verified;
-use crate::crypto::checkpoint::{CheckpointError, LogVerifier, Receipt};
+use crate::crypto::checkpoint::{CheckpointError, LogVerifier, Receipt, SignedCheckpoint};
 use crate::crypto::note::NoteError;
 use crate::crypto::vkey::VerifierKey;
 use crate::limits::{EXPORT_KEYS_MAX, ROLE_KEYS_MAX};
@@ -179,6 +179,32 @@ impl Keyring {
             message: all(Role::Message, sender),
             verifiers,
         })
+    }
+
+    /// Verifies the two signatures of a checkpoint that its author has dated; also says whether a
+    /// key was not valid then.
+    pub(super) fn dated(
+        &self,
+        keys: &LogKeys,
+        note: &str,
+    ) -> Result<(Verified<SignedCheckpoint>, Option<String>), ReceiptFault> {
+        let mut fault = None;
+        for verifier in &keys.verifiers {
+            match verifier.checkpoint(note) {
+                Ok(signed) => {
+                    let at = signed.authored_at;
+                    let keys = [verifier.log(), verifier.author()];
+                    let invalid = keys.into_iter().filter_map(|key| self.used(key, at)).next();
+                    return Ok((signed, invalid));
+                }
+                Err(
+                    error @ (CheckpointError::MissingSignature { .. }
+                    | CheckpointError::Note(NoteError::NoKnownKey)),
+                ) => fault = fault.or(Some(error)),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(fault.map_or(ReceiptFault::SameKey, Into::into))
     }
 
     /// Verifies the three signatures of a receipt; also says whether a key was not valid then.

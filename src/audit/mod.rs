@@ -4,6 +4,7 @@
 //! - [`verify`]: re-checks such a folder from the keys alone.
 //! - [`reconcile`]: compares the folders of both sides.
 //! - [`proof`]: verifies one receipt.
+//! - [`lateness`]: whether a side was late with an answer, by what it signed itself.
 //!
 //! Architecture invariant: `audit` reaches the same verdict as the node with no access to the node.
 //! Whatever it reads was handed over by somebody: nothing is believed that is not recomputed from
@@ -16,6 +17,8 @@ mod finding;
 mod folder;
 pub mod format;
 mod keyring;
+pub mod lateness;
+mod lateness_folder;
 mod log;
 mod opened;
 pub mod proof;

@@ -35,11 +35,17 @@ pub enum Method {
     Proof,
     /// The logs as evidence.
     Export,
+    /// What is owed.
+    ListDue,
+    /// Working-day calendars.
+    ListCalendars,
+    /// Evidence that the peer is late.
+    Lateness,
 }
 
 impl Method {
     /// Every call.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::Submit,
         Self::Get,
         Self::List,
@@ -51,6 +57,9 @@ impl Method {
         Self::ReleaseLink,
         Self::Proof,
         Self::Export,
+        Self::ListDue,
+        Self::ListCalendars,
+        Self::Lateness,
     ];
 
     /// Its name in the proto.
@@ -68,6 +77,9 @@ impl Method {
             Self::ReleaseLink => "ReleaseLink",
             Self::Proof => "Proof",
             Self::Export => "Export",
+            Self::ListDue => "ListDue",
+            Self::ListCalendars => "ListCalendars",
+            Self::Lateness => "Lateness",
         }
     }
 }
@@ -102,13 +114,24 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::DownloadAttachment
             | M::ReleaseLink
             | M::Proof
-            | M::Export,
+            | M::Export
+            | M::ListDue
+            | M::ListCalendars
+            | M::Lateness,
         )
         | (
             Role::Auditor,
-            M::Get | M::List | M::Status | M::DownloadAttachment | M::Proof | M::Export,
+            M::Get
+            | M::List
+            | M::Status
+            | M::DownloadAttachment
+            | M::Proof
+            | M::Export
+            | M::ListDue
+            | M::ListCalendars
+            | M::Lateness,
         )
-        | (Role::Admin, M::Status | M::ReleaseLink) => Access::Full,
+        | (Role::Admin, M::Status | M::ReleaseLink | M::ListDue | M::ListCalendars) => Access::Full,
         (Role::Integration, M::Submit | M::Get | M::List | M::Watch | M::UploadAttachment) => {
             Access::Own
         }
@@ -181,6 +204,9 @@ mod tests {
             (Method::ReleaseLink, [Full, No, No, Full]),
             (Method::Proof, [Full, No, Full, No]),
             (Method::Export, [Full, No, Full, No]),
+            (Method::ListDue, [Full, No, Full, Full]),
+            (Method::ListCalendars, [Full, No, Full, Full]),
+            (Method::Lateness, [Full, No, Full, No]),
         ];
         assert_eq!(table.map(|(method, _)| method), Method::ALL);
         for (method, row) in table {

@@ -84,6 +84,7 @@ impl Counter {
                     ..v1::CertificateStatus::default()
                 }]
             }),
+            zones: BTreeMap::new(),
         };
         let desk = Desk::new(Arc::clone(&exchange), rules, facts, stop.clone());
         let socket = side.dir.path().join("run/desk.sock");
