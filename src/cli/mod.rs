@@ -15,6 +15,7 @@ mod calendar;
 mod connect;
 mod demo;
 mod draft;
+mod due;
 mod exit;
 mod form;
 mod init;
@@ -76,6 +77,7 @@ enum Command {
     Show(show::Show),
     Watch(watch::Watch),
     Ack(Box<ack::Ack>),
+    Due(due::Due),
     Status(status::Status),
     #[command(subcommand)]
     Link(link::Link),
@@ -121,10 +123,11 @@ impl Cli {
             Command::Show(show) => in_turn(show.run(&target, screen)),
             Command::Watch(watch) => in_turn(watch.run(&target, screen)),
             Command::Ack(ack) => in_turn(ack.run(&target, screen)),
+            Command::Due(due) => in_turn(due.run(&target, screen)),
             Command::Status(status) => in_turn(status.run(&target, screen)),
             Command::Link(link) => in_turn(link.run(&target, screen)),
             Command::Audit(audit) => audit.run(&target, screen),
-            Command::Calendar(calendar) => calendar.run(screen),
+            Command::Calendar(calendar) => calendar.run(&target, screen),
             Command::Demo(demo) => in_turn(demo.run(screen)),
         }
     }

@@ -383,7 +383,7 @@ impl LogSource for ExportLog {
 
 /// Why a file could not be handed on.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
-enum Gone {
+pub(super) enum Gone {
     #[error("the reader has gone")]
     Reader,
     #[error("the node is going down")]

@@ -31,8 +31,6 @@ use crate::tlog::proof::TlogProof;
 
 /// Entries read in one go.
 const ENTRIES_AT_ONCE: usize = 256;
-/// Dated checkpoints looked at, newest first: of these one is later than the deadline, or none is.
-const DATED_LOOKED_AT: usize = 64;
 
 /// The answer to Lateness.
 pub(super) type Pieces = Map<Parts, fn(Part) -> Result<v1::LatenessResponse, Status>>;
@@ -91,45 +89,38 @@ impl Evidence {
     ) -> Result<Self, DeskError> {
         let logs = Logs::read(exchange, link)?;
         let mut why: Option<NotLate> = None;
-        let mut limits = vec![logs.peer_lines.len() as u64];
-        let mut best: Option<(Claim, String)> = None;
+        // The newest checkpoint; else the newest before an extension was taken, then before the
+        // answer came: a late answer was late.
+        let mut limits = logs.extensions();
+        limits.push(logs.peer_lines.len() as u64);
+        let mut found = None;
         while let Some(limit) = limits.pop() {
-            let candidates = logs.dated_up_to(limit)?;
-            if candidates.is_empty() && why.is_none() {
-                return Err(no_checkpoint(id));
-            }
-            for (dated, note) in candidates {
-                match lateness::judge(&logs, index, dated) {
-                    Ok(claim) => {
-                        let is_later = best
-                            .as_ref()
-                            .is_none_or(|(before, _)| before.checkpoint_at < claim.checkpoint_at);
-                        if is_later {
-                            best = Some((claim, note));
-                        }
+            let Some((dated, note)) = logs.dated_up_to(limit)? else {
+                continue;
+            };
+            match lateness::judge(&logs, index, dated) {
+                Ok(claim) => {
+                    found = Some((claim, note));
+                    break;
+                }
+                Err(error) => {
+                    if let NotLate::Answered { index, .. } = &error {
+                        limits.retain(|limit| limit < index);
+                        limits.push(*index);
                     }
-                    Err(error) => {
-                        // Under the checkpoints before the answer, there may be lateness.
-                        if let NotLate::Answered { index, .. } = &error
-                            && *index < limit
-                            && !limits.contains(index)
-                            && why.is_none()
-                        {
-                            limits.push(*index);
-                        }
-                        why.get_or_insert(error);
-                    }
+                    why.get_or_insert(error);
                 }
             }
         }
-        let Some((claim, dated_note)) = best else {
-            let why = why.map_or_else(String::new, |why| match &why {
-                NotLate::NotDue { .. } => format!(
+        let Some((claim, dated_note)) = found else {
+            let why = match why {
+                None => return Err(no_checkpoint(id)),
+                Some(why @ NotLate::NotDue { .. }) => format!(
                     "{why}. If the time has passed: the peer dates a checkpoint at once when the \
                      link is up, and at least every 60 s; try again then"
                 ),
-                _ => why.to_string(),
-            });
+                Some(why) => why.to_string(),
+            };
             return Err(DeskError::NotLate { id, why });
         };
         let own_bodies = logs
@@ -242,20 +233,27 @@ impl<'a> Logs<'a> {
         self.own_lines.get(usize::try_from(index).ok()?)?.as_ref()
     }
 
-    /// Dated checkpoints of the peer over at most so many entries, the largest first.
-    fn dated_up_to(&self, size: u64) -> Result<Vec<(Dated, String)>, DeskError> {
+    /// Where the peer took extensions, of whatever.
+    fn extensions(&self) -> Vec<u64> {
+        let lines = (0..).zip(&self.peer_lines);
+        let of = |(at, line): (u64, &Option<Line>)| {
+            let kind = line.as_ref()?.kind;
+            (kind == Kind::DeadlineExtension as i32).then_some(at)
+        };
+        lines.filter_map(of).collect()
+    }
+
+    /// The newest dated checkpoint of the peer over at most so many entries.
+    fn dated_up_to(&self, size: u64) -> Result<Option<(Dated, String)>, DeskError> {
         let end = size.saturating_add(1);
-        let back = Direction::Backward;
-        let heard = self.mirror.dated(0, end, DATED_LOOKED_AT, back)?;
-        let pushed = self.mirror.checkpoints(0, end, DATED_LOOKED_AT, back)?;
+        let heard = self.mirror.dated(0, end, 1, Direction::Backward)?;
+        let pushed = self.mirror.checkpoints(0, end, 1, Direction::Backward)?;
         let verified = heard.into_iter().chain(pushed).filter_map(|(size, note)| {
             let signed = self.link.mirror_verifier.checkpoint(&note).ok()?;
             let at = signed.authored_at;
             (signed.checkpoint.size == size).then_some((Dated { size, at }, note))
         });
-        let mut dated: Vec<_> = verified.collect();
-        dated.sort_by_key(|(dated, _)| std::cmp::Reverse((dated.size, dated.at)));
-        Ok(dated)
+        Ok(verified.max_by_key(|(dated, _)| (dated.at, dated.size)))
     }
 
     fn content(&self, reader: &LogReader, index: u64) -> Option<(Header, Option<Body>)> {

@@ -70,7 +70,7 @@ impl Exchange {
                 }
             }
         };
-        drop(stop.run_until_cancelled(keep).await);
+        stop.run_until_cancelled(keep).await;
     }
 
     /// Until an instant of the node's clock, or until something changed.
