@@ -85,10 +85,10 @@ pub const TEXT_BYTES_MAX: usize = 64 << 10;
 pub const LANGUAGES_MAX: usize = 8;
 /// Elements of any repeated field that has no limit of its own.
 pub const REPEATED_MAX: usize = 256;
+/// Days in each list of a working-day calendar: every day of a leap year.
+pub const CALENDAR_DAYS_MAX: usize = 366;
 /// Form fields marked as not applicable: 16 of each person of the largest handover request.
 pub const NOT_APPLICABLE_MAX: usize = 16 * HANDOVER_PERSONS_MAX;
-/// Days that a working-day calendar lists, off and worked together: those of a leap year.
-pub const CALENDAR_DAYS_MAX: usize = 366;
 /// A calendar file: 366 days at 256 bytes, each with its name in two or three languages, make
 /// 92 KiB; rounded up.
 pub const CALENDAR_FILE_BYTES_MAX: usize = 128 << 10;
