@@ -17,12 +17,12 @@ mod handover;
 mod languages;
 mod manifest;
 mod numbers;
-mod order;
 mod place;
 mod screening;
 mod stance;
 mod strings;
 mod system;
+mod times;
 mod verification;
 mod walk;
 

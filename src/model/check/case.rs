@@ -1,18 +1,21 @@
 //! Rules for information on cases and for hotline calls: figures that can be true.
 
-use super::{Faults, order, place};
+use super::{Faults, place, times};
 use crate::limits;
 use crate::proto::v1;
 
 /// Suspects are among the persons, and prosecutions among the cases.
 pub(super) fn check_notice(notice: &v1::CaseNotice, at: &str, faults: &mut Faults) {
     place::check(notice.place.as_ref(), &format!("{at}.place"), faults);
-    order::check(
-        ("from", notice.from.as_ref()),
-        ("to", notice.to.as_ref()),
-        at,
-        faults,
-    );
+    // A single case may have a single moment.
+    if notice.from != notice.to {
+        times::in_order(
+            ("from", notice.from.as_ref()),
+            ("to", notice.to.as_ref()),
+            at,
+            faults,
+        );
+    }
     // Zero persons: only the suspects were counted.
     if notice.persons > 0 && notice.suspects > notice.persons {
         faults.add(

@@ -1,6 +1,6 @@
 //! Rules for what a node says by itself.
 
-use super::{Faults, order};
+use super::{Faults, times};
 use crate::limits;
 use crate::proto::v1;
 use crate::proto::v1::body::Body;
@@ -32,14 +32,10 @@ pub(super) fn check(content: &Body, at: &str, faults: &mut Faults) {
             for (name, time) in [("from", from), ("to", to)] {
                 require(time.is_some(), format!("{at}.{name}"), faults);
             }
-            order::check(("from", from), ("to", to), at, faults);
+            times::in_order(("from", from), ("to", to), at, faults);
         }
         Body::ErasureNotice(notice) => {
-            require(
-                notice.erased_at.is_some(),
-                format!("{at}.erasedAt"),
-                faults,
-            );
+            require(notice.erased_at.is_some(), format!("{at}.erasedAt"), faults);
             let authority = !notice.authority.trim().is_empty();
             require(authority, format!("{at}.authority"), faults);
         }
@@ -49,7 +45,13 @@ pub(super) fn check(content: &Body, at: &str, faults: &mut Faults) {
 
 fn check_refusal(refusal: &v1::Refusal, at: &str, faults: &mut Faults) {
     let field = format!("{at}.entryDigest");
-    check_length(&refusal.entry_digest, DIGEST_BYTES, "a SHA-256", field, faults);
+    check_length(
+        &refusal.entry_digest,
+        DIGEST_BYTES,
+        "a SHA-256",
+        field,
+        faults,
+    );
     if refusal.reason == 0 {
         faults.add(format!("{at}.reason"), "is missing", "say why");
     }
@@ -84,7 +86,13 @@ fn check_key_change(change: &v1::KeyChange, at: &str, faults: &mut Faults) {
     }
     let signature = &change.new_key_signature;
     let field = format!("{at}.newKeySignature");
-    check_length(signature, SIGNATURE_BYTES, "an Ed25519 signature", field, faults);
+    check_length(
+        signature,
+        SIGNATURE_BYTES,
+        "an Ed25519 signature",
+        field,
+        faults,
+    );
 }
 
 /// The name in a verifier key of that form; whether the key is one is for those who use it.
