@@ -64,7 +64,7 @@ pub(super) fn check(
         return;
     };
     if screening.protection_claim {
-        check_withheld(person, screening, at, faults);
+        check_withheld(person, at, faults);
     }
     check_route(person, screening, at, faults);
 
@@ -84,8 +84,7 @@ pub(super) fn check(
             "set minor as well, or clear unaccompanied",
         );
     }
-    // Who would receive a child that claims protection is named once its claim is decided.
-    let is_alone = screening.unaccompanied && screening.minor && !screening.protection_claim;
+    let is_alone = screening.unaccompanied && screening.minor;
     if is_alone && screening.receiving_guardian.trim().is_empty() {
         faults.add(
             format!("{at}.receivingGuardian"),
@@ -93,41 +92,19 @@ pub(super) fn check(
             "name who receives the child",
         );
     }
-    if !screening.protection_claim {
-        check_family(person.number, screening, claimants, is_listed, &at, faults);
-    }
+    check_family(person.number, screening, claimants, is_listed, &at, faults);
 }
 
-fn check_withheld(
-    person: &v1::HandoverPerson,
-    screening: &v1::ProtectionScreening,
-    at: &str,
-    faults: &mut Faults,
-) {
-    let reflected = json::to_dynamic(person);
-    let given = reflected
-        .fields()
-        .map(|(field, _)| field)
-        .filter(|field| PARTICULARS.contains(&field.name()))
-        .map(|field| field.json_name().to_owned());
-    let also = [
-        (
-            !screening.receiving_guardian.trim().is_empty(),
-            "screening.receivingGuardian",
-        ),
-        (
-            !screening.family_numbers.is_empty(),
-            "screening.familyNumbers",
-        ),
-    ];
-    let also = also.into_iter().filter(|(is_given, _)| *is_given);
-    for field in given.chain(also.map(|(_, field)| field.to_owned())) {
-        faults.add(
-            format!("{at}.{field}"),
-            "the person claims protection, and this could tell the other side who it is",
-            "withhold the particulars of a claimant from the other side: remove it; number, sex, \
-             screening, needs and route stay",
-        );
+fn check_withheld(person: &v1::HandoverPerson, at: &str, faults: &mut Faults) {
+    for (field, _) in json::to_dynamic(person).fields() {
+        if PARTICULARS.contains(&field.name()) {
+            faults.add(
+                format!("{at}.{}", field.json_name()),
+                "the person claims protection, and this says who it is",
+                "withhold the particulars of a claimant from the other side: remove it; number, \
+                 sex, screening, needs and route stay",
+            );
+        }
     }
 }
 
@@ -175,10 +152,15 @@ fn check_family(
                 format!("there is no person {member} in this manifest"),
                 "give numbers of this manifest",
             );
-        } else if claimants.contains(member) {
+        } else if screening.protection_claim || claimants.contains(member) {
+            let claimant = if screening.protection_claim {
+                number
+            } else {
+                *member
+            };
             faults.add(
                 field,
-                format!("person {member} claims protection, and this could tell who it is"),
+                format!("person {claimant} claims protection, and the family tells who it is"),
                 "withhold the family of a claimant from the other side: remove the number",
             );
         } else if !family.insert(member) {

@@ -55,15 +55,10 @@ fn of_a_claimant_nothing_that_tells_who_it_is_may_be_said() {
         let fault = told.iter().find(|fault| fault.field == field).unwrap();
         assert!(fault.remedy.contains("withhold the particulars"));
     }
-    for (field, value) in [
-        ("receivingGuardian", json!("民政局（示例）")),
-        ("familyNumbers", json!([2])),
-    ] {
-        let mut person = claimant();
-        person["screening"][field] = value;
-        let field = format!("body.handoverRequest.persons[0].screening.{field}");
-        assert_fault(&with_claimant(&person), &field, "claims protection");
-    }
+    let mut person = claimant();
+    person["screening"]["familyNumbers"] = json!([2]);
+    let field = "body.handoverRequest.persons[0].screening.familyNumbers[0]";
+    assert_fault(&with_claimant(&person), field, "claims protection");
 }
 
 #[test]
@@ -73,8 +68,8 @@ fn what_a_claimant_needs_may_be_said_and_blanks_listed() {
     person["careNeeds"] = text.clone();
     person["medicalNeeds"] = text;
     person["screening"]["minor"] = true.into();
-    // Who would receive the child is named once the claim is decided.
     person["screening"]["unaccompanied"] = true.into();
+    person["screening"]["receivingGuardian"] = "民政局（示例）".into();
     let draft = edited(
         REQUEST,
         &[
@@ -94,6 +89,13 @@ fn what_a_claimant_needs_may_be_said_and_blanks_listed() {
         ],
     );
     assert_eq!(check_draft(&draft), Ok(()));
+
+    // A claim takes no other safeguard away.
+    let mut person = claimant();
+    person["screening"]["minor"] = true.into();
+    person["screening"]["unaccompanied"] = true.into();
+    let field = "body.handoverRequest.persons[0].screening.receivingGuardian";
+    assert_fault(&with_claimant(&person), field, "named guardian");
 }
 
 #[test]
