@@ -287,6 +287,36 @@ mod tests {
         }
     }
 
+    /// What stands before the first time, which is shown in the zone of the reader.
+    #[test]
+    fn summaries_say_what_matters_first() {
+        for (name, line) in [
+            (
+                "case-notice",
+                "fireworks, 5 cases, 9 persons, 6 suspects, 2 prosecutions",
+            ),
+            ("verification-request", "2 persons"),
+            ("verification-reply", "1 confirmed, 1 confirmed otherwise"),
+            ("handover-request", "2 persons"),
+            ("handover-reply", "1 accepted, 1 information needed"),
+            ("handover-supplement", "2 persons, 1 PROTECTION CLAIM: "),
+            ("handover-schedule", "persons 1, 2, "),
+            ("handover-record", "2 persons, "),
+            (
+                "protection-decision",
+                "person 1: protected, 12/QĐ-BV (MẪU) of Cơ quan xét đơn xin bảo vệ",
+            ),
+            ("hotline-call", "Phạm Văn Mẫu → 陈示例: Xe tải dừng"),
+            ("response", "differs: Theo ghi chép của chúng tôi"),
+            ("countersignature", "signed, person 1 disputed"),
+            ("closure", "resolved: Bảy người"),
+        ] {
+            let draft = crate::model::sample::find(name).unwrap().draft().unwrap();
+            let shown = of(&draft.body.unwrap().body.unwrap());
+            assert!(shown.starts_with(line), "{name}: {shown}");
+        }
+    }
+
     #[test]
     fn every_sample_has_a_summary_in_one_line() {
         for sample in crate::model::sample::SAMPLES {
