@@ -75,8 +75,12 @@ pub const DESK_MESSAGE_BYTES_MAX: usize = 4 << 20;
 /// not possible the case is folded again, at about a microsecond a message: a peer that floods one
 /// case gains a millisecond a message by it. Beyond, what is not possible is a breach.
 pub const CASE_LOOKBACK_MAX: usize = 1_000;
-/// Persons of one handover request.
+/// Persons of one handover request, and so of each message that names them by their numbers.
 pub const HANDOVER_PERSONS_MAX: usize = 500;
+/// Persons of one verification request: those verified together are handed over together.
+pub const VERIFICATION_PERSONS_MAX: usize = HANDOVER_PERSONS_MAX;
+/// A hotline call: a line left open over a whole shift change and a night, in seconds.
+pub const CALL_SECONDS_MAX: u32 = 24 * 60 * 60;
 /// A one-line field: names, offices, numbers; in bytes of UTF-8.
 pub const LINE_BYTES_MAX: usize = 512;
 /// A free text in one language, in bytes of UTF-8.
