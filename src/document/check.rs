@@ -74,8 +74,16 @@ pub struct Compared {
 #[must_use]
 pub fn compare(code: &QrText, record: &OnRecord) -> Vec<Compared> {
     let mut parts = vec![
-        part(Part::Origin, code.origin.to_string(), record.origin.to_string()),
-        part(Part::Index, code.index.to_string(), record.index.to_string()),
+        part(
+            Part::Origin,
+            code.origin.to_string(),
+            record.origin.to_string(),
+        ),
+        part(
+            Part::Index,
+            code.index.to_string(),
+            record.index.to_string(),
+        ),
         part(
             Part::BodyDigest,
             code.body_digest.to_string(),

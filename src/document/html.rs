@@ -214,10 +214,7 @@ mod tests {
         let hostile = "</p><script>alert(1)</script>&amp;\u{202E}\"'";
         html.with("p", &[("title", hostile)], |html| html.text(hostile));
         let shown = "&lt;/p&gt;&lt;script&gt;alert(1)&lt;/script&gt;&amp;amp;\\u{202E}&quot;&#39;";
-        assert_eq!(
-            html.as_str(),
-            format!("<p title=\"{shown}\">{shown}</p>")
-        );
+        assert_eq!(html.as_str(), format!("<p title=\"{shown}\">{shown}</p>"));
     }
 
     #[test]

@@ -118,7 +118,11 @@ impl Letter {
 
     /// The receipt, if it holds and is of this message.
     fn verified(&self, proof: &v1::ProofResponse) -> Result<Proven, LetterError> {
-        let keys: Result<Vec<_>, _> = proof.vkeys.iter().map(|key| VerifierKey::parse(key)).collect();
+        let keys: Result<Vec<_>, _> = proof
+            .vkeys
+            .iter()
+            .map(|key| VerifierKey::parse(key))
+            .collect();
         let keys = keys.map_err(|error| LetterError::Receipt {
             why: error.to_string(),
         })?;
@@ -192,16 +196,24 @@ pub enum LetterError {
         kind: String,
     },
     /// A kind or schema that this version does not know.
-    #[error("the letter is of a newer version than this node; bring the node up to date to print it")]
+    #[error(
+        "the letter is of a newer version than this node; bring the node up to date to print it"
+    )]
     Newer,
     /// The body is not here.
-    #[error("what the letter says is withheld from you or not held here, so there is nothing to print")]
+    #[error(
+        "what the letter says is withheld from you or not held here, so there is nothing to print"
+    )]
     NoBody,
     /// The node is older than this program.
-    #[error("the node does not tell the digest of the letter; bring node and command to one version")]
+    #[error(
+        "the node does not tell the digest of the letter; bring node and command to one version"
+    )]
     NoDigest,
     /// The node is older than this program, or at fault.
-    #[error("the node does not tell the log of the letter ({source}); bring node and command to one version")]
+    #[error(
+        "the node does not tell the log of the letter ({source}); bring node and command to one version"
+    )]
     Origin {
         /// What is wrong with the origin.
         source: NameError,

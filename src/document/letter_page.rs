@@ -60,13 +60,23 @@ pub(super) fn render(letter: &Letter, zones: &[TimeZone], printed_at: Timestamp)
         title: &format!("{} {number}", TITLE.vi),
         css: CSS,
         class: mark.as_ref().map_or("document letter", |mark| mark.class),
-        header: &mark.as_ref().map_or_else(String::new, |mark| mark.label.line()),
+        header: &mark
+            .as_ref()
+            .map_or_else(String::new, |mark| mark.label.line()),
         footer: &format!("{} {number} · {}", TITLE.vi, letter.id),
     };
     page(&frame, |html| {
         if mark.is_some() {
-            html.with("div", &[("class", "edge left"), ("aria-hidden", "true")], |_| {});
-            html.with("div", &[("class", "edge right"), ("aria-hidden", "true")], |_| {});
+            html.with(
+                "div",
+                &[("class", "edge left"), ("aria-hidden", "true")],
+                |_| {},
+            );
+            html.with(
+                "div",
+                &[("class", "edge right"), ("aria-hidden", "true")],
+                |_| {},
+            );
         }
         html.element("main", |html| {
             if let Some(mark) = &mark {
@@ -183,7 +193,11 @@ fn head(html: &mut Html, letter: &Letter, zones: &[TimeZone]) {
     }
     html.class("p", "marks", |html| {
         let (precedence, handling, status) = marks(&letter.message);
-        for (label, word) in [(PRECEDENCE, precedence), (HANDLING, handling), (STATUS, status)] {
+        for (label, word) in [
+            (PRECEDENCE, precedence),
+            (HANDLING, handling),
+            (STATUS, status),
+        ] {
             html.class("span", "mark", |html| {
                 html.class("span", "label", |html| label.write(html));
                 html.text(" ");
@@ -230,22 +244,34 @@ fn facts(html: &mut Html, letter: &Letter, zones: &[TimeZone]) {
             let (tag, text) = subjects[number];
             html.element("strong", |html| html.isolated_in(tag, text));
         });
-        fact(html, LEGAL_BASIS, common.legal_basis.len(), |html, number| {
-            html.isolated(&common.legal_basis[number]);
-        });
+        fact(
+            html,
+            LEGAL_BASIS,
+            common.legal_basis.len(),
+            |html, number| {
+                html.isolated(&common.legal_basis[number]);
+            },
+        );
         if let Some(place) = &letter.place {
             let where_ = words::place(place);
             let texts = texts_of(place.description.as_ref(), &common.languages);
             let first = usize::from(!where_.is_empty());
-            fact(html, PLACE, first + texts.len(), |html, number| {
-                match number.checked_sub(first) {
+            fact(
+                html,
+                PLACE,
+                first + texts.len(),
+                |html, number| match number.checked_sub(first) {
                     None => html.isolated(&where_),
                     Some(number) => html.isolated_in(texts[number].0, texts[number].1),
-                }
-            });
+                },
+            );
         }
         let asked = [letter.reply_by.as_ref(), message.respond_by.as_ref()];
-        let mut asked: Vec<_> = asked.into_iter().flatten().filter_map(words::of_wire).collect();
+        let mut asked: Vec<_> = asked
+            .into_iter()
+            .flatten()
+            .filter_map(words::of_wire)
+            .collect();
         asked.dedup();
         fact(html, REPLY_BY, asked.len(), |html, number| {
             html.text(&words::moment(asked[number], zones));
@@ -311,7 +337,9 @@ fn side_by_side(html: &mut Html, left: (&str, &str), right: (&str, &str)) {
     let (left_parts, right_parts) = (paragraphs(left.1), paragraphs(right.1));
     let rows: Vec<(Vec<String>, Vec<String>)> = if left_parts.len() == right_parts.len() {
         let pairs = left_parts.into_iter().zip(right_parts);
-        pairs.map(|(left, right)| (vec![left], vec![right])).collect()
+        pairs
+            .map(|(left, right)| (vec![left], vec![right]))
+            .collect()
     } else {
         vec![(left_parts, right_parts)]
     };
@@ -372,11 +400,15 @@ fn signatory(html: &mut Html, letter: &v1::OfficialLetter) {
 
 fn attachments(html: &mut Html, letter: &v1::OfficialLetter) {
     let common = letter.common.as_ref();
-    let files = common.map(|common| &common.attachments[..]).unwrap_or_default();
+    let files = common
+        .map(|common| &common.attachments[..])
+        .unwrap_or_default();
     if files.is_empty() {
         return;
     }
-    let languages = common.map(|common| &common.languages[..]).unwrap_or_default();
+    let languages = common
+        .map(|common| &common.languages[..])
+        .unwrap_or_default();
     html.class("section", "attachments", |html| {
         html.element("h2", |html| ATTACHMENTS.write(html));
         html.element("ol", |html| {

@@ -76,8 +76,7 @@ impl QrText {
         let parsed = Self {
             id: MessageId::parse(id).map_err(|_| word("message id", id))?,
             body_digest: Hash::parse(digest).map_err(|_| word("body digest", digest))?,
-            origin: Origin::parse(origin)
-                .map_err(|source| QrTextError::Origin { source })?,
+            origin: Origin::parse(origin).map_err(|source| QrTextError::Origin { source })?,
             index: decimal(index).ok_or_else(|| word("index", index))?,
             checkpoint: match checkpoint {
                 [size, root] => Some(QrCheckpoint {
@@ -277,6 +276,11 @@ mod tests {
             assert!(error.to_string().contains(why), "{error}");
         }
         assert!(QrText::parse("").is_err());
-        assert!(!QrText::parse("\u{202E}x").unwrap_err().to_string().contains('\u{202E}'));
+        assert!(
+            !QrText::parse("\u{202E}x")
+                .unwrap_err()
+                .to_string()
+                .contains('\u{202E}')
+        );
     }
 }

@@ -79,7 +79,9 @@ fn in_zones(time: Timestamp, zones: &[TimeZone], clock: &str) -> String {
         if shown.iter().any(|other| other.offset() == zoned.offset()) {
             continue;
         }
-        let same_day = shown.first().is_some_and(|first| first.date() == zoned.date());
+        let same_day = shown
+            .first()
+            .is_some_and(|first| first.date() == zoned.date());
         let day = if same_day { "" } else { "%Y-%m-%d " };
         let offset = if zoned.offset().is_zero() {
             "(UTC)"
@@ -89,7 +91,11 @@ fn in_zones(time: Timestamp, zones: &[TimeZone], clock: &str) -> String {
         if !shown.is_empty() {
             text.push_str(" · ");
         }
-        text.push_str(&zoned.strftime(&format!("{day}{clock} {offset}")).to_string());
+        text.push_str(
+            &zoned
+                .strftime(&format!("{day}{clock} {offset}"))
+                .to_string(),
+        );
         shown.push(zoned);
     }
     text
