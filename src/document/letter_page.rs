@@ -40,9 +40,21 @@ labels! {
     SUPERSEDED: "Đã được thay thế", "已被取代", "Superseded";
     EXERCISE: "Diễn tập – không có thật", "演习 – 非实情", "Exercise – not real";
     TEST: "Thử nghiệm – không có thật", "测试 – 非实情", "Test – not real";
-    AUTHENTIC: "Các văn bản tiếng Việt và tiếng Trung có giá trị như nhau",
-        "越文本和中文本同等作准",
-        "The Vietnamese and Chinese texts are equally authentic";
+    AUTHENTIC: "Hai văn bản có giá trị như nhau", "两种文本同等作准", "Both texts are equally authentic";
+    DELIVERED: "Nhận lúc", "送达时间", "Delivered";
+    COSIGNED_BY: "Bên xác nhận", "确认方", "Cosigned by";
+    MESSAGE: "Thông điệp", "消息", "Message";
+    LOG: "Nhật ký", "日志", "Log";
+    INDEX: "Vị trí", "序号", "Index";
+    BODY_DIGEST: "Mã băm", "正文摘要", "Body digest";
+    CHECKPOINT: "Điểm kiểm tra", "检查点", "Checkpoint";
+    ROOT: "Gốc", "根", "Root";
+    IN_REPLY_TO: "Trả lời", "答复", "In reply to";
+    SUPERSEDES: "Thay thế", "取代", "Supersedes";
+    PRINTED: "In lúc", "打印时间", "Printed";
+    PAPER: "Giấy tự nó không chứng minh điều gì: hãy kiểm tra mã, rồi đối chiếu văn bản này với văn bản mà mã chỉ đến",
+        "纸件本身不证明任何内容：请核验二维码，并将本文与其所指原文核对",
+        "Paper proves nothing by itself: check the code, then compare this text with the one it names";
 }
 
 /// How a page that is not to be taken at face value is marked.
@@ -66,18 +78,6 @@ pub(super) fn render(letter: &Letter, zones: &[TimeZone], printed_at: Timestamp)
         footer: &format!("{} {number} · {}", TITLE.vi, letter.id),
     };
     page(&frame, |html| {
-        if mark.is_some() {
-            html.with(
-                "div",
-                &[("class", "edge left"), ("aria-hidden", "true")],
-                |_| {},
-            );
-            html.with(
-                "div",
-                &[("class", "edge right"), ("aria-hidden", "true")],
-                |_| {},
-            );
-        }
         html.element("main", |html| {
             if let Some(mark) = &mark {
                 html.class("p", "band striped", |html| mark.label.write(html));
@@ -343,7 +343,13 @@ fn side_by_side(html: &mut Html, left: (&str, &str), right: (&str, &str)) {
     } else {
         vec![(left_parts, right_parts)]
     };
-    html.class("section", "text columns", |html| {
+    // Chinese takes about four fifths of the room of Vietnamese.
+    let class = match (left.0.starts_with("zh"), right.0.starts_with("zh")) {
+        (false, true) => "text columns wide-left",
+        (true, false) => "text columns wide-right",
+        _ => "text columns",
+    };
+    html.class("section", class, |html| {
         html.class("div", "row", |html| {
             for (tag, _) in [left, right] {
                 html.class("h2", "language", |html| html.text(words::language(tag)));
@@ -443,50 +449,55 @@ fn attachments(html: &mut Html, letter: &v1::OfficialLetter) {
 /// What a reader needs to check the paper: the code, and the same in words.
 fn record(html: &mut Html, letter: &Letter, zones: &[TimeZone], printed_at: Timestamp) {
     html.class("section", "record", |html| {
-        html.class("div", "code-box", |html| letter.qr_text().picture(html));
-        html.class("div", "proof", |html| {
+        html.element("div", |html| letter.qr_text().picture(html));
+        html.element("div", |html| {
             let receipted = letter.receipt.is_some();
             let label = if receipted { RECEIPT } else { NO_RECEIPT };
             html.element("h2", |html| label.write(html));
-            html.class("table", "facts small", |html| {
-                let at = |seconds| {
-                    words::of_seconds(seconds)
-                        .map_or_else(String::new, |at| words::exact_moment(at, zones))
-                };
-                let mut line = |name: &str, text: &str| {
-                    html.element("tr", |html| {
-                        let row = [("scope", "row"), ("lang", "en")];
-                        html.with("th", &row, |html| html.text(name));
-                        html.class("td", "code", |html| html.text(text));
-                    });
-                };
-                if let Some(proven) = &letter.receipt {
-                    line("Delivered", &at(proven.cosigned_at));
-                    line("Cosigned by", letter.origin.recipient().as_str());
-                }
-                line("Message", &letter.id.to_string());
-                line("Log", &letter.origin.to_string());
-                line("Index", &letter.message.index.to_string());
-                line("Body digest", &letter.body_digest.to_string());
-                if let Some(proven) = &letter.receipt {
-                    line("Checkpoint", &format!("{} entries", proven.size));
-                    line("Root", &proven.root);
-                }
-                if !letter.message.in_reply_to.is_empty() {
-                    line("In reply to", &letter.message.in_reply_to);
-                }
-                if !letter.message.supersedes.is_empty() {
-                    line("Supersedes", &letter.message.supersedes);
-                }
-            });
-            html.with("p", &[("class", "note"), ("lang", "en")], |html| {
-                html.text(&format!("Printed {}. ", words::moment(printed_at, zones)));
-                html.text("Paper proves nothing by itself: check the code with ");
+            html.class("table", "facts small", |html| proof(html, letter, zones));
+        });
+        html.class("div", "notes", |html| {
+            html.element("p", |html| {
+                PRINTED.write(html);
+                html.text(&format!(" {} · ", words::moment(printed_at, zones)));
                 html.class("span", "code", |html| html.text("liaison letter check"));
-                html.text(", then compare this text with the one it names.");
             });
+            html.element("p", |html| PAPER.write(html));
         });
     });
+}
+
+/// The receipt, or what will be receipted, line by line.
+fn proof(html: &mut Html, letter: &Letter, zones: &[TimeZone]) {
+    let mut line = |label: Label, class: &'static str, text: &str| {
+        html.element("tr", |html| {
+            html.with("th", &[("scope", "row")], |html| label.write(html));
+            html.class("td", class, |html| html.text(text));
+        });
+    };
+    if let Some(proven) = &letter.receipt {
+        let at = words::of_seconds(proven.cosigned_at);
+        let at = at.map(|at| words::exact_moment(at, zones));
+        line(DELIVERED, "", &at.unwrap_or_default());
+        line(COSIGNED_BY, "code", letter.origin.recipient().as_str());
+    }
+    line(MESSAGE, "code", &letter.id.to_string());
+    line(LOG, "code", &letter.origin.to_string());
+    line(INDEX, "code", &letter.message.index.to_string());
+    line(BODY_DIGEST, "code", &letter.body_digest.to_string());
+    if let Some(proven) = &letter.receipt {
+        line(CHECKPOINT, "code", &proven.size.to_string());
+        line(ROOT, "code", &proven.root);
+    }
+    let others = [
+        (IN_REPLY_TO, &letter.message.in_reply_to),
+        (SUPERSEDES, &letter.message.supersedes),
+    ];
+    for (label, id) in others {
+        if !id.is_empty() {
+            line(label, "code", id);
+        }
+    }
 }
 
 #[cfg(test)]
