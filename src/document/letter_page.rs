@@ -42,12 +42,12 @@ labels! {
     TEST: "Thử nghiệm – không có thật", "测试 – 非实情", "Test – not real";
     AUTHENTIC: "Hai văn bản có giá trị như nhau", "两种文本同等作准", "Both texts are equally authentic";
     DELIVERED: "Nhận lúc", "送达时间", "Delivered";
-    COSIGNED_BY: "Bên xác nhận", "确认方", "Cosigned by";
+    COSIGNED_BY: "Bên xác nhận", "确认方", "Cosigner";
     MESSAGE: "Thông điệp", "消息", "Message";
     LOG: "Nhật ký", "日志", "Log";
     INDEX: "Vị trí", "序号", "Index";
     BODY_DIGEST: "Mã băm", "正文摘要", "Body digest";
-    CHECKPOINT: "Điểm kiểm tra", "检查点", "Checkpoint";
+    CHECKPOINT: "Điểm kiểm", "检查点", "Checkpoint";
     ROOT: "Gốc", "根", "Root";
     IN_REPLY_TO: "Trả lời", "答复", "In reply to";
     SUPERSEDES: "Thay thế", "取代", "Supersedes";
