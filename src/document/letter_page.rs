@@ -230,7 +230,10 @@ fn marks(message: &v1::Message) -> (String, String, String) {
             class.push(' ');
             class.push_str(&words::value(code.as_str_name(), "HANDLING_CODE_"));
         }
-        Err(_) => class.push_str(&format!(" {}", handling.code)),
+        Err(_) => {
+            class.push(' ');
+            class.push_str(&handling.code.to_string());
+        }
     }
     (precedence, class, status)
 }
