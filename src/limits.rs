@@ -71,6 +71,10 @@ pub const VALUE_BYTES_MAX: usize = 8 << 10;
 pub const KEY_BYTES_MAX: usize = 1 << 10;
 /// A request from the desk: a body as JSON or protobuf with its frame.
 pub const DESK_MESSAGE_BYTES_MAX: usize = 4 << 20;
+/// Messages of one case within which it is looked whether two crossed on the way. For each that is
+/// not possible the case is folded again, at about a microsecond a message: a peer that floods one
+/// case gains a millisecond a message by it. Beyond, what is not possible is a breach.
+pub const CASE_LOOKBACK_MAX: usize = 1_000;
 /// Persons of one handover request.
 pub const HANDOVER_PERSONS_MAX: usize = 500;
 /// A one-line field: names, offices, numbers; in bytes of UTF-8.
@@ -83,6 +87,11 @@ pub const LANGUAGES_MAX: usize = 8;
 pub const REPEATED_MAX: usize = 256;
 /// Form fields marked as not applicable: 16 of each person of the largest handover request.
 pub const NOT_APPLICABLE_MAX: usize = 16 * HANDOVER_PERSONS_MAX;
+/// Days that a working-day calendar lists, off and worked together: those of a leap year.
+pub const CALENDAR_DAYS_MAX: usize = 366;
+/// A calendar file: 366 days at 256 bytes, each with its name in two or three languages, make
+/// 92 KiB; rounded up.
+pub const CALENDAR_FILE_BYTES_MAX: usize = 128 << 10;
 /// Faults told of one draft. More help nobody; a megabyte of them would clog the answer.
 pub const FAULTS_MAX: usize = 1_000;
 /// Messages of one page of a list.
