@@ -4,6 +4,7 @@
 //! - [`header`]: what is signed and logged for ever.
 //! - [`body`]: the content, one message per kind.
 //! - [`check`]: what a draft must fulfil before it is recorded; every fault at once.
+//! - [`gate`]: gate pairs by name.
 //! - [`mrz`]: machine-readable zones of travel documents.
 //! - [`language`]: language tags.
 //! - [`json`]: canonical proto3 JSON, in and out.
@@ -15,6 +16,7 @@
 
 pub mod body;
 pub mod check;
+pub mod gate;
 pub mod header;
 pub mod id;
 pub mod json;
