@@ -81,8 +81,6 @@ pub const TEXT_BYTES_MAX: usize = 64 << 10;
 pub const LANGUAGES_MAX: usize = 8;
 /// Elements of any repeated field that has no limit of its own.
 pub const REPEATED_MAX: usize = 256;
-/// Days in each list of a working-day calendar: every day of a leap year.
-pub const CALENDAR_DAYS_MAX: usize = 366;
 /// Figures of a period report: some 100 names, for each side and for both, three times over. At
 /// 64 bytes each they take 63 KiB of a body.
 pub const REPORT_FIGURES_MAX: usize = 1_000;
@@ -92,6 +90,11 @@ pub const GATES_MAX: usize = 256;
 pub const GATES_FILE_BYTES_MAX: usize = GATES_MAX * 6 * LINE_BYTES_MAX;
 /// Form fields marked as not applicable: 16 of each person of the largest handover request.
 pub const NOT_APPLICABLE_MAX: usize = 16 * HANDOVER_PERSONS_MAX;
+/// Days that a working-day calendar lists, off and worked together: those of a leap year.
+pub const CALENDAR_DAYS_MAX: usize = 366;
+/// A calendar file: 366 days at 256 bytes, each with its name in two or three languages, make
+/// 92 KiB; rounded up.
+pub const CALENDAR_FILE_BYTES_MAX: usize = 128 << 10;
 /// Faults told of one draft. More help nobody; a megabyte of them would clog the answer.
 pub const FAULTS_MAX: usize = 1_000;
 /// Messages of one page of a list.

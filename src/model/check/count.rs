@@ -14,14 +14,3 @@ pub(super) fn at_least_one(counts: &[(&str, u32)], at: &str, faults: &mut Faults
         }
     }
 }
-
-/// Versions count up from 1, so that a later one is known by its number.
-pub(super) fn version(version: u32, at: &str, faults: &mut Faults) {
-    if version == 0 {
-        faults.add(
-            format!("{at}.version"),
-            "versions are counted from 1",
-            "give 1, and one more with each correction",
-        );
-    }
-}

@@ -101,11 +101,14 @@ fn minutes(time: &str) -> Option<u16> {
 
 /// Looked up in the database that is built in: what may be said must not depend on how recent the
 /// machine's own is.
-pub(super) fn check_zone(name: &str, at: &str, faults: &mut Faults) {
+fn check_zone(name: &str, at: &str, faults: &mut Faults) {
     if name.is_empty() {
         return; // blank, which the form tells
     }
-    let zone = TimeZoneDatabase::bundled().get(name).ok();
+    let zone = TimeZoneDatabase::bundled()
+        .get(name)
+        .ok()
+        .filter(|zone| !zone.is_unknown());
     let exact = zone.as_ref().and_then(jiff::tz::TimeZone::iana_name);
     match exact {
         Some(exact) if exact == name => {}

@@ -7,7 +7,7 @@ use crate::proto::v1;
 
 /// A roster exists to be called by: everybody on it has a telephone and languages.
 pub(super) fn check(roster: &v1::Roster, at: &str, faults: &mut Faults) {
-    count::version(roster.version, at, faults);
+    count::at_least_one(&[("version", roster.version)], at, faults);
     times::in_order(
         ("validFrom", roster.valid_from.as_ref()),
         ("validUntil", roster.valid_until.as_ref()),
