@@ -3,6 +3,8 @@
 //! Reads the descriptors, so that a kind added to the proto is shown without a change here. Only
 //! lists of persons and decisions have tables of their own.
 
+mod tables;
+
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, ReflectMessage as _, Value};
 
 use super::table::{Cell, Fit, Style, Table, pad, wrap};
@@ -76,6 +78,13 @@ impl Form {
                 self.table(&decisions(&reply.decisions), indent + 2);
                 return;
             }
+            (name, Some(body)) => {
+                if let Some((heading, table)) = tables::of(name, body) {
+                    self.heading(&heading, indent);
+                    self.table(&table, indent + 2);
+                    return;
+                }
+            }
             _ => {}
         }
         match value {
@@ -125,6 +134,10 @@ impl Form {
                 .map(|p| escape(p))
                 .collect();
             self.line(name, &parts.join(", "), indent);
+        } else if message.descriptor().name() == "MarkerRange" {
+            let range = message.transcode_to::<v1::MarkerRange>();
+            let range = range.unwrap_or_default();
+            self.line(name, &format!("{}–{}", range.first, range.last), indent);
         } else if message.descriptor().name() == "Place" {
             let place = message.transcode_to::<v1::Place>().unwrap_or_default();
             self.line(name, &summary::place(&place), indent);
