@@ -78,6 +78,15 @@ impl Form {
                 self.table(&decisions(&reply.decisions), indent + 2);
                 return;
             }
+            // Each may be cited by its number.
+            ("decisions", Some(Body::MeetingMinutes(_))) => {
+                for (number, decision) in (1..).zip(value.as_list().into_iter().flatten()) {
+                    if let Value::Message(decision) = decision {
+                        self.inner(&format!("decision {number}"), decision, indent);
+                    }
+                }
+                return;
+            }
             (name, Some(body)) => {
                 if let Some((heading, table)) = tables::of(name, body) {
                     self.heading(&heading, indent);
@@ -162,7 +171,7 @@ impl Form {
     fn line(&mut self, name: &str, text: &str, indent: usize) {
         let column = NAME_WIDTH.max(indent + name.len() + 1);
         let room = self.width.saturating_sub(column).max(20);
-        for (number, line) in wrap(text, room).iter().enumerate() {
+        for (number, line) in wrap(text.trim_end_matches('\n'), room).iter().enumerate() {
             if number == 0 {
                 let name = pad(&format!("{}{name}", " ".repeat(indent)), column);
                 self.out.push_str(&Style::Dim.paint(&name, self.colour));

@@ -2,7 +2,6 @@
 
 use crate::cli::summary;
 use crate::cli::table::{Fit, Table};
-use crate::cli::words;
 use crate::model::text::escape;
 use crate::proto::v1;
 use crate::proto::v1::body::Body;
@@ -29,10 +28,6 @@ pub(super) fn of(field: &str, body: &Body) -> Option<(String, Table)> {
             let count = summary::count(calendar.working_days.len(), "weekend day");
             Some((format!("{count} worked"), days(&calendar.working_days)))
         }
-        ("entries", Body::Roster(roster)) => Some((
-            summary::count(roster.entries.len(), "officer"),
-            roster_entries(&roster.entries),
-        )),
         _ => None,
     }
 }
@@ -115,30 +110,6 @@ fn days(days: &[v1::CalendarDay]) -> Table {
             escape(&day.date).into(),
             weekday.unwrap_or_default().into(),
             names.join(" · ").into(),
-        ]);
-    }
-    table
-}
-
-fn roster_entries(entries: &[v1::RosterEntry]) -> Table {
-    let mut table = Table::new(&[
-        ("NAME", Fit::Whole),
-        ("RANK", Fit::Down(8)),
-        ("ROLE", Fit::Whole),
-        ("PHONE", Fit::Whole),
-        ("LANGUAGES", Fit::Whole),
-        ("HOURS", Fit::Down(12)),
-    ]);
-    for entry in entries {
-        let officer = entry.officer.clone().unwrap_or_default();
-        let languages: Vec<_> = entry.languages.iter().map(|tag| escape(tag)).collect();
-        table.row([
-            escape(&officer.name).into(),
-            escape(&officer.rank).into(),
-            words::of_enum("RosterRole", entry.role().as_str_name()).into(),
-            escape(&officer.phone).into(),
-            languages.join(" ").into(),
-            summary::localized(entry.hours.as_ref()).into(),
         ]);
     }
     table
