@@ -31,6 +31,7 @@ pub(crate) mod parts;
 pub mod sample;
 pub mod text;
 pub mod time;
+pub mod workflow;
 
 pub use header::Header;
 pub use id::MessageId;
