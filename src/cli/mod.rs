@@ -4,6 +4,8 @@
 //!
 //! One file per noun: `init`, `peer`, `node`, `send`, `list`, `show`, `watch`,
 //! `ack`, `status`, `link`, `audit`, `calendar`, `gate`, `demo`. Beside them what they share: `connect`
+//! One file per noun: `init`, `peer`, `node`, `send`, `list`, `show`, `case`, `watch`, `ack`,
+//! `letter`, `status`, `link`, `audit`, `calendar`, `gate`, `demo`. Beside them what they share: `connect`
 //! (which configuration, the way to the desk), `refused` (what the node's refusal means),
 //! `exit` (how a command ends), `draft`, `attach`; and for showing: `print` (the only place
 //! that prints), `table`, `when`, `words`, `levels`, `summary`, `form`.
@@ -20,6 +22,7 @@ mod exit;
 mod form;
 mod gate;
 mod init;
+mod letter;
 mod levels;
 mod link;
 mod list;
@@ -80,6 +83,8 @@ enum Command {
     Case(case::Case),
     Watch(watch::Watch),
     Ack(Box<ack::Ack>),
+    #[command(subcommand)]
+    Letter(letter::Letter),
     Status(status::Status),
     #[command(subcommand)]
     Link(link::Link),
@@ -128,6 +133,7 @@ impl Cli {
             Command::Case(case) => in_turn(case.run(&target, screen)),
             Command::Watch(watch) => in_turn(watch.run(&target, screen)),
             Command::Ack(ack) => in_turn(ack.run(&target, screen)),
+            Command::Letter(letter) => letter.run(&target, screen),
             Command::Status(status) => in_turn(status.run(&target, screen)),
             Command::Link(link) => in_turn(link.run(&target, screen)),
             Command::Audit(audit) => audit.run(&target, screen),
