@@ -98,6 +98,8 @@ fn countersignature(recipient: &str, answers: &str, body_digest: &[u8]) -> v1::D
         signature.stance = v1::CountersignatureStance::Signed.into();
         signature.disputed.clear();
         signature.reason = None;
+        // No text is left.
+        signature.common.as_mut().unwrap().languages.clear();
     }
     draft
 }
