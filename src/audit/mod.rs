@@ -2,6 +2,7 @@
 //!
 //! - [`export`]: writes the folder that needs none of our software to be read.
 //! - [`verify`]: re-checks such a folder from the keys alone.
+//! - [`lookup`]: what a verified export says of one message.
 //! - [`reconcile`]: compares the folders of both sides.
 //! - [`proof`]: verifies one receipt.
 //! - [`lateness`]: whether a side was late with an answer, by what it signed itself.
@@ -20,6 +21,7 @@ mod keyring;
 pub mod lateness;
 mod lateness_folder;
 mod log;
+pub mod lookup;
 mod opened;
 pub mod proof;
 pub mod reconcile;

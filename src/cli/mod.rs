@@ -3,7 +3,9 @@
 //! # Layout
 //!
 //! One file per noun: `init`, `peer`, `node`, `send`, `list`, `show`, `watch`,
-//! `ack`, `status`, `link`, `audit`, `calendar`, `demo`. Beside them what they share: `connect`
+//! `ack`, `status`, `link`, `audit`, `calendar`, `gate`, `demo`. Beside them what they share: `connect`
+//! One file per noun: `init`, `peer`, `node`, `send`, `list`, `show`, `case`, `watch`, `ack`,
+//! `letter`, `status`, `link`, `audit`, `calendar`, `gate`, `demo`. Beside them what they share: `connect`
 //! (which configuration, the way to the desk), `refused` (what the node's refusal means),
 //! `exit` (how a command ends), `draft`, `attach`; and for showing: `print` (the only place
 //! that prints), `table`, `when`, `words`, `levels`, `summary`, `form`.
@@ -12,13 +14,16 @@ mod ack;
 mod attach;
 mod audit;
 mod calendar;
+mod case;
 mod connect;
 mod demo;
 mod draft;
 mod due;
 mod exit;
 mod form;
+mod gate;
 mod init;
+mod letter;
 mod levels;
 mod link;
 mod list;
@@ -75,9 +80,13 @@ enum Command {
     Send(Box<send::Send>),
     List(Box<list::List>),
     Show(show::Show),
+    #[command(subcommand)]
+    Case(case::Case),
     Watch(watch::Watch),
     Ack(Box<ack::Ack>),
     Due(due::Due),
+    #[command(subcommand)]
+    Letter(letter::Letter),
     Status(status::Status),
     #[command(subcommand)]
     Link(link::Link),
@@ -85,6 +94,8 @@ enum Command {
     Audit(audit::Audit),
     #[command(subcommand)]
     Calendar(calendar::Calendar),
+    #[command(subcommand)]
+    Gate(gate::GateCommand),
     Demo(demo::Demo),
     /// Prints completions for a shell, to be put where it looks for them.
     Completions {
@@ -121,6 +132,7 @@ impl Cli {
             Command::Send(send) => in_turn(send.run(&target, screen)),
             Command::List(list) => in_turn(list.run(&target, screen)),
             Command::Show(show) => in_turn(show.run(&target, screen)),
+            Command::Case(case) => in_turn(case.run(&target, screen)),
             Command::Watch(watch) => in_turn(watch.run(&target, screen)),
             Command::Ack(ack) => in_turn(ack.run(&target, screen)),
             Command::Due(due) => in_turn(due.run(&target, screen)),
@@ -128,6 +140,12 @@ impl Cli {
             Command::Link(link) => in_turn(link.run(&target, screen)),
             Command::Audit(audit) => audit.run(&target, screen),
             Command::Calendar(calendar) => calendar.run(&target, screen),
+            Command::Letter(letter) => letter.run(&target, screen),
+            Command::Status(status) => in_turn(status.run(&target, screen)),
+            Command::Link(link) => in_turn(link.run(&target, screen)),
+            Command::Audit(audit) => audit.run(&target, screen),
+            Command::Calendar(calendar) => calendar.run(screen),
+            Command::Gate(gate) => gate.run(screen),
             Command::Demo(demo) => in_turn(demo.run(screen)),
         }
     }

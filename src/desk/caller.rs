@@ -31,6 +31,10 @@ pub enum Method {
     DownloadAttachment,
     /// Lets a held link go on.
     ReleaseLink,
+    /// Cases, page by page.
+    ListCases,
+    /// One case.
+    GetCase,
     /// A receipt.
     Proof,
     /// The logs as evidence.
@@ -46,6 +50,7 @@ pub enum Method {
 impl Method {
     /// Every call.
     pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 13] = [
         Self::Submit,
         Self::Get,
         Self::List,
@@ -55,6 +60,8 @@ impl Method {
         Self::UploadAttachment,
         Self::DownloadAttachment,
         Self::ReleaseLink,
+        Self::ListCases,
+        Self::GetCase,
         Self::Proof,
         Self::Export,
         Self::ListDue,
@@ -75,6 +82,8 @@ impl Method {
             Self::UploadAttachment => "UploadAttachment",
             Self::DownloadAttachment => "DownloadAttachment",
             Self::ReleaseLink => "ReleaseLink",
+            Self::ListCases => "ListCases",
+            Self::GetCase => "GetCase",
             Self::Proof => "Proof",
             Self::Export => "Export",
             Self::ListDue => "ListDue",
@@ -113,6 +122,8 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::UploadAttachment
             | M::DownloadAttachment
             | M::ReleaseLink
+            | M::ListCases
+            | M::GetCase
             | M::Proof
             | M::Export
             | M::ListDue
@@ -122,6 +133,9 @@ pub const fn access(role: Role, method: Method) -> Access {
         | (
             Role::Auditor,
             M::Get
+            M::ListCases
+            | M::GetCase
+            | M::Get
             | M::List
             | M::Status
             | M::DownloadAttachment
@@ -130,12 +144,13 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::ListDue
             | M::ListCalendars
             | M::Lateness,
+            | M::Export,
         )
         | (Role::Admin, M::Status | M::ReleaseLink | M::ListDue | M::ListCalendars) => Access::Full,
         (Role::Integration, M::Submit | M::Get | M::List | M::Watch | M::UploadAttachment) => {
             Access::Own
         }
-        (Role::Admin, M::Get | M::List) => Access::Outline,
+        (Role::Admin, M::Get | M::List | M::ListCases | M::GetCase) => Access::Outline,
         _ => Access::Denied,
     }
 }
@@ -202,6 +217,8 @@ mod tests {
             (Method::UploadAttachment, [Full, Own, No, No]),
             (Method::DownloadAttachment, [Full, No, Full, No]),
             (Method::ReleaseLink, [Full, No, No, Full]),
+            (Method::ListCases, [Full, No, Full, Outline]),
+            (Method::GetCase, [Full, No, Full, Outline]),
             (Method::Proof, [Full, No, Full, No]),
             (Method::Export, [Full, No, Full, No]),
             (Method::ListDue, [Full, No, Full, Full]),

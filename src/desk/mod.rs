@@ -17,6 +17,7 @@ mod audit;
 mod audit_service;
 pub mod caller;
 mod due;
+mod cases;
 pub mod errors;
 mod files;
 mod health;

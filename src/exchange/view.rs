@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError};
 use prost::Message as _;
 use serde::{Deserialize, Serialize};
 
+use super::cases::told;
 use super::clock::{timestamp_of_ms, timestamp_of_seconds};
 use super::layout::{self, Place};
 use super::read::{ReadError, Stored};
@@ -108,6 +109,7 @@ impl Exchange {
             index: stored.index,
             recorded_at: Some(timestamp_of_ms(stored.record.recorded_at_ms)),
             expressed: stored.record.expressed,
+            origin: link.origin(side).to_string(),
             ..v1::Message::default()
         };
         let header = match header_of(stored, &link.origin(side).to_string()) {
@@ -209,6 +211,15 @@ impl Exchange {
                 }
                 Ok(Decoded::Newer) | Err(_) => message.needs_newer_version = true,
             },
+        }
+        let standing = self.with_cases(link, |cases| {
+            let thread = cases.thread_of(header.id)?;
+            let judged = cases.folded(thread)?.message(header.id)?;
+            Some(told(&judged.standing))
+        })?;
+        if let Some((standing, reason)) = standing {
+            message.standing = standing.into();
+            message.standing_reason = reason;
         }
         if side == LogSide::Own
             && stored.index < link.head().delivered_size
@@ -537,6 +548,7 @@ fn fill_header(message: &mut v1::Message, header: &Header) {
     message.respond_by = wire.respond_by;
     message.schema.clone_from(&header.schema);
     message.body_size = header.body_size;
+    message.body_digest = header.body_digest.to_vec().into();
     message.needs_newer_version = kind == Kind::Unspecified
         || Precedence::try_from(header.precedence).is_err()
         || Status::try_from(header.status).is_err()

@@ -7,17 +7,34 @@
 //! through `walk`), for blanks (`form`, one table), and for the sense of a kind (one file per
 //! kind, or few).
 
+mod activity;
 mod alert;
 mod answer;
 mod attachments;
+mod calendar;
+mod cap;
+mod case;
+mod count;
 mod draft;
 mod form;
+mod gate;
 mod handover;
+mod hazard;
 mod languages;
+mod line;
 mod manifest;
+mod meeting;
+mod numbers;
+mod patrol;
+mod period;
 mod place;
+mod roster;
+mod screening;
+mod stance;
 mod strings;
 mod system;
+mod times;
+mod verification;
 mod walk;
 
 use std::fmt;
@@ -138,11 +155,43 @@ fn check_content(
     }
     match content {
         Body::CrossingAlert(alert) => alert::check(alert, &at, faults),
-        Body::HandoverRequest(request) => handover::check(request, &at, faults),
-        Body::HandoverReply(reply) => answer::check_reply(reply, &at, faults),
+        Body::CaseNotice(notice) => case::check_notice(notice, &at, faults),
+        Body::HotlineCall(call) => case::check_call(call, &at, faults),
+        Body::VerificationRequest(request) => verification::check(request, &at, faults),
+        Body::VerificationReply(reply) => answer::check_verification(reply, &at, faults),
+        Body::HandoverRequest(request) => handover::check_request(request, &at, faults),
+        Body::HandoverReply(reply) => answer::check_handover(reply, &at, faults),
+        Body::HandoverSupplement(supplement) => {
+            handover::check_supplement(supplement, &at, faults);
+        }
+        Body::HandoverSchedule(schedule) => handover::check_schedule(schedule, &at, faults),
+        Body::HandoverRecord(record) => handover::check_record(record, &at, faults),
+        Body::ProtectionDecision(decision) => {
+            numbers::check(&decision.numbers, &format!("{at}.numbers"), faults);
+        }
+        Body::Closure(closure) => {
+            numbers::check(&closure.numbers, &format!("{at}.numbers"), faults);
+        }
+        Body::Response(response) => stance::check_response(response, &at, faults),
+        Body::Countersignature(signature) => {
+            stance::check_countersignature(signature, &at, faults);
+        }
         Body::OfficialLetter(letter) => {
             place::check(letter.place.as_ref(), &format!("{at}.place"), faults);
         }
+        Body::MeetingProposal(proposal) => meeting::check_proposal(proposal, &at, faults),
+        Body::MeetingMinutes(minutes) => meeting::check_minutes(minutes, &at, faults),
+        Body::PatrolPlan(plan) => patrol::check_plan(plan, &at, faults),
+        Body::PatrolReport(report) => patrol::check_report(report, &at, faults),
+        Body::GateNotice(notice) => gate::check(notice, &at, faults),
+        Body::WorksNotice(works) => line::check_works(works, &at, faults),
+        Body::MarkerReport(report) => line::check_marker(report, &at, faults),
+        Body::HazardNotice(notice) => hazard::check(notice, &at, faults),
+        Body::ActivityReport(report) => activity::check_report(report, &at, faults),
+        Body::ExerciseNotice(exercise) => activity::check_exercise(exercise, &at, faults),
+        Body::PeriodReport(report) => period::check(report, &at, faults),
+        Body::Calendar(calendar) => calendar::check(calendar, &at, faults),
+        Body::Roster(roster) => roster::check(roster, &at, faults),
         // All that the others need is in the table of blanks and in their headers.
         _ => {}
     }

@@ -40,15 +40,40 @@ macro_rules! samples {
 pub const SAMPLES: &[Sample] = samples![
     "crossing-alert-sensor",
     "crossing-alert-patrol",
-    "official-letter",
+    "case-notice",
+    "verification-request",
+    "verification-reply",
+    "deadline-extension",
     "handover-request",
     "handover-reply",
+    "handover-supplement",
+    "handover-schedule",
+    "handover-record",
+    "protection-decision",
+    "official-letter",
+    "hotline-call",
     "acknowledgement",
+    "response",
+    "countersignature",
+    "closure",
     "withdrawal",
+    "meeting-proposal",
+    "meeting-minutes",
+    "patrol-plan",
+    "patrol-report",
+    "gate-notice",
+    "works-notice",
+    "marker-report",
+    "hazard-notice",
+    "activity-report",
+    "exercise-notice",
+    "period-report",
+    "calendar",
+    "roster",
 ];
 
 /// The files that the samples attach, by name.
-pub const FILES: [(&str, &[u8]); 2] = [
+pub const FILES: [(&str, &[u8]); 3] = [
     (
         "phu-luc-27.pdf",
         include_bytes!("../../samples/phu-luc-27.pdf"),
@@ -56,6 +81,10 @@ pub const FILES: [(&str, &[u8]); 2] = [
     (
         "anh-mau-1.png",
         include_bytes!("../../samples/anh-mau-1.png"),
+    ),
+    (
+        "anh-mau-moc-106.png",
+        include_bytes!("../../samples/anh-mau-moc-106.png"),
     ),
 ];
 

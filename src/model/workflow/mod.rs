@@ -43,7 +43,7 @@ pub use casebook::Casebook;
 pub use facts::{Facts, Said};
 pub use due::{Published, Reckoned, calendars_in_force, reckon};
 pub use matter::{Duty, Matter, MatterView, Owed, PersonView, Term, asked_by};
-pub use thread::{Thread, ThreadView};
+pub use thread::{Folded, Judged, Thread, ThreadView};
 
 /// Milliseconds since 1970-01-01 UTC.
 pub type Millis = i64;
