@@ -162,7 +162,9 @@ pub enum NotLate {
         index: u64,
     },
     /// Its author took it back in time.
-    #[error("its author withdrew, replaced or closed it at index {index} before the answer was due")]
+    #[error(
+        "its author withdrew, replaced or closed it at index {index} before the answer was due"
+    )]
     TakenBack {
         /// Where.
         index: u64,
@@ -178,7 +180,9 @@ pub enum NotLate {
         id: String,
     },
     /// The checkpoint is not later than the deadline.
-    #[error("the answer is due {due_at}; the peer's checkpoint of {size} entries is dated {dated_at}")]
+    #[error(
+        "the answer is due {due_at}; the peer's checkpoint of {size} entries is dated {dated_at}"
+    )]
     NotDue {
         /// When it is due.
         due_at: String,
@@ -191,7 +195,9 @@ pub enum NotLate {
     #[error("the time cannot be counted: {0}")]
     Calendar(#[from] CalendarError),
     /// A calendar is there, its content is not.
-    #[error("the calendar at index {index} of the peer's log is withheld, so the time cannot be counted")]
+    #[error(
+        "the calendar at index {index} of the peer's log is withheld, so the time cannot be counted"
+    )]
     CalendarWithheld {
         /// Where.
         index: u64,
@@ -289,7 +295,11 @@ impl<'a> Case<'a> {
         let (term, extension) = self.extended(term);
         let received_ms = Millis::try_from(received.saturating_mul(1_000)).unwrap_or(Millis::MAX);
         let counts_days = matches!(term, Term::WorkingDays { .. });
-        let published = if counts_days { self.calendars()? } else { Vec::new() };
+        let published = if counts_days {
+            self.calendars()?
+        } else {
+            Vec::new()
+        };
         let in_force = calendars_in_force(&published, self.request.wire.seen_size);
         let reckoned = reckon(&term, Some(received_ms), &in_force)?.ok_or(NotLate::NotReceived)?;
         let due_at = reckoned.at();
@@ -416,10 +426,10 @@ impl<'a> Case<'a> {
             None => Ok(()),
             Some((index, line)) => Err(NotLate::Answered {
                 index,
-                kind: Kind::try_from(line.kind)
-                    .map_or_else(|_| format!("kind {}", line.kind), |kind| {
-                        kind.as_str_name().to_owned()
-                    }),
+                kind: Kind::try_from(line.kind).map_or_else(
+                    |_| format!("kind {}", line.kind),
+                    |kind| kind.as_str_name().to_owned(),
+                ),
                 id: line.id.to_string(),
             }),
         }
@@ -432,11 +442,7 @@ impl<'a> Case<'a> {
 }
 
 /// Every message that names the request, or names one that does; the request left out.
-fn follows(
-    request: MessageId,
-    own: &[Option<Line>],
-    peer: &[Option<Line>],
-) -> HashSet<MessageId> {
+fn follows(request: MessageId, own: &[Option<Line>], peer: &[Option<Line>]) -> HashSet<MessageId> {
     let mut named_by: HashMap<MessageId, Vec<MessageId>> = HashMap::new();
     for line in own.iter().chain(peer).flatten() {
         for named in line.names.into_iter().flatten() {
@@ -505,7 +511,10 @@ fn statement(claim: &Claim) -> String {
             } else {
                 format!(" and {extended_by} of the extension")
             };
-            format!("{days} working days{extended} on calendar {}", calendars.join(", "))
+            format!(
+                "{days} working days{extended} on calendar {}",
+                calendars.join(", ")
+            )
         }
     };
     let entries = match claim.checkpoint_size {

@@ -67,7 +67,10 @@ pub(super) fn check(
     };
     let Some((_, at)) = dated.get(&named.checkpoint_size) else {
         let place = LogFile::Dated(named.checkpoint_size).within(&folder.peer.folder);
-        return fault(&place, "the dated checkpoint that the claim names does not hold".to_owned());
+        return fault(
+            &place,
+            "the dated checkpoint that the claim names does not hold".to_owned(),
+        );
     };
     let dated = Dated {
         size: named.checkpoint_size,
@@ -183,7 +186,9 @@ impl Exhibit for FolderExhibit<'_> {
 
     fn receipt(&self, index: u64) -> Option<(u64, u64)> {
         let mut covering = self.receipts.range(index.checked_add(1)?..);
-        covering.next().map(|(size, kept)| (*size, kept.cosigned_at))
+        covering
+            .next()
+            .map(|(size, kept)| (*size, kept.cosigned_at))
     }
 
     fn request(&self, index: u64) -> Option<(Header, Option<Body>)> {

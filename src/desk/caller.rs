@@ -49,8 +49,7 @@ pub enum Method {
 
 impl Method {
     /// Every call.
-    pub const ALL: [Self; 14] = [
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::Submit,
         Self::Get,
         Self::List,
@@ -133,10 +132,9 @@ pub const fn access(role: Role, method: Method) -> Access {
         | (
             Role::Auditor,
             M::Get
-            M::ListCases
-            | M::GetCase
-            | M::Get
             | M::List
+            | M::ListCases
+            | M::GetCase
             | M::Status
             | M::DownloadAttachment
             | M::Proof
@@ -144,7 +142,6 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::ListDue
             | M::ListCalendars
             | M::Lateness,
-            | M::Export,
         )
         | (Role::Admin, M::Status | M::ReleaseLink | M::ListDue | M::ListCalendars) => Access::Full,
         (Role::Integration, M::Submit | M::Get | M::List | M::Watch | M::UploadAttachment) => {

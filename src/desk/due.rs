@@ -10,9 +10,7 @@ use crate::exchange::clock::timestamp_of_ms;
 use crate::exchange::due::{Due, DueBook, Listed, When};
 use crate::exchange::remind::{Reached, Stage};
 use crate::model::deadline::local;
-use crate::model::workflow::{
-    Duty, Millis, Owed, Party, Published, Term, calendars_in_force,
-};
+use crate::model::workflow::{Duty, Millis, Owed, Party, Published, Term, calendars_in_force};
 use crate::proto::v1;
 
 /// What is overdue on a link.

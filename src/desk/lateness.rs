@@ -165,7 +165,11 @@ impl Evidence {
             hashes,
             checkpoint: three_lines(&link.own, &note, &keys),
         };
-        let dated = (link.mirror.clone(), self.claim.checkpoint_size, self.dated_note);
+        let dated = (
+            link.mirror.clone(),
+            self.claim.checkpoint_size,
+            self.dated_note,
+        );
         let annex = Annex {
             dated: vec![dated],
             files: vec![
@@ -297,7 +301,9 @@ impl Exhibit for Logs<'_> {
     }
 
     fn receipt(&self, index: u64) -> Option<(u64, u64)> {
-        let receipt = self.exchange.receipt_covering(self.link, LogSide::Own, index);
+        let receipt = self
+            .exchange
+            .receipt_covering(self.link, LogSide::Own, index);
         let (size, note) = receipt.ok()??;
         let receipt = self.link.own_verifier.receipt(&note).ok()?;
         Some((size, receipt.cosigned_at))

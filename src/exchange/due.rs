@@ -229,7 +229,12 @@ impl DueBook {
     }
 
     /// The cases that must be looked at again, and whether calendars must.
-    fn changed(&self, book: &Casebook, head_delivered: u64, own: Party) -> (BTreeSet<MessageId>, bool) {
+    fn changed(
+        &self,
+        book: &Casebook,
+        head_delivered: u64,
+        own: Party,
+    ) -> (BTreeSet<MessageId>, bool) {
         let mut cases = BTreeSet::new();
         let mut calendars = false;
         for by in [Party::A, Party::B] {
@@ -247,8 +252,7 @@ impl DueBook {
             let waits = |due: &Due| {
                 !due.is_settled && (due.asked.by != own || due.asked.index < head_delivered)
             };
-            if dues.iter().any(waits)
-                || calendars && dues.iter().any(|due| counts_days(&due.duty))
+            if dues.iter().any(waits) || calendars && dues.iter().any(|due| counts_days(&due.duty))
             {
                 cases.insert(*case);
             }
@@ -448,7 +452,11 @@ impl Exchange {
             Term::WorkingDays { .. } => calendars.map(|c| c.published.clone()).collect(),
             Term::At(_) | Term::AfterReceipt(_) => Vec::new(),
         };
-        let when = match reckon(&term, received_at, &calendars_in_force(&published, seen_size)) {
+        let when = match reckon(
+            &term,
+            received_at,
+            &calendars_in_force(&published, seen_size),
+        ) {
             Ok(Some(reckoned)) => When::At(reckoned),
             Ok(None) => When::NotReceived,
             Err(error) => When::NoCalendar(error),
@@ -464,12 +472,9 @@ impl Exchange {
     }
 
     /// When the other side of a message's author had it, and whether that is settled.
-    fn received_at(
-        &self,
-        link: &Link,
-        asked: Asked,
-    ) -> Result<(Option<Millis>, bool), ReadError> {
-        let millis = |seconds: u64| Millis::try_from(seconds.saturating_mul(1_000)).unwrap_or(Millis::MAX);
+    fn received_at(&self, link: &Link, asked: Asked) -> Result<(Option<Millis>, bool), ReadError> {
+        let millis =
+            |seconds: u64| Millis::try_from(seconds.saturating_mul(1_000)).unwrap_or(Millis::MAX);
         if asked.by == link.party() {
             let receipt = self.receipt_covering(link, LogSide::Own, asked.index)?;
             let at = receipt.and_then(|(_, note)| cosigned_at(link, &note));

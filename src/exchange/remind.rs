@@ -139,8 +139,7 @@ pub fn stages(due: &Due) -> Vec<(Millis, Stage)> {
     }
     stages.push((overdue, Stage::Overdue));
     let is_urgent = due.duty.owed == Owed::Acknowledgement
-        && [Precedence::Flash as i32, Precedence::Immediate as i32]
-            .contains(&due.asked.precedence);
+        && [Precedence::Flash as i32, Precedence::Immediate as i32].contains(&due.asked.precedence);
     let escalation = if is_urgent {
         overdue
     } else {

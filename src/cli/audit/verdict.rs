@@ -85,7 +85,11 @@ pub(crate) fn render(verdict: &Verdict, clean: &str, screen: Screen) -> String {
         }
     }
     if let Some(claim) = &verdict.claim {
-        let _ = writeln!(out, "\n{}", Style::Bold.paint(&escape(&claim.statement), screen.colour));
+        let _ = writeln!(
+            out,
+            "\n{}",
+            Style::Bold.paint(&escape(&claim.statement), screen.colour)
+        );
     }
     let last = if verdict.clean {
         Style::Good.paint(clean, screen.colour).into_owned()

@@ -119,8 +119,10 @@ async fn only_link(desk: &Desk) -> Result<String, Failure> {
             .remedy("add one: liaison peer add FILE")),
         _ => {
             let peers: Vec<_> = status.links.iter().map(|l| text::escape(&l.peer)).collect();
-            Err(Failure::new(Exit::Usage, "there are several links; which one?")
-                .remedy(format!("--to one of {}", peers.join(", "))))
+            Err(
+                Failure::new(Exit::Usage, "there are several links; which one?")
+                    .remedy(format!("--to one of {}", peers.join(", "))),
+            )
         }
     }
 }
@@ -158,11 +160,7 @@ fn content(calendar: &YearCalendar, version: u32, common: v1::Common) -> v1::Cal
         });
     }
     let shared = shared.unwrap_or_default();
-    for day in content
-        .days_off
-        .iter_mut()
-        .chain(&mut content.working_days)
-    {
+    for day in content.days_off.iter_mut().chain(&mut content.working_days) {
         if let Some(name) = &mut day.name {
             name.texts.retain(|tag, _| shared.contains(tag));
         }
@@ -186,7 +184,9 @@ impl List {
         }
         if published.is_empty() {
             screen.line("no calendar has been published")?;
-            screen.note("publish this side's: liaison calendar publish FILE --office … --to-office …");
+            screen.note(
+                "publish this side's: liaison calendar publish FILE --office … --to-office …",
+            );
             return Ok(Exit::Ok);
         }
         screen.table(&table(&published))?;

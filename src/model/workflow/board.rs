@@ -170,8 +170,7 @@ impl Boards {
             .flatten()
             .filter(admitted)
             .map(|posted| {
-                let mut withdrawals =
-                    withdrawn.range((posted.index, 0)..=(posted.index, u64::MAX));
+                let mut withdrawals = withdrawn.range((posted.index, 0)..=(posted.index, u64::MAX));
                 let first = withdrawals.find(|(_, withdrawal)| !void.contains(withdrawal));
                 (*posted, first.map(|(_, withdrawal)| *withdrawal))
             })

@@ -103,7 +103,9 @@ mod tests {
 
     fn published(index: u64, withdrawn_at: Option<u64>, version: u32) -> Published {
         let sample = find_sample("vn-2026").unwrap();
-        let text = sample.toml.replace("version = 1", &format!("version = {version}"));
+        let text = sample
+            .toml
+            .replace("version = 1", &format!("version = {version}"));
         Published {
             index,
             withdrawn_at,
@@ -154,7 +156,10 @@ mod tests {
             extended_by: 5,
         };
         let later: Timestamp = "2026-03-10T17:00:00Z".parse().unwrap();
-        assert_eq!(at(extended, received.as_millisecond()), later.as_millisecond());
+        assert_eq!(
+            at(extended, received.as_millisecond()),
+            later.as_millisecond()
+        );
         let none = CalendarSet::default();
         assert!(reckon(&days, Some(0), &none).is_err());
     }

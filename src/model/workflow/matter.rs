@@ -431,8 +431,7 @@ pub fn asked_by(facts: &Facts) -> Vec<(Owed, Term)> {
         }
         _ => respond_by.map(|at| (Owed::Reply, Term::At(at))),
     };
-    let acknowledgement =
-        acknowledgement_term(&opening).map(|term| (Owed::Acknowledgement, term));
+    let acknowledgement = acknowledgement_term(&opening).map(|term| (Owed::Acknowledgement, term));
     answer.into_iter().chain(acknowledgement).collect()
 }
 

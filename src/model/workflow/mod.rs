@@ -40,8 +40,8 @@ use crate::model::NodeName;
 use crate::proto::v1::Kind;
 
 pub use casebook::Casebook;
-pub use facts::{Facts, Said};
 pub use due::{Published, Reckoned, calendars_in_force, reckon};
+pub use facts::{Facts, Said};
 pub use matter::{Duty, Matter, MatterView, Owed, PersonView, Term, asked_by};
 pub use thread::{Folded, Judged, Thread, ThreadView};
 
