@@ -141,10 +141,6 @@ impl Cli {
             Command::Audit(audit) => audit.run(&target, screen),
             Command::Calendar(calendar) => calendar.run(&target, screen),
             Command::Letter(letter) => letter.run(&target, screen),
-            Command::Status(status) => in_turn(status.run(&target, screen)),
-            Command::Link(link) => in_turn(link.run(&target, screen)),
-            Command::Audit(audit) => audit.run(&target, screen),
-            Command::Calendar(calendar) => calendar.run(&target, screen),
             Command::Gate(gate) => gate.run(screen),
             Command::Demo(demo) => in_turn(demo.run(screen)),
         }
