@@ -193,9 +193,11 @@ impl Keyring {
             match verifier.checkpoint(note) {
                 Ok(signed) => {
                     let at = signed.authored_at;
-                    let keys = [verifier.log(), verifier.author()];
-                    let invalid = keys.into_iter().filter_map(|key| self.used(key, at)).next();
-                    return Ok((signed, invalid));
+                    let invalid = [
+                        self.used(verifier.log(), at),
+                        self.used(verifier.author(), at),
+                    ];
+                    return Ok((signed, invalid.into_iter().flatten().next()));
                 }
                 Err(
                     error @ (CheckpointError::MissingSignature { .. }

@@ -143,6 +143,17 @@ pub(super) enum Bodies {
     },
 }
 
+impl Bodies {
+    fn withholds(&self, side: LogSide, index: u64) -> bool {
+        match (self, side) {
+            (Self::All, _) => false,
+            (Self::Withheld, _) => true,
+            (Self::Only { own, .. }, LogSide::Own) => !own.contains(&index),
+            (Self::Only { mirror, .. }, LogSide::Mirror) => !mirror.contains(&index),
+        }
+    }
+}
+
 /// One export of one or more links.
 pub(super) struct ExportJob {
     exchange: Arc<Exchange>,
@@ -287,9 +298,13 @@ impl ExportLog {
         let Some((size, _)) = &self.latest else {
             return Ok(0);
         };
-        let bodies = match self.listed_bodies() {
-            Some(listed) => listed.map_or(0, BTreeSet::len) as u64,
-            None => *size,
+        let bodies = match &self.bodies {
+            Bodies::All => *size,
+            Bodies::Withheld => 0,
+            Bodies::Only { own, mirror } => match self.side {
+                LogSide::Own => own.len() as u64,
+                LogSide::Mirror => mirror.len() as u64,
+            },
         };
         let of_entries = 2 + u64::from(proofs);
         let mut count = size * of_entries + bodies;
@@ -311,22 +326,9 @@ impl ExportLog {
         }
     }
 
-    /// The bodies to export, if not all: `Some(None)` for none.
-    fn listed_bodies(&self) -> Option<Option<&BTreeSet<u64>>> {
-        match (&self.bodies, self.side) {
-            (Bodies::All, _) => None,
-            (Bodies::Withheld, _) => Some(None),
-            (Bodies::Only { own, .. }, LogSide::Own) => Some(Some(own)),
-            (Bodies::Only { mirror, .. }, LogSide::Mirror) => Some(Some(mirror)),
-        }
-    }
-
     /// What a node says about a refusal holds nothing of the message refused.
     fn may_withhold(&self, index: u64) -> Result<bool, ReadError> {
-        let withheld = self
-            .listed_bodies()
-            .is_some_and(|listed| listed.is_none_or(|listed| !listed.contains(&index)));
-        if !withheld {
+        if !self.bodies.withholds(self.side, index) {
             return Ok(false);
         }
         let header = header_of(&self.reader.entry(index)?, &self.origin().to_string());

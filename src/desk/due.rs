@@ -81,7 +81,7 @@ impl Desk {
                 let zones = self.zones(link, dues);
                 let dues_of_link = dues.all().filter(wanted);
                 dues_of_link
-                    .map(|due| (sort_key(due, now), self.due(link, dues, due, &zones, now)))
+                    .map(|due| (sort_key(due, now), told(link, dues, due, &zones, now)))
                     .collect::<Vec<_>>()
             })?;
             listed.extend(of_link);
@@ -111,68 +111,6 @@ impl Desk {
         })
     }
 
-    fn due(
-        &self,
-        link: &Link,
-        dues: &DueBook,
-        due: &Due,
-        zones: &[TimeZone; 2],
-        now: Millis,
-    ) -> v1::Due {
-        let side = |by: Party| side_of(by == link.party());
-        let kind = v1::Kind::try_from(due.asked.kind).unwrap_or_default();
-        let mut told = v1::Due {
-            message_id: due.duty.message.to_string(),
-            peer: link.peer.to_string(),
-            side: side(due.asked.by) as i32,
-            index: due.asked.index,
-            thread_id: due.case.to_string(),
-            kind: kind as i32,
-            kind_number: due.asked.kind,
-            precedence: due.asked.precedence,
-            status: due.asked.status,
-            owed: owed(due.duty.owed) as i32,
-            owed_by: side(due.duty.owed_by) as i32,
-            owed_by_node: link.node_of(due.duty.owed_by).to_string(),
-            received_at: due.received_at.map(wire_time),
-            overdue: due.is_overdue(now),
-            ..v1::Due::default()
-        };
-        match &due.when {
-            When::NoTerm => told.state = v1::DueState::NoTerm as i32,
-            When::NotReceived => told.state = v1::DueState::NotReceived as i32,
-            When::NoCalendar(error) => {
-                told.state = v1::DueState::NoCalendar as i32;
-                told.missing = format!("{error}; {}", error.remedy());
-            }
-            When::At(reckoned) => {
-                let at = reckoned.at();
-                told.state = v1::DueState::Known as i32;
-                told.due_at = Some(wire_time(at));
-                let instant = Timestamp::from_millisecond(at).unwrap_or(Timestamp::MAX);
-                told.due_own = local(instant, &zones[0]).to_string();
-                told.due_peer = local(instant, &zones[1]).to_string();
-                told.count = reckoned.counted().map(|counted| count(&due.duty, counted));
-            }
-        }
-        let name = |zone: &TimeZone| zone.iana_name().unwrap_or("UTC").to_owned();
-        told.zone_own = name(&zones[0]);
-        told.zone_peer = name(&zones[1]);
-        let due_at = told.due_at;
-        told.stages = dues
-            .stages_of(due)
-            .into_iter()
-            .map(|(reached, at_ms)| v1::ReachedStage {
-                stage: stage(reached) as i32,
-                at: Some(timestamp_of_ms(at_ms)),
-                owed: told.owed,
-                owed_by: told.owed_by,
-                due_at,
-            })
-            .collect();
-        told
-    }
-
     pub(super) fn list_calendars(
         &self,
         request: &v1::ListCalendarsRequest,
@@ -200,6 +138,62 @@ impl Desk {
         }
         Ok(v1::ListCalendarsResponse { calendars })
     }
+}
+
+/// Something owed, as people see it; `zones` are those of this node's side and of the peer's.
+fn told(link: &Link, dues: &DueBook, due: &Due, zones: &[TimeZone; 2], now: Millis) -> v1::Due {
+    let side = |by: Party| side_of(by == link.party());
+    let kind = v1::Kind::try_from(due.asked.kind).unwrap_or_default();
+    let mut told = v1::Due {
+        message_id: due.duty.message.to_string(),
+        peer: link.peer.to_string(),
+        side: side(due.asked.by) as i32,
+        index: due.asked.index,
+        thread_id: due.case.to_string(),
+        kind: kind as i32,
+        kind_number: due.asked.kind,
+        precedence: due.asked.precedence,
+        status: due.asked.status,
+        owed: owed(due.duty.owed) as i32,
+        owed_by: side(due.duty.owed_by) as i32,
+        owed_by_node: link.node_of(due.duty.owed_by).to_string(),
+        received_at: due.received_at.map(wire_time),
+        overdue: due.is_overdue(now),
+        ..v1::Due::default()
+    };
+    match &due.when {
+        When::NoTerm => told.state = v1::DueState::NoTerm as i32,
+        When::NotReceived => told.state = v1::DueState::NotReceived as i32,
+        When::NoCalendar(error) => {
+            told.state = v1::DueState::NoCalendar as i32;
+            told.missing = format!("{error}; {}", error.remedy());
+        }
+        When::At(reckoned) => {
+            let at = reckoned.at();
+            told.state = v1::DueState::Known as i32;
+            told.due_at = Some(wire_time(at));
+            let instant = Timestamp::from_millisecond(at).unwrap_or(Timestamp::MAX);
+            told.due_own = local(instant, &zones[0]).to_string();
+            told.due_peer = local(instant, &zones[1]).to_string();
+            told.count = reckoned.counted().map(|counted| count(&due.duty, counted));
+        }
+    }
+    let name = |zone: &TimeZone| zone.iana_name().unwrap_or("UTC").to_owned();
+    told.zone_own = name(&zones[0]);
+    told.zone_peer = name(&zones[1]);
+    let due_at = told.due_at;
+    told.stages = dues
+        .stages_of(due)
+        .into_iter()
+        .map(|(reached, at_ms)| v1::ReachedStage {
+            stage: stage(reached) as i32,
+            at: Some(timestamp_of_ms(at_ms)),
+            owed: told.owed,
+            owed_by: told.owed_by,
+            due_at,
+        })
+        .collect();
+    told
 }
 
 fn published_calendar(

@@ -259,14 +259,15 @@ impl<'a> Logs<'a> {
         });
         Ok(verified.max_by_key(|(dated, _)| (dated.at, dated.size)))
     }
+}
 
-    fn content(&self, reader: &LogReader, index: u64) -> Option<(Header, Option<Body>)> {
-        let stored = reader.entry(index).ok()?;
-        let header = header_of(&stored, "").ok()?;
-        let bytes = reader.body(&stored).ok().flatten();
-        let content = bytes.and_then(|(_, bytes)| body::read(header.kind, &header.schema, &bytes));
-        Some((header, content))
-    }
+/// Header and body of an entry, as far as they can be read.
+fn content(reader: &LogReader, index: u64) -> Option<(Header, Option<Body>)> {
+    let stored = reader.entry(index).ok()?;
+    let header = header_of(&stored, "").ok()?;
+    let bytes = reader.body(&stored).ok().flatten();
+    let content = bytes.and_then(|(_, bytes)| body::read(header.kind, &header.schema, &bytes));
+    Some((header, content))
 }
 
 fn lines(
@@ -310,11 +311,11 @@ impl Exhibit for Logs<'_> {
     }
 
     fn request(&self, index: u64) -> Option<(Header, Option<Body>)> {
-        self.content(&self.own, index)
+        content(&self.own, index)
     }
 
     fn peer_body(&self, index: u64) -> Option<Body> {
-        self.content(&self.mirror, index)?.1
+        content(&self.mirror, index)?.1
     }
 
     fn refused(&self) -> &BTreeSet<u64> {

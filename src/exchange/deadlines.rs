@@ -6,6 +6,7 @@
 //! it asks the session for a heartbeat, so that the peer holds a checkpoint of this node that is
 //! dated later than the deadline, and this node one of the peer's.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -213,7 +214,7 @@ impl Exchange {
     pub(super) fn stages_reached(
         &self,
         link: &Link,
-    ) -> Result<Vec<((DutyKey, Stage), u64)>, ReadError> {
+    ) -> Result<BTreeMap<(DutyKey, Stage), u64>, ReadError> {
         let stages = self.stages_from(link, 0, usize::MAX)?.into_iter();
         Ok(stages
             .filter_map(|(_, reached)| {

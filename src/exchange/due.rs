@@ -323,9 +323,8 @@ impl Exchange {
     ) -> Result<T, ReadError> {
         let mut dues = link.dues.lock().unwrap_or_else(PoisonError::into_inner);
         if dues.is_none() {
-            let reached = self.stages_reached(link)?;
             *dues = Some(DueBook {
-                reached: reached.into_iter().collect(),
+                reached: self.stages_reached(link)?,
                 ..DueBook::default()
             });
         }

@@ -687,3 +687,42 @@ async fn each_piece_that_is_changed_is_found() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_breach_of_the_peer_is_noted_once() {
+    let (side, peer) = sides();
+    let mut ours = side.open(&peer);
+    let mut hostile = crate::hostile::Hostile::meet(&peer, &side, &ours).await;
+    // It answers what nobody has asked, in a case of its own.
+    let mut forge = hostile.forge();
+    let first = forge.sign(&peer);
+    let asked = forge.header.id.clone();
+    forge = hostile.forge();
+    forge.header.thread_id.clone_from(&asked);
+    forge.header.in_reply_to = asked;
+    let reply = sample::find("response").unwrap().draft();
+    let content = reply.unwrap().body.unwrap().body.unwrap();
+    forge.header.kind = liaison::model::body::kind_of(&content) as i32;
+    liaison::model::body::schema_of(&content).clone_into(&mut forge.header.schema);
+    forge.body = liaison::model::body::encode(&content).to_vec();
+    let second = forge.state_body().sign(&peer);
+    hostile.push(vec![first, second]).await;
+    let incidents = |exchange: &Exchange| {
+        let all = exchange.incidents(100).unwrap();
+        let of = all
+            .into_iter()
+            .filter(|i| i.what.contains("not possible in its case"));
+        of.map(|incident| incident.what).collect::<Vec<_>>()
+    };
+    for _ in 0..3 {
+        ours.turn(&link_of(&ours)).await.unwrap();
+    }
+    let noted = incidents(&ours);
+    assert_eq!(noted.len(), 1, "{noted:?}");
+    assert!(noted[0].contains("(index 1)"), "{}", noted[0]);
+    drop(hostile);
+    drop(ours);
+    ours = side.open(&peer);
+    ours.turn(&link_of(&ours)).await.unwrap();
+    assert_eq!(incidents(&ours), noted);
+}
