@@ -2,8 +2,8 @@
 //!
 //! # Layout
 //!
-//! One file per noun: `init`, `peer`, `node`, `send`, `list`, `show`, `watch`,
-//! `ack`, `status`, `link`, `audit`, `demo`. Beside them what they share: `connect`
+//! One file per noun: `init`, `peer`, `node`, `new`, `check`, `send`, `list`, `show`,
+//! `watch`, `ack`, `status`, `link`, `audit`, `demo`. Beside them what they share: `connect`
 //! (which configuration, the way to the desk), `refused` (what the node's refusal means),
 //! `exit` (how a command ends), `draft`, `attach`; and for showing: `print` (the only place
 //! that prints), `table`, `when`, `words`, `levels`, `summary`, `form`.
@@ -11,6 +11,7 @@
 mod ack;
 mod attach;
 mod audit;
+mod check;
 mod connect;
 mod demo;
 mod draft;
@@ -20,6 +21,7 @@ mod init;
 mod levels;
 mod link;
 mod list;
+mod new;
 mod node;
 mod peer;
 mod print;
@@ -70,6 +72,8 @@ enum Command {
     Peer(peer::Peer),
     #[command(subcommand)]
     Node(node::Node),
+    New(new::New),
+    Check(check::Check),
     Send(Box<send::Send>),
     List(Box<list::List>),
     Show(show::Show),
@@ -113,6 +117,8 @@ impl Cli {
             Command::Peer(peer) => peer.run(&target, screen),
             Command::Completions { shell } => completions(shell, screen),
             Command::Node(node) => on_threads(node.run(&target)),
+            Command::New(new) => in_turn(new.run(&target, screen)),
+            Command::Check(check) => in_turn(check.run(screen)),
             Command::Send(send) => in_turn(send.run(&target, screen)),
             Command::List(list) => in_turn(list.run(&target, screen)),
             Command::Show(show) => in_turn(show.run(&target, screen)),
