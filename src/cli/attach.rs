@@ -12,8 +12,8 @@ use super::exit::{Exit, Failure, OrExit as _};
 use super::print::Bar;
 use super::refused;
 use crate::limits::{ATTACHMENT_BYTES_MAX, CHUNK_BYTES_MAX};
+use crate::model::body;
 use crate::proto::v1;
-use crate::proto::v1::body::Body;
 use crate::proto::v1::upload_attachment_request::Part;
 
 /// Media types by the end of a file's name. What is not here is sent as plain bytes.
@@ -140,11 +140,11 @@ pub(crate) fn add(draft: &mut v1::Draft, files: &[Attached]) -> Result<(), Failu
         return Ok(());
     }
     let content = draft.body.as_mut().and_then(|body| body.body.as_mut());
-    let common = content.and_then(common_mut).ok_or_else(|| {
+    let common = content.and_then(body::common_mut).ok_or_else(|| {
         Failure::new(Exit::Data, "this kind of message takes no attachments")
             .remedy("send the file with an official letter")
     })?;
-    let attachments = &mut common.get_or_insert_default().attachments;
+    let attachments = &mut common.attachments;
     for file in files {
         if !attachments
             .iter()
@@ -154,18 +154,6 @@ pub(crate) fn add(draft: &mut v1::Draft, files: &[Attached]) -> Result<(), Failu
         }
     }
     Ok(())
-}
-
-fn common_mut(body: &mut Body) -> Option<&mut Option<v1::Common>> {
-    match body {
-        Body::CrossingAlert(m) => Some(&mut m.common),
-        Body::HandoverRequest(m) => Some(&mut m.common),
-        Body::HandoverReply(m) => Some(&mut m.common),
-        Body::OfficialLetter(m) => Some(&mut m.common),
-        Body::Acknowledgement(m) => Some(&mut m.common),
-        Body::Withdrawal(m) => Some(&mut m.common),
-        Body::Refusal(_) | Body::AttachmentsReceived(_) => None,
-    }
 }
 
 /// Stores a file at the node, so that a draft may name it.
@@ -239,7 +227,7 @@ mod tests {
         let file = describe(&path, None).await.unwrap();
         assert_eq!(file.attachment.size, 8);
 
-        let letter = Body::OfficialLetter(v1::OfficialLetter::default());
+        let letter = v1::body::Body::OfficialLetter(v1::OfficialLetter::default());
         let mut draft = v1::Draft {
             body: Some(v1::Body { body: Some(letter) }),
             ..v1::Draft::default()
@@ -247,7 +235,7 @@ mod tests {
         add(&mut draft, std::slice::from_ref(&file)).unwrap();
         add(&mut draft, &[file]).unwrap();
         let content = draft.body.unwrap().body.unwrap();
-        assert_eq!(crate::model::body::attachments(&content).len(), 1);
+        assert_eq!(body::attachments(&content).len(), 1);
 
         let missing = describe(&dir.path().join("none.pdf"), None).await;
         assert_eq!(missing.unwrap_err().exit(), Exit::Data);

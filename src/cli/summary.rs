@@ -96,6 +96,7 @@ pub(crate) fn of_in(body: &Body, language: &str) -> String {
             words::of_enum("RefusalReason", refusal.reason().as_str_name())
         ),
         Body::AttachmentsReceived(received) => count(received.sha256.len(), "file"),
+        _ => String::new(),
     }
 }
 

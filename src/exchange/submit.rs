@@ -292,6 +292,7 @@ impl Exchange {
             recipient: link.own.recipient(),
             created_at: self.clock.timestamp(),
             thread_id,
+            seen_size: link.head().mirror_size,
             salt: &salt,
             body: &bytes,
         })?;

@@ -8,28 +8,69 @@ use crate::limits::BODY_PARTS_MAX;
 use crate::proto::v1;
 use crate::proto::v1::body::Body;
 
-/// Every kind this version knows, as `variant => kind, message`.
+/// Every kind this version knows: what people and programs say, and what only nodes say. The name
+/// of the message is the name of the kind.
 ///
 /// The one table from which all conversions below are made; a kind added to the proto is added
 /// here and the compiler finds the rest.
 macro_rules! kinds {
-    ($($variant:ident => $kind:ident),+ $(,)?) => {
+    (people: $($people:ident),+; nodes: $($node:ident),+ $(;)?) => {
+        kinds!(@all $($people),+, $($node),+);
+
+        /// What every body of a person says; `None` for the node's own kinds, or if it is missing.
+        #[must_use]
+        pub fn common(body: &Body) -> Option<&v1::Common> {
+            match body {
+                $(Body::$people(message) => message.common.as_ref(),)+
+                $(Body::$node(_) => None,)+
+            }
+        }
+
+        /// The same, to be changed; made if it is missing.
+        #[must_use]
+        pub fn common_mut(body: &mut Body) -> Option<&mut v1::Common> {
+            match body {
+                $(Body::$people(message) => Some(message.common.get_or_insert_default()),)+
+                $(Body::$node(_) => None,)+
+            }
+        }
+
+        /// Whether only a node says this, never a person.
+        #[must_use]
+        pub fn is_system(body: &Body) -> bool {
+            matches!(body, $(Body::$node(_))|+)
+        }
+
+        /// Whether only a node says messages of this kind, never a person.
+        #[must_use]
+        pub fn is_system_kind(kind: v1::Kind) -> bool {
+            matches!(kind, $(v1::Kind::$node)|+)
+        }
+    };
+    (@all $($kind:ident),+) => {
         /// The kind of a body.
         #[must_use]
         pub fn kind_of(body: &Body) -> v1::Kind {
-            match body { $(Body::$variant(_) => v1::Kind::$kind,)+ }
+            match body { $(Body::$kind(_) => v1::Kind::$kind,)+ }
         }
 
         /// The full name of a body's protobuf message.
         #[must_use]
         pub fn schema_of(body: &Body) -> &'static str {
-            match body { $(Body::$variant(_) => concat!("liaison.v1.", stringify!($variant)),)+ }
+            match body { $(Body::$kind(_) => concat!("liaison.v1.", stringify!($kind)),)+ }
+        }
+
+        /// The name of a body's field in the wrapper, as JSON has it.
+        #[must_use]
+        pub fn json_name_of(body: &Body) -> String {
+            let name = match body { $(Body::$kind(_) => stringify!($kind),)+ };
+            name[..1].to_ascii_lowercase() + &name[1..]
         }
 
         /// The bytes of a body: the kind's own message, without the wrapper.
         #[must_use]
         pub fn encode(body: &Body) -> Bytes {
-            match body { $(Body::$variant(message) => message.encode_to_vec().into(),)+ }
+            match body { $(Body::$kind(message) => message.encode_to_vec().into(),)+ }
         }
 
         /// Reads the message of a known kind and schema; `None` if this version knows them not.
@@ -39,8 +80,8 @@ macro_rules! kinds {
             body: &[u8],
         ) -> Option<Result<Body, prost::DecodeError>> {
             match (kind, schema) {
-                $((v1::Kind::$kind, concat!("liaison.v1.", stringify!($variant))) => {
-                    Some(v1::$variant::decode(body).map(Body::$variant))
+                $((v1::Kind::$kind, concat!("liaison.v1.", stringify!($kind))) => {
+                    Some(v1::$kind::decode(body).map(Body::$kind))
                 })+
                 _ => None,
             }
@@ -48,25 +89,56 @@ macro_rules! kinds {
 
         /// Whether the schema is that of any kind this version knows.
         fn is_known_schema(schema: &str) -> bool {
-            matches!(schema, $(concat!("liaison.v1.", stringify!($variant)))|+)
+            matches!(schema, $(concat!("liaison.v1.", stringify!($kind)))|+)
         }
 
-        #[cfg(test)]
-        fn one_of_each() -> Vec<Body> {
-            vec![$(Body::$variant(v1::$variant::default()),)+]
+        /// An empty body of each kind, those of nodes last.
+        #[must_use]
+        pub fn one_of_each() -> Vec<Body> {
+            vec![$(Body::$kind(v1::$kind::default()),)+]
         }
     };
 }
 
 kinds! {
-    CrossingAlert => CrossingAlert,
-    HandoverRequest => HandoverRequest,
-    HandoverReply => HandoverReply,
-    OfficialLetter => OfficialLetter,
-    Acknowledgement => Acknowledgement,
-    Withdrawal => Withdrawal,
-    Refusal => Refusal,
-    AttachmentsReceived => AttachmentsReceived,
+    people:
+    CrossingAlert,
+    CaseNotice,
+    VerificationRequest,
+    VerificationReply,
+    DeadlineExtension,
+    HandoverRequest,
+    HandoverReply,
+    HandoverSupplement,
+    HandoverSchedule,
+    HandoverRecord,
+    ProtectionDecision,
+    OfficialLetter,
+    HotlineCall,
+    MeetingProposal,
+    MeetingMinutes,
+    PatrolPlan,
+    PatrolReport,
+    GateNotice,
+    WorksNotice,
+    MarkerReport,
+    HazardNotice,
+    ActivityReport,
+    ExerciseNotice,
+    PeriodReport,
+    Calendar,
+    Roster,
+    Acknowledgement,
+    Response,
+    Countersignature,
+    Closure,
+    Withdrawal;
+    nodes:
+    Refusal,
+    KeyChange,
+    Maintenance,
+    AttachmentsReceived,
+    ErasureNotice;
 }
 
 /// What came of reading a body.
@@ -121,30 +193,10 @@ pub fn decode(kind: i32, schema: &str, body: &[u8]) -> Result<Decoded, BodyError
     }
 }
 
-/// What every body of a person says; `None` for the node's own kinds, or if it is missing.
-#[must_use]
-pub fn common(body: &Body) -> Option<&v1::Common> {
-    match body {
-        Body::CrossingAlert(m) => m.common.as_ref(),
-        Body::HandoverRequest(m) => m.common.as_ref(),
-        Body::HandoverReply(m) => m.common.as_ref(),
-        Body::OfficialLetter(m) => m.common.as_ref(),
-        Body::Acknowledgement(m) => m.common.as_ref(),
-        Body::Withdrawal(m) => m.common.as_ref(),
-        Body::Refusal(_) | Body::AttachmentsReceived(_) => None,
-    }
-}
-
 /// The files that a body names.
 #[must_use]
 pub fn attachments(body: &Body) -> &[v1::Attachment] {
     common(body).map_or(&[], |common| &common.attachments)
-}
-
-/// Whether only a node says this, never a person.
-#[must_use]
-pub fn is_system(body: &Body) -> bool {
-    matches!(body, Body::Refusal(_) | Body::AttachmentsReceived(_))
 }
 
 /// The body of an acknowledgement by `officer`, with the form filled in around it.
@@ -213,6 +265,7 @@ mod tests {
             assert_eq!(decoded, Decoded::Known(v1::Body { body: Some(body) }));
             kinds.push(kind as i32);
         }
+        kinds.sort_unstable();
         let all: Vec<i32> = (1..=1_000)
             .filter(|number| v1::Kind::try_from(*number).is_ok())
             .collect();

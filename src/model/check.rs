@@ -81,7 +81,7 @@ pub fn check_draft(draft: &v1::Draft) -> Result<(), Vec<FieldFault>> {
         let precedence = v1::Precedence::try_from(draft.precedence).unwrap_or_default();
         if body::is_system(content) {
             faults.add(
-                format!("body.{}", field_of(content)),
+                format!("body.{}", body::json_name_of(content)),
                 "only a node says this, by itself",
                 "choose another kind; to take note of a message, send an acknowledgement",
             );
@@ -116,7 +116,7 @@ fn check_content(
     precedence: v1::Precedence,
     faults: &mut Faults,
 ) {
-    let at = format!("body.{}", field_of(content));
+    let at = format!("body.{}", body::json_name_of(content));
     let bytes = body::encode(content).len();
     if bytes > limits::BODY_BYTES_MAX {
         faults.add(
@@ -144,11 +144,8 @@ fn check_content(
         Body::OfficialLetter(letter) => {
             place::check(letter.place.as_ref(), &format!("{at}.place"), faults);
         }
-        // All that the first two need is in the table of blanks and in their headers.
-        Body::Acknowledgement(_)
-        | Body::Withdrawal(_)
-        | Body::Refusal(_)
-        | Body::AttachmentsReceived(_) => {}
+        // All that the others need is in the table of blanks and in their headers.
+        _ => {}
     }
 }
 
@@ -173,20 +170,6 @@ fn precedence_reason(
             "say why it cannot wait, or choose PRECEDENCE_PRIORITY",
         ),
         _ => {}
-    }
-}
-
-/// The name of a body's field in the wrapper, as JSON has it.
-fn field_of(content: &Body) -> &'static str {
-    match content {
-        Body::CrossingAlert(_) => "crossingAlert",
-        Body::HandoverRequest(_) => "handoverRequest",
-        Body::HandoverReply(_) => "handoverReply",
-        Body::OfficialLetter(_) => "officialLetter",
-        Body::Acknowledgement(_) => "acknowledgement",
-        Body::Withdrawal(_) => "withdrawal",
-        Body::Refusal(_) => "refusal",
-        Body::AttachmentsReceived(_) => "attachmentsReceived",
     }
 }
 
@@ -255,6 +238,6 @@ mod tests {
             body: Some(alert.clone()),
         };
         let json = json::to_json(&wrapped);
-        assert!(json.get(field_of(&alert)).is_some());
+        assert!(json.get(body::json_name_of(&alert)).is_some());
     }
 }

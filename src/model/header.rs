@@ -84,6 +84,7 @@ impl Header {
             body_digest: body_digest(parts.salt, parts.body).to_vec().into(),
             body_size: u32::try_from(parts.body.len()).unwrap_or(u32::MAX),
             schema: body::schema_of(&content).to_owned(),
+            seen_size: parts.seen_size,
         })
     }
 
@@ -160,6 +161,8 @@ pub struct HeaderParts<'a> {
     pub created_at: Timestamp,
     /// The case: the draft's, that of the message answered, or `id`.
     pub thread_id: MessageId,
+    /// Entries of the recipient's log that this node has mirrored.
+    pub seen_size: u64,
     /// 32 random bytes.
     pub salt: &'a [u8; limits::SALT_BYTES],
     /// The body as [`body::encode`] gave it.

@@ -127,10 +127,17 @@ pub(super) fn handover_reply(request: &Draft, recipient: &str) -> Result<Draft, 
         }
     });
     let (from, to) = offices(asked.common.as_ref());
+    let is_vietnamese = request.recipient.ends_with(".vn.example");
+    let decided_by = if is_vietnamese {
+        officer_of_the_vietnamese_side()?
+    } else {
+        officer_of_the_chinese_side()?
+    };
     let body = Body::HandoverReply(v1::HandoverReply {
         common: Some(common(&to, &from)),
         decisions: decisions.collect(),
         remark: Some(text("Đề nghị bàn giao đúng giờ.", "请按时交接。")),
+        decided_by: Some(decided_by),
     });
     let mut draft = with_body(body, recipient)?;
     draft.in_reply_to.clone_from(&request.id);

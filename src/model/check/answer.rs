@@ -46,6 +46,15 @@ fn check_decision(decision: &v1::HandoverDecision, at: &str, faults: &mut Faults
                 );
             }
         }
+        Ok(HandoverOutcome::Verifying) => {
+            if decision.valid_until.is_some() {
+                faults.add(
+                    format!("{at}.validUntil"),
+                    "only an acceptance holds until a time",
+                    "remove it",
+                );
+            }
+        }
         Ok(outcome @ (HandoverOutcome::Refused | HandoverOutcome::InformationNeeded)) => {
             if reason.is_none() {
                 faults.add(

@@ -113,6 +113,7 @@ const RULES: &[(&str, &[(&str, Rule)])] = &[
             ("care_needs", OrNot),
             ("medical_needs", OrNot),
             ("screening", OrNot),
+            ("route", Required),
         ],
     ),
     // One of the two at least: see manifest.
@@ -145,6 +146,7 @@ const RULES: &[(&str, &[(&str, Rule)])] = &[
             ("common", Required),
             ("decisions", Required),
             ("remark", OrNot),
+            ("decided_by", Required),
         ],
     ),
     // By outcome: see answer.
@@ -179,6 +181,357 @@ const RULES: &[(&str, &[(&str, Rule)])] = &[
         ],
     ),
     ("Withdrawal", &[("common", Required), ("reason", Required)]),
+    (
+        "CaseNotice",
+        &[
+            ("common", Required),
+            ("category", Required),
+            ("from", Required),
+            ("to", Required),
+            ("place", OrNot),
+            ("cases", Answered),
+            ("persons", Answered),
+            ("suspects", Answered),
+            ("prosecutions", Answered),
+            ("description", OrNot),
+            ("request", OrNot),
+        ],
+    ),
+    (
+        "VerificationRequest",
+        &[
+            ("common", Required),
+            ("persons", Required),
+            ("circumstances", Required),
+        ],
+    ),
+    (
+        "VerificationPerson",
+        &[
+            ("number", Answered),
+            ("name", Required),
+            ("earlier_names", OrNot),
+            ("birth_date", OrNot),
+            ("birth_place", OrNot),
+            ("sex", OrNot),
+            ("nationality", OrNot),
+            ("parents", OrNot),
+            ("last_address", OrNot),
+            ("document", OrNot),
+            ("photo_sha256", OrNot),
+            ("question", OrNot),
+        ],
+    ),
+    (
+        "VerificationReply",
+        &[
+            ("common", Required),
+            ("results", Required),
+            ("remark", OrNot),
+            ("decided_by", Required),
+        ],
+    ),
+    (
+        "VerificationResult",
+        &[
+            ("number", Answered),
+            ("outcome", Required),
+            ("nationality", Free),
+            ("detail", Free),
+        ],
+    ),
+    (
+        "DeadlineExtension",
+        &[("common", Required), ("reason", Required)],
+    ),
+    (
+        "HandoverSupplement",
+        &[
+            ("common", Required),
+            ("persons", Required),
+            ("statement", Required),
+        ],
+    ),
+    (
+        "HandoverSchedule",
+        &[
+            ("common", Required),
+            ("numbers", Required),
+            ("scheduled_at", Required),
+            ("gate", Required),
+            ("transport", OrNot),
+            ("escorts", OrNot),
+            ("short_notice_reason", Free),
+        ],
+    ),
+    (
+        "HandoverRecord",
+        &[
+            ("common", Required),
+            ("handed_over_at", Required),
+            ("gate", Required),
+            ("given_by", Required),
+            ("received_by", Required),
+            ("persons", Required),
+            ("is_return", Answered),
+            ("remark", OrNot),
+        ],
+    ),
+    (
+        "HandedOverPerson",
+        &[
+            ("number", Answered),
+            ("condition", Required),
+            ("belongings", Free),
+            ("receiving_guardian", Free),
+            ("victim_authority", Free),
+        ],
+    ),
+    (
+        "ProtectionDecision",
+        &[
+            ("common", Required),
+            ("numbers", Required),
+            ("authority", Required),
+            ("decision_number", Required),
+            ("decided_at", Required),
+            ("outcome", Required),
+            ("remark", OrNot),
+        ],
+    ),
+    (
+        "HotlineCall",
+        &[
+            ("common", Required),
+            ("caller", Required),
+            ("called", Required),
+            ("started_at", Required),
+            ("duration_seconds", Answered),
+            ("subject", Required),
+            ("summary", Required),
+        ],
+    ),
+    (
+        "Response",
+        &[
+            ("common", Required),
+            ("stance", Required),
+            ("statement", Free),
+            ("officer", Required),
+        ],
+    ),
+    (
+        "MeetingProposal",
+        &[
+            ("common", Required),
+            ("level", Required),
+            ("starts_at", Required),
+            ("place", Required),
+            ("agenda", Required),
+            ("participants", OrNot),
+        ],
+    ),
+    (
+        "MeetingMinutes",
+        &[
+            ("common", Required),
+            ("level", Required),
+            ("started_at", Required),
+            ("ended_at", Required),
+            ("place", Required),
+            ("participants", Required),
+            ("text", Required),
+            ("decisions", Free),
+        ],
+    ),
+    (
+        "Countersignature",
+        &[
+            ("common", Required),
+            ("body_digest", Required),
+            ("officer", Required),
+            ("stance", Required),
+            ("disputed", Free),
+            ("reason", Free),
+        ],
+    ),
+    (
+        "DisputedPerson",
+        &[("number", Answered), ("reason", Required)],
+    ),
+    (
+        "PatrolPlan",
+        &[
+            ("common", Required),
+            ("type", Required),
+            ("markers", Required),
+            ("starts_at", Required),
+            ("ends_at", Required),
+            ("teams", Answered),
+            ("officers", Answered),
+            ("meeting_point", OrNot),
+            ("purpose", OrNot),
+        ],
+    ),
+    (
+        "PatrolReport",
+        &[
+            ("common", Required),
+            ("started_at", Required),
+            ("ended_at", Required),
+            ("markers", Required),
+            ("teams", Answered),
+            ("officers", Answered),
+            ("findings", Required),
+        ],
+    ),
+    ("MarkerRange", &[("first", Answered), ("last", Answered)]),
+    (
+        "GateNotice",
+        &[
+            ("common", Required),
+            ("gate", Required),
+            ("status", Required),
+            ("hours", OrNot),
+            ("traffic", Required),
+            ("valid_from", Required),
+            ("valid_until", OrNot),
+            ("reason", OrNot),
+        ],
+    ),
+    (
+        "GateHours",
+        &[
+            ("opens", Required),
+            ("closes", Required),
+            ("time_zone", Required),
+            ("weekdays", Free),
+        ],
+    ),
+    (
+        "WorksNotice",
+        &[
+            ("common", Required),
+            ("type", Required),
+            ("place", Required),
+            ("starts_at", Required),
+            ("ends_at", Required),
+            ("distance_metres", Answered),
+            ("description", Required),
+            ("consent_asked", Answered),
+        ],
+    ),
+    (
+        "MarkerReport",
+        &[
+            ("common", Required),
+            ("marker", Answered),
+            ("condition", Required),
+            ("observed_at", Required),
+            ("description", Required),
+            ("is_minutes", Answered),
+        ],
+    ),
+    (
+        "HazardNotice",
+        &[
+            ("common", Required),
+            ("type", Required),
+            ("place", Required),
+            ("onset_at", Required),
+            ("description", Required),
+            ("help_asked", OrNot),
+            ("cap_xml", Free),
+            ("cap_sha256", Free),
+        ],
+    ),
+    (
+        "ActivityReport",
+        &[
+            ("common", Required),
+            ("type", Required),
+            ("from", Required),
+            ("to", Required),
+            ("place", OrNot),
+            ("events", Answered),
+            ("participants", Answered),
+            ("description", OrNot),
+        ],
+    ),
+    (
+        "ExerciseNotice",
+        &[
+            ("common", Required),
+            ("subject", Required),
+            ("starts_at", Required),
+            ("ends_at", Required),
+            ("place", Required),
+            ("description", OrNot),
+            ("officers", Answered),
+        ],
+    ),
+    (
+        "PeriodReport",
+        &[
+            ("common", Required),
+            ("from", Required),
+            ("to", Required),
+            ("logs", Required),
+            ("figures", Required),
+        ],
+    ),
+    (
+        "CountedLog",
+        &[("origin", Required), ("size", Answered), ("root", Required)],
+    ),
+    (
+        "Figure",
+        &[("name", Required), ("side", Free), ("value", Answered)],
+    ),
+    (
+        "Calendar",
+        &[
+            ("common", Required),
+            ("year", Answered),
+            ("version", Answered),
+            ("country", Required),
+            ("time_zone", Required),
+            ("days_off", Required),
+            ("working_days", Free),
+            ("source", Required),
+            ("sample", Answered),
+            ("authority", Required),
+        ],
+    ),
+    ("CalendarDay", &[("date", Required), ("name", Free)]),
+    (
+        "Roster",
+        &[
+            ("common", Required),
+            ("version", Answered),
+            ("valid_from", Required),
+            ("valid_until", Required),
+            ("entries", Required),
+        ],
+    ),
+    (
+        "RosterEntry",
+        &[
+            ("officer", Required),
+            ("role", Required),
+            ("languages", Required),
+            ("hours", Required),
+        ],
+    ),
+    (
+        "Closure",
+        &[
+            ("common", Required),
+            ("outcome", Required),
+            ("numbers", Free),
+            ("statement", OrNot),
+        ],
+    ),
 ];
 
 /// Messages that are filled in as a whole.
@@ -357,7 +710,15 @@ impl Form<'_> {
 /// The rule for a field where it stands in a form of that kind; `None` for fields of what is filled in
 /// as a whole, and of what is no form.
 pub(crate) fn rule_in(kind: v1::Kind, field: &FieldDescriptor) -> Option<Rule> {
-    let is_answer = matches!(kind, v1::Kind::Acknowledgement | v1::Kind::Withdrawal);
+    let is_answer = matches!(
+        kind,
+        v1::Kind::Acknowledgement
+            | v1::Kind::Withdrawal
+            | v1::Kind::Response
+            | v1::Kind::Countersignature
+            | v1::Kind::Closure
+            | v1::Kind::DeadlineExtension
+    );
     let is_formal = matches!(kind, v1::Kind::HandoverRequest | v1::Kind::OfficialLetter);
     match field.full_name() {
         // The message answered or withdrawn says whom it went to.
@@ -419,7 +780,7 @@ mod tests {
         let mut missing = Vec::new();
         for field in json::to_dynamic(&v1::Body::default()).descriptor().fields() {
             if let Kind::Message(kind) = field.kind()
-                && !matches!(kind.name(), "Refusal" | "AttachmentsReceived")
+                && kind.get_field_by_name("common").is_some()
             {
                 undecided(&kind, &mut missing);
             }

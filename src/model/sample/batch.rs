@@ -177,6 +177,7 @@ fn person(people: People, index: usize, not_applicable: &mut Vec<String>) -> v1:
         care_needs: None,
         medical_needs: has_needs
             .then(|| both("Cần thuốc huyết áp hằng ngày.", "每日需服用降压药。")),
+        route: v1::HandoverRoute::Return as i32,
         screening: Some(v1::ProtectionScreening {
             carried_out: true,
             minor: is_child,

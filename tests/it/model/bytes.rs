@@ -26,6 +26,7 @@ fn header_of(draft: &v1::Draft) -> Result<Header, HeaderError> {
         recipient: &NodeName::parse("hekou.ni.cn.example").unwrap(),
         created_at: NOW,
         thread_id: id,
+        seen_size: 0,
         salt: &[9; limits::SALT_BYTES],
         body: &body::encode(&content),
     })
