@@ -33,7 +33,11 @@ impl Check {
             let outcome = draft::prepare(file, &self.additions).await?;
             match outcome {
                 Ok(prepared) => {
-                    let form = prepared.draft.body.as_ref().and_then(|body| body.body.as_ref());
+                    let form = prepared
+                        .draft
+                        .body
+                        .as_ref()
+                        .and_then(|body| body.body.as_ref());
                     let kind = form
                         .and_then(template::of_body)
                         .map_or("", |form| form.word.as_str());

@@ -10,7 +10,7 @@ use super::exit::{Exit, Failure, OrExit as _};
 use crate::exchange::clock::{Clock as _, Entropy, SystemClock};
 use crate::limits::DESK_MESSAGE_BYTES_MAX;
 use crate::model::MessageId;
-use crate::model::check::FieldFault;
+use crate::model::check::{FieldFault, check_draft, with_defaults};
 use crate::model::json::JsonError;
 use crate::model::typed::{self, Located};
 use crate::proto::v1::Draft;
@@ -71,7 +71,12 @@ pub(crate) async fn prepare(
         files.push(attach::describe(file, additions.media_type.as_deref()).await?);
     }
     // Without a body there is nowhere to name them, and the judgement says that.
-    if typed.draft.body.as_ref().is_some_and(|body| body.body.is_some()) {
+    if typed
+        .draft
+        .body
+        .as_ref()
+        .is_some_and(|body| body.body.is_some())
+    {
         attach::add(&mut typed.draft, &files)?;
     }
     Ok(match typed.judge() {
@@ -99,6 +104,18 @@ impl Refused {
             }
         });
         Failure::new(Exit::Data, what).faults(faults.collect())
+    }
+}
+
+/// Checks a draft made here as the node will, so that a slip is told without asking it.
+pub(crate) fn check(draft: Draft) -> Result<Draft, Failure> {
+    let draft = with_defaults(draft);
+    match check_draft(&draft) {
+        Ok(()) => Ok(draft),
+        Err(faults) => {
+            let what = format!("the draft has {}; nothing was sent", count(faults.len()));
+            Err(Failure::new(Exit::Data, what).faults(faults))
+        }
     }
 }
 
@@ -132,9 +149,14 @@ fn read(file: &Path) -> std::io::Result<Vec<u8>> {
     let limit = DESK_MESSAGE_BYTES_MAX as u64 + 1;
     let mut bytes = Vec::new();
     if file == Path::new(STDIN) {
-        std::io::stdin().lock().take(limit).read_to_end(&mut bytes)?;
+        std::io::stdin()
+            .lock()
+            .take(limit)
+            .read_to_end(&mut bytes)?;
     } else {
-        std::fs::File::open(file)?.take(limit).read_to_end(&mut bytes)?;
+        std::fs::File::open(file)?
+            .take(limit)
+            .read_to_end(&mut bytes)?;
     }
     Ok(bytes)
 }
@@ -145,7 +167,10 @@ fn text(bytes: Vec<u8>) -> Result<String, JsonError> {
     }
     String::from_utf8(bytes).map_err(|error| {
         let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line_start = good.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let line_start = good
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .map_or(0, |at| at + 1);
         JsonError::Syntax {
             line: good.iter().filter(|byte| **byte == b'\n').count() + 1,
             column: good.len() - line_start + 1,
@@ -174,7 +199,10 @@ fn unreadable(error: JsonError) -> Refused {
             place: Some((line, column)),
         },
         other => Located {
-            fault: fault(other.to_string(), "liaison new KIND writes a form to begin with"),
+            fault: fault(
+                other.to_string(),
+                "liaison new KIND writes a form to begin with",
+            ),
             place: None,
         },
     };

@@ -6,9 +6,9 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::connect::{Desk, Target};
+use super::draft::{self, Additions, Prepared};
 use super::exit::{Done, Exit, Failure};
 use super::print::{Bar, Screen};
-use super::draft::{self, Additions, Prepared};
 use super::{attach, levels, refused, when, words};
 use crate::model::{MessageId, json, text};
 use crate::proto::v1::{self, Level};

@@ -165,7 +165,12 @@ mod tests {
     fn every_kind_is_a_form_that_says_what_it_is() {
         for form in forms() {
             assert_ne!(form.kind, v1::Kind::Unspecified, "{}", form.word);
-            assert!(form.purpose.ends_with('.'), "{}: {}", form.word, form.purpose);
+            assert!(
+                form.purpose.ends_with('.'),
+                "{}: {}",
+                form.word,
+                form.purpose
+            );
         }
         assert!(find("refusal").unwrap().is_system);
         assert!(find("acknowledgement").unwrap().needs_reply_to);

@@ -251,7 +251,11 @@ impl Reader {
             && let Some(other) = oneof.fields().find(|other| message.has_field(other))
         {
             let reason = format!("{} is given as well", other.json_name());
-            self.fault(path, reason, "keep one of these fields and remove the others");
+            self.fault(
+                path,
+                reason,
+                "keep one of these fields and remove the others",
+            );
             return;
         }
         if let Some(value) = self.value(field, node, path) {
@@ -284,7 +288,7 @@ impl Reader {
 
     fn value(&mut self, field: &FieldDescriptor, node: &Node<'_>, path: &str) -> Option<Value> {
         if field.is_map() {
-            return self.map(field, node, path);
+            return self.map(node, path);
         }
         if !field.is_list() {
             return self.single(field, node, path);
@@ -304,7 +308,7 @@ impl Reader {
         Some(Value::List(values))
     }
 
-    fn map(&mut self, field: &FieldDescriptor, node: &Node<'_>, path: &str) -> Option<Value> {
+    fn map(&mut self, node: &Node<'_>, path: &str) -> Option<Value> {
         let tree::Value::Object(members) = &node.value else {
             let remedy = "give an object such as {\"vi\": \"…\", \"zh-Hans\": \"…\"}";
             self.fault(path, "is no object", remedy);

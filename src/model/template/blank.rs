@@ -66,7 +66,8 @@ fn head(form: &Form) -> String {
         "Write into the empty quotes \"\". Numbers and true or false may stand without quotes.".to_owned(),
         "Required: must be filled in.".to_owned(),
         format!(
-            "N/A: fill it in, or write \"{NOT_APPLICABLE}\" in place of the whole value, brackets included."
+            "Or \"{NOT_APPLICABLE}\": fill it in, or write that in place of the whole value, brackets \
+             included."
         ),
         "Optional: may be left as it is, or taken out.".to_owned(),
         "Texts: the same in each language; to add one, add a line such as \"en\": \"\" to every text."
@@ -125,7 +126,8 @@ impl Writer<'_> {
                 let body = &filled["body"][&self.form.json_name];
                 let message = self.form.message.clone();
                 self.out.push_str("\n  \"body\": {\n");
-                self.out.push_str(&format!("    \"{}\": ", self.form.json_name));
+                self.out
+                    .push_str(&format!("    \"{}\": ", self.form.json_name));
                 self.object(&message, 2, body);
                 self.out.push_str("\n  }\n");
             } else {
@@ -212,11 +214,17 @@ impl Writer<'_> {
         self.out.push_str("[\n");
         for (index, element) in elements.iter().enumerate() {
             let mut element = element.clone();
-            number(field, index, &mut element);
+            // Where a list may stay blank, a number in it would make it look filled in.
+            if rule_in(self.form.kind, field) == Some(Rule::Required) {
+                number(field, index, &mut element);
+            }
             self.out.push_str(&"  ".repeat(depth + 1));
             self.single(field, depth + 1, &element);
-            self.out
-                .push_str(if index + 1 == elements.len() { "\n" } else { ",\n" });
+            self.out.push_str(if index + 1 == elements.len() {
+                "\n"
+            } else {
+                ",\n"
+            });
         }
         self.out.push_str(&"  ".repeat(depth));
         self.out.push(']');
@@ -227,7 +235,7 @@ impl Writer<'_> {
             self.out.push_str(&scalar(field, filled));
             return;
         };
-        if message.name() == "LocalizedText" {
+        if is_localized(field) {
             let indent = "  ".repeat(depth);
             let lines: Vec<String> = texts(filled)
                 .iter()
@@ -284,6 +292,9 @@ impl Writer<'_> {
         if !words.is_empty() {
             lines.push(words.join(" "));
         }
+        if is_digest(field) {
+            lines.push("Written by: openssl dgst -sha256 -binary FILE | base64".to_owned());
+        }
         if let Kind::Enum(choices) = field.kind() {
             lines.extend(choice_lines(&choices));
         }
@@ -301,9 +312,16 @@ impl Writer<'_> {
             let word = if needed { "Required." } else { "Optional." };
             return filled.is_null().then(|| word.to_owned());
         }
-        match rule_in(self.form.kind, field)? {
+        if field.name() == "common" {
+            return None;
+        }
+        let Some(rule) = rule_in(self.form.kind, field) else {
+            // Parts of a place: one of those that say where, and words beside it.
+            return is_localized(field).then(|| "Optional.".to_owned());
+        };
+        match rule {
             Rule::Required => Some("Required.".to_owned()),
-            Rule::OrNotApplicable => Some("N/A.".to_owned()),
+            Rule::OrNotApplicable => Some(format!("Or \"{NOT_APPLICABLE}\".")),
             Rule::Free => Some("Optional.".to_owned()),
             Rule::Answered if default_of(field).is_some() || is_number(field) => None,
             Rule::Answered if matches!(field.kind(), Kind::Bool) => Some("Required:".to_owned()),
@@ -315,10 +333,14 @@ impl Writer<'_> {
 /// The fields that are asked, with one live choice where only one may be given.
 fn members(message: &MessageDescriptor, filled: &Value) -> Vec<Member> {
     let mut members = Vec::new();
-    for field in message.fields().filter(|field| {
-        is_asked(field) || !filled[field.json_name()].is_null()
-    }) {
-        let live = match field.containing_oneof().filter(|oneof| !oneof.is_synthetic()) {
+    for field in message
+        .fields()
+        .filter(|field| is_asked(field) || !filled[field.json_name()].is_null())
+    {
+        let live = match field
+            .containing_oneof()
+            .filter(|oneof| !oneof.is_synthetic())
+        {
             None => true,
             Some(oneof) => {
                 let chosen = oneof
@@ -338,6 +360,15 @@ fn members(message: &MessageDescriptor, filled: &Value) -> Vec<Member> {
 
 fn is_asked(field: &FieldDescriptor) -> bool {
     !LEFT_OUT.contains(&field.full_name())
+}
+
+fn is_localized(field: &FieldDescriptor) -> bool {
+    matches!(field.kind(), Kind::Message(message) if message.name() == "LocalizedText")
+}
+
+/// The digest of a file that the author has.
+fn is_digest(field: &FieldDescriptor) -> bool {
+    matches!(field.kind(), Kind::Bytes) && field.name().contains("sha256")
 }
 
 /// Whether the value stands on the line of its name.
@@ -363,7 +394,7 @@ fn is_small(message: &MessageDescriptor) -> bool {
 /// What forms are made of everywhere; its comment would repeat itself.
 fn is_common_place(message: &MessageDescriptor) -> bool {
     message.full_name().starts_with("google.")
-        || matches!(message.name(), "LocalizedText" | "Common" | "PersonName")
+        || matches!(message.name(), "LocalizedText" | "Common")
 }
 
 /// A position within its list, which everybody else names.
@@ -470,9 +501,6 @@ fn format_of(field: &FieldDescriptor) -> Option<String> {
         Kind::Message(message) if message.full_name() == TIMESTAMP => {
             "Time with zone: \"2026-03-02T08:30:00+07:00\"."
         }
-        Kind::Bytes if field.name().contains("sha256") => {
-            "Base64, as by: openssl dgst -sha256 -binary FILE | base64"
-        }
         Kind::Bytes => "Base64.",
         Kind::Bool => "true or false.",
         _ => return None,
@@ -536,9 +564,13 @@ mod tests {
     #[test]
     fn comments_end_where_they_should() {
         let form = super::super::find("withdrawal").unwrap();
-        let hostile = serde_json::json!({"body": {"withdrawal": {"//": "a\n\"reason\": 1\u{2028}"}}});
+        let hostile =
+            serde_json::json!({"body": {"withdrawal": {"//": "a\n\"reason\": 1\u{2028}"}}});
         let text = fill(form, &hostile);
-        assert!(text.contains("// a\\u{A}\"reason\": 1\\u{2028}\n"), "{text}");
+        assert!(
+            text.contains("// a\\u{A}\"reason\": 1\\u{2028}\n"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -12,7 +12,11 @@ static COMMENTS: LazyLock<HashMap<(String, Vec<i32>), String>> = LazyLock::new(|
     let mut comments = HashMap::new();
     for file in POOL.files() {
         let proto = file.file_descriptor_proto();
-        for location in proto.source_code_info.iter().flat_map(|info| &info.location) {
+        for location in proto
+            .source_code_info
+            .iter()
+            .flat_map(|info| &info.location)
+        {
             let comment = location
                 .leading_comments
                 .as_deref()

@@ -64,7 +64,8 @@ pub fn page(form: &Form) -> String {
     out.push_str("\n## Workflow\n\n<!-- workflow -->\n");
     match workflow_of(&form.word) {
         Some(picture) => out.push_str(&format!("```mermaid\n{}\n```\n", picture.trim_end())),
-        None => out.push_str("The message is the whole of it: it is sent, receipted and acknowledged.\n"),
+        None => out
+            .push_str("The message is the whole of it: it is sent, receipted and acknowledged.\n"),
     }
     for (index, sample) in samples_of(form).enumerate() {
         if index == 0 {
@@ -88,7 +89,7 @@ pub fn index_page() -> String {
          | kind | in a draft | what it is |\n|---|---|---|\n",
     );
     let (system, human): (Vec<&Form>, Vec<&Form>) = forms().iter().partition(|form| form.is_system);
-    let mut rows = |forms: &[&Form], out: &mut String| {
+    let rows = |forms: &[&Form], out: &mut String| {
         for form in forms {
             out.push_str(&format!(
                 "| [{0}]({0}.md) | `{1}` | {2} |\n",
@@ -150,7 +151,10 @@ fn table(form: &Form, message: &MessageDescriptor, parts: &mut Parts, out: &mut 
     out.push_str("| field | form | filled in | meaning |\n|---|---|---|---|\n");
     for field in message.fields() {
         let mut meaning = cell(&comments::of_field(&field));
-        if let Some(oneof) = field.containing_oneof().filter(|oneof| !oneof.is_synthetic()) {
+        if let Some(oneof) = field
+            .containing_oneof()
+            .filter(|oneof| !oneof.is_synthetic())
+        {
             let others: Vec<String> = oneof
                 .fields()
                 .filter(|other| *other != field)
@@ -228,12 +232,14 @@ fn paragraph(text: &str, out: &mut String) {
 
 /// A text as one cell of a table.
 fn cell(text: &str) -> String {
-    text.replace('\n', " ").replace('|', "\\|").replace('<', "&lt;")
+    text.replace('\n', " ")
+        .replace('|', "\\|")
+        .replace('<', "&lt;")
 }
 
 fn sentence(words: &str) -> String {
     let mut chars = words.chars();
-    chars
-        .next()
-        .map_or_else(String::new, |first| first.to_uppercase().collect::<String>() + chars.as_str())
+    chars.next().map_or_else(String::new, |first| {
+        first.to_uppercase().collect::<String>() + chars.as_str()
+    })
 }
