@@ -83,6 +83,11 @@ pub const LANGUAGES_MAX: usize = 8;
 pub const REPEATED_MAX: usize = 256;
 /// Form fields marked as not applicable: 16 of each person of the largest handover request.
 pub const NOT_APPLICABLE_MAX: usize = 16 * HANDOVER_PERSONS_MAX;
+/// Days that a working-day calendar lists, off and worked together: those of a leap year.
+pub const CALENDAR_DAYS_MAX: usize = 366;
+/// A calendar file: 366 days at 256 bytes, each with its name in two or three languages, make
+/// 92 KiB; rounded up.
+pub const CALENDAR_FILE_BYTES_MAX: usize = 128 << 10;
 /// Faults told of one draft. More help nobody; a megabyte of them would clog the answer.
 pub const FAULTS_MAX: usize = 1_000;
 /// Objects and lists within one another in a draft as it is typed: a point of a

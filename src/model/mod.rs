@@ -4,6 +4,8 @@
 //! - [`header`]: what is signed and logged for ever.
 //! - [`body`]: the content, one message per kind.
 //! - [`check`]: what a draft must fulfil before it is recorded; every fault at once.
+//! - [`calendar`]: which days a side works, by year and version.
+//! - [`deadline`]: when an answer is due.
 //! - [`mrz`]: machine-readable zones of travel documents.
 //! - [`language`]: language tags.
 //! - [`json`]: canonical proto3 JSON, in and out.
@@ -16,7 +18,9 @@
 //! judged for form ([`header::Header::parse`], [`body::decode`]): it is on record as it is.
 
 pub mod body;
+pub mod calendar;
 pub mod check;
+pub mod deadline;
 pub mod header;
 pub mod id;
 pub mod json;
