@@ -21,7 +21,8 @@ pub(crate) struct New {
     /// What is to be said, such as handover-request; --list names them all.
     #[arg(required_unless_present = "list")]
     kind: Option<String>,
-    /// The message that this answers, or takes back: fills in what follows from it. Asks the node.
+    /// The message that this answers, or takes back, or whose case it belongs to: fills in what follows
+    /// from it. Asks the node.
     #[arg(long, value_name = "ID", value_parser = MessageId::parse)]
     answers: Option<MessageId>,
     /// To which node.
@@ -79,12 +80,6 @@ async fn answered(
     let desk = target.connect().await?;
     let message = show::get(&desk, &id.to_string()).await?;
     let is_own = message.side() == Side::Own;
-    if is_own && !form.needs_supersedes {
-        let what = format!("{id} is this node's own message");
-        return Err(Failure::new(Exit::Data, what).remedy(
-            "give the id of a message of the peer; own messages can only be taken back: liaison new withdrawal",
-        ));
-    }
     if !is_own && form.needs_supersedes {
         let what = format!("{id} is the peer's message, and only an own one can be taken back");
         return Err(Failure::new(Exit::Data, what).remedy("give the id of an own message"));

@@ -44,10 +44,15 @@ pub struct Form {
 
 static FORMS: LazyLock<Vec<Form>> = LazyLock::new(|| {
     let wrapper = json::descriptor_of::<v1::Body>();
-    wrapper.fields().filter_map(|field| form(&field)).collect()
+    let field = |content: &v1::body::Body| {
+        let field = wrapper.get_field_by_json_name(&body::json_name_of(content))?;
+        form(&field)
+    };
+    // What belongs together stands together there, those of nodes last.
+    body::one_of_each().iter().filter_map(field).collect()
 });
 
-/// Every kind this version knows, in the order of their numbers, the node's own included.
+/// Every kind this version knows, what belongs together in a row, the node's own last.
 #[must_use]
 pub fn forms() -> &'static [Form] {
     &FORMS
@@ -117,7 +122,7 @@ fn form(field: &FieldDescriptor) -> Option<Form> {
         word: field.name().replace('_', "-"),
         json_name: field.json_name().to_owned(),
         kind: kind_of_field(field),
-        purpose: first_sentence(&comments::of_message(&message)),
+        purpose: comments::of_kind(kind_of_field(field)),
         is_system: body::is_system(content),
         needs_reply_to: needs("inReplyTo"),
         needs_supersedes: needs("supersedes"),
@@ -133,14 +138,6 @@ fn empty_draft(field: &FieldDescriptor, message: &MessageDescriptor) -> Option<v
         body: Some(wrapper.transcode_to().ok()?),
         ..v1::Draft::default()
     })
-}
-
-fn first_sentence(comment: &str) -> String {
-    let line = comment.replace('\n', " ");
-    match line.split_once(". ") {
-        Some((first, _)) => format!("{first}."),
-        None => line,
-    }
 }
 
 #[cfg(test)]

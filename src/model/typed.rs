@@ -315,10 +315,12 @@ impl Reader {
             return None;
         };
         let mut entries = HashMap::new();
+        let mut seen = HashSet::new();
         for member in members {
             let path = format!("{path}[\"{}\"]", text::excerpt(&member.key, 40));
             let key = MapKey::String(member.key.clone());
-            if entries.contains_key(&key) {
+            if !seen.insert(member.key.as_str()) {
+                self.place(&path, member.at);
                 self.fault(&path, "the language is given twice", "keep one of the two");
                 continue;
             }

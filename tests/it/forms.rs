@@ -168,11 +168,11 @@ fn every_fault_is_told_at_once_in_the_order_of_the_text() {
     assert_eq!(at(&format!("{body}.occurredAt")), Some((6, 19)));
     assert_eq!(at(&format!("{body}.persons")), Some((7, 16)));
     assert_eq!(at(&format!("{body}.boats")), Some((8, 23)));
-    assert_eq!(at(&format!("{body}.place.section")), Some((9, 36)));
+    assert_eq!(at(&format!("{body}.place.section")), Some((9, 39)));
     assert_eq!(at(&format!("{body}.means")), Some((10, 14)));
     assert_eq!(
         at(&format!("{body}.description.texts[\"vi\"]")),
-        Some((10, 62))
+        Some((10, 60))
     );
     assert_eq!(at(&format!("{body}.incidentType")), None);
     assert!(told.is_sorted_by_key(|(_, place)| place.unwrap_or((usize::MAX, 0))));
@@ -317,6 +317,37 @@ fn an_answer_takes_over_what_follows_from_the_message() {
         text.contains("// 2: 李小示例, LI XIAOSHILI, 2011-09\n"),
         "{text}"
     );
+    // A supplement is on those who were asked about, a schedule on those accepted.
+    let draft = sample::find("handover-reply").unwrap().draft().unwrap();
+    let content = draft.body.unwrap().body.unwrap();
+    let answered = Answered {
+        message: &message,
+        body: Some(&content),
+    };
+    let supplement = template::find("handover-supplement").unwrap();
+    assert_eq!(
+        prefill(supplement, answered)["body"]["handoverSupplement"]["persons"],
+        json!([{"number": 2}])
+    );
+    let schedule = template::find("handover-schedule").unwrap();
+    assert_eq!(
+        prefill(schedule, answered)["body"]["handoverSchedule"]["numbers"],
+        json!([1])
+    );
+    // An own message is not answered: it gives its case, or is taken back.
+    let own = v1::Message {
+        side: v1::Side::Own as i32,
+        ..message.clone()
+    };
+    let answered = Answered {
+        message: &own,
+        body: None,
+    };
+    let letter = prefill(template::find("official-letter").unwrap(), answered);
+    assert_eq!(letter["threadId"], own.thread_id);
+    assert!(letter["inReplyTo"].is_null());
+    let withdrawal = prefill(template::find("withdrawal").unwrap(), answered);
+    assert_eq!(withdrawal["supersedes"], own.id);
     // Any kind may answer any, and whatever is in the message, the form can be read.
     for form in people() {
         for sample in sample::SAMPLES {

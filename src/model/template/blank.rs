@@ -69,7 +69,7 @@ fn head(form: &Form) -> String {
             "Or \"{NOT_APPLICABLE}\": fill it in, or write that in place of the whole value, brackets \
              included."
         ),
-        "Optional: may be left as it is, or taken out.".to_owned(),
+        "Optional: may stay blank as a whole, or be taken out.".to_owned(),
         "Texts: the same in each language; to add one, add a line such as \"en\": \"\" to every text."
             .to_owned(),
         "More of a list: copy one element { … } and put a comma between the two.".to_owned(),
@@ -325,7 +325,7 @@ impl Writer<'_> {
             Rule::Free => Some("Optional.".to_owned()),
             Rule::Answered if default_of(field).is_some() || is_number(field) => None,
             Rule::Answered if matches!(field.kind(), Kind::Bool) => Some("Required:".to_owned()),
-            Rule::Answered => Some("Required; 0 is an answer.".to_owned()),
+            Rule::Answered => Some("Required: a number.".to_owned()),
         }
     }
 }

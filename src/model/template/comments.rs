@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use prost_reflect::{EnumDescriptor, EnumValueDescriptor, FieldDescriptor, MessageDescriptor};
 
 use crate::model::json::POOL;
+use crate::proto::v1;
 
 /// File and path within it → comment. Read once: the descriptors never change.
 static COMMENTS: LazyLock<HashMap<(String, Vec<i32>), String>> = LazyLock::new(|| {
@@ -30,10 +31,33 @@ static COMMENTS: LazyLock<HashMap<(String, Vec<i32>), String>> = LazyLock::new(|
     comments
 });
 
-/// Without the blanks that stand before and after the lines.
+/// Without the blanks around the lines, and with fields named as JSON names them: `inReplyTo` for
+/// `header.in_reply_to`.
 fn tidy(comment: &str) -> String {
-    let lines: Vec<&str> = comment.trim().lines().map(str::trim).collect();
+    let lines: Vec<String> = comment.trim().lines().map(json_names).collect();
     lines.join("\n")
+}
+
+fn json_names(line: &str) -> String {
+    let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '.';
+    let mut out = String::new();
+    for word in line.trim().split_inclusive(|c| !is_name(c)) {
+        let (name, end) = word.split_at(word.find(|c| !is_name(c)).unwrap_or(word.len()));
+        let name = name.strip_prefix("header.").unwrap_or(name);
+        let mut is_next_upper = false;
+        for c in name.chars() {
+            match c {
+                '_' => is_next_upper = true,
+                c if is_next_upper => {
+                    out.push(c.to_ascii_uppercase());
+                    is_next_upper = false;
+                }
+                c => out.push(c),
+            }
+        }
+        out.push_str(end);
+    }
+    out
 }
 
 fn at(file: &str, path: &[i32]) -> String {
@@ -41,6 +65,13 @@ fn at(file: &str, path: &[i32]) -> String {
         .get(&(file.to_owned(), path.to_vec()))
         .cloned()
         .unwrap_or_default()
+}
+
+/// Of the kind's number and name, in one line.
+pub(super) fn of_kind(kind: v1::Kind) -> String {
+    let kinds = POOL.get_enum_by_name("liaison.v1.Kind");
+    let value = kinds.and_then(|kinds| kinds.get_value(kind as i32));
+    value.map_or_else(String::new, |value| of_value(&value).replace('\n', " "))
 }
 
 pub(super) fn of_message(message: &MessageDescriptor) -> String {
@@ -57,4 +88,25 @@ pub(super) fn of_enum(choices: &EnumDescriptor) -> String {
 
 pub(super) fn of_value(value: &EnumValueDescriptor) -> String {
     at(value.parent_enum().parent_file().name(), value.path())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_named_as_json_names_them() {
+        for (comment, told) in [
+            (
+                " Answers header.in_reply_to.\n  Or short_notice_reason says why.\n",
+                "Answers inReplyTo.\nOr shortNoticeReason says why.",
+            ),
+            (
+                "Công văn A_B, \"persons[2].sex\" and photo_sha256",
+                "Công văn A_B, \"persons[2].sex\" and photoSha256",
+            ),
+        ] {
+            assert_eq!(tidy(comment), told);
+        }
+    }
 }

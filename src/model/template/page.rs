@@ -37,7 +37,7 @@ pub fn page(form: &Form) -> String {
     }
     out.push_str(&format!(
         "[All kinds](README.md) · [what holds for all of them](../notifications.md)\n\n\
-         ## Fields\n\nIn `body.{}` of a draft:\n\n",
+         ## Fields\n\nIn `body.{}`:\n\n",
         form.json_name
     ));
     let mut parts = Parts::default();

@@ -4,6 +4,7 @@ use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, ReflectMessage as _};
 use serde_json::{Map, Value, json};
 
 use super::{Form, of_body};
+use crate::model::check::{Rule, rule_in};
 use crate::model::{body, json as form_json};
 use crate::proto::v1;
 use crate::proto::v1::body::Body;
@@ -20,15 +21,22 @@ pub struct Answered<'a> {
 /// Makes the kind's own part of an answer from the body answered.
 type Prefill = fn(&Form, &Body) -> Option<Map<String, Value>>;
 
-/// What kinds take over beyond the rule for all: kind of the answer, how. Where a kind is not here,
-/// [`one_by_one`] serves.
-const PREFILLS: &[(&str, Prefill)] = &[];
+/// What an answer takes over beyond the rule for all: kind of the answer, kind answered, how. Where the
+/// two are not here, [`one_by_one`] serves.
+const PREFILLS: &[(&str, &str, Prefill)] = &[
+    // A counter-proposal begins with what was proposed.
+    ("handover-schedule", "handover-schedule", all_of_it),
+    ("meeting-proposal", "meeting-proposal", all_of_it),
+    ("patrol-plan", "patrol-plan", all_of_it),
+    ("handover-schedule", "handover-reply", those_accepted),
+    ("handover-supplement", "handover-reply", those_asked_about),
+];
 
 /// A part of a draft, for [`super::fill`]: links, handling and status of the message answered, its
 /// offices swapped, and one element for each numbered element of it.
 ///
-/// An own message is not answered but replaced or taken back, where the kind does that; its offices
-/// stay as they are.
+/// An own message is replaced or taken back where the kind does that, and else only gives its case; its
+/// offices stay as they are.
 #[must_use]
 pub fn prefill(form: &Form, answered: Answered<'_>) -> Value {
     let message = answered.message;
@@ -37,12 +45,11 @@ pub fn prefill(form: &Form, answered: Answered<'_>) -> Value {
         "recipient": message.peer,
         "threadId": message.thread_id,
     });
-    let link = if is_own && form.needs_supersedes {
-        "supersedes"
-    } else {
-        "inReplyTo"
-    };
-    draft[link] = message.id.clone().into();
+    if is_own && form.needs_supersedes {
+        draft["supersedes"] = message.id.clone().into();
+    } else if !is_own || form.needs_reply_to {
+        draft["inReplyTo"] = message.id.clone().into();
+    }
     if let Some(status) = known(message.status != 0, || message.status().as_str_name()) {
         draft["status"] = status;
     }
@@ -52,10 +59,11 @@ pub fn prefill(form: &Form, answered: Answered<'_>) -> Value {
     let Some(content) = answered.body else {
         return draft;
     };
+    let word = of_body(content).map_or("", |of| of.word.as_str());
     let own_part = PREFILLS
         .iter()
-        .find(|(word, _)| *word == form.word)
-        .map_or(one_by_one as Prefill, |(_, prefill)| *prefill);
+        .find(|(answer, answered, _)| *answer == form.word && *answered == word)
+        .map_or(one_by_one as Prefill, |(_, _, prefill)| *prefill);
     let mut kind = own_part(form, content).unwrap_or_default();
     if let Some(common) = body::common(content) {
         let (from, to) = if is_own {
@@ -70,12 +78,11 @@ pub fn prefill(form: &Form, answered: Answered<'_>) -> Value {
             .collect();
         kind.insert("common".to_owned(), offices.into());
     }
-    if let Some(of) = of_body(content) {
-        kind.insert(
-            "//".to_owned(),
-            format!("Answers the {} {}.", of.word.replace('-', " "), message.id).into(),
-        );
-    }
+    let words = word.replace('-', " ");
+    kind.insert(
+        "//".to_owned(),
+        format!("On the {words} {}.", message.id).into(),
+    );
     draft["body"] = json!({ &form.json_name: kind });
     draft
 }
@@ -84,32 +91,93 @@ fn known(is_known: bool, name: impl FnOnce() -> &'static str) -> Option<Value> {
     is_known.then(|| name().into())
 }
 
-/// Where the message answered has a list of numbered elements and the answer has one too: an element
-/// for each, with its number, and in a comment whom it is about.
+/// Everything but the common part.
+fn all_of_it(form: &Form, content: &Body) -> Option<Map<String, Value>> {
+    let wrapper = form_json::to_json(&v1::Body {
+        body: Some(content.clone()),
+    });
+    let mut kind = wrapper[&form.json_name].as_object()?.clone();
+    kind.remove("common");
+    Some(kind)
+}
+
+fn those_accepted(form: &Form, content: &Body) -> Option<Map<String, Value>> {
+    of_outcome(form, content, v1::HandoverOutcome::Accepted)
+}
+
+fn those_asked_about(form: &Form, content: &Body) -> Option<Map<String, Value>> {
+    of_outcome(form, content, v1::HandoverOutcome::InformationNeeded)
+}
+
+fn of_outcome(
+    form: &Form,
+    content: &Body,
+    outcome: v1::HandoverOutcome,
+) -> Option<Map<String, Value>> {
+    let Body::HandoverReply(reply) = content else {
+        return None;
+    };
+    let meant = reply
+        .decisions
+        .iter()
+        .filter(|decision| decision.outcome() == outcome);
+    numbered(form, meant.map(|decision| (decision.number, String::new())))
+}
+
+/// Where the message answered is on numbered persons and the answer is too: each of them, with whom it
+/// is about in a comment.
 fn one_by_one(form: &Form, content: &Body) -> Option<Map<String, Value>> {
+    // A request that follows another numbers its own.
+    if of_body(content).is_some_and(|of| of.word == form.word) {
+        return None;
+    }
     let answered = form_json::to_dynamic(&v1::Body {
         body: Some(content.clone()),
     });
     let (_, content) = answered.fields().next()?;
     let content = content.as_message()?;
-    let theirs = content.descriptor().fields().find(is_numbered)?;
-    let ours = form.message.fields().find(is_numbered)?;
-    // The same list answers nothing: a request that follows another names its own.
-    if element_name(&theirs) == element_name(&ours) {
-        return None;
-    }
-    let list = content.get_field(&theirs);
-    let elements: Vec<Value> = list
-        .as_list()?
-        .iter()
-        .filter_map(|element| {
+    let fields = || content.descriptor().fields().collect::<Vec<_>>();
+    if let Some(list) = fields().iter().find(|field| is_numbered(field)) {
+        let list = content.get_field(list);
+        let elements = list.as_list()?.iter().filter_map(|element| {
             let element = element.as_message()?;
             let number = element.get_field_by_name("number")?.as_u32()?;
-            Some(json!({ "number": number, "//": label(element, number) }))
-        })
-        .collect();
+            Some((number, label(element)))
+        });
+        return numbered(form, elements);
+    }
+    let numbers = content.get_field_by_name("numbers")?;
+    let numbers = numbers
+        .as_list()?
+        .iter()
+        .filter_map(prost_reflect::Value::as_u32);
+    numbered(form, numbers.map(|number| (number, String::new())))
+}
+
+/// The part of the form that names persons by their numbers.
+fn numbered(form: &Form, meant: impl Iterator<Item = (u32, String)>) -> Option<Map<String, Value>> {
+    let ours = form.message.fields().find(is_numbered);
+    let meant: Vec<(u32, String)> = meant.collect();
     let mut kind = Map::new();
-    kind.insert(ours.json_name().to_owned(), elements.into());
+    if meant.is_empty() {
+        return None;
+    }
+    if let Some(ours) = ours {
+        let elements: Vec<Value> = meant
+            .into_iter()
+            .map(|(number, label)| match label.as_str() {
+                "" => json!({ "number": number }),
+                label => json!({ "number": number, "//": format!("{number}: {label}") }),
+            })
+            .collect();
+        // What may be left out is for the author to begin.
+        if rule_in(form.kind, &ours) == Some(Rule::Required) {
+            kind.insert(ours.json_name().to_owned(), elements.into());
+        }
+    } else if let Some(ours) = form.message.get_field_by_name("numbers") {
+        let numbers: Vec<u32> = meant.into_iter().map(|(number, _)| number).collect();
+        kind.insert(ours.json_name().to_owned(), numbers.into());
+    }
     Some(kind)
 }
 
@@ -121,15 +189,8 @@ fn is_numbered(field: &FieldDescriptor) -> bool {
     field.is_list() && number.is_some_and(|number| matches!(number.kind(), Kind::Uint32))
 }
 
-fn element_name(list: &FieldDescriptor) -> String {
-    match list.kind() {
-        Kind::Message(element) => element.full_name().to_owned(),
-        _ => String::new(),
-    }
-}
-
-/// `2: 李小示例, LI XIAOSHILI, 2011-09`: enough to see who is meant.
-fn label(element: &DynamicMessage, number: u32) -> String {
+/// `李小示例, LI XIAOSHILI, 2011-09`: enough to see who is meant.
+fn label(element: &DynamicMessage) -> String {
     let mut parts = Vec::new();
     if let Some(name) = element.get_field_by_name("name")
         && let Some(name) = name.as_message()
@@ -142,5 +203,5 @@ fn label(element: &DynamicMessage, number: u32) -> String {
     let born = element.get_field_by_name("birth_date");
     parts.extend(born.and_then(|born| born.as_str().map(str::to_owned)));
     parts.retain(|part| !part.is_empty());
-    format!("{number}: {}", parts.join(", "))
+    parts.join(", ")
 }

@@ -73,6 +73,7 @@ fn collect(node: &Node, path: String, text: &str, found: &mut Vec<(String, Strin
             for (key, member) in members {
                 let path = match path.as_str() {
                     "" => key.clone(),
+                    texts if texts.ends_with(".texts") => format!("{path}[\"{key}\"]"),
                     _ => format!("{path}.{key}"),
                 };
                 // Parts of a text or a place have no rule of their own: that of the whole holds.
@@ -170,7 +171,7 @@ impl Edits<'_> {
         let note = comment(self.text, node.start);
         matches!(node.inner, Inner::Leaf)
             && &self.text[node.start..node.end] == "\"\""
-            && (note.contains("0 is an answer") || note.contains("true or false"))
+            && (note.contains("a number.") || note.contains("true or false"))
     }
 
     fn made_up(&mut self, node: &Node, message: &MessageDescriptor, hours: &mut u32) {
