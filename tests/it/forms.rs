@@ -16,6 +16,8 @@ use serde_json::json;
 
 #[path = "forms/filler.rs"]
 mod filler;
+#[path = "forms/program.rs"]
+mod program;
 
 use filler::{filled, leaves};
 
