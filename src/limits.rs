@@ -71,6 +71,10 @@ pub const VALUE_BYTES_MAX: usize = 8 << 10;
 pub const KEY_BYTES_MAX: usize = 1 << 10;
 /// A request from the desk: a body as JSON or protobuf with its frame.
 pub const DESK_MESSAGE_BYTES_MAX: usize = 4 << 20;
+/// Messages of one case within which it is looked whether two crossed on the way. For each that is
+/// not possible the case is folded again, at about a microsecond a message: a peer that floods one
+/// case gains a millisecond a message by it. Beyond, what is not possible is a breach.
+pub const CASE_LOOKBACK_MAX: usize = 1_000;
 /// Persons of one handover request.
 pub const HANDOVER_PERSONS_MAX: usize = 500;
 /// A one-line field: names, offices, numbers; in bytes of UTF-8.

@@ -34,6 +34,7 @@ pub mod template;
 pub mod text;
 pub mod time;
 pub mod typed;
+pub mod workflow;
 
 pub use header::Header;
 pub use id::MessageId;

@@ -1,0 +1,217 @@
+//! What stands outside cases: calendars, rosters and gates, each by the side that says so.
+//!
+//! One side writes each of them, so the order of its own log is enough.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use super::{Facts, Impossible, Millis, Party, Said};
+use crate::model::MessageId;
+
+/// A message of a board: which, and where in its side's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Posted {
+    /// Index in its side's log.
+    pub index: u64,
+    /// Its id.
+    #[serde(skip)]
+    pub id: MessageId,
+    /// Its version; 0 where there is none.
+    pub version: u32,
+    /// When it was said.
+    pub said_at: Millis,
+}
+
+/// A gate notice.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GateState {
+    /// The notice.
+    pub posted: Posted,
+    /// [`crate::proto::v1::GateStatus`].
+    pub status: i32,
+    /// In force from.
+    pub from: Millis,
+    /// In force until; open if `None`.
+    pub until: Option<Millis>,
+}
+
+/// The boards of both sides. What was not admitted or was withdrawn stays here unseen, so that it
+/// makes no difference when that became known.
+#[derive(Debug, Clone, Default)]
+pub struct Boards {
+    calendars: [BTreeMap<i32, Vec<Posted>>; 2],
+    rosters: [Vec<Posted>; 2],
+    gates: BTreeMap<String, [Vec<GateState>; 2]>,
+    /// Entries that were not admitted, by side.
+    void: [BTreeSet<u64>; 2],
+    /// Index of what was withdrawn, with the index of the withdrawal, by side.
+    withdrawn: [BTreeSet<(u64, u64)>; 2],
+}
+
+impl Boards {
+    /// Judges a message that would be posted.
+    ///
+    /// # Errors
+    /// A version that is not higher than the one before.
+    pub fn judge(&self, by: Party, facts: &Facts) -> Result<(), Impossible> {
+        let (what, last, version) = match facts.said {
+            Said::Calendar { year, version } => (
+                format!("calendar of {year}"),
+                self.calendars(by, year).pop(),
+                version,
+            ),
+            Said::Roster { version } => ("roster".to_owned(), self.rosters(by).pop(), version),
+            _ => return Ok(()),
+        };
+        match last {
+            Some(last) if version <= last.version => Err(Impossible {
+                state: format!("{what} version {} is in force", last.version),
+                reason: format!(
+                    "version {version} does not follow version {}; give it version {}",
+                    last.version,
+                    last.version.saturating_add(1)
+                ),
+                allowed: Vec::new(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Posts a message, if it belongs on a board.
+    pub(super) fn take(&mut self, by: Party, index: u64, facts: &Facts) {
+        let posted = |version| Posted {
+            index,
+            id: facts.id,
+            version,
+            said_at: facts.created_at,
+        };
+        match &facts.said {
+            Said::Calendar { year, version } => {
+                let years = &mut self.calendars[by.slot()];
+                years.entry(*year).or_default().push(posted(*version));
+            }
+            Said::Roster { version } => self.rosters[by.slot()].push(posted(*version)),
+            Said::Gate {
+                gate,
+                status,
+                from,
+                until,
+            } => {
+                let sides = self.gates.entry(gate.clone()).or_default();
+                sides[by.slot()].push(GateState {
+                    posted: posted(0),
+                    status: *status,
+                    from: *from,
+                    until: *until,
+                });
+            }
+            _ => {}
+        }
+    }
+
+    /// An entry was not admitted by the other side.
+    pub(super) fn void(&mut self, by: Party, index: u64) {
+        self.void[by.slot()].insert(index);
+    }
+
+    /// A side withdrew what it posted.
+    pub(super) fn withdraw(&mut self, by: Party, index: u64, withdrawal: u64) {
+        self.withdrawn[by.slot()].insert((index, withdrawal));
+    }
+
+    fn is_up(&self, by: Party, posted: &Posted) -> bool {
+        let void = &self.void[by.slot()];
+        let mut withdrawals =
+            self.withdrawn[by.slot()].range((posted.index, 0)..=(posted.index, u64::MAX));
+        !void.contains(&posted.index)
+            && !withdrawals.any(|(_, withdrawal)| !void.contains(withdrawal))
+    }
+
+    /// Those that are up, each of a higher version than the one before.
+    fn versions(&self, by: Party, posted: &[Posted]) -> Vec<Posted> {
+        let mut versions: Vec<Posted> = Vec::new();
+        for posted in posted.iter().filter(|posted| self.is_up(by, posted)) {
+            if versions
+                .last()
+                .is_none_or(|last| posted.version > last.version)
+            {
+                versions.push(*posted);
+            }
+        }
+        versions
+    }
+
+    /// A side's calendars of a year, oldest first.
+    #[must_use]
+    pub fn calendars(&self, by: Party, year: i32) -> Vec<Posted> {
+        let posted = self.calendars[by.slot()].get(&year);
+        posted.map_or_else(Vec::new, |posted| self.versions(by, posted))
+    }
+
+    /// Every calendar of a side, by year, oldest first.
+    #[must_use]
+    pub fn all_calendars(&self, by: Party) -> Vec<Posted> {
+        let years = self.calendars[by.slot()].keys();
+        years.flat_map(|year| self.calendars(by, *year)).collect()
+    }
+
+    /// A side's rosters, oldest first.
+    #[must_use]
+    pub fn rosters(&self, by: Party) -> Vec<Posted> {
+        self.versions(by, &self.rosters[by.slot()])
+    }
+
+    /// Every gate that a notice was given of.
+    pub fn gates(&self) -> impl Iterator<Item = &str> {
+        self.gates.keys().map(String::as_str)
+    }
+
+    /// A side's notices of a gate, oldest first.
+    pub fn notices(&self, gate: &str, by: Party) -> impl DoubleEndedIterator<Item = &GateState> {
+        let notices = self
+            .gates
+            .get(gate)
+            .map_or(&[][..], |sides| &sides[by.slot()]);
+        notices
+            .iter()
+            .filter(move |notice| self.is_up(by, &notice.posted))
+    }
+
+    /// The notice of a side in force for a gate at an instant: the latest that has begun and not
+    /// ended.
+    #[must_use]
+    pub fn gate_at(&self, gate: &str, by: Party, now: Millis) -> Option<&GateState> {
+        let in_force =
+            |notice: &&GateState| notice.from <= now && notice.until.is_none_or(|end| now < end);
+        self.notices(gate, by).rev().find(in_force)
+    }
+
+    /// All of it, to be compared between sides.
+    #[must_use]
+    pub fn view(&self) -> BoardsView {
+        let of_sides = |of: &dyn Fn(Party) -> Vec<Posted>| [of(Party::A), of(Party::B)];
+        let gates = self.gates().map(|gate| {
+            let notices = |by| self.notices(gate, by).cloned().collect();
+            (gate.to_owned(), [notices(Party::A), notices(Party::B)])
+        });
+        BoardsView {
+            calendars: of_sides(&|by| self.all_calendars(by)),
+            rosters: of_sides(&|by| self.rosters(by)),
+            gates: gates.collect(),
+        }
+    }
+}
+
+/// The boards as both sides see them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BoardsView {
+    /// Of A and of B.
+    pub calendars: [Vec<Posted>; 2],
+    /// Of A and of B.
+    pub rosters: [Vec<Posted>; 2],
+    /// Of A and of B, by gate.
+    pub gates: BTreeMap<String, [Vec<GateState>; 2]>,
+}

@@ -1,0 +1,389 @@
+//! What a case is about: one matter for each thing that a message opened in it.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::handover::Handover;
+use super::notice::Notice;
+use super::proposal::Proposal;
+use super::verification::Verification;
+use super::{Facts, Impossible, Millis, Party, Said, Step};
+use crate::model::MessageId;
+use crate::model::deadline;
+use crate::proto::v1::{Kind, Precedence};
+
+/// Something opened by a message, and how far it has come.
+#[derive(Debug, Clone)]
+pub struct Matter {
+    opened_by: Party,
+    opening: Opening,
+    machine: Machine,
+}
+
+/// What is kept of the message that opened a matter.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Opening {
+    pub(super) id: MessageId,
+    pub(super) kind: Kind,
+    pub(super) precedence: i32,
+    pub(super) status: i32,
+    pub(super) acknowledge_by: Option<Millis>,
+    pub(super) respond_by: Option<Millis>,
+}
+
+#[derive(Debug, Clone)]
+enum Machine {
+    Handover(Handover),
+    Verification(Verification),
+    Proposal(Proposal),
+    Notice(Notice),
+}
+
+/// A message that names one of a matter's messages.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Act<'a> {
+    /// Who says it.
+    pub(super) by: Party,
+    /// What it says.
+    pub(super) facts: &'a Facts,
+    /// The message it names, and whose that is.
+    pub(super) target: (Party, &'a Facts),
+    /// The message of its author that it corrects or withdraws.
+    pub(super) superseded: Option<&'a Facts>,
+}
+
+impl Act<'_> {
+    /// Whether it answers a message of the other side.
+    pub(super) fn answers_other(&self) -> bool {
+        self.target.0 != self.by
+    }
+
+    /// Whether it answers (rather than corrects) this message.
+    pub(super) fn answers(&self, id: MessageId) -> bool {
+        self.facts.in_reply_to == Some(id)
+    }
+
+    /// Whether it withdraws this message.
+    pub(super) fn withdraws(&self, id: MessageId) -> bool {
+        self.facts.said == Said::Withdrawal && self.facts.supersedes == Some(id)
+    }
+}
+
+/// What every machine can do.
+pub(super) trait Flow {
+    /// Takes a step, or says why it is not possible; then nothing has changed.
+    fn apply(&mut self, opened_by: Party, act: &Act<'_>) -> Result<(), String>;
+    /// The state in words; at an instant, if given, with what ran out by then.
+    fn state(&self, now: Option<Millis>) -> String;
+    /// What is possible now.
+    fn steps(&self, opened_by: Party) -> Vec<Step>;
+    /// What is owed now.
+    fn duties(&self, opened_by: Party, opening: &Opening) -> Vec<Duty>;
+    /// Something is still to be done.
+    fn is_open(&self, now: Option<Millis>) -> bool;
+    /// The persons it is about, if any.
+    fn persons(&self, _now: Option<Millis>) -> Vec<PersonView> {
+        Vec::new()
+    }
+}
+
+/// Something one side owes the other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Duty {
+    /// Who owes it.
+    pub owed_by: Party,
+    /// What.
+    pub owed: Owed,
+    /// The message that asks for it: its receipt starts the clock.
+    #[serde(serialize_with = "as_text")]
+    pub message: MessageId,
+    /// By when; `None`: no time was set.
+    pub term: Option<Term>,
+}
+
+/// What is owed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Owed {
+    /// A person's acknowledgement.
+    Acknowledgement,
+    /// An answer in substance.
+    Reply,
+    /// A decision on persons.
+    Decision,
+    /// What was asked for on persons.
+    Information,
+    /// Agreement or counter-proposal.
+    Agreement,
+    /// A signature under the same text.
+    Countersignature,
+    /// A record, minutes or report of what took place.
+    Record,
+    /// The matter's end.
+    Closure,
+}
+
+impl fmt::Display for Owed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Acknowledgement => "acknowledgement",
+            Self::Reply => "reply",
+            Self::Decision => "decision",
+            Self::Information => "information",
+            Self::Agreement => "agreement or counter-proposal",
+            Self::Countersignature => "countersignature",
+            Self::Record => "record",
+            Self::Closure => "closure",
+        })
+    }
+}
+
+/// By when something is owed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Term {
+    /// At this instant, as asked in the message.
+    At(Millis),
+    /// So many milliseconds after receipt.
+    AfterReceipt(Millis),
+    /// Working days of the side that owes it, from the day after receipt.
+    #[serde(rename_all = "camelCase")]
+    WorkingDays {
+        /// How many.
+        days: u8,
+        /// How many more, since its one extension was taken.
+        extended_by: u8,
+    },
+}
+
+/// How a matter stands at an instant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MatterView {
+    /// Kind of the message that opened it, as the proto names it.
+    pub kind: &'static str,
+    /// Who opened it.
+    pub opened_by: Party,
+    /// With which message.
+    pub opening: String,
+    /// Its state in words.
+    pub state: String,
+    /// Something is still to be done.
+    pub is_open: bool,
+    /// Each person's state, where it is about persons.
+    pub persons: Vec<PersonView>,
+    /// What is owed.
+    pub duties: Vec<Duty>,
+    /// What is possible.
+    pub steps: Vec<Step>,
+}
+
+/// A person of a batch and how far it has come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PersonView {
+    /// Number in the manifest.
+    pub number: u32,
+    /// The state in one word of the glossary.
+    pub state: String,
+    /// Why the person may not be scheduled, if so.
+    pub blocked: Option<String>,
+}
+
+fn as_text<S: serde::Serializer>(id: &MessageId, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(id)
+}
+
+impl Matter {
+    /// What a message opens, if anything; with what is wrong with it, if it breaks a rule.
+    /// `continued` are the kinds of the matters it has just acted on.
+    pub(super) fn open(
+        by: Party,
+        facts: &Facts,
+        continued: &[Kind],
+    ) -> Option<(Self, Option<Impossible>)> {
+        let mut fault = None;
+        let kind = facts.kind();
+        let machine = match &facts.said {
+            // A follow-up or a counter-proposal opens nothing of its own.
+            _ if continued.contains(&family(kind)) && !opens_anew(facts) => return None,
+            Said::HandoverRequest(persons) => {
+                let handover = Handover::open(persons);
+                fault = handover.fault_of_request(facts);
+                Machine::Handover(handover)
+            }
+            Said::VerificationRequest(numbers) => {
+                Machine::Verification(Verification::open(numbers))
+            }
+            Said::MeetingProposal { .. }
+            | Said::PatrolPlan { .. }
+            | Said::MeetingMinutes { .. }
+            | Said::PatrolReport { .. }
+                if !continued.contains(&family(kind)) =>
+            {
+                Machine::Proposal(Proposal::open(by, facts))
+            }
+            _ => Machine::Notice(Notice::open(facts)?),
+        };
+        let matter = Self {
+            opened_by: by,
+            opening: Opening {
+                id: facts.id,
+                kind,
+                precedence: facts.precedence,
+                status: facts.status,
+                acknowledge_by: facts.acknowledge_by,
+                respond_by: facts.respond_by,
+            },
+            machine,
+        };
+        let fault = fault.map(|reason| matter.impossible(reason));
+        Some((matter, fault))
+    }
+
+    /// Kind of the matter: that of the message that opens it in the ordinary course.
+    pub(super) fn kind(&self) -> Kind {
+        family(self.opening.kind)
+    }
+
+    /// Who opened it.
+    #[must_use]
+    pub fn opened_by(&self) -> Party {
+        self.opened_by
+    }
+
+    /// The message that opened it.
+    #[must_use]
+    pub fn opening(&self) -> MessageId {
+        self.opening.id
+    }
+
+    /// The state in words, leaving the time of day aside.
+    #[must_use]
+    pub fn state(&self) -> String {
+        self.flow().state(None)
+    }
+
+    /// Takes a step.
+    pub(super) fn apply(&mut self, act: &Act<'_>) -> Result<(), Impossible> {
+        let opened_by = self.opened_by;
+        let result = if act.facts.said == Said::Acknowledgement && !act.answers_other() {
+            Err("a side does not acknowledge its own message".to_owned())
+        } else {
+            self.flow_mut().apply(opened_by, act)
+        };
+        result.map_err(|reason| self.impossible(reason))
+    }
+
+    /// What is possible now.
+    #[must_use]
+    pub fn steps(&self) -> Vec<Step> {
+        self.flow().steps(self.opened_by)
+    }
+
+    /// What is owed now.
+    #[must_use]
+    pub fn duties(&self) -> Vec<Duty> {
+        self.flow().duties(self.opened_by, &self.opening)
+    }
+
+    /// Whether it is real, and neither exercise nor test: [`crate::proto::v1::Status`].
+    #[must_use]
+    pub fn status(&self) -> i32 {
+        self.opening.status
+    }
+
+    /// How it stands at an instant.
+    #[must_use]
+    pub fn view(&self, now: Millis) -> MatterView {
+        let is_open = self.flow().is_open(Some(now));
+        MatterView {
+            kind: self.opening.kind.as_str_name(),
+            opened_by: self.opened_by,
+            opening: self.opening.id.to_string(),
+            state: self.flow().state(Some(now)),
+            is_open,
+            persons: self.flow().persons(Some(now)),
+            duties: self.duties(),
+            steps: self.steps(),
+        }
+    }
+
+    /// Each person's state, leaving the time of day aside; empty where it is about none.
+    #[must_use]
+    pub fn persons(&self) -> Vec<PersonView> {
+        self.flow().persons(None)
+    }
+
+    fn impossible(&self, reason: String) -> Impossible {
+        Impossible {
+            state: self.state(),
+            reason,
+            allowed: self.steps(),
+        }
+    }
+
+    fn flow(&self) -> &dyn Flow {
+        match &self.machine {
+            Machine::Handover(machine) => machine,
+            Machine::Verification(machine) => machine,
+            Machine::Proposal(machine) => machine,
+            Machine::Notice(machine) => machine,
+        }
+    }
+
+    fn flow_mut(&mut self) -> &mut dyn Flow {
+        match &mut self.machine {
+            Machine::Handover(machine) => machine,
+            Machine::Verification(machine) => machine,
+            Machine::Proposal(machine) => machine,
+            Machine::Notice(machine) => machine,
+        }
+    }
+}
+
+/// The kind under which a matter goes, whichever of its messages opened it.
+fn family(kind: Kind) -> Kind {
+    match kind {
+        Kind::MeetingMinutes => Kind::MeetingProposal,
+        Kind::PatrolReport => Kind::PatrolPlan,
+        other => other,
+    }
+}
+
+/// Whether a message opens a matter of its own even within one of its kind: each letter wants to
+/// be read, and a request that replaces another is a request.
+fn opens_anew(facts: &Facts) -> bool {
+    matches!(
+        facts.kind(),
+        Kind::OfficialLetter | Kind::HandoverRequest | Kind::VerificationRequest
+    ) || (facts.supersedes.is_some()
+        && !matches!(
+            family(facts.kind()),
+            Kind::MeetingProposal | Kind::PatrolPlan
+        ))
+}
+
+/// By when a person's acknowledgement of a matter's first message is owed, if at all: as asked,
+/// else as urgent messages and alerts always are.
+pub(super) fn acknowledgement_term(opening: &Opening) -> Option<Term> {
+    let asked = opening.acknowledge_by.map(Term::At);
+    asked.or_else(|| {
+        if opening.precedence == Precedence::Flash as i32 {
+            Some(after(deadline::FLASH_ACKNOWLEDGE_TIME))
+        } else if opening.precedence == Precedence::Immediate as i32
+            || opening.kind == Kind::CrossingAlert
+        {
+            Some(after(deadline::ALERT_ACKNOWLEDGE_TIME))
+        } else {
+            None
+        }
+    })
+}
+
+fn after(time: Duration) -> Term {
+    Term::AfterReceipt(Millis::try_from(time.as_millis()).unwrap_or(Millis::MAX))
+}
