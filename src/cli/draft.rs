@@ -166,13 +166,10 @@ fn text(bytes: Vec<u8>) -> Result<String, JsonError> {
         return Err(JsonError::TooLarge { bytes: bytes.len() });
     }
     String::from_utf8(bytes).map_err(|error| {
-        let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line_start = good
-            .iter()
-            .rposition(|byte| *byte == b'\n')
-            .map_or(0, |at| at + 1);
+        let good = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]);
+        let line_start = good.rfind('\n').map_or(0, |newline| newline + 1);
         JsonError::Syntax {
-            line: good.iter().filter(|byte| **byte == b'\n').count() + 1,
+            line: good.matches('\n').count() + 1,
             column: good.len() - line_start + 1,
             reason: "the text is not UTF-8; save the file as UTF-8".to_owned(),
         }

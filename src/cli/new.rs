@@ -111,9 +111,10 @@ fn list(screen: Screen) -> Done {
 fn listed() -> String {
     let offered = || forms().iter().filter(|form| !form.is_system);
     let width = offered().map(|form| form.word.len()).max().unwrap_or(0);
-    offered()
+    let lines: Vec<String> = offered()
         .map(|form| format!("{:width$}  {}\n", form.word, form.purpose))
-        .collect()
+        .collect();
+    lines.concat()
 }
 
 fn unknown(typed: &str) -> Failure {

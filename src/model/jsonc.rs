@@ -86,13 +86,10 @@ fn string_end(bytes: &[u8], start: usize) -> usize {
 }
 
 fn block_comment(text: &str, at: usize) -> JsonError {
-    let before = &text.as_bytes()[..at];
-    let line_start = before
-        .iter()
-        .rposition(|byte| *byte == b'\n')
-        .map_or(0, |newline| newline + 1);
+    let before = &text[..at];
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
     JsonError::Syntax {
-        line: before.iter().filter(|byte| **byte == b'\n').count() + 1,
+        line: before.matches('\n').count() + 1,
         column: at - line_start + 1,
         reason: "/* begins no comment here: write // before each line of it".to_owned(),
     }

@@ -5,6 +5,13 @@
 //! What only some kinds have stands in two tables: pictures of workflows ([`workflow_of`]) and what an
 //! answer takes over from the message answered ([`prefill`]).
 
+/// Writes to a `String`, which cannot fail. The file has `std::fmt::Write` in use.
+macro_rules! put {
+    ($out:expr, $($text:tt)+) => {{
+        let _ = write!($out, $($text)+);
+    }};
+}
+
 mod blank;
 mod comments;
 mod page;

@@ -150,7 +150,7 @@ impl Typed {
             .and_then(|index| self.marked.get(index))
         {
             fault.field = format!("{body}.{path}");
-            fault.remedy = "fill it in".to_owned();
+            "fill it in".clone_into(&mut fault.remedy);
         }
         fault
     }

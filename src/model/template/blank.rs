@@ -1,5 +1,7 @@
 //! A form to fill in: JSON with comments that say what belongs where.
 
+use std::fmt::Write as _;
+
 use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::Value;
 
@@ -126,8 +128,7 @@ impl Writer<'_> {
                 let body = &filled["body"][&self.form.json_name];
                 let message = self.form.message.clone();
                 self.out.push_str("\n  \"body\": {\n");
-                self.out
-                    .push_str(&format!("    \"{}\": ", self.form.json_name));
+                put!(self.out, "    \"{}\": ", self.form.json_name);
                 self.object(&message, 2, body);
                 self.out.push_str("\n  }\n");
             } else {
@@ -188,11 +189,11 @@ impl Writer<'_> {
             let line = format!("{name}{value}{comma}");
             match note.as_slice() {
                 [short] if line.chars().count() + short.chars().count() + 5 <= WIDTH => {
-                    self.out.push_str(&format!("{line}  // {short}\n"));
+                    put!(self.out, "{line}  // {short}\n");
                 }
                 _ => {
                     self.above(depth, &note, is_first);
-                    self.out.push_str(&format!("{line}\n"));
+                    put!(self.out, "{line}\n");
                 }
             }
             return;
@@ -242,8 +243,7 @@ impl Writer<'_> {
                 .map(|(tag, text)| format!("{indent}  {}: {}", quoted(tag), quoted(text)))
                 .collect();
             let lines = lines.join(",\n");
-            self.out
-                .push_str(&format!("{{\"texts\": {{\n{lines}\n{indent}}}}}"));
+            put!(self.out, "{{\"texts\": {{\n{lines}\n{indent}}}}}");
         } else if is_small(&message) {
             self.out.push_str(&compact_message(&message, filled));
         } else {
@@ -485,7 +485,7 @@ fn quoted(text: &str) -> String {
             '\n' => out.push_str("\\n"),
             c if is_steering(c) => {
                 for unit in c.encode_utf16(&mut [0; 2]) {
-                    out.push_str(&format!("\\u{unit:04x}"));
+                    put!(out, "\\u{unit:04x}");
                 }
             }
             c => out.push(c),

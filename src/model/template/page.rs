@@ -1,5 +1,7 @@
 //! A page about each kind, in Markdown.
 
+use std::fmt::Write as _;
+
 use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor};
 
 use super::{Form, comments, forms, workflow_of};
@@ -28,24 +30,26 @@ pub fn page(form: &Form) -> String {
     if form.is_system {
         out.push_str("Only a node says this, by itself; it is refused in drafts.\n\n");
     } else {
-        out.push_str(&format!(
+        put!(
+            out,
             "Write one: `liaison new {0} --out {0}.json`, fill it in, `liaison check {0}.json`, \
              `liaison send {0}.json`.\n{1}\n",
             form.word,
             links(form)
-        ));
+        );
     }
-    out.push_str(&format!(
+    put!(
+        out,
         "[All kinds](README.md) · [what holds for all of them](../notifications.md)\n\n\
          ## Fields\n\nIn `body.{}`:\n\n",
         form.json_name
-    ));
+    );
     let mut parts = Parts::default();
     table(form, &form.message, &mut parts, &mut out);
     let mut next = 0;
     while let Some(message) = parts.messages.get(next).cloned() {
         next += 1;
-        out.push_str(&format!("\n### {}\n\n", message.name()));
+        put!(out, "\n### {}\n\n", message.name());
         paragraph(&comments::of_message(&message), &mut out);
         table(form, &message, &mut parts, &mut out);
     }
@@ -53,28 +57,31 @@ pub fn page(form: &Form) -> String {
         out.push_str("\n## Choices\n");
     }
     for choices in &parts.choices {
-        out.push_str(&format!("\n### {}\n\n", choices.name()));
+        put!(out, "\n### {}\n\n", choices.name());
         paragraph(&comments::of_enum(choices), &mut out);
         out.push_str("| value | meaning |\n|---|---|\n");
         for value in choices.values().filter(|value| value.number() != 0) {
             let meaning = cell(&comments::of_value(&value));
-            out.push_str(&format!("| `{}` | {meaning} |\n", value.name()));
+            put!(out, "| `{}` | {meaning} |\n", value.name());
         }
     }
-    out.push_str("\n## Workflow\n\n<!-- workflow -->\n");
-    match workflow_of(&form.word) {
-        Some(picture) => out.push_str(&format!("```mermaid\n{}\n```\n", picture.trim_end())),
-        None => out
-            .push_str("The message is the whole of it: it is sent, receipted and acknowledged.\n"),
+    if let Some(picture) = workflow_of(&form.word) {
+        put!(
+            out,
+            "\n## Workflow\n\n<!-- workflow -->\n```mermaid\n{}\n```\n",
+            picture.trim_end()
+        );
     }
     for (index, sample) in samples_of(form).enumerate() {
         if index == 0 {
             out.push_str("\n## Example\n");
         }
-        out.push_str(&format!(
+        put!(
+            out,
             "\n[samples/{0}.json](../../samples/{0}.json):\n\n```json\n{1}```\n",
-            sample.name, sample.json
-        ));
+            sample.name,
+            sample.json
+        );
     }
     out
 }
@@ -91,12 +98,13 @@ pub fn index_page() -> String {
     let (system, human): (Vec<&Form>, Vec<&Form>) = forms().iter().partition(|form| form.is_system);
     let rows = |forms: &[&Form], out: &mut String| {
         for form in forms {
-            out.push_str(&format!(
+            put!(
+                out,
                 "| [{0}]({0}.md) | `{1}` | {2} |\n",
                 form.word,
                 form.json_name,
                 cell(&form.purpose)
-            ));
+            );
         }
     };
     rows(&human, &mut out);
@@ -128,11 +136,12 @@ fn is_named(sample: &str, word: &str) -> bool {
 fn links(form: &Form) -> String {
     let mut said = String::new();
     if form.needs_reply_to {
-        said.push_str(&format!(
+        put!(
+            said,
             "It names the message that it answers in `inReplyTo`; `liaison new {} --answers ID` takes over \
              what it can from there.\n",
             form.word
-        ));
+        );
     }
     if form.needs_supersedes {
         said.push_str("It names the own message concerned in `supersedes`.\n");
@@ -162,13 +171,14 @@ fn table(form: &Form, message: &MessageDescriptor, parts: &mut Parts, out: &mut 
                 .collect();
             meaning = format!("{meaning} Or {}.", others.join(", "));
         }
-        out.push_str(&format!(
+        put!(
+            out,
             "| `{}` | {} | {} | {} |\n",
             field.json_name(),
             shape(&field, parts),
             filled_in(form, &field),
             meaning.trim()
-        ));
+        );
     }
 }
 

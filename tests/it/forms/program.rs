@@ -143,28 +143,23 @@ fn files_that_are_no_drafts_are_told_with_the_place() {
     assert!(!hostile.contains(['\u{202e}', '\u{1b}']), "{hostile}");
 }
 
-#[test]
-fn a_reply_takes_over_what_follows_from_the_request_at_the_node() {
+#[tokio::test]
+async fn a_reply_takes_over_what_follows_from_the_request_at_the_node() {
     let dir = tempfile::tempdir().unwrap();
     let (mut ours, mut theirs) = nodes::pair(dir.path());
     ours.start();
     theirs.start();
+    drop((ours.desk().await, theirs.desk().await));
     let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("samples");
     let request = samples.join("handover-request.json");
     let photo = samples.join("anh-mau-1.png");
-    let peer = |from: &nodes::Node| -> String {
-        let status = nodes::succeed(&["--config", &from.config(), "status", "--json"]);
-        let status: Value = serde_json::from_str(&status).unwrap();
-        status["links"][0]["peer"].as_str().unwrap().to_owned()
-    };
-    let to = peer(&ours);
     let sent = nodes::succeed(&[
         "--config",
         &ours.config(),
         "send",
         request.to_str().unwrap(),
         "--to",
-        &to,
+        nodes::RIGHT,
         "--attach",
         photo.to_str().unwrap(),
         "--wait",
