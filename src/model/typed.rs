@@ -271,7 +271,15 @@ impl Reader {
         let is_whole = field.is_list() || matches!(field.kind(), Kind::Message(_) | Kind::Enum(_));
         match node.value {
             tree::Value::Leaf(_) => is_whole || field.supports_presence() && !is_text(field),
-            _ => is_whole && rule_in(self.kind, field) != Some(Rule::Required),
+            _ if rule_in(self.kind, field) != Some(Rule::Required) => is_whole,
+            // What must be filled in is told part by part, where its parts are asked for.
+            _ => match field.kind() {
+                Kind::Message(message) => {
+                    let is_free = |part| rule_in(self.kind, &part) == Some(Rule::Free);
+                    !field.is_list() && message.fields().all(is_free)
+                }
+                _ => false,
+            },
         }
     }
 

@@ -75,6 +75,7 @@ fn head(form: &Form) -> String {
         "Texts: the same in each language; to add one, add a line such as \"en\": \"\" to every text."
             .to_owned(),
         "More of a list: copy one element { … } and put a comma between the two.".to_owned(),
+        "Times have a zone: +07:00 is that of Hanoi, +08:00 that of Beijing, Z is UTC.".to_owned(),
         "Lines behind // are for you and are not sent.".to_owned(),
         String::new(),
         "Then: liaison check FILE, and: liaison send FILE (files go with --attach FILE).".to_owned(),
@@ -278,7 +279,9 @@ impl Writer<'_> {
         let own = comments::of_field(field).replace('\n', " ");
         let inherited = match field.kind() {
             Kind::Enum(choices) => comments::of_enum(&choices),
-            Kind::Message(message) if !is_common_place(&message) => comments::of_message(&message),
+            Kind::Message(message) if !says_nothing_new(field, &message) => {
+                comments::of_message(&message)
+            }
             _ => String::new(),
         };
         if !own.is_empty() {
@@ -391,10 +394,12 @@ fn is_small(message: &MessageDescriptor) -> bool {
         })
 }
 
-/// What forms are made of everywhere; its comment would repeat itself.
-fn is_common_place(message: &MessageDescriptor) -> bool {
+/// What forms are made of everywhere, or what its own few fields say: the comment of the message would
+/// only repeat itself.
+fn says_nothing_new(field: &FieldDescriptor, message: &MessageDescriptor) -> bool {
     message.full_name().starts_with("google.")
-        || matches!(message.name(), "LocalizedText" | "Common")
+        || matches!(message.name(), "LocalizedText" | "Common" | "Officer")
+        || field.is_list() && is_small(message)
 }
 
 /// A position within its list, which everybody else names.
@@ -499,7 +504,7 @@ fn quoted(text: &str) -> String {
 fn format_of(field: &FieldDescriptor) -> Option<String> {
     let words = match field.kind() {
         Kind::Message(message) if message.full_name() == TIMESTAMP => {
-            "Time with zone: \"2026-03-02T08:30:00+07:00\"."
+            "Time: \"2026-03-02T08:30:00+07:00\"."
         }
         Kind::Bytes => "Base64.",
         Kind::Bool => "true or false.",
