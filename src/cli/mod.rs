@@ -11,6 +11,7 @@
 mod ack;
 mod attach;
 mod audit;
+mod case;
 mod check;
 mod connect;
 mod demo;
@@ -77,6 +78,8 @@ enum Command {
     Send(Box<send::Send>),
     List(Box<list::List>),
     Show(show::Show),
+    #[command(subcommand)]
+    Case(case::Case),
     Watch(watch::Watch),
     Ack(Box<ack::Ack>),
     Status(status::Status),
@@ -122,6 +125,7 @@ impl Cli {
             Command::Send(send) => in_turn(send.run(&target, screen)),
             Command::List(list) => in_turn(list.run(&target, screen)),
             Command::Show(show) => in_turn(show.run(&target, screen)),
+            Command::Case(case) => in_turn(case.run(&target, screen)),
             Command::Watch(watch) => in_turn(watch.run(&target, screen)),
             Command::Ack(ack) => in_turn(ack.run(&target, screen)),
             Command::Status(status) => in_turn(status.run(&target, screen)),

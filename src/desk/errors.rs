@@ -191,6 +191,7 @@ fn row(error: &DeskError) -> (Code, &'static str) {
         DeskError::Submit(error) => match error {
             SubmitError::Faults(_) => (Code::InvalidArgument, "BAD_FIELDS"),
             SubmitError::IdUsed { .. } => (Code::AlreadyExists, "ID_USED"),
+            SubmitError::Impossible { .. } => (Code::FailedPrecondition, "IMPOSSIBLE_NOW"),
             SubmitError::Record(error) => record_row(error),
             SubmitError::Read(error) => read_row(error),
             SubmitError::Header(_) | SubmitError::Sign(_) => (Code::Internal, "CANNOT_SIGN"),

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::cases::Cases;
 use super::hold::{self, Hold};
 use super::layout::{self, HeadRecord, LinkNumber, LogSide, Record, Region};
 use super::read::{LogReader, ReadError};
@@ -152,6 +153,8 @@ pub struct Link {
     pub(crate) last_receipt: std::sync::Mutex<Option<Verified<Receipt>>>,
     /// Grows when files of this link may have become complete, or new ones are wanted.
     pub(crate) files: watch::Sender<u64>,
+    /// What follows from both logs.
+    pub(crate) cases: Cases,
 }
 
 /// A link's one place for a session.
@@ -439,6 +442,7 @@ impl Book {
             last_signed: std::sync::Mutex::default(),
             last_receipt: std::sync::Mutex::default(),
             files: watch::Sender::new(1),
+            cases: Cases::default(),
         };
         Ok(Self {
             link: Arc::new(link),

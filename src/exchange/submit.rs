@@ -8,7 +8,7 @@
 use bytes::Bytes;
 use prost::Message as _;
 
-use super::command::{Command, Facts, Leaf, OwnEntry, RecordError, Recorded};
+use super::command::{Command, Leaf, OwnEntry, RecordError, Recorded};
 use super::layout::{self, FileRef, LogSide, Place, StoredBody, StoredEntry};
 use super::read::{ReadError, Stored};
 use super::{Exchange, Link};
@@ -17,6 +17,7 @@ use crate::crypto::dsse::{self, DsseError, Envelope};
 use crate::limits::SALT_BYTES;
 use crate::model::check::FieldFault;
 use crate::model::header::{HeaderError, HeaderParts};
+use crate::model::workflow::{self, Facts, Impossible, Party};
 use crate::model::{self, Header, MessageId, body, check};
 use crate::proto::v1;
 use crate::store::StoreError;
@@ -55,6 +56,14 @@ pub enum SubmitError {
         /// The id.
         id: MessageId,
     },
+    /// The workflow of its case does not allow it now.
+    #[error("{}", impossible_text(.impossible, *.own))]
+    Impossible {
+        /// Why, and what is possible.
+        impossible: Box<Impossible>,
+        /// Which side this node is.
+        own: Party,
+    },
     /// The recorder's words.
     #[error(transparent)]
     Record(#[from] RecordError),
@@ -76,6 +85,26 @@ impl From<StoreError> for SubmitError {
     fn from(error: StoreError) -> Self {
         Self::Read(error.into())
     }
+}
+
+/// What is not possible and what is, as the person who asked reads it.
+fn impossible_text(impossible: &Impossible, own: Party) -> String {
+    let mut text = format!(
+        "this is not possible now: {}; the case stands at: {}",
+        impossible.reason, impossible.state
+    );
+    for (by, who) in [(own, "this side"), (own.other(), "the other side")] {
+        let steps: Vec<String> = impossible
+            .allowed
+            .iter()
+            .filter(|step| step.by == by)
+            .map(|step| format!("{} ({})", step.kind, step.does))
+            .collect();
+        if !steps.is_empty() {
+            text = format!("{text}; possible now by {who}: {}", steps.join(", "));
+        }
+    }
+    text
 }
 
 fn faults_text(faults: &[FieldFault]) -> String {
@@ -144,12 +173,30 @@ impl Exchange {
         };
         self.check_files(content)?;
 
-        let mut own = self.sign_entry(link, &draft, id, thread_id, content)?;
+        let continues = answered.is_some() || superseded.is_some() || thread_id != id;
+        let kind = body::kind_of(content);
+        let is_judged = continues || is_judged_at_once(kind);
+        let guard = if is_judged {
+            Some(link.lock_case(thread_id, kind).await)
+        } else {
+            None
+        };
+        let mut own = if is_judged {
+            // The same submission may have been recorded while this one waited.
+            if let Some(before) = self.earlier(link, id, &draft, content)? {
+                return Ok(before);
+            }
+            let named = Named { id, thread_id };
+            self.sign_header(self.judged(link, &draft, named, content)?)?
+        } else {
+            self.sign_entry(link, &draft, id, thread_id, content)?
+        };
         own.author = Some(author.clone());
-        match self
+        let asked = self
             .ask(|reply| Command::Append(link.number, Box::new(own), reply))
-            .await
-        {
+            .await;
+        drop(guard);
+        match asked {
             // Another caller was faster with the same id: is it the same message?
             Ok(recorded) if recorded.already_recorded => self
                 .earlier(link, id, &draft, content)?
@@ -158,6 +205,51 @@ impl Exchange {
             Err(RecordError::IdUsed) => Err(SubmitError::IdUsed { id }),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Makes the header of a draft and judges it by all that is here of its case.
+    fn judged(
+        &self,
+        link: &Link,
+        draft: &v1::Draft,
+        named: Named,
+        content: &v1::body::Body,
+    ) -> Result<Unsigned, SubmitError> {
+        let party = link.party();
+        // Judged by exactly what the header says was seen.
+        self.with_cases(link, |cases| {
+            let seen_size = cases.size(party.other());
+            let unsigned = self.unsigned(link, draft, named, seen_size, content)?;
+            let facts = Facts::of(&unsigned.header, Some(content));
+            if self.answers_ahead(link, &facts)? {
+                return if workflow::is_talk(facts.kind()) {
+                    Ok(unsigned)
+                } else {
+                    Err(fault(
+                        "inReplyTo",
+                        "the message came ahead of its turn; what was said before it is not here \
+                         yet",
+                        "acknowledge it now, and answer it when it has a place in the log",
+                    ))
+                };
+            }
+            match cases.judge(party, &facts) {
+                Ok(()) => Ok(unsigned),
+                Err(impossible) => Err(SubmitError::Impossible {
+                    impossible: Box::new(impossible),
+                    own: party,
+                }),
+            }
+        })?
+    }
+
+    /// Whether a draft answers a message that came by express and has no place in its log yet.
+    fn answers_ahead(&self, link: &Link, facts: &Facts) -> Result<bool, StoreError> {
+        let Some(id) = facts.in_reply_to else {
+            return Ok(false);
+        };
+        let place = self.place(link, id)?;
+        Ok(matches!(place, Some(Place::Expressed(_))))
     }
 
     /// The record of an earlier submission of the same id and content.
@@ -283,27 +375,49 @@ impl Exchange {
         thread_id: MessageId,
         content: &v1::body::Body,
     ) -> Result<OwnEntry, SubmitError> {
+        let seen_size = link.head().mirror_size;
+        let named = Named { id, thread_id };
+        self.sign_header(self.unsigned(link, draft, named, seen_size, content)?)
+    }
+
+    /// Makes the header of a draft.
+    fn unsigned(
+        &self,
+        link: &Link,
+        draft: &v1::Draft,
+        named: Named,
+        seen_size: u64,
+        content: &v1::body::Body,
+    ) -> Result<Unsigned, SubmitError> {
         let salt = self.entropy.bytes::<SALT_BYTES>()?;
         let bytes = body::encode(content);
         let header = Header::build(&HeaderParts {
             draft,
-            id,
+            id: named.id,
             sender: link.own.sender(),
             recipient: link.own.recipient(),
             created_at: self.clock.timestamp(),
-            thread_id,
-            seen_size: link.head().mirror_size,
+            thread_id: named.thread_id,
+            seen_size,
             salt: &salt,
             body: &bytes,
         })?;
-        let facts = facts_of(&header, content);
-        let payload = Bytes::from(header.wire.encode_to_vec());
+        Ok(Unsigned {
+            facts: facts_of(&header, content),
+            header,
+            salt,
+            bytes,
+        })
+    }
+
+    fn sign_header(&self, unsigned: Unsigned) -> Result<OwnEntry, SubmitError> {
+        let payload = Bytes::from(unsigned.header.wire.encode_to_vec());
         let envelope = dsse::sign(&self.keys.message, payload)?;
-        let digest = header.body_digest;
-        let leaf = self.place_leaf(&envelope, Some((salt, bytes, digest)))?;
+        let digest = unsigned.header.body_digest;
+        let leaf = self.place_leaf(&envelope, Some((unsigned.salt, unsigned.bytes, digest)))?;
         Ok(OwnEntry {
             leaf,
-            facts,
+            facts: unsigned.facts,
             author: None,
             confirms_files_of: None,
         })
@@ -349,6 +463,30 @@ impl Exchange {
         }
         Ok(leaf)
     }
+}
+
+/// The ids of a message that is being made.
+#[derive(Debug, Clone, Copy)]
+struct Named {
+    id: MessageId,
+    thread_id: MessageId,
+}
+
+/// A header before it is signed, with its body.
+#[derive(Debug)]
+struct Unsigned {
+    header: Header,
+    facts: super::command::Facts,
+    salt: [u8; SALT_BYTES],
+    bytes: Bytes,
+}
+
+/// Kinds that may be impossible even as the first of their case.
+fn is_judged_at_once(kind: v1::Kind) -> bool {
+    matches!(
+        kind,
+        v1::Kind::HandoverRequest | v1::Kind::Calendar | v1::Kind::Roster
+    ) || !workflow::is_talk(kind) && !workflow::may_begin(kind)
 }
 
 /// A draft above the link's ceiling is refused before it is signed.
@@ -399,8 +537,8 @@ pub(crate) fn files_of(content: &v1::body::Body) -> Vec<FileRef> {
         .collect()
 }
 
-fn facts_of(header: &Header, content: &v1::body::Body) -> Facts {
-    Facts {
+fn facts_of(header: &Header, content: &v1::body::Body) -> super::command::Facts {
+    super::command::Facts {
         id: header.id,
         kind: header.kind,
         urgent: is_urgent(header.precedence),

@@ -193,6 +193,14 @@ pub fn decode(kind: i32, schema: &str, body: &[u8]) -> Result<Decoded, BodyError
     }
 }
 
+/// Reads a body that was admitted before, or is this node's own; `None` if this version does not
+/// know its kind. See [`decode`] for one that has just come.
+#[must_use]
+pub fn read(kind: i32, schema: &str, body: &[u8]) -> Option<Body> {
+    let kind = v1::Kind::try_from(kind).ok()?;
+    decode_known(kind, schema, body)?.ok()
+}
+
 /// The files that a body names.
 #[must_use]
 pub fn attachments(body: &Body) -> &[v1::Attachment] {

@@ -40,7 +40,7 @@ use crate::proto::v1::Kind;
 pub use casebook::Casebook;
 pub use facts::{Facts, Said};
 pub use matter::{Duty, Matter, MatterView, Owed, PersonView, Term};
-pub use thread::{Thread, ThreadView};
+pub use thread::{Folded, Judged, Thread, ThreadView};
 
 /// Milliseconds since 1970-01-01 UTC.
 pub type Millis = i64;
@@ -129,4 +129,19 @@ impl Step {
             does,
         }
     }
+}
+
+/// Whether a message of this kind can begin a case; others are a step of one.
+#[must_use]
+pub fn may_begin(kind: Kind) -> bool {
+    !thread::needs_matter(kind)
+}
+
+/// Kinds that can answer anything, whatever its state: they move nothing but themselves.
+#[must_use]
+pub fn is_talk(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Acknowledgement | Kind::OfficialLetter | Kind::CaseNotice | Kind::ActivityReport
+    )
 }

@@ -197,11 +197,15 @@ impl Thread {
                     let answered = item.facts.in_reply_to.and_then(|id| at.get(&id));
                     let answered = answered.filter(|(whose, _)| *whose != party);
                     let answered = answered.map_or(0, |(_, index)| index + 1);
-                    // Whatever its author knew before, it knew still.
-                    knows = knows.max(item.facts.seen_size).max(answered);
+                    let known = knows.max(item.facts.seen_size).max(answered);
+                    // Whatever a person knew before, that side knew still. A node says what it
+                    // says by itself beside that.
+                    if !matches!(item.facts.said, Said::System | Said::Refusal { .. }) {
+                        knows = known;
+                    }
                     Place {
                         index: item.index,
-                        knows,
+                        knows: known,
                     }
                 })
                 .collect()
@@ -432,7 +436,7 @@ fn was_possible(before: &[Ordered], message: &Ordered) -> bool {
 }
 
 /// Kinds that mean something only as a step of something opened before.
-fn needs_matter(kind: Kind) -> bool {
+pub(super) fn needs_matter(kind: Kind) -> bool {
     matches!(
         kind,
         Kind::VerificationReply

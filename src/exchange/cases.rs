@@ -1,0 +1,138 @@
+//! The cases of a link: both logs folded into workflows, kept up as the logs grow.
+//!
+//! The fold itself is pure ([`crate::model::workflow`]); this file feeds it. Nothing of it is
+//! stored: after a restart both logs are read again. A message that continues a case is judged,
+//! signed and recorded under that case's lock, so that one side never says two things at once
+//! that exclude each other.
+
+use std::sync::PoisonError;
+
+use tokio::sync::MutexGuard;
+
+use super::layout::LogSide;
+use super::read::{LogReader, ReadError, Stored};
+use super::submit::header_of;
+use super::{Exchange, Link};
+use crate::model::workflow::{Casebook, Facts, Party, Standing};
+use crate::model::{MessageId, NodeName, body};
+use crate::proto::v1::{self, Kind};
+
+/// Locks of a link's cases: a case has the one its id falls on.
+const CASE_LOCKS: usize = 64;
+/// Entries read at once.
+const ENTRIES_AT_ONCE: usize = 256;
+
+/// A link's cases and their locks.
+#[derive(Debug)]
+pub(crate) struct Cases {
+    book: std::sync::Mutex<Casebook>,
+    locks: Vec<tokio::sync::Mutex<()>>,
+}
+
+impl Default for Cases {
+    fn default() -> Self {
+        Self {
+            book: std::sync::Mutex::default(),
+            locks: (0..CASE_LOCKS)
+                .map(|_| tokio::sync::Mutex::default())
+                .collect(),
+        }
+    }
+}
+
+impl Link {
+    /// Which of the two sides this node is on this link.
+    #[must_use]
+    pub fn party(&self) -> Party {
+        Party::of(self.own.sender(), &self.peer)
+    }
+
+    /// Whose log it is.
+    #[must_use]
+    pub fn party_of(&self, side: LogSide) -> Party {
+        match side {
+            LogSide::Own => self.party(),
+            LogSide::Mirror => self.party().other(),
+        }
+    }
+
+    /// The node name of a side.
+    #[must_use]
+    pub fn node_of(&self, party: Party) -> &NodeName {
+        if party == self.party() {
+            self.own.sender()
+        } else {
+            &self.peer
+        }
+    }
+
+    /// Waits for the lock under which a message is judged and recorded.
+    ///
+    /// Calendars and rosters are numbered across cases, so all of them share one.
+    pub(crate) async fn lock_case(&self, thread: MessageId, kind: Kind) -> MutexGuard<'_, ()> {
+        let at = match kind {
+            Kind::Calendar | Kind::Roster => 0,
+            // The last bytes of a UUIDv7 are random.
+            _ => usize::from(thread.as_bytes()[15]) % CASE_LOCKS,
+        };
+        self.cases.locks[at].lock().await
+    }
+}
+
+impl Exchange {
+    /// Works with a link's cases as of all that is durable now.
+    ///
+    /// The cases are locked meanwhile: keep it short, and do not wait in it.
+    ///
+    /// # Errors
+    /// When a log cannot be read.
+    pub fn with_cases<T>(
+        &self,
+        link: &Link,
+        work: impl FnOnce(&mut Casebook) -> T,
+    ) -> Result<T, ReadError> {
+        let mut book = link
+            .cases
+            .book
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let head = link.head();
+        for (side, size) in [
+            (LogSide::Own, head.own_size),
+            (LogSide::Mirror, head.mirror_size),
+        ] {
+            let reader = self.reader(link, side);
+            let party = link.party_of(side);
+            while book.size(party) < size {
+                for stored in reader.entries(book.size(party), size, ENTRIES_AT_ONCE)? {
+                    book.take(party, facts_at(&reader, &stored)?);
+                }
+            }
+        }
+        Ok(work(&mut book))
+    }
+}
+
+/// A standing as the proto has it, with the reason.
+#[must_use]
+pub fn told(standing: &Standing) -> (v1::Standing, String) {
+    match standing {
+        Standing::Applied => (v1::Standing::Applied, String::new()),
+        Standing::Waiting => (v1::Standing::Waiting, String::new()),
+        Standing::Crossed(why) => (v1::Standing::Crossed, why.to_string()),
+        Standing::Breach(why) => (v1::Standing::Breach, why.to_string()),
+    }
+}
+
+/// What an entry says; `None` for one that was refused for its form.
+fn facts_at(reader: &LogReader, stored: &Stored) -> Result<Option<Facts>, ReadError> {
+    let header = match header_of(stored, "") {
+        Ok(header) => header,
+        Err(_) if stored.record.refused => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let content = reader
+        .body(stored)?
+        .and_then(|(_, bytes)| body::read(header.kind, &header.schema, &bytes));
+    Ok(Some(Facts::of(&header, content.as_ref())))
+}
