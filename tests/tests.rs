@@ -40,6 +40,8 @@ mod forms;
 mod hostile;
 #[path = "it/kill.rs"]
 mod kill;
+#[path = "it/letter.rs"]
+mod letter;
 #[path = "it/machine.rs"]
 mod machine;
 #[path = "it/model.rs"]

@@ -4,6 +4,8 @@
 //!
 //! One file per noun: `init`, `peer`, `node`, `new`, `check`, `send`, `list`, `show`,
 //! `watch`, `ack`, `status`, `link`, `audit`, `demo`. Beside them what they share: `connect`
+//! One file per noun: `init`, `peer`, `node`, `send`, `list`, `show`, `case`, `watch`, `ack`,
+//! `letter`, `status`, `link`, `audit`, `calendar`, `gate`, `demo`. Beside them what they share: `connect`
 //! (which configuration, the way to the desk), `refused` (what the node's refusal means),
 //! `exit` (how a command ends), `draft`, `attach`; and for showing: `print` (the only place
 //! that prints), `table`, `when`, `words`, `levels`, `summary`, `form`.
@@ -11,6 +13,7 @@
 mod ack;
 mod attach;
 mod audit;
+mod calendar;
 mod case;
 mod check;
 mod connect;
@@ -19,6 +22,7 @@ mod draft;
 mod exit;
 mod form;
 mod init;
+mod letter;
 mod levels;
 mod link;
 mod list;
@@ -82,11 +86,15 @@ enum Command {
     Case(case::Case),
     Watch(watch::Watch),
     Ack(Box<ack::Ack>),
+    #[command(subcommand)]
+    Letter(letter::Letter),
     Status(status::Status),
     #[command(subcommand)]
     Link(link::Link),
     #[command(subcommand)]
     Audit(audit::Audit),
+    #[command(subcommand)]
+    Calendar(calendar::Calendar),
     Demo(demo::Demo),
     /// Prints completions for a shell, to be put where it looks for them.
     Completions {
@@ -128,9 +136,11 @@ impl Cli {
             Command::Case(case) => in_turn(case.run(&target, screen)),
             Command::Watch(watch) => in_turn(watch.run(&target, screen)),
             Command::Ack(ack) => in_turn(ack.run(&target, screen)),
+            Command::Letter(letter) => letter.run(&target, screen),
             Command::Status(status) => in_turn(status.run(&target, screen)),
             Command::Link(link) => in_turn(link.run(&target, screen)),
             Command::Audit(audit) => audit.run(&target, screen),
+            Command::Calendar(calendar) => calendar.run(screen),
             Command::Demo(demo) => in_turn(demo.run(screen)),
         }
     }

@@ -40,10 +40,22 @@ macro_rules! samples {
 pub const SAMPLES: &[Sample] = samples![
     "crossing-alert-sensor",
     "crossing-alert-patrol",
-    "official-letter",
+    "case-notice",
+    "verification-request",
+    "verification-reply",
+    "deadline-extension",
     "handover-request",
     "handover-reply",
+    "handover-supplement",
+    "handover-schedule",
+    "handover-record",
+    "protection-decision",
+    "official-letter",
+    "hotline-call",
     "acknowledgement",
+    "response",
+    "countersignature",
+    "closure",
     "withdrawal",
 ];
 
