@@ -10,7 +10,9 @@ const PAGE: &str = include_str!("../../../docs/notifications.md");
 /// The page, and that of every kind.
 fn pages() -> String {
     let kinds = template::forms().iter().map(template::page);
-    kinds.fold(PAGE.to_owned(), |all, page| all + &page)
+    kinds.fold(PAGE.to_owned() + &template::index_page(), |all, page| {
+        all + &page
+    })
 }
 
 #[test]
