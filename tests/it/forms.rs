@@ -336,6 +336,30 @@ fn an_answer_takes_over_what_follows_from_the_message() {
         prefill(schedule, answered)["body"]["handoverSchedule"]["numbers"],
         json!([1])
     );
+    // Who signs names what is signed by its digest.
+    let signed = v1::Message {
+        body_digest: vec![7; 32].into(),
+        ..message.clone()
+    };
+    let answered = Answered {
+        message: &signed,
+        body: Some(&content),
+    };
+    let countersignature = template::find("countersignature").unwrap();
+    let text = fill(countersignature, &prefill(countersignature, answered));
+    let signature = match typed::read(&text)
+        .unwrap()
+        .draft
+        .body
+        .unwrap()
+        .body
+        .unwrap()
+    {
+        v1::body::Body::Countersignature(signature) => signature,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(signature.body_digest, signed.body_digest);
+    assert_eq!(signature.disputed, []);
     // An own message is not answered: it gives its case, or is taken back.
     let own = v1::Message {
         side: v1::Side::Own as i32,

@@ -39,25 +39,31 @@ fn tidy(comment: &str) -> String {
 }
 
 fn json_names(line: &str) -> String {
-    let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '.';
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.');
     let mut out = String::new();
-    for word in line.trim().split_inclusive(|c| !is_name(c)) {
-        let (name, end) = word.split_at(word.find(|c| !is_name(c)).unwrap_or(word.len()));
-        let name = name.strip_prefix("header.").unwrap_or(name);
-        let mut is_next_upper = false;
-        for c in name.chars() {
-            match c {
-                '_' => is_next_upper = true,
-                c if is_next_upper => {
-                    out.push(c.to_ascii_uppercase());
-                    is_next_upper = false;
-                }
-                c => out.push(c),
-            }
+    for word in line.trim().split_inclusive(|c| !is_part(c)) {
+        let (name, end) = word.split_at(word.find(|c| !is_part(c)).unwrap_or(word.len()));
+        let is_field = name.contains('_') && !name.contains(|c: char| c.is_ascii_uppercase());
+        if is_field {
+            push_json_name(name.strip_prefix("header.").unwrap_or(name), &mut out);
+        } else {
+            out.push_str(name);
         }
         out.push_str(end);
     }
     out
+}
+
+fn push_json_name(name: &str, out: &mut String) {
+    for (index, part) in name.split('_').enumerate() {
+        match part.split_at_checked(1) {
+            Some((first, rest)) if index > 0 => {
+                out.push_str(&first.to_ascii_uppercase());
+                out.push_str(rest);
+            }
+            _ => out.push_str(part),
+        }
+    }
 }
 
 fn at(file: &str, path: &[i32]) -> String {
@@ -102,8 +108,8 @@ mod tests {
                 "Answers inReplyTo.\nOr shortNoticeReason says why.",
             ),
             (
-                "Công văn A_B, \"persons[2].sex\" and photo_sha256",
-                "Công văn A_B, \"persons[2].sex\" and photoSha256",
+                "\"Asia/Ho_Chi_Minh\", \"persons[2].sex\" and photo_sha256",
+                "\"Asia/Ho_Chi_Minh\", \"persons[2].sex\" and photoSha256",
             ),
         ] {
             assert_eq!(tidy(comment), told);

@@ -1,5 +1,7 @@
 //! What an answer takes over from the message that it answers.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, ReflectMessage as _};
 use serde_json::{Map, Value, json};
 
@@ -30,6 +32,12 @@ const PREFILLS: &[(&str, &str, Prefill)] = &[
     ("patrol-plan", "patrol-plan", all_of_it),
     ("handover-schedule", "handover-reply", those_accepted),
     ("handover-supplement", "handover-reply", those_asked_about),
+    ("protection-decision", "handover-request", those_who_claim),
+    (
+        "protection-decision",
+        "handover-supplement",
+        those_who_claim,
+    ),
 ];
 
 /// A part of a draft, for [`super::fill`]: links, handling and status of the message answered, its
@@ -65,6 +73,11 @@ pub fn prefill(form: &Form, answered: Answered<'_>) -> Value {
         .find(|(answer, answered, _)| *answer == form.word && *answered == word)
         .map_or(one_by_one as Prefill, |(_, _, prefill)| *prefill);
     let mut kind = own_part(form, content).unwrap_or_default();
+    // What signs a message names it by its digest.
+    if form.message.get_field_by_name("body_digest").is_some() {
+        let digest = BASE64_STANDARD.encode(&message.body_digest);
+        kind.insert("bodyDigest".to_owned(), digest.into());
+    }
     if let Some(common) = body::common(content) {
         let (from, to) = if is_own {
             (&common.from_office, &common.to_office)
@@ -107,6 +120,20 @@ fn those_accepted(form: &Form, content: &Body) -> Option<Map<String, Value>> {
 
 fn those_asked_about(form: &Form, content: &Body) -> Option<Map<String, Value>> {
     of_outcome(form, content, v1::HandoverOutcome::InformationNeeded)
+}
+
+fn those_who_claim(form: &Form, content: &Body) -> Option<Map<String, Value>> {
+    let persons = match content {
+        Body::HandoverRequest(request) => &request.persons,
+        Body::HandoverSupplement(supplement) => &supplement.persons,
+        _ => return None,
+    };
+    let claims = |person: &&v1::HandoverPerson| {
+        let screening = person.screening.as_ref();
+        screening.is_some_and(|screening| screening.protection_claim)
+    };
+    let meant = persons.iter().filter(claims);
+    numbered(form, meant.map(|person| (person.number, String::new())))
 }
 
 fn of_outcome(
