@@ -101,8 +101,10 @@ const WORKFLOWS: &[(&[&str], &str)] = &[
         &[
             "handover-request",
             "handover-reply",
+            "handover-supplement",
             "handover-schedule",
             "handover-record",
+            "protection-decision",
         ],
         include_str!("../../docs/workflows/handover.mmd"),
     ),
