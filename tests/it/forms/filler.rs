@@ -161,6 +161,12 @@ impl Edits<'_> {
                     .is_some_and(|first| first["texts"].is_null()) =>
             {
                 self.from_sample(&items[0], &elements[0], listed, &format!("{path}[0]"));
+                // As one copies an element and fills the copy in.
+                for (index, element) in elements.iter().enumerate().skip(1) {
+                    let copy = copied(element, listed, &format!("{path}[{index}]."));
+                    let end = items[0].end;
+                    self.list.push((end, end, format!(",\n{copy}")));
+                }
             }
             (_, said) => self.set(node, said),
         }
@@ -227,6 +233,21 @@ impl Edits<'_> {
         }
         text
     }
+}
+
+/// A further element of a list as the sample has it, with what does not apply said in place.
+fn copied(element: &Value, listed: &[String], path: &str) -> Value {
+    let mut copy = element.clone();
+    let fields = copy.as_object_mut().unwrap();
+    for name in listed.iter().filter_map(|listed| listed.strip_prefix(path)) {
+        fields.insert(name.to_owned(), NOT_APPLICABLE.into());
+    }
+    for (name, value) in fields {
+        if name.ends_with("Sha256") {
+            *value = NOT_APPLICABLE.into();
+        }
+    }
+    copy
 }
 
 fn zero(path: &str) -> Value {
