@@ -4,6 +4,8 @@
 //!
 //! One file per noun: `init`, `peer`, `node`, `new`, `check`, `send`, `list`, `show`,
 //! `watch`, `ack`, `status`, `link`, `audit`, `demo`. Beside them what they share: `connect`
+//! One file per noun: `init`, `peer`, `node`, `send`, `list`, `show`, `watch`,
+//! `ack`, `status`, `link`, `audit`, `calendar`, `gate`, `demo`. Beside them what they share: `connect`
 //! One file per noun: `init`, `peer`, `node`, `send`, `list`, `show`, `case`, `watch`, `ack`,
 //! `letter`, `status`, `link`, `audit`, `calendar`, `gate`, `demo`. Beside them what they share: `connect`
 //! (which configuration, the way to the desk), `refused` (what the node's refusal means),
@@ -21,6 +23,7 @@ mod demo;
 mod draft;
 mod exit;
 mod form;
+mod gate;
 mod init;
 mod letter;
 mod levels;
@@ -95,6 +98,8 @@ enum Command {
     Audit(audit::Audit),
     #[command(subcommand)]
     Calendar(calendar::Calendar),
+    #[command(subcommand)]
+    Gate(gate::GateCommand),
     Demo(demo::Demo),
     /// Prints completions for a shell, to be put where it looks for them.
     Completions {
@@ -141,6 +146,7 @@ impl Cli {
             Command::Link(link) => in_turn(link.run(&target, screen)),
             Command::Audit(audit) => audit.run(&target, screen),
             Command::Calendar(calendar) => calendar.run(screen),
+            Command::Gate(gate) => gate.run(screen),
             Command::Demo(demo) => in_turn(demo.run(screen)),
         }
     }

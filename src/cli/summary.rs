@@ -1,5 +1,7 @@
 //! A message's body in one line.
 
+mod joint;
+
 use super::{when, words};
 use crate::model::text::escape;
 use crate::proto::v1;
@@ -146,7 +148,7 @@ pub(crate) fn of_in(body: &Body, language: &str) -> String {
             format!("{} to {}", moment(from), moment(to))
         }
         Body::ErasureNotice(notice) => escape(&notice.authority).into_owned(),
-        _ => String::new(),
+        other => joint::of(other, language),
     }
 }
 
@@ -250,10 +252,7 @@ pub(crate) fn place(place: &v1::Place) -> String {
     use v1::place::Where;
     match &place.r#where {
         Some(Where::Gate(gate)) => format!("gate {}", escape(gate)),
-        Some(Where::Markers(range)) if range.first == range.last => {
-            format!("marker {}", range.first)
-        }
-        Some(Where::Markers(range)) => format!("markers {}–{}", range.first, range.last),
+        Some(Where::Markers(range)) => joint::markers(*range),
         Some(Where::Section(section)) => format!("section {}", escape(section)),
         Some(Where::Point(point)) => format!("{:.5}, {:.5}", point.latitude, point.longitude),
         Some(Where::Polygon(polygon)) => format!("area of {} points", polygon.points.len()),
