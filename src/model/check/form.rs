@@ -112,7 +112,7 @@ const RULES: &[(&str, &[(&str, Rule)])] = &[
             ("photo_sha256", OrNot),
             ("care_needs", OrNot),
             ("medical_needs", OrNot),
-            ("screening", OrNot),
+            ("screening", Required),
             ("route", Required),
         ],
     ),
@@ -220,6 +220,7 @@ const RULES: &[(&str, &[(&str, Rule)])] = &[
             ("document", OrNot),
             ("photo_sha256", OrNot),
             ("question", OrNot),
+            ("claims_no_protection", Answered),
         ],
     ),
     (
