@@ -214,7 +214,8 @@ fn shape(field: &FieldDescriptor, parts: &mut Parts) -> String {
         _ => "number".to_owned(),
     };
     if field.is_list() {
-        format!("list of {one}")
+        let many = if one.ends_with(')') { "" } else { "s" };
+        format!("list of {one}{many}")
     } else {
         one
     }
