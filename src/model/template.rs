@@ -14,8 +14,10 @@ macro_rules! put {
 
 mod blank;
 mod comments;
+mod note;
 mod page;
 mod prefill;
+mod value;
 
 use std::sync::LazyLock;
 

@@ -2,13 +2,16 @@
 
 use std::fmt::Write as _;
 
-use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor};
+use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::Value;
 
-use super::{Form, comments};
+use super::value::{
+    compact, compact_message, is_localized, is_small, number, quoted, scalar, texts,
+};
+use super::{Form, comments, note};
 use crate::model::check::{Rule, rule_in, with_defaults};
 use crate::model::json::{self, TIMESTAMP};
-use crate::model::text::{escape, is_steering};
+use crate::model::text::escape;
 use crate::model::typed::NOT_APPLICABLE;
 use crate::proto::v1;
 
@@ -25,9 +28,6 @@ const LEFT_OUT: [&str; 4] = [
     "liaison.v1.Common.attachments",
     "liaison.v1.Common.not_applicable",
 ];
-
-/// What a field holds unless somebody says otherwise.
-const DEFAULTS: [(&str, &str); 1] = [("liaison.v1.CrossingAlert.sensor_confidence_percent", "0")];
 
 /// The fields of a draft in the order in which people think of them; those not named here come before
 /// the body.
@@ -183,7 +183,7 @@ impl Writer<'_> {
         is_last: bool,
     ) {
         let comma = if is_last { "" } else { "," };
-        let note = self.note(field, filled);
+        let note = note::lines(self.form, field, filled);
         let name = format!("{}\"{}\": ", "  ".repeat(depth), field.json_name());
         if is_leaf(field) {
             let value = compact(field, filled);
@@ -265,70 +265,11 @@ impl Writer<'_> {
         let indent = format!("{}// ", "  ".repeat(depth));
         for line in lines {
             // A comment that ended early would be read as content.
-            for wrapped in wrap(&escape(line), WIDTH.saturating_sub(indent.len())) {
+            for wrapped in note::wrap(&escape(line), WIDTH.saturating_sub(indent.len())) {
                 self.out.push_str(&indent);
                 self.out.push_str(&wrapped);
                 self.out.push('\n');
             }
-        }
-    }
-
-    /// What the comment of a field says: meaning, whether it must be filled in, form.
-    fn note(&self, field: &FieldDescriptor, filled: &Value) -> Vec<String> {
-        let mut words = Vec::new();
-        let own = comments::of_field(field).replace('\n', " ");
-        let inherited = match field.kind() {
-            Kind::Enum(choices) => comments::of_enum(&choices),
-            Kind::Message(message) if !says_nothing_new(field, &message) => {
-                comments::of_message(&message)
-            }
-            _ => String::new(),
-        };
-        if !own.is_empty() {
-            words.push(own);
-        } else if !inherited.is_empty() {
-            words.push(inherited.replace('\n', " "));
-        }
-        words.extend(self.duty(field, filled));
-        words.extend(format_of(field));
-        let mut lines = Vec::new();
-        if !words.is_empty() {
-            lines.push(words.join(" "));
-        }
-        if is_digest(field) {
-            lines.push("Written by: openssl dgst -sha256 -binary FILE | base64".to_owned());
-        }
-        if let Kind::Enum(choices) = field.kind() {
-            lines.extend(choice_lines(&choices));
-        }
-        lines
-    }
-
-    fn duty(&self, field: &FieldDescriptor, filled: &Value) -> Option<String> {
-        if field.parent_message().full_name() == "liaison.v1.Draft" {
-            let needed = match field.name() {
-                "recipient" => true,
-                "in_reply_to" => self.form.needs_reply_to,
-                "supersedes" => self.form.needs_supersedes,
-                _ => false,
-            };
-            let word = if needed { "Required." } else { "Optional." };
-            return filled.is_null().then(|| word.to_owned());
-        }
-        if field.name() == "common" {
-            return None;
-        }
-        let Some(rule) = rule_in(self.form.kind, field) else {
-            // Parts of a place: one of those that say where, and words beside it.
-            return is_localized(field).then(|| "Optional.".to_owned());
-        };
-        match rule {
-            Rule::Required => Some("Required.".to_owned()),
-            Rule::OrNotApplicable => Some(format!("Or \"{NOT_APPLICABLE}\".")),
-            Rule::Free => Some("Optional.".to_owned()),
-            Rule::Answered if default_of(field).is_some() || is_number(field) => None,
-            Rule::Answered if matches!(field.kind(), Kind::Bool) => Some("Required:".to_owned()),
-            Rule::Answered => Some("Required: a number.".to_owned()),
         }
     }
 }
@@ -365,15 +306,6 @@ fn is_asked(field: &FieldDescriptor) -> bool {
     !LEFT_OUT.contains(&field.full_name())
 }
 
-fn is_localized(field: &FieldDescriptor) -> bool {
-    matches!(field.kind(), Kind::Message(message) if message.name() == "LocalizedText")
-}
-
-/// The digest of a file that the author has.
-fn is_digest(field: &FieldDescriptor) -> bool {
-    matches!(field.kind(), Kind::Bytes) && field.name().contains("sha256")
-}
-
 /// Whether the value stands on the line of its name.
 fn is_leaf(field: &FieldDescriptor) -> bool {
     match field.kind() {
@@ -383,188 +315,9 @@ fn is_leaf(field: &FieldDescriptor) -> bool {
     }
 }
 
-/// A message of few plain values that speak for themselves.
-fn is_small(message: &MessageDescriptor) -> bool {
-    message.fields().len() <= 3
-        && message.fields().all(|field| {
-            !field.is_list()
-                && !field.is_map()
-                && !matches!(field.kind(), Kind::Message(_) | Kind::Enum(_))
-                && comments::of_field(&field).is_empty()
-        })
-}
-
-/// What forms are made of everywhere, or what its own few fields say: the comment of the message would
-/// only repeat itself.
-fn says_nothing_new(field: &FieldDescriptor, message: &MessageDescriptor) -> bool {
-    message.full_name().starts_with("google.")
-        || matches!(message.name(), "LocalizedText" | "Common" | "Officer")
-        || field.is_list() && is_small(message)
-}
-
-/// A position within its list, which everybody else names.
-fn is_number(field: &FieldDescriptor) -> bool {
-    field.name() == "number" && matches!(field.kind(), Kind::Uint32 | Kind::Uint64)
-}
-
-fn number(list: &FieldDescriptor, index: usize, element: &mut Value) {
-    if let Kind::Message(message) = list.kind()
-        && let Some(field) = message.get_field_by_name("number")
-        && is_number(&field)
-        && element["number"].is_null()
-    {
-        if element.is_null() {
-            *element = Value::Object(serde_json::Map::new());
-        }
-        element["number"] = (index + 1).into();
-    }
-}
-
-fn default_of(field: &FieldDescriptor) -> Option<&'static str> {
-    DEFAULTS
-        .iter()
-        .find(|(name, _)| *name == field.full_name())
-        .map(|(_, value)| *value)
-}
-
-/// A value on one line.
-fn compact(field: &FieldDescriptor, filled: &Value) -> String {
-    if !field.is_list() {
-        return scalar(field, filled);
-    }
-    let elements: Vec<String> = match filled.as_array() {
-        Some(elements) => elements.iter().map(|e| scalar(field, e)).collect(),
-        None => vec![scalar(field, &Value::Null)],
-    };
-    format!("[{}]", elements.join(", "))
-}
-
-fn scalar(field: &FieldDescriptor, filled: &Value) -> String {
-    match (field.kind(), filled) {
-        (Kind::Message(message), filled) if message.full_name() != TIMESTAMP => {
-            compact_message(&message, filled)
-        }
-        (_, Value::Null) => default_of(field).unwrap_or("\"\"").to_owned(),
-        (_, Value::String(text)) => quoted(text),
-        (_, other) => other.to_string(),
-    }
-}
-
-fn compact_message(message: &MessageDescriptor, filled: &Value) -> String {
-    if message.name() == "LocalizedText" {
-        let texts: Vec<String> = texts(filled)
-            .iter()
-            .map(|(tag, text)| format!("{}: {}", quoted(tag), quoted(text)))
-            .collect();
-        return format!("{{\"texts\": {{{}}}}}", texts.join(", "));
-    }
-    let fields: Vec<String> = message
-        .fields()
-        .map(|field| {
-            let name = field.json_name();
-            format!("\"{name}\": {}", compact(&field, &filled[name]))
-        })
-        .collect();
-    format!("{{{}}}", fields.join(", "))
-}
-
-fn texts(filled: &Value) -> Vec<(String, String)> {
-    match filled["texts"].as_object() {
-        Some(texts) => texts
-            .iter()
-            .map(|(tag, text)| (tag.clone(), text.as_str().unwrap_or_default().to_owned()))
-            .collect(),
-        None => LANGUAGES
-            .iter()
-            .map(|tag| ((*tag).to_owned(), String::new()))
-            .collect(),
-    }
-}
-
-/// A JSON string in which nothing steers how the file is shown.
-fn quoted(text: &str) -> String {
-    let mut out = String::from('"');
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => out.extend(['\\', c]),
-            '\n' => out.push_str("\\n"),
-            c if is_steering(c) => {
-                for unit in c.encode_utf16(&mut [0; 2]) {
-                    put!(out, "\\u{unit:04x}");
-                }
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
-}
-
-/// How a value of this field is written, where the quotes alone do not say it.
-fn format_of(field: &FieldDescriptor) -> Option<String> {
-    let words = match field.kind() {
-        Kind::Message(message) if message.full_name() == TIMESTAMP => {
-            "Time: \"2026-03-02T08:30:00+07:00\"."
-        }
-        Kind::Bytes => "Base64.",
-        Kind::Bool => "true or false.",
-        _ => return None,
-    };
-    Some(words.to_owned())
-}
-
-fn choice_lines(choices: &EnumDescriptor) -> Vec<String> {
-    let known: Vec<(String, String)> = choices
-        .values()
-        .filter(|value| value.number() != 0)
-        .map(|value| {
-            let meaning = comments::of_value(&value).replace('\n', " ");
-            (value.name().to_owned(), meaning)
-        })
-        .collect();
-    if known.iter().all(|(_, meaning)| meaning.is_empty()) {
-        let names: Vec<String> = known.into_iter().map(|(name, _)| name).collect();
-        return vec![format!("One of: {}", names.join(", "))];
-    }
-    known
-        .into_iter()
-        .map(|(name, meaning)| match meaning.as_str() {
-            "" => format!("- {name}"),
-            meaning => format!("- {name}: {meaning}"),
-        })
-        .collect()
-}
-
-fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let line = lines.last_mut().map_or(0, |line| line.chars().count());
-        if line > 0 && line + 1 + word.chars().count() > width.max(40) {
-            // What belongs to a choice is set in below it.
-            let hang = if text.starts_with("- ") { "  " } else { "" };
-            lines.push(hang.to_owned() + word);
-        } else if let Some(last) = lines.last_mut() {
-            if !last.is_empty() {
-                last.push(' ');
-            }
-            last.push_str(word);
-        }
-    }
-    lines
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn strings_steer_nothing_and_come_back() {
-        for text in ["a\"b\\c\n\t", "\u{202E}x\u{E0041}", "公函 Đã"] {
-            let json = quoted(text);
-            assert!(!json.chars().any(is_steering), "{json}");
-            assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
-        }
-    }
 
     #[test]
     fn comments_end_where_they_should() {
@@ -576,13 +329,5 @@ mod tests {
             text.contains("// a\\u{A}\"reason\": 1\\u{2028}\n"),
             "{text}"
         );
-    }
-
-    #[test]
-    fn long_comments_are_wrapped() {
-        let words = "word ".repeat(60);
-        let lines = wrap(words.trim(), 80);
-        assert!(lines.len() > 3 && lines.iter().all(|line| line.len() <= 80));
-        assert_eq!(lines.join(" "), words.trim());
     }
 }

@@ -214,7 +214,12 @@ fn shape(field: &FieldDescriptor, parts: &mut Parts) -> String {
         _ => "number".to_owned(),
     };
     if field.is_list() {
-        format!("list of {one}")
+        let many = if matches!(one.as_str(), "line" | "number" | "time") {
+            "s"
+        } else {
+            ""
+        };
+        format!("list of {one}{many}")
     } else {
         one
     }

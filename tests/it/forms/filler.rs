@@ -46,7 +46,7 @@ pub(super) fn filled(form: &Form, sample: Option<&Sample>) -> String {
         let said = &draft["body"][&form.json_name];
         let listed: Vec<String> =
             serde_json::from_value(said["common"]["notApplicable"].clone()).unwrap_or_default();
-        edits.from_sample(kind, said, &listed, "");
+        edits.follow(kind, said, &listed, "");
     } else {
         let pool = DescriptorPool::decode(proto::DESCRIPTORS).unwrap();
         let wrapper = pool.get_message_by_name("liaison.v1.Body").unwrap();
@@ -73,7 +73,9 @@ fn collect(node: &Node, path: String, text: &str, found: &mut Vec<(String, Strin
             for (key, member) in members {
                 let path = match path.as_str() {
                     "" => key.clone(),
-                    texts if texts.ends_with(".texts") => format!("{path}[\"{key}\"]"),
+                    texts if texts.rsplit('.').next() == Some("texts") => {
+                        format!("{path}[\"{key}\"]")
+                    }
                     _ => format!("{path}.{key}"),
                 };
                 // Parts of a text or a place have no rule of their own: that of the whole holds.
@@ -122,7 +124,7 @@ impl Edits<'_> {
         self.list.push((node.start, node.end, value.to_string()));
     }
 
-    fn from_sample(&mut self, node: &Node, said: &Value, listed: &[String], path: &str) {
+    fn follow(&mut self, node: &Node, said: &Value, listed: &[String], path: &str) {
         match (&node.inner, said) {
             // There is no file to attach here.
             _ if path.ends_with("Sha256") => self.set(node, &NOT_APPLICABLE.into()),
@@ -146,7 +148,7 @@ impl Edits<'_> {
                         "" => key.clone(),
                         _ => format!("{path}.{key}"),
                     };
-                    self.from_sample(member, &said[key], listed, &path);
+                    self.follow(member, &said[key], listed, &path);
                 }
             }
             (Inner::Array(items), Value::Array(elements))
@@ -160,7 +162,7 @@ impl Edits<'_> {
                     .first()
                     .is_some_and(|first| first["texts"].is_null()) =>
             {
-                self.from_sample(&items[0], &elements[0], listed, &format!("{path}[0]"));
+                self.follow(&items[0], &elements[0], listed, &format!("{path}[0]"));
                 // As one copies an element and fills the copy in.
                 for (index, element) in elements.iter().enumerate().skip(1) {
                     let copy = copied(element, listed, &format!("{path}[{index}]."));
@@ -225,6 +227,8 @@ impl Edits<'_> {
     }
 
     fn applied(mut self) -> String {
+        // From the end on; what goes to one place stands there in its order.
+        self.list.reverse();
         self.list
             .sort_by_key(|(start, _, _)| std::cmp::Reverse(*start));
         let mut text = self.text.to_owned();
