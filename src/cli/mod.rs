@@ -21,6 +21,7 @@ mod check;
 mod connect;
 mod demo;
 mod draft;
+mod due;
 mod exit;
 mod form;
 mod gate;
@@ -89,6 +90,7 @@ enum Command {
     Case(case::Case),
     Watch(watch::Watch),
     Ack(Box<ack::Ack>),
+    Due(due::Due),
     #[command(subcommand)]
     Letter(letter::Letter),
     Status(status::Status),
@@ -141,11 +143,12 @@ impl Cli {
             Command::Case(case) => in_turn(case.run(&target, screen)),
             Command::Watch(watch) => in_turn(watch.run(&target, screen)),
             Command::Ack(ack) => in_turn(ack.run(&target, screen)),
-            Command::Letter(letter) => letter.run(&target, screen),
+            Command::Due(due) => in_turn(due.run(&target, screen)),
             Command::Status(status) => in_turn(status.run(&target, screen)),
             Command::Link(link) => in_turn(link.run(&target, screen)),
             Command::Audit(audit) => audit.run(&target, screen),
-            Command::Calendar(calendar) => calendar.run(screen),
+            Command::Calendar(calendar) => calendar.run(&target, screen),
+            Command::Letter(letter) => letter.run(&target, screen),
             Command::Gate(gate) => gate.run(screen),
             Command::Demo(demo) => in_turn(demo.run(screen)),
         }

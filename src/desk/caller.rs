@@ -39,11 +39,17 @@ pub enum Method {
     Proof,
     /// The logs as evidence.
     Export,
+    /// What is owed.
+    ListDue,
+    /// Working-day calendars.
+    ListCalendars,
+    /// Evidence that the peer is late.
+    Lateness,
 }
 
 impl Method {
     /// Every call.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::Submit,
         Self::Get,
         Self::List,
@@ -57,6 +63,9 @@ impl Method {
         Self::GetCase,
         Self::Proof,
         Self::Export,
+        Self::ListDue,
+        Self::ListCalendars,
+        Self::Lateness,
     ];
 
     /// Its name in the proto.
@@ -76,6 +85,9 @@ impl Method {
             Self::GetCase => "GetCase",
             Self::Proof => "Proof",
             Self::Export => "Export",
+            Self::ListDue => "ListDue",
+            Self::ListCalendars => "ListCalendars",
+            Self::Lateness => "Lateness",
         }
     }
 }
@@ -112,20 +124,26 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::ListCases
             | M::GetCase
             | M::Proof
-            | M::Export,
+            | M::Export
+            | M::ListDue
+            | M::ListCalendars
+            | M::Lateness,
         )
         | (
             Role::Auditor,
-            M::ListCases
-            | M::GetCase
-            | M::Get
+            M::Get
             | M::List
+            | M::ListCases
+            | M::GetCase
             | M::Status
             | M::DownloadAttachment
             | M::Proof
-            | M::Export,
+            | M::Export
+            | M::ListDue
+            | M::ListCalendars
+            | M::Lateness,
         )
-        | (Role::Admin, M::Status | M::ReleaseLink) => Access::Full,
+        | (Role::Admin, M::Status | M::ReleaseLink | M::ListDue | M::ListCalendars) => Access::Full,
         (Role::Integration, M::Submit | M::Get | M::List | M::Watch | M::UploadAttachment) => {
             Access::Own
         }
@@ -200,6 +218,9 @@ mod tests {
             (Method::GetCase, [Full, No, Full, Outline]),
             (Method::Proof, [Full, No, Full, No]),
             (Method::Export, [Full, No, Full, No]),
+            (Method::ListDue, [Full, No, Full, Full]),
+            (Method::ListCalendars, [Full, No, Full, Full]),
+            (Method::Lateness, [Full, No, Full, No]),
         ];
         assert_eq!(table.map(|(method, _)| method), Method::ALL);
         for (method, row) in table {
