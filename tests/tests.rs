@@ -38,6 +38,8 @@ mod foreign;
 mod hostile;
 #[path = "it/kill.rs"]
 mod kill;
+#[path = "it/letter.rs"]
+mod letter;
 #[path = "it/machine.rs"]
 mod machine;
 #[path = "it/model.rs"]

@@ -3,7 +3,7 @@
 //! # Layout
 //!
 //! One file per noun: `init`, `peer`, `node`, `send`, `list`, `show`, `watch`,
-//! `ack`, `status`, `link`, `audit`, `demo`. Beside them what they share: `connect`
+//! `ack`, `letter`, `status`, `link`, `audit`, `demo`. Beside them what they share: `connect`
 //! (which configuration, the way to the desk), `refused` (what the node's refusal means),
 //! `exit` (how a command ends), `draft`, `attach`; and for showing: `print` (the only place
 //! that prints), `table`, `when`, `words`, `levels`, `summary`, `form`.
@@ -17,6 +17,7 @@ mod draft;
 mod exit;
 mod form;
 mod init;
+mod letter;
 mod levels;
 mod link;
 mod list;
@@ -75,6 +76,8 @@ enum Command {
     Show(show::Show),
     Watch(watch::Watch),
     Ack(Box<ack::Ack>),
+    #[command(subcommand)]
+    Letter(letter::Letter),
     Status(status::Status),
     #[command(subcommand)]
     Link(link::Link),
@@ -118,6 +121,7 @@ impl Cli {
             Command::Show(show) => in_turn(show.run(&target, screen)),
             Command::Watch(watch) => in_turn(watch.run(&target, screen)),
             Command::Ack(ack) => in_turn(ack.run(&target, screen)),
+            Command::Letter(letter) => letter.run(&target, screen),
             Command::Status(status) => in_turn(status.run(&target, screen)),
             Command::Link(link) => in_turn(link.run(&target, screen)),
             Command::Audit(audit) => audit.run(&target, screen),

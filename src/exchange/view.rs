@@ -108,6 +108,7 @@ impl Exchange {
             index: stored.index,
             recorded_at: Some(timestamp_of_ms(stored.record.recorded_at_ms)),
             expressed: stored.record.expressed,
+            origin: link.origin(side).to_string(),
             ..v1::Message::default()
         };
         let header = match header_of(stored, &link.origin(side).to_string()) {
@@ -537,6 +538,7 @@ fn fill_header(message: &mut v1::Message, header: &Header) {
     message.respond_by = wire.respond_by;
     message.schema.clone_from(&header.schema);
     message.body_size = header.body_size;
+    message.body_digest = header.body_digest.to_vec().into();
     message.needs_newer_version = kind == Kind::Unspecified
         || Precedence::try_from(header.precedence).is_err()
         || Status::try_from(header.status).is_err()
