@@ -85,6 +85,13 @@ pub const TEXT_BYTES_MAX: usize = 64 << 10;
 pub const LANGUAGES_MAX: usize = 8;
 /// Elements of any repeated field that has no limit of its own.
 pub const REPEATED_MAX: usize = 256;
+/// Figures of a period report: some 100 names, for each side and for both, three times over. At
+/// 64 bytes each they take 63 KiB of a body.
+pub const REPORT_FIGURES_MAX: usize = 1_000;
+/// Gate pairs of one list: the 12 of the sample border, twenty times over.
+pub const GATES_MAX: usize = 256;
+/// A list of gates as a file: each with three names of one line, and as much again around them.
+pub const GATES_FILE_BYTES_MAX: usize = GATES_MAX * 6 * LINE_BYTES_MAX;
 /// Form fields marked as not applicable: 16 of each person of the largest handover request.
 pub const NOT_APPLICABLE_MAX: usize = 16 * HANDOVER_PERSONS_MAX;
 /// Days that a working-day calendar lists, off and worked together: those of a leap year.

@@ -3,6 +3,8 @@
 //! Reads the descriptors, so that a kind added to the proto is shown without a change here. Only
 //! lists of persons and decisions have tables of their own.
 
+mod tables;
+
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, ReflectMessage as _, Value};
 
 use super::table::{Cell, Fit, Style, Table, pad, wrap};
@@ -76,6 +78,22 @@ impl Form {
                 self.table(&decisions(&reply.decisions), indent + 2);
                 return;
             }
+            // Each may be cited by its number.
+            ("decisions", Some(Body::MeetingMinutes(_))) => {
+                for (number, decision) in (1..).zip(value.as_list().into_iter().flatten()) {
+                    if let Value::Message(decision) = decision {
+                        self.inner(&format!("decision {number}"), decision, indent);
+                    }
+                }
+                return;
+            }
+            (name, Some(body)) => {
+                if let Some((heading, table)) = tables::of(name, body) {
+                    self.heading(&heading, indent);
+                    self.table(&table, indent + 2);
+                    return;
+                }
+            }
             _ => {}
         }
         match value {
@@ -125,6 +143,10 @@ impl Form {
                 .map(|p| escape(p))
                 .collect();
             self.line(name, &parts.join(", "), indent);
+        } else if message.descriptor().name() == "MarkerRange" {
+            let range = message.transcode_to::<v1::MarkerRange>();
+            let range = range.unwrap_or_default();
+            self.line(name, &format!("{}–{}", range.first, range.last), indent);
         } else if message.descriptor().name() == "Place" {
             let place = message.transcode_to::<v1::Place>().unwrap_or_default();
             self.line(name, &summary::place(&place), indent);
@@ -149,7 +171,7 @@ impl Form {
     fn line(&mut self, name: &str, text: &str, indent: usize) {
         let column = NAME_WIDTH.max(indent + name.len() + 1);
         let room = self.width.saturating_sub(column).max(20);
-        for (number, line) in wrap(text, room).iter().enumerate() {
+        for (number, line) in wrap(text.trim_end_matches('\n'), room).iter().enumerate() {
             if number == 0 {
                 let name = pad(&format!("{}{name}", " ".repeat(indent)), column);
                 self.out.push_str(&Style::Dim.paint(&name, self.colour));

@@ -3,7 +3,7 @@
 //! # Layout
 //!
 //! One file per noun: `init`, `peer`, `node`, `send`, `list`, `show`, `watch`,
-//! `ack`, `letter`, `status`, `link`, `audit`, `demo`. Beside them what they share: `connect`
+//! `ack`, `letter`, `status`, `link`, `audit`, `gate`, `demo`. Beside them what they share: `connect`
 //! (which configuration, the way to the desk), `refused` (what the node's refusal means),
 //! `exit` (how a command ends), `draft`, `attach`; and for showing: `print` (the only place
 //! that prints), `table`, `when`, `words`, `levels`, `summary`, `form`.
@@ -16,6 +16,7 @@ mod demo;
 mod draft;
 mod exit;
 mod form;
+mod gate;
 mod init;
 mod letter;
 mod levels;
@@ -83,6 +84,8 @@ enum Command {
     Link(link::Link),
     #[command(subcommand)]
     Audit(audit::Audit),
+    #[command(subcommand)]
+    Gate(gate::GateCommand),
     Demo(demo::Demo),
     /// Prints completions for a shell, to be put where it looks for them.
     Completions {
@@ -125,6 +128,7 @@ impl Cli {
             Command::Status(status) => in_turn(status.run(&target, screen)),
             Command::Link(link) => in_turn(link.run(&target, screen)),
             Command::Audit(audit) => audit.run(&target, screen),
+            Command::Gate(gate) => gate.run(screen),
             Command::Demo(demo) => in_turn(demo.run(screen)),
         }
     }

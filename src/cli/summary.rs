@@ -1,5 +1,7 @@
 //! A message's body in one line.
 
+mod joint;
+
 use super::words;
 use crate::model::text::escape;
 use crate::proto::v1::body::Body;
@@ -96,7 +98,7 @@ pub(crate) fn of_in(body: &Body, language: &str) -> String {
             words::of_enum("RefusalReason", refusal.reason().as_str_name())
         ),
         Body::AttachmentsReceived(received) => count(received.sha256.len(), "file"),
-        _ => String::new(),
+        other => joint::of(other, language),
     }
 }
 
@@ -116,10 +118,7 @@ pub(crate) fn place(place: &v1::Place) -> String {
     use v1::place::Where;
     match &place.r#where {
         Some(Where::Gate(gate)) => format!("gate {}", escape(gate)),
-        Some(Where::Markers(range)) if range.first == range.last => {
-            format!("marker {}", range.first)
-        }
-        Some(Where::Markers(range)) => format!("markers {}–{}", range.first, range.last),
+        Some(Where::Markers(range)) => joint::markers(*range),
         Some(Where::Section(section)) => format!("section {}", escape(section)),
         Some(Where::Point(point)) => format!("{:.5}, {:.5}", point.latitude, point.longitude),
         Some(Where::Polygon(polygon)) => format!("area of {} points", polygon.points.len()),

@@ -6,6 +6,7 @@
 //! - [`check`]: what a draft must fulfil before it is recorded; every fault at once.
 //! - [`calendar`]: which days a side works, by year and version.
 //! - [`deadline`]: when an answer is due.
+//! - [`gate`]: gate pairs by name.
 //! - [`mrz`]: machine-readable zones of travel documents.
 //! - [`language`]: language tags.
 //! - [`json`]: canonical proto3 JSON, in and out.
@@ -19,6 +20,7 @@ pub mod body;
 pub mod calendar;
 pub mod check;
 pub mod deadline;
+pub mod gate;
 pub mod header;
 pub mod id;
 pub mod json;

@@ -8,12 +8,18 @@
 
 #[path = "model/bytes.rs"]
 mod bytes_and_names;
+#[path = "model/joint.rs"]
+mod joint;
 #[path = "model/json.rs"]
 mod json_form;
 #[path = "model/limits.rs"]
 mod limit_rules;
+#[path = "model/line.rs"]
+mod line;
 #[path = "model/page.rs"]
 mod page;
+#[path = "model/record.rs"]
+mod record;
 #[path = "model/rules.rs"]
 mod rules;
 
@@ -63,4 +69,32 @@ fn assert_fault(draft: &v1::Draft, field: &str, reason: &str) {
         panic!("no fault at {field} with \"{reason}\" among {faults:#?}")
     };
     assert!(!fault.remedy.is_empty());
+}
+
+/// Sample, edits that keep it sendable.
+type Edit = (&'static str, Vec<(&'static str, Value)>);
+
+fn assert_inside(edits: Vec<Edit>) {
+    for (sample, edits) in edits {
+        assert_eq!(
+            check_draft(&edited(sample, &edits)),
+            Ok(()),
+            "{sample} with {edits:?}"
+        );
+    }
+}
+
+/// Sample, JSON pointer, value, field of the fault, part of its reason.
+type Case = (
+    &'static str,
+    &'static str,
+    Value,
+    &'static str,
+    &'static str,
+);
+
+fn assert_outside(cases: Vec<Case>) {
+    for (sample, pointer, value, field, reason) in cases {
+        assert_fault(&edited(sample, &[(pointer, value)]), field, reason);
+    }
 }
