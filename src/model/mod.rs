@@ -11,6 +11,8 @@
 //! - [`language`]: language tags.
 //! - [`json`]: canonical proto3 JSON, in and out.
 //! - [`text`]: text from elsewhere, made safe to show.
+//! - [`workflow`]: what follows from what both sides have said.
+//! - [`report`]: the figures of a period.
 //! - [`sample`]: drafts to learn from and to test with.
 //!
 //! Own drafts are judged by [`check`] and refused if they break a rule. What a peer says is only
@@ -28,6 +30,7 @@ pub mod language;
 pub mod mrz;
 pub mod name;
 pub(crate) mod parts;
+pub mod report;
 pub mod sample;
 pub mod text;
 pub mod time;
