@@ -75,8 +75,12 @@ pub const DESK_MESSAGE_BYTES_MAX: usize = 4 << 20;
 /// not possible the case is folded again, at about a microsecond a message: a peer that floods one
 /// case gains a millisecond a message by it. Beyond, what is not possible is a breach.
 pub const CASE_LOOKBACK_MAX: usize = 1_000;
-/// Persons of one handover request.
+/// Persons of one handover request, and so of each message that names them by their numbers.
 pub const HANDOVER_PERSONS_MAX: usize = 500;
+/// Persons of one verification request: those verified together are handed over together.
+pub const VERIFICATION_PERSONS_MAX: usize = HANDOVER_PERSONS_MAX;
+/// A hotline call: a line left open over a whole shift change and a night, in seconds.
+pub const CALL_SECONDS_MAX: u32 = 24 * 60 * 60;
 /// A one-line field: names, offices, numbers; in bytes of UTF-8.
 pub const LINE_BYTES_MAX: usize = 512;
 /// A free text in one language, in bytes of UTF-8.
@@ -85,6 +89,8 @@ pub const TEXT_BYTES_MAX: usize = 64 << 10;
 pub const LANGUAGES_MAX: usize = 8;
 /// Elements of any repeated field that has no limit of its own.
 pub const REPEATED_MAX: usize = 256;
+/// Days in each list of a working-day calendar: every day of a leap year.
+pub const CALENDAR_DAYS_MAX: usize = 366;
 /// Figures of a period report: some 100 names, for each side and for both, three times over. At
 /// 64 bytes each they take 63 KiB of a body.
 pub const REPORT_FIGURES_MAX: usize = 1_000;
@@ -94,8 +100,6 @@ pub const GATES_MAX: usize = 256;
 pub const GATES_FILE_BYTES_MAX: usize = GATES_MAX * 6 * LINE_BYTES_MAX;
 /// Form fields marked as not applicable: 16 of each person of the largest handover request.
 pub const NOT_APPLICABLE_MAX: usize = 16 * HANDOVER_PERSONS_MAX;
-/// Days that a working-day calendar lists, off and worked together: those of a leap year.
-pub const CALENDAR_DAYS_MAX: usize = 366;
 /// A calendar file: 366 days at 256 bytes, each with its name in two or three languages, make
 /// 92 KiB; rounded up.
 pub const CALENDAR_FILE_BYTES_MAX: usize = 128 << 10;

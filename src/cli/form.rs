@@ -1,13 +1,14 @@
 //! A body as a form: every field of it with its name, whatever kind it is of.
 //!
 //! Reads the descriptors, so that a kind added to the proto is shown without a change here. Only
-//! lists of persons and decisions have tables of their own.
+//! lists about persons, and a few others that are read better so, have tables of their own.
 
+mod persons;
 mod tables;
 
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, ReflectMessage as _, Value};
 
-use super::table::{Cell, Fit, Style, Table, pad, wrap};
+use super::table::{Style, Table, pad, wrap};
 use super::{summary, when, words};
 use crate::model::json;
 use crate::model::text::{escape, escape_lines};
@@ -44,7 +45,7 @@ struct Form {
 impl Form {
     fn message(&mut self, message: &DynamicMessage, indent: usize, body: Option<&Body>) {
         for field in message.descriptor().fields() {
-            if message.has_field(&field) {
+            if message.has_field(&field) || is_answered(&field) {
                 self.field(&field, &message.get_field(&field), indent, body);
             }
         }
@@ -68,16 +69,6 @@ impl Form {
                 }
                 return;
             }
-            ("persons", Some(Body::HandoverRequest(request))) => {
-                self.heading(&summary::count(request.persons.len(), "person"), indent);
-                self.table(&persons(&request.persons), indent + 2);
-                return;
-            }
-            ("decisions", Some(Body::HandoverReply(reply))) => {
-                self.heading(&summary::count(reply.decisions.len(), "decision"), indent);
-                self.table(&decisions(&reply.decisions), indent + 2);
-                return;
-            }
             // Each may be cited by its number.
             ("decisions", Some(Body::MeetingMinutes(_))) => {
                 for (number, decision) in (1..).zip(value.as_list().into_iter().flatten()) {
@@ -96,7 +87,17 @@ impl Form {
             }
             _ => {}
         }
+        if let (Value::List(items), Some(body)) = (value, body)
+            && self.persons(field.name(), items, body, indent)
+        {
+            return;
+        }
         match value {
+            Value::List(items) if field.name().ends_with("numbers") => {
+                let numbers: Vec<u32> = items.iter().filter_map(Value::as_u32).collect();
+                let name = if name == "numbers" { "persons" } else { &name };
+                self.line(name, &summary::ranges(&numbers), indent);
+            }
             Value::List(items) if items.iter().all(|item| item.as_message().is_none()) => {
                 let mut texts: Vec<String> = items
                     .iter()
@@ -129,6 +130,15 @@ impl Form {
             for (language, text) in &texts.texts {
                 self.line(&escape(language), &escape_lines(text), indent + 2);
             }
+        } else if message.descriptor().name() == "PersonName" {
+            let person = message.transcode_to::<v1::PersonName>().unwrap_or_default();
+            let parts = [&person.native, &person.transliteration];
+            let parts: Vec<_> = parts
+                .into_iter()
+                .filter(|part| !part.is_empty())
+                .map(|p| escape(p))
+                .collect();
+            self.line(name, &parts.join(" / "), indent);
         } else if message.descriptor().name() == "Officer" {
             let officer = message.transcode_to::<v1::Officer>().unwrap_or_default();
             let parts = [
@@ -149,7 +159,12 @@ impl Form {
             self.line(name, &format!("{}–{}", range.first, range.last), indent);
         } else if message.descriptor().name() == "Place" {
             let place = message.transcode_to::<v1::Place>().unwrap_or_default();
-            self.line(name, &summary::place(&place), indent);
+            let text = summary::place(&place);
+            let text = match text.strip_prefix("gate ") {
+                Some(gate) if name.ends_with("gate") => gate,
+                _ => &text,
+            };
+            self.line(name, text, indent);
             if let Some(description) = place.description.filter(|_| place.r#where.is_some()) {
                 for (language, text) in &description.texts {
                     self.line(&escape(language), &escape_lines(text), indent + 2);
@@ -193,6 +208,17 @@ impl Form {
     }
 }
 
+/// Whether zero or no is an answer, and shown; protobuf holds both as not set.
+fn is_answered(field: &FieldDescriptor) -> bool {
+    let has_blank = field.is_list()
+        || matches!(
+            field.kind(),
+            Kind::String | Kind::Bytes | Kind::Enum(_) | Kind::Message(_)
+        );
+    // A person who saw something has no percentage.
+    !has_blank && field.name() != "sensor_confidence_percent"
+}
+
 /// A value that stands on a line.
 fn plain(field: &FieldDescriptor, value: &Value) -> String {
     match value {
@@ -217,80 +243,69 @@ fn plain(field: &FieldDescriptor, value: &Value) -> String {
     }
 }
 
-fn persons(persons: &[v1::HandoverPerson]) -> Table {
-    let mut table = Table::new(&[
-        ("NO", Fit::Right),
-        ("NAME", Fit::Down(8)),
-        ("LATIN LETTERS", Fit::Down(8)),
-        ("BORN", Fit::Whole),
-        ("SEX", Fit::Whole),
-        ("STATE", Fit::Whole),
-        ("DOCUMENT", Fit::Down(6)),
-        ("SCREENING", Fit::Down(6)),
-    ]);
-    for person in persons {
-        let name = person.name.clone().unwrap_or_default();
-        let document = person
-            .document
-            .as_ref()
-            .map(|document| escape(&document.number).into_owned());
-        table.row([
-            person.number.to_string().into(),
-            escape(&name.native).into(),
-            escape(&name.transliteration).into(),
-            escape(&person.birth_date).into(),
-            words::of_enum("Sex", person.sex().as_str_name()).into(),
-            escape(&person.nationality).into(),
-            document.unwrap_or_default().into(),
-            screening(person.screening.as_ref()),
-        ]);
-    }
-    table
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::sample::{People, SAMPLES, handover_batch};
 
-fn screening(screening: Option<&v1::ProtectionScreening>) -> Cell {
-    let Some(screening) = screening.filter(|screening| screening.carried_out) else {
-        return Cell::styled("not carried out", Style::Warn);
-    };
-    let flags = [
-        (screening.protection_claim, "PROTECTION CLAIM"),
-        (screening.trafficking_indicator, "trafficking"),
-        (screening.minor, "minor"),
-        (screening.unaccompanied, "unaccompanied"),
-        (screening.pregnant, "pregnant"),
-    ];
-    let said: Vec<_> = flags
-        .into_iter()
-        .filter(|(set, _)| *set)
-        .map(|(_, word)| word)
-        .collect();
-    if said.is_empty() {
-        Cell::styled("done", Style::Dim)
-    } else {
-        Cell::styled(said.join(", "), Style::Warn)
+    fn shown(draft: &v1::Draft) -> String {
+        render(draft.body.as_ref().unwrap(), 100, false)
     }
-}
 
-fn decisions(decisions: &[v1::HandoverDecision]) -> Table {
-    let mut table = Table::new(&[
-        ("NO", Fit::Right),
-        ("OUTCOME", Fit::Whole),
-        ("VALID UNTIL", Fit::Whole),
-        ("REASON", Fit::Down(10)),
-    ]);
-    for decision in decisions {
-        let outcome = words::of_enum("HandoverOutcome", decision.outcome().as_str_name());
-        let until = decision
-            .valid_until
-            .as_ref()
-            .and_then(when::from_wire)
-            .map(when::full);
-        table.row([
-            decision.number.to_string().into(),
-            outcome.into(),
-            until.unwrap_or_default().into(),
-            summary::localized(decision.reason.as_ref()).into(),
-        ]);
+    #[test]
+    fn nothing_said_of_a_few_persons_is_left_out() {
+        for sample in SAMPLES {
+            let draft = sample.draft().unwrap();
+            let text: String = shown(&draft).split_whitespace().collect();
+            let json = json::to_json(draft.body.as_ref().unwrap());
+            let mut left_out = Vec::new();
+            missing(&json, &text, &mut left_out);
+            assert_eq!(left_out, Vec::<String>::new(), "{}", sample.name);
+        }
     }
-    table
+
+    /// Texts in other letters than ours are names or said for people; all are shown.
+    fn missing(json: &serde_json::Value, text: &str, left_out: &mut Vec<String>) {
+        match json {
+            serde_json::Value::Object(fields) => {
+                for (_, value) in fields.iter().filter(|(name, _)| *name != "attachments") {
+                    missing(value, text, left_out);
+                }
+            }
+            serde_json::Value::Array(items) => {
+                for item in items {
+                    missing(item, text, left_out);
+                }
+            }
+            serde_json::Value::String(said) if !said.is_ascii() => {
+                let said: String = said.split_whitespace().collect();
+                if !text.contains(&said) {
+                    left_out.push(said);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn zero_and_no_are_shown_as_answers() {
+        let shown_of =
+            |name: &str| shown(&crate::model::sample::find(name).unwrap().draft().unwrap());
+        let patrol = shown_of("crossing-alert-patrol");
+        let line = |name: &str, value: &str| format!("{name:<NAME_WIDTH$}{value}\n");
+        assert!(patrol.contains(&line("vehicles", "0")), "{patrol}");
+        assert!(!patrol.contains("confidence"), "{patrol}");
+        let record = shown_of("handover-record");
+        assert!(record.contains(&line("is return", "no")), "{record}");
+        assert!(record.contains(&line("gate", "lao-cai/hekou")), "{record}");
+        let schedule = shown_of("handover-schedule");
+        assert!(schedule.contains(&line("persons", "1, 2")), "{schedule}");
+    }
+
+    #[test]
+    fn of_many_persons_the_needs_are_shown() {
+        let text = shown(&handover_batch("a.b", People::Vietnamese, 110));
+        assert_eq!(text.matches("medical needs").count(), 5);
+        assert!(!text.contains("last address"), "{text}");
+    }
 }

@@ -4,6 +4,9 @@
 //!
 //! One file per noun: `init`, `peer`, `node`, `send`, `list`, `show`, `watch`,
 //! `ack`, `letter`, `status`, `link`, `audit`, `gate`, `demo`. Beside them what they share: `connect`
+//! `ack`, `status`, `link`, `audit`, `calendar`, `gate`, `demo`. Beside them what they share: `connect`
+//! One file per noun: `init`, `peer`, `node`, `send`, `list`, `show`, `case`, `watch`, `ack`,
+//! `letter`, `status`, `link`, `audit`, `calendar`, `gate`, `demo`. Beside them what they share: `connect`
 //! (which configuration, the way to the desk), `refused` (what the node's refusal means),
 //! `exit` (how a command ends), `draft`, `attach`; and for showing: `print` (the only place
 //! that prints), `table`, `when`, `words`, `levels`, `summary`, `form`.
@@ -11,6 +14,8 @@
 mod ack;
 mod attach;
 mod audit;
+mod calendar;
+mod case;
 mod connect;
 mod demo;
 mod draft;
@@ -75,6 +80,8 @@ enum Command {
     Send(Box<send::Send>),
     List(Box<list::List>),
     Show(show::Show),
+    #[command(subcommand)]
+    Case(case::Case),
     Watch(watch::Watch),
     Ack(Box<ack::Ack>),
     #[command(subcommand)]
@@ -84,6 +91,8 @@ enum Command {
     Link(link::Link),
     #[command(subcommand)]
     Audit(audit::Audit),
+    #[command(subcommand)]
+    Calendar(calendar::Calendar),
     #[command(subcommand)]
     Gate(gate::GateCommand),
     Demo(demo::Demo),
@@ -122,12 +131,14 @@ impl Cli {
             Command::Send(send) => in_turn(send.run(&target, screen)),
             Command::List(list) => in_turn(list.run(&target, screen)),
             Command::Show(show) => in_turn(show.run(&target, screen)),
+            Command::Case(case) => in_turn(case.run(&target, screen)),
             Command::Watch(watch) => in_turn(watch.run(&target, screen)),
             Command::Ack(ack) => in_turn(ack.run(&target, screen)),
             Command::Letter(letter) => letter.run(&target, screen),
             Command::Status(status) => in_turn(status.run(&target, screen)),
             Command::Link(link) => in_turn(link.run(&target, screen)),
             Command::Audit(audit) => audit.run(&target, screen),
+            Command::Calendar(calendar) => calendar.run(screen),
             Command::Gate(gate) => gate.run(screen),
             Command::Demo(demo) => in_turn(demo.run(screen)),
         }

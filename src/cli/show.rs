@@ -92,6 +92,19 @@ fn render(message: &v1::Message, answers: &[v1::Message], screen: Screen) -> Str
         let reason = words::of_enum("RefusalReason", refusal.reason().as_str_name());
         line("refused", &format!("{reason}: {}", escape(&refusal.detail)));
     }
+    let reason = escape(&message.standing_reason);
+    match message.standing() {
+        v1::Standing::Breach => {
+            let breach = format!("BREACH of protocol, without effect: {reason}");
+            line("standing", &Style::Bad.paint(&breach, screen.colour));
+        }
+        v1::Standing::Crossed => {
+            let crossed = format!("crossed another message, without effect: {reason}");
+            line("standing", &Style::Warn.paint(&crossed, screen.colour));
+        }
+        v1::Standing::Waiting => line("standing", "answers a message that is not here yet"),
+        v1::Standing::Applied | v1::Standing::Unspecified => {}
+    }
     line("created", &when::full_wire(message.created_at.as_ref()));
     let express = if message.expressed {
         " (by express, ahead of its turn)"

@@ -31,6 +31,10 @@ pub enum Method {
     DownloadAttachment,
     /// Lets a held link go on.
     ReleaseLink,
+    /// Cases, page by page.
+    ListCases,
+    /// One case.
+    GetCase,
     /// A receipt.
     Proof,
     /// The logs as evidence.
@@ -39,7 +43,7 @@ pub enum Method {
 
 impl Method {
     /// Every call.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Submit,
         Self::Get,
         Self::List,
@@ -49,6 +53,8 @@ impl Method {
         Self::UploadAttachment,
         Self::DownloadAttachment,
         Self::ReleaseLink,
+        Self::ListCases,
+        Self::GetCase,
         Self::Proof,
         Self::Export,
     ];
@@ -66,6 +72,8 @@ impl Method {
             Self::UploadAttachment => "UploadAttachment",
             Self::DownloadAttachment => "DownloadAttachment",
             Self::ReleaseLink => "ReleaseLink",
+            Self::ListCases => "ListCases",
+            Self::GetCase => "GetCase",
             Self::Proof => "Proof",
             Self::Export => "Export",
         }
@@ -101,18 +109,27 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::UploadAttachment
             | M::DownloadAttachment
             | M::ReleaseLink
+            | M::ListCases
+            | M::GetCase
             | M::Proof
             | M::Export,
         )
         | (
             Role::Auditor,
-            M::Get | M::List | M::Status | M::DownloadAttachment | M::Proof | M::Export,
+            M::ListCases
+            | M::GetCase
+            | M::Get
+            | M::List
+            | M::Status
+            | M::DownloadAttachment
+            | M::Proof
+            | M::Export,
         )
         | (Role::Admin, M::Status | M::ReleaseLink) => Access::Full,
         (Role::Integration, M::Submit | M::Get | M::List | M::Watch | M::UploadAttachment) => {
             Access::Own
         }
-        (Role::Admin, M::Get | M::List) => Access::Outline,
+        (Role::Admin, M::Get | M::List | M::ListCases | M::GetCase) => Access::Outline,
         _ => Access::Denied,
     }
 }

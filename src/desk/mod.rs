@@ -15,6 +15,7 @@ mod acknowledge;
 mod audit;
 mod audit_service;
 pub mod caller;
+mod cases;
 pub mod errors;
 mod files;
 mod health;

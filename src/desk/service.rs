@@ -117,6 +117,30 @@ impl DeskService for Arc<Desk> {
         answer(&caller, Method::UploadAttachment, result)
     }
 
+    async fn list_cases(
+        &self,
+        request: Request<v1::ListCasesRequest>,
+    ) -> Result<Response<v1::ListCasesResponse>, Status> {
+        let (caller, _) = admit(&request, Method::ListCases)?;
+        let desk = Arc::clone(self);
+        let work = move || Desk::list_cases(&desk, request.get_ref());
+        answer(
+            &caller,
+            Method::ListCases,
+            self.reading(&caller, work).await,
+        )
+    }
+
+    async fn get_case(
+        &self,
+        request: Request<v1::GetCaseRequest>,
+    ) -> Result<Response<v1::GetCaseResponse>, Status> {
+        let (caller, _) = admit(&request, Method::GetCase)?;
+        let desk = Arc::clone(self);
+        let work = move || Desk::get_case(&desk, request.get_ref());
+        answer(&caller, Method::GetCase, self.reading(&caller, work).await)
+    }
+
     type DownloadAttachmentStream = files::Chunks;
 
     async fn download_attachment(

@@ -55,7 +55,8 @@ impl Desk {
         let Some(link) = self.exchange.link(&draft.recipient) else {
             return Ok(()); // as above
         };
-        let answers_peer = !matches!(kind, v1::Kind::CrossingAlert | v1::Kind::Withdrawal);
+        // A letter answers a letter. All else that programs send opens a matter, or goes on with it.
+        let answers_peer = kind == v1::Kind::OfficialLetter;
         for (field, text, may_name_peers) in [
             ("inReplyTo", &draft.in_reply_to, answers_peer),
             ("supersedes", &draft.supersedes, false),

@@ -193,7 +193,7 @@ pub fn page(frame: &Frame<'_>, content: impl FnOnce(&mut Html)) -> String {
 fn css_string(text: &str) -> String {
     let mut string = String::from("\"");
     for c in escape(text).chars() {
-        if c.is_alphanumeric() || " .,:/-–·()".contains(c) {
+        if c.is_alphanumeric() || " .,:/-–—·()".contains(c) {
             string.push(c);
         } else {
             // Writing to a String cannot fail.

@@ -72,9 +72,7 @@ pub(super) fn render(letter: &Letter, zones: &[TimeZone], printed_at: Timestamp)
         title: &format!("{} {number}", TITLE.vi),
         css: CSS,
         class: mark.as_ref().map_or("document letter", |mark| mark.class),
-        header: &mark
-            .as_ref()
-            .map_or_else(String::new, |mark| mark.label.line()),
+        header: &warnings(letter, mark.as_ref()),
         footer: &format!("{} {number} · {}", TITLE.vi, letter.id),
     };
     page(&frame, |html| {
@@ -103,10 +101,39 @@ fn mark(letter: &Letter) -> Option<Mark> {
     Some(Mark { label, class })
 }
 
+/// What stands at the top of every page, so that no page alone is taken for more than it is.
+fn warnings(letter: &Letter, mark: Option<&Mark>) -> String {
+    let standing = [
+        (is_refused(letter), REFUSED),
+        (is_withdrawn(letter), WITHDRAWN),
+        (letter.superseded_by.is_some(), SUPERSEDED),
+        (lacks_receipt(letter), NO_RECEIPT),
+    ];
+    let standing = standing.into_iter().filter(|(is, _)| *is);
+    let labels = mark.map(|mark| mark.label).into_iter();
+    let lines: Vec<_> = labels
+        .chain(standing.map(|(_, label)| label))
+        .map(Label::line)
+        .collect();
+    lines.join(" — ")
+}
+
+fn is_refused(letter: &Letter) -> bool {
+    letter.message.level() == Level::Refused
+}
+
+fn is_withdrawn(letter: &Letter) -> bool {
+    letter.message.level() == Level::Withdrawn || letter.withdrawn_by.is_some()
+}
+
+/// A letter that was refused has no receipt to wait for.
+fn lacks_receipt(letter: &Letter) -> bool {
+    letter.receipt.is_none() && !is_refused(letter)
+}
+
 /// What a reader must know before reading on.
 fn bands(html: &mut Html, letter: &Letter, zones: &[TimeZone]) {
-    let level = letter.message.level();
-    if level == Level::Refused {
+    if is_refused(letter) {
         band(html, "band grave", REFUSED, |html| {
             let refusal = letter.message.refusal.as_ref();
             let reason = refusal.map(|refusal| {
@@ -120,7 +147,7 @@ fn bands(html: &mut Html, letter: &Letter, zones: &[TimeZone]) {
             }
         });
     }
-    if level == Level::Withdrawn || letter.withdrawn_by.is_some() {
+    if is_withdrawn(letter) {
         band(html, "band grave", WITHDRAWN, |html| {
             html.text("Its author has taken this letter back");
             if let Some(followed) = &letter.withdrawn_by {
@@ -134,7 +161,7 @@ fn bands(html: &mut Html, letter: &Letter, zones: &[TimeZone]) {
             follows(html, followed, zones);
         });
     }
-    if letter.receipt.is_none() && level != Level::Refused {
+    if lacks_receipt(letter) {
         band(html, "band", NO_RECEIPT, |html| {
             html.text("The other side has not confirmed that it holds this letter. Print it again when it shows as delivered.");
         });

@@ -13,9 +13,9 @@ use super::layout::LogSide;
 use super::read::{LogReader, ReadError, Stored};
 use super::submit::header_of;
 use super::{Exchange, Link};
-use crate::model::workflow::{Casebook, Facts, Party};
+use crate::model::workflow::{Casebook, Facts, Party, Standing};
 use crate::model::{MessageId, NodeName, body};
-use crate::proto::v1::Kind;
+use crate::proto::v1::{self, Kind};
 
 /// Locks of a link's cases: a case has the one its id falls on.
 const CASE_LOCKS: usize = 64;
@@ -110,6 +110,17 @@ impl Exchange {
             }
         }
         Ok(work(&mut book))
+    }
+}
+
+/// A standing as the proto has it, with the reason.
+#[must_use]
+pub fn told(standing: &Standing) -> (v1::Standing, String) {
+    match standing {
+        Standing::Applied => (v1::Standing::Applied, String::new()),
+        Standing::Waiting => (v1::Standing::Waiting, String::new()),
+        Standing::Crossed(why) => (v1::Standing::Crossed, why.to_string()),
+        Standing::Breach(why) => (v1::Standing::Breach, why.to_string()),
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError};
 use prost::Message as _;
 use serde::{Deserialize, Serialize};
 
+use super::cases::told;
 use super::clock::{timestamp_of_ms, timestamp_of_seconds};
 use super::layout::{self, Place};
 use super::read::{ReadError, Stored};
@@ -210,6 +211,15 @@ impl Exchange {
                 }
                 Ok(Decoded::Newer) | Err(_) => message.needs_newer_version = true,
             },
+        }
+        let standing = self.with_cases(link, |cases| {
+            let thread = cases.thread_of(header.id)?;
+            let judged = cases.folded(thread)?.message(header.id)?;
+            Some(told(&judged.standing))
+        })?;
+        if let Some((standing, reason)) = standing {
+            message.standing = standing.into();
+            message.standing_reason = reason;
         }
         if side == LogSide::Own
             && stored.index < link.head().delivered_size

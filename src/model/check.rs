@@ -13,6 +13,7 @@ mod answer;
 mod attachments;
 mod calendar;
 mod cap;
+mod case;
 mod count;
 mod draft;
 mod form;
@@ -23,13 +24,17 @@ mod languages;
 mod line;
 mod manifest;
 mod meeting;
+mod numbers;
 mod patrol;
 mod period;
 mod place;
 mod roster;
+mod screening;
+mod stance;
 mod strings;
 mod system;
 mod times;
+mod verification;
 mod walk;
 
 use std::fmt;
@@ -150,8 +155,27 @@ fn check_content(
     }
     match content {
         Body::CrossingAlert(alert) => alert::check(alert, &at, faults),
-        Body::HandoverRequest(request) => handover::check(request, &at, faults),
-        Body::HandoverReply(reply) => answer::check_reply(reply, &at, faults),
+        Body::CaseNotice(notice) => case::check_notice(notice, &at, faults),
+        Body::HotlineCall(call) => case::check_call(call, &at, faults),
+        Body::VerificationRequest(request) => verification::check(request, &at, faults),
+        Body::VerificationReply(reply) => answer::check_verification(reply, &at, faults),
+        Body::HandoverRequest(request) => handover::check_request(request, &at, faults),
+        Body::HandoverReply(reply) => answer::check_handover(reply, &at, faults),
+        Body::HandoverSupplement(supplement) => {
+            handover::check_supplement(supplement, &at, faults);
+        }
+        Body::HandoverSchedule(schedule) => handover::check_schedule(schedule, &at, faults),
+        Body::HandoverRecord(record) => handover::check_record(record, &at, faults),
+        Body::ProtectionDecision(decision) => {
+            numbers::check(&decision.numbers, &format!("{at}.numbers"), faults);
+        }
+        Body::Closure(closure) => {
+            numbers::check(&closure.numbers, &format!("{at}.numbers"), faults);
+        }
+        Body::Response(response) => stance::check_response(response, &at, faults),
+        Body::Countersignature(signature) => {
+            stance::check_countersignature(signature, &at, faults);
+        }
         Body::OfficialLetter(letter) => {
             place::check(letter.place.as_ref(), &format!("{at}.place"), faults);
         }

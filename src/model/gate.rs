@@ -403,14 +403,11 @@ mod tests {
     #[test]
     fn limits_are_one_over_refused() {
         let many = |count: usize| {
-            let mut text = "sample = true\nsource = \"x\"\n".to_owned();
-            for index in 0..count {
-                text += &format!(
-                    "[[gates]]\n{}\n",
-                    GOOD.replace("a/b", &format!("a/b{index}"))
-                );
-            }
-            text
+            let gates: String = (0..count)
+                .map(|index| list_of(&GOOD.replace("a/b", &format!("a/b{index}"))))
+                .map(|list| list.replace("sample = true\nsource = \"x\"\n", ""))
+                .collect();
+            format!("sample = true\nsource = \"x\"\n{gates}")
         };
         assert!(GateList::read_toml(&many(limits::GATES_MAX)).is_ok());
         let over = GateList::read_toml(&many(limits::GATES_MAX + 1));

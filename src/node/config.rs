@@ -386,12 +386,17 @@ impl RawDesk {
     }
 }
 
-/// What a program may be allowed to send: what is neither a person's word nor the node's own.
-const INTEGRATION_KINDS: [v1::Kind; 5] = [
+/// What a program may be allowed to send: what is neither a person's word nor the node's own. Above
+/// all it decides nothing: whether somebody is taken over is answered by a person.
+const INTEGRATION_KINDS: [v1::Kind; 9] = [
     v1::Kind::CrossingAlert,
+    v1::Kind::CaseNotice,
+    v1::Kind::VerificationRequest,
     v1::Kind::HandoverRequest,
-    v1::Kind::HandoverReply,
     v1::Kind::OfficialLetter,
+    v1::Kind::GateNotice,
+    v1::Kind::HazardNotice,
+    v1::Kind::ActivityReport,
     v1::Kind::Withdrawal,
 ];
 

@@ -158,7 +158,8 @@ authority = "{node_authority}"
 #crls = ["tls/desk.crl"]          # PEM or DER; take a lost certificate out of use
 
 # What a program may send; a program without a rule may send nothing. kinds are of CROSSING_ALERT,
-# HANDOVER_REQUEST, HANDOVER_REPLY, OFFICIAL_LETTER, WITHDRAWAL. Default: alerts only.
+# CASE_NOTICE, VERIFICATION_REQUEST, HANDOVER_REQUEST, OFFICIAL_LETTER, GATE_NOTICE, HAZARD_NOTICE,
+# ACTIVITY_REPORT, WITHDRAWAL; everything else is a person's word. Default: alerts only.
 #[[desk.integration]]
 #name = "radar"                   # as in its certificate's URI
 #kinds = ["CROSSING_ALERT"]

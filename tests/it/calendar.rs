@@ -8,6 +8,8 @@
 
 #[path = "calendar/by_hand.rs"]
 mod by_hand;
+#[path = "calendar/cli.rs"]
+mod cli;
 #[path = "calendar/properties.rs"]
 mod properties;
 #[path = "calendar/samples.rs"]

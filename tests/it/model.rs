@@ -8,6 +8,10 @@
 
 #[path = "model/bytes.rs"]
 mod bytes_and_names;
+#[path = "model/cases.rs"]
+mod case_rules;
+#[path = "model/handover.rs"]
+mod handover_rules;
 #[path = "model/joint.rs"]
 mod joint;
 #[path = "model/json.rs"]
@@ -16,12 +20,20 @@ mod json_form;
 mod limit_rules;
 #[path = "model/line.rs"]
 mod line;
+#[path = "model/links.rs"]
+mod link_rules;
 #[path = "model/page.rs"]
 mod page;
 #[path = "model/record.rs"]
 mod record;
 #[path = "model/rules.rs"]
 mod rules;
+#[path = "model/stance.rs"]
+mod stance_rules;
+#[path = "model/system.rs"]
+mod system_rules;
+#[path = "model/verification.rs"]
+mod verification_rules;
 
 use liaison::model::check::{FieldFault, check_draft};
 use liaison::model::{json, sample};
@@ -97,4 +109,46 @@ fn assert_outside(cases: Vec<Case>) {
     for (sample, pointer, value, field, reason) in cases {
         assert_fault(&edited(sample, &[(pointer, value)]), field, reason);
     }
+}
+
+/// Edits of a sample, each by JSON pointer below the kind's own message.
+type Edits = Vec<(&'static str, Value)>;
+/// An edit, and the field and part of the reason of the fault that it makes, below the kind's own
+/// message as well.
+type Refused = (&'static str, Value, &'static str, &'static str);
+
+/// Checks what keeps a sample sendable, and what does not.
+fn assert_rules(sample: &str, inside: Vec<Edits>, outside: Vec<Refused>) {
+    let kind = camel_case(sample);
+    let draft_of = |edits: &[(&str, Value)]| {
+        let edits: Vec<(String, Value)> = edits
+            .iter()
+            .map(|(pointer, value)| (format!("/body/{kind}/{pointer}"), value.clone()))
+            .collect();
+        let edits: Vec<(&str, Value)> = edits
+            .iter()
+            .map(|(pointer, value)| (pointer.as_str(), value.clone()))
+            .collect();
+        edited(sample, &edits)
+    };
+    for edits in inside {
+        assert_eq!(
+            check_draft(&draft_of(&edits)),
+            Ok(()),
+            "{sample} with {edits:?}"
+        );
+    }
+    for (pointer, value, field, reason) in outside {
+        let draft = draft_of(&[(pointer, value)]);
+        assert_fault(&draft, &format!("body.{kind}.{field}"), reason);
+    }
+}
+
+/// `case-notice` is `caseNotice` in JSON.
+fn camel_case(sample: &str) -> String {
+    let mut words = sample.split('-');
+    let first = words.next().unwrap_or_default().to_owned();
+    words.fold(first, |name, word| {
+        name + &word[..1].to_ascii_uppercase() + &word[1..]
+    })
 }

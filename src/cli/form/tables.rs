@@ -45,9 +45,10 @@ fn hours(hours: &[v1::GateHours]) -> Table {
             WEEKDAYS.get(index).copied()
         };
         let days: Vec<_> = hours.weekdays.iter().filter_map(weekday).collect();
-        let days = match days.is_empty() {
-            true => "every day".to_owned(),
-            false => days.join(" "),
+        let days = if days.is_empty() {
+            "every day".to_owned()
+        } else {
+            days.join(" ")
         };
         table.row([
             escape(&hours.opens).into(),
@@ -113,4 +114,52 @@ fn days(days: &[v1::CalendarDay]) -> Table {
         ]);
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::sample;
+
+    fn shown(sample: &str, field: &str) -> String {
+        let draft = sample::find(sample).unwrap().draft().unwrap();
+        let (heading, table) = of(field, &draft.body.unwrap().body.unwrap()).unwrap();
+        format!("{heading}\n{}", table.render(Some(100), false))
+    }
+
+    #[test]
+    fn hours_figures_and_days_are_read_at_a_glance() {
+        for (sample, field, part) in [
+            (
+                "gate-notice",
+                "hours",
+                "07:00  17:00   Asia/Ho_Chi_Minh  Mon Tue Wed Thu Fri",
+            ),
+            (
+                "period-report",
+                "logs",
+                "laocai.bg.vn.example/hekou.ni.cn.example   214  3ab1f813",
+            ),
+            (
+                "period-report",
+                "figures",
+                "handover.persons         24  hekou.ni.cn.example",
+            ),
+            (
+                "period-report",
+                "figures",
+                "calls                     9  both",
+            ),
+            ("calendar", "days_off", "14 weekdays off\n"),
+            (
+                "calendar",
+                "days_off",
+                "2026-02-16  Mon  Tết Nguyên đán · 春节",
+            ),
+            ("calendar", "working_days", "2 weekend days worked\n"),
+        ] {
+            let shown = shown(sample, field);
+            assert!(shown.contains(part), "{part} in\n{shown}");
+        }
+    }
 }

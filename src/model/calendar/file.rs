@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::year::{Names, YearCalendar};
+use super::parse::Names;
+use super::year::YearCalendar;
 use crate::limits;
 use crate::model::check::FieldFault;
 use crate::model::text::excerpt;

@@ -12,6 +12,7 @@
 //! is missing.
 
 mod file;
+mod parse;
 mod set;
 mod working_days;
 mod year;

@@ -90,6 +90,7 @@ impl CalendarSet {
     }
 
     /// The calendars, by year.
+    #[must_use]
     pub fn years(&self) -> impl DoubleEndedIterator<Item = &YearCalendar> {
         self.0.values()
     }

@@ -145,6 +145,8 @@ fn is_name(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn alert(inside: &str) -> String {
@@ -215,6 +217,15 @@ mod tests {
         ] {
             let told = judge(&xml).unwrap_err();
             assert!(told.contains(reason), "{xml}: {told}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn junk_is_judged_without_harm(junk in "[<>/!?&;#x \\[\\]\"'=a:é-]{0,80}") {
+            let _ = judge(&junk);
+            let _ = judge(&format!("<alert {junk}"));
+            let _ = judge(&alert(&junk));
         }
     }
 }

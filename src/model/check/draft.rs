@@ -1,8 +1,9 @@
 //! Rules for what becomes the header: names, ids, links between messages.
 
 use super::Faults;
-use crate::model::{MessageId, NodeName};
+use crate::model::{MessageId, NodeName, body};
 use crate::proto::v1;
+use crate::proto::v1::Kind;
 use crate::proto::v1::body::Body;
 
 pub(super) fn check(draft: &v1::Draft, faults: &mut Faults) {
@@ -45,23 +46,24 @@ pub(super) fn check(draft: &v1::Draft, faults: &mut Faults) {
         None => faults.add(
             "body",
             "there is no body",
-            "give one of crossingAlert, handoverRequest, handoverReply, officialLetter, \
-             acknowledgement, withdrawal",
+            format!("give one of {}", known_kinds().join(", ")),
         ),
         Some(content) => check_links(draft, content, faults),
     }
 }
 
+/// The names of the bodies that people and programs send, as JSON has them.
+fn known_kinds() -> Vec<String> {
+    let mut kinds = body::one_of_each();
+    kinds.retain(|kind| !body::is_system(kind));
+    kinds.iter().map(body::json_name_of).collect()
+}
+
 fn check_links(draft: &v1::Draft, content: &Body, faults: &mut Faults) {
-    let answers = match content {
-        Body::HandoverReply(_) => Some("a handover reply answers a handover request"),
-        Body::Acknowledgement(_) => Some("an acknowledgement is of a message"),
-        _ => None,
-    };
-    if let Some(reason) = answers
+    if let Some(reason) = answers(body::kind_of(content))
         && draft.in_reply_to.is_empty()
     {
-        faults.add("inReplyTo", reason, "give the id of the peer's message");
+        faults.add("inReplyTo", reason, "give the id of that message");
     }
     if matches!(content, Body::Withdrawal(_)) && draft.supersedes.is_empty() {
         faults.add(
@@ -70,4 +72,22 @@ fn check_links(draft: &v1::Draft, content: &Body, faults: &mut Faults) {
             "give the id of the own message that is withdrawn",
         );
     }
+}
+
+/// What a message of that kind answers, if it makes no sense alone.
+fn answers(kind: Kind) -> Option<&'static str> {
+    Some(match kind {
+        Kind::VerificationReply => "a verification reply answers a verification request",
+        Kind::DeadlineExtension => "an extension is of the time to answer a message",
+        Kind::HandoverReply => "a handover reply answers a handover request",
+        Kind::HandoverSupplement => "a supplement belongs to a handover request or its reply",
+        Kind::HandoverSchedule => "a schedule follows a handover reply or another schedule",
+        Kind::HandoverRecord => "a handover record follows what was agreed",
+        Kind::ProtectionDecision => "a protection decision belongs to a handover request",
+        Kind::Response => "a response answers a message of the other side",
+        Kind::Countersignature => "a countersignature is of a message of the other side",
+        Kind::Closure => "a closure ends the matter of a message",
+        Kind::Acknowledgement => "an acknowledgement is of a message",
+        _ => return None,
+    })
 }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use prost_reflect::{DynamicMessage, FieldDescriptor, MapKey, ReflectMessage as _, Value};
 
-use super::{Faults, languages};
+use super::{Faults, languages, screening};
 use crate::model::{body, text};
 use crate::proto::v1;
 use crate::proto::v1::body::Body;
@@ -587,6 +587,12 @@ impl Form<'_> {
 
     fn field(&mut self, message: &DynamicMessage, field: &FieldDescriptor, path: &str) {
         let rule = self.rule(message, field);
+        // What a claimant's form does not say, it may not say.
+        let rule = if screening::is_withheld(message, field) {
+            Free
+        } else {
+            rule
+        };
         let value = message.get_field(field);
         let is_filled = message.has_field(field) && is_filled(&value);
         if let Some((index, met)) = self.listed.get_mut(path) {

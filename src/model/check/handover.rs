@@ -1,101 +1,77 @@
-//! Rules for handover requests.
+//! Rules for handovers up to the moment: who is to be taken over, when and where.
 
-use std::collections::HashSet;
-
-use super::{Faults, manifest, place};
+use super::numbers::{self, Numbers};
+use super::{Faults, languages, manifest, place, screening};
 use crate::proto::v1;
 
-pub(super) fn check(request: &v1::HandoverRequest, at: &str, faults: &mut Faults) {
+pub(super) fn check_request(request: &v1::HandoverRequest, at: &str, faults: &mut Faults) {
     let gate = format!("{at}.proposedGate");
     place::check(request.proposed_gate.as_ref(), &gate, faults);
 
     let persons = u32::try_from(request.persons.len()).unwrap_or(u32::MAX);
-    let files: HashSet<&[u8]> = request
-        .common
-        .iter()
-        .flat_map(|common| &common.attachments)
-        .map(|attachment| attachment.sha256.as_ref())
-        .collect();
+    let is_listed = |number| (1..=persons).contains(&number);
+    let claimants = screening::claimants(&request.persons);
+    let files = manifest::files(request.common.as_ref());
     for (expected, person) in (1..).zip(&request.persons) {
         let at = format!("{at}.persons[{}]", expected - 1);
-        if person.number != expected {
-            faults.add(
-                format!("{at}.number"),
-                format!("the number is {} and should be {expected}", person.number),
-                "number the manifest from 1 without gaps",
-            );
+        manifest::check_number(person.number, expected, &at, faults);
+        screening::check(person, &claimants, &is_listed, &at, faults);
+        // Of a claimant nothing is there to be right or wrong.
+        if !screening::claims_protection(person) {
+            manifest::check_photo(person.into(), &files, &at, faults);
+            manifest::check(person.into(), &at, faults);
         }
-        check_photo(person, &files, &at, faults);
-        if let Some(screening) = &person.screening {
-            check_screening(screening, expected, persons, &at, faults);
-        }
-        manifest::check(person, &at, faults);
     }
 }
 
-fn check_photo(person: &v1::HandoverPerson, files: &HashSet<&[u8]>, at: &str, faults: &mut Faults) {
-    let digest = person.photo_sha256.as_ref();
-    if !digest.is_empty() && !files.contains(digest) {
+/// The numbers are those of the request, which is not at hand here; so any that it can have.
+pub(super) fn check_supplement(supplement: &v1::HandoverSupplement, at: &str, faults: &mut Faults) {
+    let claimants = screening::claimants(&supplement.persons);
+    let mut named = Numbers::default();
+    for (index, person) in supplement.persons.iter().enumerate() {
+        let at = format!("{at}.persons[{index}]");
+        named.take(person.number, format!("{at}.number"), faults);
+        screening::check(person, &claimants, &numbers::is_possible, &at, faults);
+        if !screening::claims_protection(person) {
+            check_earlier_photo(person, &at, faults);
+            manifest::check(person.into(), &at, faults);
+        }
+    }
+}
+
+/// The photograph may have come with the request.
+fn check_earlier_photo(person: &v1::HandoverPerson, at: &str, faults: &mut Faults) {
+    let bytes = person.photo_sha256.len();
+    if !matches!(bytes, 0 | 32) {
         faults.add(
             format!("{at}.photoSha256"),
-            "no attachment has this SHA-256",
-            "attach the photograph and give the SHA-256 of the file",
+            format!("has {bytes} bytes, a SHA-256 has 32"),
+            "give the SHA-256 of the photograph, attached here or to the request",
         );
     }
 }
 
-fn check_screening(
-    screening: &v1::ProtectionScreening,
-    number: u32,
-    persons: u32,
-    at: &str,
-    faults: &mut Faults,
-) {
-    let at = format!("{at}.screening");
-    if !screening.carried_out {
-        faults.add(
-            format!("{at}.carriedOut"),
-            "nobody was asked",
-            "have a trained officer carry the screening out, or remove the screening and list it \
-             as not applicable",
-        );
+/// Whether the notice is short depends on when it is sent, and is for the workflow.
+pub(super) fn check_schedule(schedule: &v1::HandoverSchedule, at: &str, faults: &mut Faults) {
+    numbers::check(&schedule.numbers, &format!("{at}.numbers"), faults);
+    place::check(schedule.gate.as_ref(), &format!("{at}.gate"), faults);
+    let short_notice = schedule.short_notice_reason.as_ref();
+    languages::is_given(short_notice, &format!("{at}.shortNoticeReason"), faults);
+}
+
+/// Each person is on record once.
+pub(super) fn check_record(record: &v1::HandoverRecord, at: &str, faults: &mut Faults) {
+    place::check(record.gate.as_ref(), &format!("{at}.gate"), faults);
+    let mut named = Numbers::default();
+    for (index, person) in record.persons.iter().enumerate() {
+        let field = format!("{at}.persons[{index}].number");
+        named.take(person.number, field, faults);
     }
-    if screening.unaccompanied && !screening.minor {
+    if record.given_by.is_some() && record.given_by == record.received_by {
         faults.add(
-            format!("{at}.unaccompanied"),
-            "only a minor can be unaccompanied",
-            "set minor as well, or clear unaccompanied",
+            format!("{at}.receivedBy"),
+            "the same officer gives and receives",
+            "name the officer of the other side who received the persons",
         );
-    }
-    let is_alone = screening.unaccompanied && screening.minor;
-    if is_alone && screening.receiving_guardian.trim().is_empty() {
-        faults.add(
-            format!("{at}.receivingGuardian"),
-            "an unaccompanied minor is handed to a named guardian or authority",
-            "name who receives the child",
-        );
-    }
-    let mut family = HashSet::new();
-    for (index, member) in screening.family_numbers.iter().enumerate() {
-        let field = format!("{at}.familyNumbers[{index}]");
-        if *member == number {
-            faults.add(
-                field,
-                "the person is named as their own family",
-                "remove it",
-            );
-        } else if !(1..=persons).contains(member) {
-            faults.add(
-                field,
-                format!("there is no person {member} in this manifest"),
-                "give numbers of this manifest",
-            );
-        } else if !family.insert(member) {
-            faults.add(
-                field,
-                format!("person {member} is named twice"),
-                "remove one of the two",
-            );
-        }
     }
 }

@@ -68,6 +68,13 @@ pub(super) fn check(draft: &DynamicMessage, common: &v1::Common, at: &str, fault
     }
 }
 
+/// Whether a text that a form leaves free is given. If so, it has a national language.
+pub(super) fn is_given(text: Option<&v1::LocalizedText>, field: &str, faults: &mut Faults) -> bool {
+    let texts = text.into_iter().flat_map(|text| text.texts.keys());
+    require_national(texts, field, faults);
+    text.is_some_and(|text| !text.texts.is_empty())
+}
+
 /// Free text that a form requires has a national language.
 pub(super) fn require_national<'a>(
     tags: impl IntoIterator<Item = &'a String>,

@@ -1,4 +1,6 @@
-//! Rules for a person of a manifest: name, birth date, nationality, document.
+//! Rules for a person of a manifest: number, photograph, name, birth date, nationality, document.
+
+use std::collections::HashSet;
 
 use super::Faults;
 use crate::model::mrz::{self, Zone};
@@ -8,15 +10,84 @@ use crate::proto::v1;
 /// Years of birth outside these are slips of the pen.
 const BIRTH_YEARS: std::ops::RangeInclusive<i16> = 1850..=2200;
 
-pub(super) fn check(person: &v1::HandoverPerson, at: &str, faults: &mut Faults) {
+/// What manifests of handover and verification say alike of a person.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Particulars<'a> {
+    name: Option<&'a v1::PersonName>,
+    earlier_names: &'a [v1::PersonName],
+    birth_date: &'a str,
+    sex: i32,
+    nationality: &'a str,
+    parents: &'a [v1::PersonName],
+    document: Option<&'a v1::TravelDocument>,
+    photo_sha256: &'a [u8],
+}
+
+macro_rules! particulars_of {
+    ($($person:ident),+) => {$(
+        impl<'a> From<&'a v1::$person> for Particulars<'a> {
+            fn from(person: &'a v1::$person) -> Self {
+                Self {
+                    name: person.name.as_ref(),
+                    earlier_names: &person.earlier_names,
+                    birth_date: &person.birth_date,
+                    sex: person.sex,
+                    nationality: &person.nationality,
+                    parents: &person.parents,
+                    document: person.document.as_ref(),
+                    photo_sha256: &person.photo_sha256,
+                }
+            }
+        }
+    )+};
+}
+
+particulars_of!(HandoverPerson, VerificationPerson);
+
+/// A request numbers its persons from 1 without gaps, so that the answer can name each.
+pub(super) fn check_number(number: u32, expected: u32, at: &str, faults: &mut Faults) {
+    if number != expected {
+        faults.add(
+            format!("{at}.number"),
+            format!("the number is {number} and should be {expected}"),
+            "number the manifest from 1 without gaps",
+        );
+    }
+}
+
+/// The digests of the files that a message brings along.
+pub(super) fn files(common: Option<&v1::Common>) -> HashSet<&[u8]> {
+    let attachments = common.into_iter().flat_map(|common| &common.attachments);
+    attachments.map(|file| file.sha256.as_ref()).collect()
+}
+
+/// A request brings the photographs that it names along.
+pub(super) fn check_photo(
+    person: Particulars<'_>,
+    files: &HashSet<&[u8]>,
+    at: &str,
+    faults: &mut Faults,
+) {
+    let digest = person.photo_sha256;
+    if !digest.is_empty() && !files.contains(digest) {
+        faults.add(
+            format!("{at}.photoSha256"),
+            "no attachment has this SHA-256",
+            "attach the photograph and give the SHA-256 of the file",
+        );
+    }
+}
+
+/// A name is not blank, dates and states exist, and the form says what the document says.
+pub(super) fn check(person: Particulars<'_>, at: &str, faults: &mut Faults) {
     let names = person
         .name
-        .iter()
+        .into_iter()
         // An empty `name` is blank, which the form has told already.
         .filter(|name| **name != v1::PersonName::default())
         .map(|name| (format!("{at}.name"), name))
-        .chain(listed(&person.earlier_names, at, "earlierNames"))
-        .chain(listed(&person.parents, at, "parents"));
+        .chain(listed(person.earlier_names, at, "earlierNames"))
+        .chain(listed(person.parents, at, "parents"));
     for (field, name) in names {
         if name.native.trim().is_empty() && name.transliteration.trim().is_empty() {
             faults.add(
@@ -26,15 +97,15 @@ pub(super) fn check(person: &v1::HandoverPerson, at: &str, faults: &mut Faults) 
             );
         }
     }
-    if !person.birth_date.is_empty() && !is_partial_date(&person.birth_date) {
+    if !person.birth_date.is_empty() && !is_partial_date(person.birth_date) {
         faults.add(
             format!("{at}.birthDate"),
-            format!("{} is no date", text::excerpt(&person.birth_date, 40)),
+            format!("{} is no date", text::excerpt(person.birth_date, 40)),
             "give 1990-05-17, or 1990-05 or 1990 where no more is known",
         );
     }
-    check_state(&person.nationality, &format!("{at}.nationality"), faults);
-    if let Some(document) = &person.document {
+    check_state(person.nationality, &format!("{at}.nationality"), faults);
+    if let Some(document) = person.document {
         let at = format!("{at}.document");
         check_state(&document.issuer, &format!("{at}.issuer"), faults);
         if !document.mrz.is_empty() {
@@ -55,7 +126,7 @@ fn listed<'a>(
         .map(move |(index, name)| (format!("{list}[{index}]"), name))
 }
 
-fn check_state(code: &str, field: &str, faults: &mut Faults) {
+pub(super) fn check_state(code: &str, field: &str, faults: &mut Faults) {
     let is_code = code.len() == 3 && code.bytes().all(|b| b.is_ascii_uppercase());
     if !code.is_empty() && !is_code {
         faults.add(
@@ -88,7 +159,7 @@ fn is_partial_date(date: &str) -> bool {
 }
 
 fn check_zone(
-    person: &v1::HandoverPerson,
+    person: Particulars<'_>,
     document: &v1::TravelDocument,
     at: &str,
     faults: &mut Faults,
@@ -114,8 +185,8 @@ fn check_zone(
             "compare both with the document, and correct the one that differs from it",
         );
     };
-    if is_partial_date(&person.birth_date) && !same_date(&person.birth_date, &zone.birth_date) {
-        differs("the date of birth", &person.birth_date, &zone.birth_date);
+    if is_partial_date(person.birth_date) && !same_date(person.birth_date, &zone.birth_date) {
+        differs("the date of birth", person.birth_date, &zone.birth_date);
     }
     let sex = match v1::Sex::try_from(person.sex) {
         Ok(v1::Sex::Female) => "F",
@@ -131,8 +202,8 @@ fn check_zone(
         );
     }
     for (what, typed, printed) in [
-        ("the nationality", &person.nationality, &zone.nationality),
-        ("the issuing state", &document.issuer, &zone.issuer),
+        ("the nationality", person.nationality, &zone.nationality),
+        ("the issuing state", document.issuer.as_str(), &zone.issuer),
     ] {
         if !typed.is_empty() && !same_state(typed, printed) {
             differs(what, typed, printed);

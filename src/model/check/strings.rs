@@ -71,8 +71,16 @@ fn too_many(path: &Path, found: usize, max: usize, what: &str, faults: &mut Faul
 
 fn length_max(field: &FieldDescriptor) -> usize {
     match field.full_name() {
-        "liaison.v1.HandoverRequest.persons" | "liaison.v1.HandoverReply.decisions" => {
-            limits::HANDOVER_PERSONS_MAX
+        "liaison.v1.HandoverRequest.persons"
+        | "liaison.v1.HandoverReply.decisions"
+        | "liaison.v1.HandoverSupplement.persons"
+        | "liaison.v1.HandoverSchedule.numbers"
+        | "liaison.v1.HandoverRecord.persons"
+        | "liaison.v1.ProtectionDecision.numbers"
+        | "liaison.v1.Countersignature.disputed"
+        | "liaison.v1.Closure.numbers" => limits::HANDOVER_PERSONS_MAX,
+        "liaison.v1.VerificationRequest.persons" | "liaison.v1.VerificationReply.results" => {
+            limits::VERIFICATION_PERSONS_MAX
         }
         "liaison.v1.Common.attachments" | "liaison.v1.AttachmentsReceived.sha256" => {
             limits::ATTACHMENTS_MAX

@@ -65,8 +65,8 @@ const CHINESE: ([Part; 6], [Part; 7]) = (
 const CHILD_EVERY: usize = 10;
 /// Of every seventh person only the year of birth is known, of the next one the month.
 const VAGUE_EVERY: usize = 7;
-/// 2026-03-18T02:00:00Z.
-const PROPOSED_AT_SECONDS: i64 = 1_773_799_200;
+/// 2026-11-27T02:00:00Z.
+const PROPOSED_AT_SECONDS: i64 = 1_795_744_800;
 
 /// A handover request for `persons` persons, to be sent to `recipient`.
 #[must_use]

@@ -40,7 +40,7 @@ use crate::proto::v1::Kind;
 pub use casebook::Casebook;
 pub use facts::{Facts, Said};
 pub use matter::{Duty, Matter, MatterView, Owed, PersonView, Term};
-pub use thread::{Thread, ThreadView};
+pub use thread::{Folded, Judged, Thread, ThreadView};
 
 /// Milliseconds since 1970-01-01 UTC.
 pub type Millis = i64;

@@ -206,9 +206,10 @@ fn a_bad_value_is_named_with_reason_and_remedy() {
         ),
         (
             "[exchange]\n",
-            "[[desk.integration]]\nname = \"radar\"\nkinds = [\"ACKNOWLEDGEMENT\"]\n[exchange]\n",
+            "[[desk.integration]]\nname = \"radar\"\nkinds = [\"HANDOVER_REPLY\"]\n[exchange]\n",
             ":10: desk.integration.kinds: only a person or the node itself says this; a program may \
-             send: CROSSING_ALERT, HANDOVER_REQUEST, HANDOVER_REPLY, OFFICIAL_LETTER, WITHDRAWAL",
+             send: CROSSING_ALERT, CASE_NOTICE, VERIFICATION_REQUEST, HANDOVER_REQUEST, \
+             OFFICIAL_LETTER, GATE_NOTICE, HAZARD_NOTICE, ACTIVITY_REPORT, WITHDRAWAL",
         ),
         (
             "[exchange]\n",
@@ -217,6 +218,19 @@ fn a_bad_value_is_named_with_reason_and_remedy() {
         ),
     ] {
         assert_eq!(fault(from, to), message);
+    }
+    let allowed = INTEGRATION_KINDS.map(short_name);
+    for number in 1..=255 {
+        let Some(kind) = v1::Kind::try_from(number).ok().map(short_name) else {
+            continue;
+        };
+        if !allowed.contains(&kind) {
+            let rule = format!(
+                "[[desk.integration]]\nname = \"radar\"\nkinds = [\"{kind}\"]\n[exchange]\n"
+            );
+            let told = fault("[exchange]\n", &rule);
+            assert!(told.contains("only a person or the node"), "{kind}: {told}");
+        }
     }
     let node = fault("node = \"laocai.bg.vn.example\"", "node = \"Lao Cai\"");
     assert!(node.starts_with(":1: node: "), "{node}");

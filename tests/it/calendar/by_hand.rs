@@ -1,6 +1,8 @@
 //! Deadlines counted by hand on the sample calendars. Each case lists the days as a reader would
 //! count them: the number of the working day, or in brackets why a day does not count.
 
+use std::slice::from_ref;
+
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -303,7 +305,7 @@ fn corrected(version: u32, day_off: &str) -> YearCalendar {
 fn a_correction_counts_for_requests_recorded_after_it_only() {
     let (first, second) = (sample("vn-2026"), corrected(2, "2026-02-23"));
     let received = at("2026-02-13T23:59+07:00");
-    let before = CalendarSet::in_force(&[first.clone()], &[second.clone()]);
+    let before = CalendarSet::in_force(from_ref(&first), from_ref(&second));
     let due = due_instant(received, 7, &before).unwrap();
     assert_eq!(due.last_day, Date::constant(2026, 3, 3));
     assert_eq!(due.calendar_versions, [(2026, 1)]);
@@ -333,9 +335,9 @@ fn no_working_days_end_with_the_day_of_receipt() {
 
 #[test]
 fn a_day_that_does_not_begin_at_midnight_begins_where_the_one_before_ends() {
-    // In Havana clocks went from Sat 9 March 2024 24:00 straight to 01:00 on Sunday: Friday 8 is
-    // counted from Thursday, and then Monday 11 after the short Sunday; 24 h later than the end
-    // of Sunday. The end of Saturday 9 is 05:00 UTC, which is 01:00 on Sunday there.
+    // In Havana clocks went from Sat 9 March 2024 24:00 (-05) straight to Sun 01:00 (-04).
+    // Received Fri 8 March: Sat 9 = 1 (worked here). Its end is 05:00 UTC, shown as Sunday 01:00,
+    // since there was no Sunday 00:00.
     let message = liaison::proto::v1::Calendar {
         year: 2024,
         version: 1,

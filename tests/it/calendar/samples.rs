@@ -1,6 +1,7 @@
 //! The sample files: what they list, and what a file must not be.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::Path;
 
 use jiff::civil::Date;
@@ -176,12 +177,12 @@ fn the_largest_honest_file_fits() {
     let mut lists = [String::new(), String::new()];
     while date.year() == 2028 {
         let weekend = date.weekday().to_monday_zero_offset() >= 5;
-        lists[usize::from(weekend)] += &format!(
-            "  {{ date = \"{date}\", name = {{ vi = \"{}\", zh-Hans = \"{}\", en = \"{}\" }} }},\n",
-            "Nghỉ bù Giỗ Tổ Hùng Vương".repeat(2),
-            "国庆节、中秋节调休上班",
-            "Make-up day for National Day and Mid-Autumn Festival",
-        );
+        let vi = "Nghỉ bù Giỗ Tổ Hùng Vương".repeat(2);
+        let zh = "国庆节、中秋节调休上班";
+        let en = "Make-up day for National Day and Mid-Autumn Festival";
+        let name = format!("{{ vi = \"{vi}\", zh-Hans = \"{zh}\", en = \"{en}\" }}");
+        let list = &mut lists[usize::from(weekend)];
+        writeln!(list, "  {{ date = \"{date}\", name = {name} }},").unwrap();
         date = date.tomorrow().unwrap();
     }
     let [off, worked] = lists;

@@ -67,7 +67,11 @@ impl Counter {
             ("radar", kinds(&[v1::Kind::CrossingAlert])),
             (
                 "registry",
-                kinds(&[v1::Kind::OfficialLetter, v1::Kind::Withdrawal]),
+                kinds(&[
+                    v1::Kind::OfficialLetter,
+                    v1::Kind::HandoverRequest,
+                    v1::Kind::Withdrawal,
+                ]),
             ),
         ];
         let rules = DeskRules {

@@ -81,6 +81,38 @@ async fn with_a_letter_of_the_peer(counter: &Counter) -> (String, Arc<Exchange>,
     (recorded.id.to_string(), theirs, counter.operator().await)
 }
 
+#[tokio::test]
+async fn of_what_programs_send_only_a_letter_answers_the_peer() {
+    let counter = Counter::open().await;
+    let (id, ..) = with_a_letter_of_the_peer(&counter).await;
+    let mut registry = counter.caller("integration/registry").await;
+    let mut request = counter.sample("handover-request");
+    let Some(v1::body::Body::HandoverRequest(content)) =
+        request.body.as_mut().and_then(|body| body.body.as_mut())
+    else {
+        panic!("the sample is a handover request");
+    };
+    content.common.as_mut().unwrap().attachments.clear();
+    content.persons.truncate(1);
+    content.persons[0].photo_sha256.clear();
+    content.common.as_mut().unwrap().not_applicable =
+        ["earlierNames", "careNeeds", "medicalNeeds", "photoSha256"]
+            .map(|field| format!("persons[0].{field}"))
+            .to_vec();
+    request.in_reply_to.clone_from(&id);
+    let answer = registry.submit(submission(request.clone())).await;
+    assert_field(answer, "inReplyTo");
+    // It opens a matter of its own, which it may.
+    request.in_reply_to.clear();
+    registry.submit(submission(request)).await.unwrap();
+    let letter = v1::Draft {
+        in_reply_to: id,
+        ..counter.letter(1)
+    };
+    registry.submit(submission(letter)).await.unwrap();
+    assert_eq!(counter.own_size(), 2);
+}
+
 fn officer() -> v1::Officer {
     v1::Officer {
         name: "Trần Thị Mẫu".to_owned(),

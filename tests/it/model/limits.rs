@@ -139,7 +139,7 @@ fn persons_and_decisions() {
         let decisions: Vec<_> = (1..=count)
             .map(|number| {
                 json!({"number": number, "outcome": "HANDOVER_OUTCOME_ACCEPTED",
-                    "validUntil": "2026-04-11T00:00:00Z"})
+                    "validUntil": "2026-12-19T00:00:00Z"})
             })
             .collect();
         edited(
@@ -150,6 +150,89 @@ fn persons_and_decisions() {
     assert_eq!(check_draft(&with(limits::HANDOVER_PERSONS_MAX)), Ok(()));
     let over = with(limits::HANDOVER_PERSONS_MAX + 1);
     assert_fault(&over, "body.handoverReply.decisions", "501 elements");
+}
+
+#[test]
+fn lists_about_persons() {
+    let max = limits::HANDOVER_PERSONS_MAX;
+    assert_eq!(limits::VERIFICATION_PERSONS_MAX, max);
+    let text = json!({"texts": {"vi": "x", "zh-Hans": "x"}});
+    // Entries by number; each is right by itself.
+    let entries: [(&str, &str, serde_json::Value); 9] = [
+        (
+            "verification-request",
+            "persons",
+            json!({"name": {"native": "示例"}, "birthDate": "1990", "birthPlace": "示例",
+                "sex": "SEX_X", "nationality": "CHN", "lastAddress": "示例", "question": text}),
+        ),
+        (
+            "verification-reply",
+            "results",
+            json!({"outcome": "VERIFICATION_OUTCOME_CONFIRMED"}),
+        ),
+        (
+            "handover-supplement",
+            "persons",
+            json!({"sex": "SEX_X", "careNeeds": text, "medicalNeeds": text,
+                "screening": {"carriedOut": true, "protectionClaim": true},
+                "route": "HANDOVER_ROUTE_RETURN"}),
+        ),
+        ("handover-record", "persons", json!({"condition": text})),
+        ("countersignature", "disputed", json!({"reason": text})),
+        ("handover-schedule", "numbers", serde_json::Value::Null),
+        ("protection-decision", "numbers", serde_json::Value::Null),
+        ("closure", "numbers", serde_json::Value::Null),
+        // The form of a person is the same in a request.
+        (
+            "handover-request",
+            "persons",
+            json!({"sex": "SEX_X", "careNeeds": text,
+            "medicalNeeds": text, "screening": {"carriedOut": true, "protectionClaim": true},
+            "route": "HANDOVER_ROUTE_RETURN"}),
+        ),
+    ];
+    for (sample, list, entry) in entries {
+        let kind = super::camel_case(sample);
+        let with = |count: usize| {
+            let filled = (1..=count).map(|number| match entry.clone() {
+                serde_json::Value::Object(mut object) => {
+                    object.insert("number".to_owned(), json!(number));
+                    json!(object)
+                }
+                _ => json!(number),
+            });
+            let filled: Vec<_> = filled.collect();
+            let blanks: Vec<String> = match sample {
+                "verification-request" => (0..count)
+                    .flat_map(|index| {
+                        ["earlierNames", "parents", "document", "photoSha256"]
+                            .map(|field| format!("persons[{index}].{field}"))
+                    })
+                    .collect(),
+                "verification-reply" => vec!["remark".to_owned()],
+                _ => Vec::new(),
+            };
+            let mut edits = vec![
+                (format!("/body/{kind}/{list}"), json!(filled)),
+                (format!("/body/{kind}/common/notApplicable"), json!(blanks)),
+            ];
+            if sample == "handover-request" {
+                edits.push((format!("/body/{kind}/common/attachments"), json!([])));
+            }
+            if sample == "verification-reply" {
+                // No text is left in it.
+                edits.push((format!("/body/{kind}/common/languages"), json!([])));
+            }
+            let edits: Vec<(&str, serde_json::Value)> = edits
+                .iter()
+                .map(|(pointer, value)| (pointer.as_str(), value.clone()))
+                .collect();
+            edited(sample, &edits)
+        };
+        assert_eq!(check_draft(&with(max)), Ok(()), "{sample}");
+        let field = format!("body.{kind}.{list}");
+        assert_fault(&with(max + 1), &field, "501 elements");
+    }
 }
 
 /// A letter whose body has exactly `bytes` bytes, within all other limits.

@@ -245,7 +245,7 @@ fn handover_cases() -> Vec<Outside> {
         (REPLY, "/body/handoverReply/decisions/1/number", json!(0), reply("decisions[1].number"), "from 1"),
         (REPLY, "/body/handoverReply/decisions/0/validUntil", Value::Null, reply("decisions[0].validUntil"), "how long"),
         (REPLY, "/body/handoverReply/decisions/1/reason", Value::Null, reply("decisions[1].reason"), "needs a reason"),
-        (REPLY, "/body/handoverReply/decisions/1/validUntil", json!("2026-04-11T00:00:00Z"), reply("decisions[1].validUntil"), "only an acceptance"),
+        (REPLY, "/body/handoverReply/decisions/1/validUntil", json!("2026-12-19T00:00:00Z"), reply("decisions[1].validUntil"), "only an acceptance"),
         (REPLY, "/body/handoverReply/decisions/0/outcome", Value::Null, reply("decisions[0].outcome"), "missing"),
         (REPLY, "/body/handoverReply/remark", Value::Null, reply("remark"), "neither"),
         (ACK, "/body/acknowledgement/officer", Value::Null, "body.acknowledgement.officer", "missing"),

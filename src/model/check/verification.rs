@@ -1,0 +1,14 @@
+//! Rules for verification requests.
+
+use super::{Faults, manifest};
+use crate::proto::v1;
+
+pub(super) fn check(request: &v1::VerificationRequest, at: &str, faults: &mut Faults) {
+    let files = manifest::files(request.common.as_ref());
+    for (expected, person) in (1..).zip(&request.persons) {
+        let at = format!("{at}.persons[{}]", expected - 1);
+        manifest::check_number(person.number, expected, &at, faults);
+        manifest::check_photo(person.into(), &files, &at, faults);
+        manifest::check(person.into(), &at, faults);
+    }
+}
