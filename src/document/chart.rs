@@ -183,7 +183,16 @@ mod tests {
 
     #[test]
     fn lines_are_round_numbers_that_hold_everything() {
-        for (most, step) in [(0, 1), (4, 1), (5, 2), (8, 2), (9, 5), (20, 5), (21, 10), (679, 200)] {
+        for (most, step) in [
+            (0, 1),
+            (4, 1),
+            (5, 2),
+            (8, 2),
+            (9, 5),
+            (20, 5),
+            (21, 10),
+            (679, 200),
+        ] {
             assert_eq!(step_of(most), step, "{most}");
         }
         assert!(step_of(i64::MAX) > 0);
@@ -194,8 +203,14 @@ mod tests {
         let mut html = Html::new();
         lying(&mut html, &[25, 50], 100, "a <chart>");
         let drawn = html.as_str();
-        assert!(drawn.contains("x=\"0.0\" y=\"0\" width=\"50.0\""), "{drawn}");
-        assert!(drawn.contains("x=\"50.0\" y=\"0\" width=\"100.0\""), "{drawn}");
+        assert!(
+            drawn.contains("x=\"0.0\" y=\"0\" width=\"50.0\""),
+            "{drawn}"
+        );
+        assert!(
+            drawn.contains("x=\"50.0\" y=\"0\" width=\"100.0\""),
+            "{drawn}"
+        );
         assert!(drawn.contains("aria-label=\"a &lt;chart&gt;\""));
     }
 

@@ -79,8 +79,20 @@ fn is_risky(text: &str) -> bool {
         || matches!(
             shown,
             Some(
-                '=' | '+' | '-' | '@' | '\u{FF1D}' | '\u{FF0B}' | '\u{FF0D}' | '\u{FF20}'
-                    | '\u{2212}' | '\u{FE62}' | '\u{FE63}' | '\u{FE66}' | '\u{FE6B}' | '|' | '%'
+                '=' | '+'
+                    | '-'
+                    | '@'
+                    | '\u{FF1D}'
+                    | '\u{FF0B}'
+                    | '\u{FF0D}'
+                    | '\u{FF20}'
+                    | '\u{2212}'
+                    | '\u{FE62}'
+                    | '\u{FE63}'
+                    | '\u{FE66}'
+                    | '\u{FE6B}'
+                    | '|'
+                    | '%'
             )
         )
 }
@@ -118,17 +130,30 @@ mod tests {
 
     #[test]
     fn what_begins_like_a_formula_is_a_text() {
-        for start in ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠', '−'] {
+        for start in [
+            '=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠', '−',
+        ] {
             let cell = format!("{start}1+1");
             assert!(text(&cell).starts_with("\"'"), "{cell:?}");
         }
-        for hidden in [" ", "\u{FEFF}", "\u{A0}", "\u{3000}", "\u{200B}", "\u{202E}", "\0"] {
+        for hidden in [
+            " ", "\u{FEFF}", "\u{A0}", "\u{3000}", "\u{200B}", "\u{202E}", "\0",
+        ] {
             let cell = format!("{hidden}=HYPERLINK(\"x\")");
             assert!(text(&cell).starts_with("\"'"), "{cell:?}");
         }
         // A quote ends no field: what follows stays in it.
         assert_eq!(text("a\",=1+1"), "\"a\"\",=1+1\"");
-        for plain in ["", "a", "公函", "7 ngày", "2026-03-02", "'=1", "a=b", "(=1)"] {
+        for plain in [
+            "",
+            "a",
+            "公函",
+            "7 ngày",
+            "2026-03-02",
+            "'=1",
+            "a=b",
+            "(=1)",
+        ] {
             assert_eq!(text(plain), format!("\"{plain}\""));
         }
     }

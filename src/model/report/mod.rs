@@ -42,6 +42,7 @@ use crate::proto::v1::Status;
 
 pub use calendars::Published;
 pub use catalogue::{Definition, Group, Label, Unit};
+pub use months::parse_zone;
 pub use tally::{Entry, Figure, Value};
 
 use tally::Tally;

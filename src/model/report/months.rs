@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
+use jiff::tz::{Offset, TimeZone};
 
 use super::Period;
 use super::tally::Figure;
@@ -39,6 +39,25 @@ impl Figure {
             }
         }
         months
+    }
+}
+
+/// A zone by its IANA name, or by its offset from UTC: `+07:00`.
+#[must_use]
+pub fn parse_zone(text: &str) -> Option<TimeZone> {
+    let fixed = |sign: i8, digits: &str| {
+        let (hours, minutes) = digits.split_once(':')?;
+        let two = |text: &str| (text.len() == 2).then(|| text.parse::<u8>().ok())?;
+        let (hours, minutes) = (two(hours)?, two(minutes)?);
+        let seconds = i32::from(hours) * 3_600 + i32::from(minutes) * 60;
+        let is_time = hours <= 14 && minutes < 60;
+        let offset = Offset::from_seconds(i32::from(sign) * seconds).ok()?;
+        is_time.then(|| TimeZone::fixed(offset))
+    };
+    match (text.strip_prefix('+'), text.strip_prefix('-')) {
+        (Some(digits), _) => fixed(1, digits),
+        (_, Some(digits)) => fixed(-1, digits),
+        _ => TimeZone::get(text).ok(),
     }
 }
 
