@@ -29,25 +29,14 @@ pub struct Difference {
 }
 
 impl Report {
-    /// The figures as a period report carries them: in the order of their names and sides, those
-    /// that are zero or cannot be told left out.
+    /// The figures as a period report carries them; see [`to_proposal`].
     #[must_use]
     pub fn to_proposal(&self) -> Vec<v1::Figure> {
-        let mut figures: Vec<v1::Figure> = self
-            .figures
-            .iter()
-            .filter_map(|figure| {
-                let value = figure.value.known()?;
-                let is_carried = value != 0 || figure.definition.name == ALWAYS;
-                is_carried.then(|| v1::Figure {
-                    name: figure.definition.name.clone(),
-                    side: self.side_name(figure.whose).to_owned(),
-                    value,
-                })
-            })
-            .collect();
-        figures.sort_by(|a, b| (&a.name, &a.side).cmp(&(&b.name, &b.side)));
-        figures
+        let figures = self.figures.iter();
+        proposed(figures.map(|figure| {
+            let side = self.side_name(figure.whose);
+            (figure.definition.name.as_str(), side, figure.value.known())
+        }))
     }
 
     /// What a period report says otherwise than is counted here. A figure that it leaves out is 0.
@@ -102,6 +91,29 @@ impl Report {
                 .map(Whose::Side),
         }
     }
+}
+
+/// The figures as a period report carries them: in the order of their names and sides, those that
+/// are zero or cannot be told left out.
+#[must_use]
+pub fn to_proposal(figures: &[v1::ReportFigure]) -> Vec<v1::Figure> {
+    let figures = figures.iter();
+    proposed(figures.map(|figure| (figure.name.as_str(), figure.side.as_str(), figure.value)))
+}
+
+fn proposed<'a>(figures: impl Iterator<Item = (&'a str, &'a str, Option<i64>)>) -> Vec<v1::Figure> {
+    let mut proposed: Vec<v1::Figure> = figures
+        .filter_map(|(name, side, value)| {
+            let value = value.filter(|value| *value != 0 || name == ALWAYS)?;
+            Some(v1::Figure {
+                name: name.to_owned(),
+                side: side.to_owned(),
+                value,
+            })
+        })
+        .collect();
+    proposed.sort_by(|a, b| (&a.name, &a.side).cmp(&(&b.name, &b.side)));
+    proposed
 }
 
 fn unknown(figure: &v1::Figure, reason: &'static str) -> Difference {
