@@ -8,6 +8,8 @@ mod audit;
 mod audit_cli;
 #[path = "it/calendar.rs"]
 mod calendar;
+#[path = "it/cases.rs"]
+mod cases;
 #[path = "it/cli.rs"]
 mod cli;
 #[path = "it/contained.rs"]

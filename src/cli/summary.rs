@@ -51,7 +51,7 @@ pub(crate) fn of_in(body: &Body, language: &str) -> String {
         Body::CaseNotice(notice) => case_notice(notice),
         Body::VerificationRequest(request) => count(request.persons.len(), "person"),
         Body::VerificationReply(reply) => {
-            let outcomes = reply.results.iter().map(|result| result.outcome());
+            let outcomes = reply.results.iter().map(v1::VerificationResult::outcome);
             tally(
                 outcomes
                     .map(|outcome| words::of_enum("VerificationOutcome", outcome.as_str_name())),
@@ -60,7 +60,7 @@ pub(crate) fn of_in(body: &Body, language: &str) -> String {
         Body::DeadlineExtension(extension) => localized_in(extension.reason.as_ref(), language),
         Body::HandoverRequest(request) => persons(&request.persons),
         Body::HandoverReply(reply) => {
-            let outcomes = reply.decisions.iter().map(|decision| decision.outcome());
+            let outcomes = reply.decisions.iter().map(v1::HandoverDecision::outcome);
             tally(outcomes.map(|outcome| words::of_enum("HandoverOutcome", outcome.as_str_name())))
         }
         Body::HandoverSupplement(supplement) => said(
