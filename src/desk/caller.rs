@@ -204,6 +204,7 @@ mod tests {
             (Method::ReleaseLink, [Full, No, No, Full]),
             (Method::ListCases, [Full, No, Full, Outline]),
             (Method::GetCase, [Full, No, Full, Outline]),
+            (Method::Report, [Full, No, Full, No]),
             (Method::Proof, [Full, No, Full, No]),
             (Method::Export, [Full, No, Full, No]),
         ];
