@@ -36,6 +36,8 @@ mod express;
 mod farewell;
 #[path = "it/foreign.rs"]
 mod foreign;
+#[path = "it/forms.rs"]
+mod forms;
 #[path = "it/hostile.rs"]
 mod hostile;
 #[path = "it/kill.rs"]

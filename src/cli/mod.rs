@@ -2,6 +2,10 @@
 //!
 //! # Layout
 //!
+//! One file per noun: `init`, `peer`, `node`, `new`, `check`, `send`, `list`, `show`,
+//! `watch`, `ack`, `status`, `link`, `audit`, `demo`. Beside them what they share: `connect`
+//! One file per noun: `init`, `peer`, `node`, `send`, `list`, `show`, `watch`,
+//! `ack`, `status`, `link`, `audit`, `calendar`, `gate`, `demo`. Beside them what they share: `connect`
 //! One file per noun: `init`, `peer`, `node`, `send`, `list`, `show`, `case`, `watch`, `ack`,
 //! `countersign`, `letter`, `report`, `status`, `link`, `audit`, `calendar`, `gate`, `demo`.
 //! Beside them what they share: `connect`
@@ -14,6 +18,7 @@ mod attach;
 mod audit;
 mod calendar;
 mod case;
+mod check;
 mod connect;
 mod countersign;
 mod demo;
@@ -26,6 +31,7 @@ mod letter;
 mod levels;
 mod link;
 mod list;
+mod new;
 mod node;
 mod peer;
 mod print;
@@ -77,6 +83,8 @@ enum Command {
     Peer(peer::Peer),
     #[command(subcommand)]
     Node(node::Node),
+    New(new::New),
+    Check(check::Check),
     Send(Box<send::Send>),
     List(Box<list::List>),
     Show(show::Show),
@@ -130,6 +138,8 @@ impl Cli {
             Command::Peer(peer) => peer.run(&target, screen),
             Command::Completions { shell } => completions(shell, screen),
             Command::Node(node) => on_threads(node.run(&target)),
+            Command::New(new) => in_turn(new.run(&target, screen)),
+            Command::Check(check) => in_turn(check.run(screen)),
             Command::Send(send) => in_turn(send.run(&target, screen)),
             Command::List(list) => in_turn(list.run(&target, screen)),
             Command::Show(show) => in_turn(show.run(&target, screen)),
