@@ -23,6 +23,7 @@ mod files;
 mod health;
 mod lateness;
 mod read;
+mod report;
 mod seats;
 mod service;
 mod status;
