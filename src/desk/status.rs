@@ -71,6 +71,7 @@ impl Desk {
         };
         let skew_ms = presence.skew_ms.unwrap_or_default();
         let (incoming, outgoing) = self.exchange.files_under_way(link)?;
+        let overdue = self.overdue(link)?;
         Ok(v1::LinkStatus {
             peer: link.peer.to_string(),
             state: state as i32,
@@ -83,6 +84,9 @@ impl Desk {
             clock_skewed: u128::from(skew_ms.unsigned_abs()) > CLOCK_SKEW_MAX.as_millis(),
             attachments_incoming: incoming,
             attachments_outgoing: outgoing,
+            overdue_own: overdue.own,
+            overdue_theirs: overdue.theirs,
+            overdue_exercises: overdue.exercises,
         })
     }
 

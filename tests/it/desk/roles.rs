@@ -45,6 +45,15 @@ async fn call(counter: &Counter, role: &'static str, method: Method) -> Result<(
         Method::Report => desk.report(v1::ReportRequest::default()).await.map(drop),
         Method::Proof => audit.proof(v1::ProofRequest::default()).await.map(drop),
         Method::Export => audit.export(v1::ExportRequest::default()).await.map(drop),
+        Method::ListDue => desk.list_due(v1::ListDueRequest::default()).await.map(drop),
+        Method::ListCalendars => {
+            let request = v1::ListCalendarsRequest::default();
+            desk.list_calendars(request).await.map(drop)
+        }
+        Method::Lateness => audit
+            .lateness(v1::LatenessRequest::default())
+            .await
+            .map(drop),
     }
 }
 
