@@ -38,6 +38,8 @@ mod express;
 mod farewell;
 #[path = "it/foreign.rs"]
 mod foreign;
+#[path = "it/forms.rs"]
+mod forms;
 #[path = "it/hostile.rs"]
 mod hostile;
 #[path = "it/kill.rs"]
@@ -62,6 +64,8 @@ mod peer_quotas;
 mod power_cut;
 #[path = "it/renewal.rs"]
 mod renewal;
+#[path = "it/report.rs"]
+mod report;
 #[path = "it/sides.rs"]
 mod sides;
 #[path = "it/sim.rs"]

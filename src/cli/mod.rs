@@ -2,10 +2,9 @@
 //!
 //! # Layout
 //!
-//! One file per noun: `init`, `peer`, `node`, `send`, `list`, `show`, `watch`,
-//! `ack`, `status`, `link`, `audit`, `calendar`, `gate`, `demo`. Beside them what they share: `connect`
-//! One file per noun: `init`, `peer`, `node`, `send`, `list`, `show`, `case`, `watch`, `ack`,
-//! `letter`, `status`, `link`, `audit`, `calendar`, `gate`, `demo`. Beside them what they share: `connect`
+//! One file per noun: `init`, `peer`, `node`, `new`, `check`, `send`, `list`, `show`, `case`,
+//! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `audit`, `calendar`,
+//! `gate`, `demo`. Beside them what they share: `connect`
 //! (which configuration, the way to the desk), `refused` (what the node's refusal means),
 //! `exit` (how a command ends), `draft`, `attach`; and for showing: `print` (the only place
 //! that prints), `table`, `when`, `words`, `levels`, `summary`, `form`.
@@ -15,7 +14,9 @@ mod attach;
 mod audit;
 mod calendar;
 mod case;
+mod check;
 mod connect;
+mod countersign;
 mod demo;
 mod draft;
 mod due;
@@ -27,10 +28,12 @@ mod letter;
 mod levels;
 mod link;
 mod list;
+mod new;
 mod node;
 mod peer;
 mod print;
 mod refused;
+mod report;
 mod send;
 mod show;
 mod status;
@@ -77,6 +80,8 @@ enum Command {
     Peer(peer::Peer),
     #[command(subcommand)]
     Node(node::Node),
+    New(new::New),
+    Check(check::Check),
     Send(Box<send::Send>),
     List(Box<list::List>),
     Show(show::Show),
@@ -85,6 +90,8 @@ enum Command {
     Watch(watch::Watch),
     Ack(Box<ack::Ack>),
     Due(due::Due),
+    Countersign(Box<countersign::Countersign>),
+    Report(Box<report::Report>),
     #[command(subcommand)]
     Letter(letter::Letter),
     Status(status::Status),
@@ -129,6 +136,8 @@ impl Cli {
             Command::Peer(peer) => peer.run(&target, screen),
             Command::Completions { shell } => completions(shell, screen),
             Command::Node(node) => on_threads(node.run(&target)),
+            Command::New(new) => in_turn(new.run(&target, screen)),
+            Command::Check(check) => in_turn(check.run(screen)),
             Command::Send(send) => in_turn(send.run(&target, screen)),
             Command::List(list) => in_turn(list.run(&target, screen)),
             Command::Show(show) => in_turn(show.run(&target, screen)),
@@ -136,11 +145,13 @@ impl Cli {
             Command::Watch(watch) => in_turn(watch.run(&target, screen)),
             Command::Ack(ack) => in_turn(ack.run(&target, screen)),
             Command::Due(due) => in_turn(due.run(&target, screen)),
+            Command::Countersign(countersign) => in_turn(countersign.run(&target, screen)),
+            Command::Report(report) => in_turn(report.run(&target, screen)),
+            Command::Letter(letter) => letter.run(&target, screen),
             Command::Status(status) => in_turn(status.run(&target, screen)),
             Command::Link(link) => in_turn(link.run(&target, screen)),
             Command::Audit(audit) => audit.run(&target, screen),
             Command::Calendar(calendar) => calendar.run(&target, screen),
-            Command::Letter(letter) => letter.run(&target, screen),
             Command::Gate(gate) => gate.run(screen),
             Command::Demo(demo) => in_turn(demo.run(screen)),
         }

@@ -35,6 +35,8 @@ pub enum Method {
     ListCases,
     /// One case.
     GetCase,
+    /// The figures of a period.
+    Report,
     /// A receipt.
     Proof,
     /// The logs as evidence.
@@ -49,7 +51,7 @@ pub enum Method {
 
 impl Method {
     /// Every call.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Submit,
         Self::Get,
         Self::List,
@@ -61,6 +63,7 @@ impl Method {
         Self::ReleaseLink,
         Self::ListCases,
         Self::GetCase,
+        Self::Report,
         Self::Proof,
         Self::Export,
         Self::ListDue,
@@ -83,6 +86,7 @@ impl Method {
             Self::ReleaseLink => "ReleaseLink",
             Self::ListCases => "ListCases",
             Self::GetCase => "GetCase",
+            Self::Report => "Report",
             Self::Proof => "Proof",
             Self::Export => "Export",
             Self::ListDue => "ListDue",
@@ -123,6 +127,7 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::ReleaseLink
             | M::ListCases
             | M::GetCase
+            | M::Report
             | M::Proof
             | M::Export
             | M::ListDue
@@ -132,6 +137,7 @@ pub const fn access(role: Role, method: Method) -> Access {
         | (
             Role::Auditor,
             M::Get
+            | M::Report
             | M::List
             | M::ListCases
             | M::GetCase
@@ -216,6 +222,7 @@ mod tests {
             (Method::ReleaseLink, [Full, No, No, Full]),
             (Method::ListCases, [Full, No, Full, Outline]),
             (Method::GetCase, [Full, No, Full, Outline]),
+            (Method::Report, [Full, No, Full, No]),
             (Method::Proof, [Full, No, Full, No]),
             (Method::Export, [Full, No, Full, No]),
             (Method::ListDue, [Full, No, Full, Full]),

@@ -52,7 +52,13 @@ impl Desk {
                     what: escape(&incident.what).into_owned(),
                 })
                 .collect(),
+            time_zone: self.zone_of(exchange.node().as_str()),
         })
+    }
+
+    /// The zone of this node or a peer by its IANA name; empty if it is not known.
+    fn zone_of(&self, node: &str) -> String {
+        self.facts.zones.get(node).cloned().unwrap_or_default()
     }
 
     fn link_status(&self, link: &Link) -> Result<v1::LinkStatus, DeskError> {
@@ -88,6 +94,7 @@ impl Desk {
             overdue_own: overdue.own,
             overdue_theirs: overdue.theirs,
             overdue_exercises: overdue.exercises,
+            time_zone: self.zone_of(link.peer.as_str()),
         })
     }
 
