@@ -144,6 +144,7 @@ fn ms_of(side: &Side) -> u64 {
     side.clock.unix_ms()
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "times of messages are optional")]
 fn at(ms: u64) -> Option<prost_types::Timestamp> {
     Some(liaison::exchange::clock::timestamp_of_ms(ms))
 }
@@ -549,6 +550,9 @@ async fn what_its_author_took_back_in_time_is_owed_no_answer() {
     assert!(refused.contains("withdrew"), "{refused}");
 }
 
+/// What a forger makes of a file; nothing: it is gone.
+type Bend = Box<dyn FnOnce(Vec<u8>) -> Option<Vec<u8>>>;
+
 /// Changes a file and puts its digest into the manifest, as a forger would.
 fn forge(dir: &Path, path: &str, bend: impl FnOnce(Vec<u8>) -> Option<Vec<u8>>) {
     use sha2::Digest as _;
@@ -557,15 +561,12 @@ fn forge(dir: &Path, path: &str, bend: impl FnOnce(Vec<u8>) -> Option<Vec<u8>>) 
         serde_json::from_slice(&std::fs::read(&manifest).unwrap()).unwrap();
     let files = listed["files"].as_object_mut().unwrap();
     let before = std::fs::read(dir.join(path)).unwrap();
-    match bend(before) {
-        Some(after) => {
-            files[path] = hex::encode(sha2::Sha256::digest(&after)).into();
-            std::fs::write(dir.join(path), after).unwrap();
-        }
-        None => {
-            files.remove(path).unwrap();
-            std::fs::remove_file(dir.join(path)).unwrap();
-        }
+    if let Some(after) = bend(before) {
+        files[path] = hex::encode(sha2::Sha256::digest(&after)).into();
+        std::fs::write(dir.join(path), after).unwrap();
+    } else {
+        files.remove(path).unwrap();
+        std::fs::remove_file(dir.join(path)).unwrap();
     }
     let known: liaison::audit::format::Manifest = serde_json::from_value(listed).unwrap();
     std::fs::write(manifest, known.encode().unwrap()).unwrap();
@@ -592,6 +593,7 @@ fn replaced(from: &'static str, to: &'static str) -> impl FnOnce(Vec<u8>) -> Opt
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "a file may be bent or taken away")]
 fn bit_flipped(mut bytes: Vec<u8>) -> Option<Vec<u8>> {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
@@ -630,7 +632,6 @@ async fn each_piece_that_is_changed_is_found() {
     let receipt = format!("{own}/checkpoints/1");
     let claim = "claims/lateness.json".to_owned();
     let proof = "claims/receipt.tlog-proof".to_owned();
-    type Bend = Box<dyn FnOnce(Vec<u8>) -> Option<Vec<u8>>>;
     let gone = || -> Bend { Box::new(|_| None) };
     let flipped = || -> Bend { Box::new(bit_flipped) };
     let table: Vec<(&str, &str, Bend)> = vec![
