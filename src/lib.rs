@@ -11,6 +11,7 @@
 //! - [`tlog`]: what was said in order: Merkle tree, tiles, proofs.
 //! - [`crypto`]: who says it: keys, DSSE, signed notes, checkpoints, cosignatures.
 //! - [`audit`]: judging from outside: exports, verdicts. No store, no network.
+//! - [`document`]: what is printed on paper: a message in, a page out. No I/O, no clock.
 //! - [`store`]: durable memory.
 //! - [`exchange`]: the path: submit → push → mirror → settle. Start reading here.
 //! - [`link`]: node to peer over mutual TLS.
@@ -22,6 +23,7 @@ pub mod audit;
 pub mod cli;
 pub mod crypto;
 pub mod desk;
+pub mod document;
 pub mod exchange;
 pub mod limits;
 pub mod link;

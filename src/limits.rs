@@ -94,6 +94,13 @@ pub const LANGUAGES_MAX: usize = 8;
 pub const REPEATED_MAX: usize = 256;
 /// Days in each list of a working-day calendar: every day of a leap year.
 pub const CALENDAR_DAYS_MAX: usize = 366;
+/// Figures of a period report: some 100 names, for each side and for both, three times over. At
+/// 64 bytes each they take 63 KiB of a body.
+pub const REPORT_FIGURES_MAX: usize = 1_000;
+/// Gate pairs of one list: the 12 of the sample border, twenty times over.
+pub const GATES_MAX: usize = 256;
+/// A list of gates as a file: each with three names of one line, and as much again around them.
+pub const GATES_FILE_BYTES_MAX: usize = GATES_MAX * 6 * LINE_BYTES_MAX;
 /// Form fields marked as not applicable: 16 of each person of the largest handover request.
 pub const NOT_APPLICABLE_MAX: usize = 16 * HANDOVER_PERSONS_MAX;
 /// A calendar file: 366 days at 256 bytes, each with its name in two or three languages, make
@@ -101,6 +108,9 @@ pub const NOT_APPLICABLE_MAX: usize = 16 * HANDOVER_PERSONS_MAX;
 pub const CALENDAR_FILE_BYTES_MAX: usize = 128 << 10;
 /// Faults told of one draft. More help nobody; a megabyte of them would clog the answer.
 pub const FAULTS_MAX: usize = 1_000;
+/// Objects and lists within one another in a draft as it is typed: a point of a
+/// polygon of one of many places needs 9.
+pub const DRAFT_DEPTH_MAX: usize = 32;
 /// Messages of one page of a list.
 pub const PAGE_MESSAGES_MAX: u32 = 500;
 /// Records read for one page before a page token is handed out, however few matched.

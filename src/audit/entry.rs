@@ -15,8 +15,8 @@ use crate::crypto::checkpoint::Checkpoint;
 use crate::crypto::dsse;
 use crate::crypto::note::Note;
 use crate::limits::{BODY_BYTES_MAX, EXPORT_JSON_BYTES_MAX, SALT_BYTES};
+use crate::model::Header;
 use crate::model::header::body_digest;
-use crate::model::{Header, MessageId};
 use crate::proto::v1;
 use crate::tlog::proof::{PROOF_BYTES_MAX, TlogProof};
 use crate::tlog::{Hash, leaf_hash, verify_inclusion};
@@ -35,8 +35,8 @@ pub(super) struct Bench<'a> {
 #[derive(Debug)]
 pub(super) struct Judged {
     pub(super) leaf: Hash,
-    /// Its id, when signature and header hold.
-    pub(super) message: Option<MessageId>,
+    /// Its header, when signature and header hold.
+    pub(super) message: Option<Header>,
     /// What the entry says of an entry of the other log, when all of it holds.
     pub(super) refusal: Option<v1::Refusal>,
     /// Faults that stand.
@@ -65,9 +65,10 @@ impl Bench<'_> {
         let header = render::header(entry);
         let id = header.as_ref().map(|header| header.id.to_string());
         let body = self.body(index, header.as_ref(), &mut judged);
-        if let (Some(header), Some(body)) = (verified, &body) {
-            judged.refusal = refusal(&header, body);
+        if let (Some(header), Some(body)) = (&verified, &body) {
+            judged.refusal = refusal(header, body);
         }
+        judged.message = verified;
         self.notification(index, entry, body.as_deref(), &mut judged);
         self.dsse(index, entry, &mut judged.faults);
         if self.export.manifest.proofs {
@@ -115,7 +116,6 @@ impl Bench<'_> {
         {
             refusable(Code::KeyNotValidThen, what);
         }
-        judged.message = Some(header.id);
         Some(header)
     }
 

@@ -2,6 +2,7 @@
 //!
 //! - [`export`]: writes the folder that needs none of our software to be read.
 //! - [`verify`]: re-checks such a folder from the keys alone.
+//! - [`lookup`]: what a verified export says of one message.
 //! - [`reconcile`]: compares the folders of both sides.
 //! - [`proof`]: verifies one receipt.
 //!
@@ -17,6 +18,7 @@ mod folder;
 pub mod format;
 mod keyring;
 mod log;
+pub mod lookup;
 mod opened;
 pub mod proof;
 pub mod reconcile;

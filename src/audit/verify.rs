@@ -46,12 +46,23 @@ pub fn verify_export(
     trusted: Option<&[VerifierKey]>,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Verdict {
+    examine(dir, trusted, &mut |_, _, _| {}, progress).0
+}
+
+/// The same, for somebody who looks on: `witness` is told of each entry of each log, in order. The
+/// export comes back if there is a manifest to go by.
+pub(super) fn examine(
+    dir: &Path,
+    trusted: Option<&[VerifierKey]>,
+    witness: &mut dyn FnMut(&OpenedLog, u64, &Judged),
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> (Verdict, Option<Opened>) {
     let mut findings = Findings::default();
     let mut faults = Vec::new();
     let opened = Opened::open(dir, &mut faults);
     let Some(export) = opened else {
         findings.extend(faults);
-        return findings.into_verdict(Counts::default());
+        return (findings.into_verdict(Counts::default()), None);
     };
     let ring = Keyring::of_manifest(&export.manifest.keys, trusted, &mut faults);
     findings.extend(faults);
@@ -78,6 +89,7 @@ pub fn verify_export(
         }
         let mut entry = |index, judged: Judged| {
             counts.add(judged.counts);
+            witness(log, index, &judged);
             court.hear((number, index), judged, &export, &mut findings);
         };
         let judged = log::judge(&export, log, &ring, &keys, &mut entry, progress);
@@ -92,7 +104,7 @@ pub fn verify_export(
     let mut verdict = findings.into_verdict(counts);
     verdict.logs = logs;
     verdict.rests_on = ring.uses();
-    verdict
+    (verdict, Some(export))
 }
 
 /// Number of a log in the export, and index in it.
@@ -115,7 +127,7 @@ impl Court {
         for fault in judged.refusable {
             self.postpone(vec![leaf], fault, findings);
         }
-        let Some(id) = judged.message else {
+        let Some(id) = judged.message.map(|header| header.id) else {
             return;
         };
         let reversed = log.origin.reversed();

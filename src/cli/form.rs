@@ -1,9 +1,10 @@
 //! A body as a form: every field of it with its name, whatever kind it is of.
 //!
 //! Reads the descriptors, so that a kind added to the proto is shown without a change here. Only
-//! lists about persons have tables of their own.
+//! lists about persons, and a few others that are read better so, have tables of their own.
 
 mod persons;
+mod tables;
 
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, ReflectMessage as _, Value};
 
@@ -67,6 +68,22 @@ impl Form {
                     self.message(common, indent, body);
                 }
                 return;
+            }
+            // Each may be cited by its number.
+            ("decisions", Some(Body::MeetingMinutes(_))) => {
+                for (number, decision) in (1..).zip(value.as_list().into_iter().flatten()) {
+                    if let Value::Message(decision) = decision {
+                        self.inner(&format!("decision {number}"), decision, indent);
+                    }
+                }
+                return;
+            }
+            (name, Some(body)) => {
+                if let Some((heading, table)) = tables::of(name, body) {
+                    self.heading(&heading, indent);
+                    self.table(&table, indent + 2);
+                    return;
+                }
             }
             _ => {}
         }
@@ -136,6 +153,10 @@ impl Form {
                 .map(|p| escape(p))
                 .collect();
             self.line(name, &parts.join(", "), indent);
+        } else if message.descriptor().name() == "MarkerRange" {
+            let range = message.transcode_to::<v1::MarkerRange>();
+            let range = range.unwrap_or_default();
+            self.line(name, &format!("{}–{}", range.first, range.last), indent);
         } else if message.descriptor().name() == "Place" {
             let place = message.transcode_to::<v1::Place>().unwrap_or_default();
             let text = summary::place(&place);
@@ -165,7 +186,7 @@ impl Form {
     fn line(&mut self, name: &str, text: &str, indent: usize) {
         let column = NAME_WIDTH.max(indent + name.len() + 1);
         let room = self.width.saturating_sub(column).max(20);
-        for (number, line) in wrap(text, room).iter().enumerate() {
+        for (number, line) in wrap(text.trim_end_matches('\n'), room).iter().enumerate() {
             if number == 0 {
                 let name = pad(&format!("{}{name}", " ".repeat(indent)), column);
                 self.out.push_str(&Style::Dim.paint(&name, self.colour));

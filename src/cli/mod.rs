@@ -2,8 +2,12 @@
 //!
 //! # Layout
 //!
+//! One file per noun: `init`, `peer`, `node`, `new`, `check`, `send`, `list`, `show`,
+//! `watch`, `ack`, `status`, `link`, `audit`, `demo`. Beside them what they share: `connect`
 //! One file per noun: `init`, `peer`, `node`, `send`, `list`, `show`, `watch`,
-//! `ack`, `status`, `link`, `audit`, `calendar`, `demo`. Beside them what they share: `connect`
+//! `ack`, `status`, `link`, `audit`, `calendar`, `gate`, `demo`. Beside them what they share: `connect`
+//! One file per noun: `init`, `peer`, `node`, `send`, `list`, `show`, `case`, `watch`, `ack`,
+//! `letter`, `status`, `link`, `audit`, `calendar`, `gate`, `demo`. Beside them what they share: `connect`
 //! (which configuration, the way to the desk), `refused` (what the node's refusal means),
 //! `exit` (how a command ends), `draft`, `attach`; and for showing: `print` (the only place
 //! that prints), `table`, `when`, `words`, `levels`, `summary`, `form`.
@@ -13,15 +17,19 @@ mod attach;
 mod audit;
 mod calendar;
 mod case;
+mod check;
 mod connect;
 mod demo;
 mod draft;
 mod exit;
 mod form;
+mod gate;
 mod init;
+mod letter;
 mod levels;
 mod link;
 mod list;
+mod new;
 mod node;
 mod peer;
 mod print;
@@ -72,6 +80,8 @@ enum Command {
     Peer(peer::Peer),
     #[command(subcommand)]
     Node(node::Node),
+    New(new::New),
+    Check(check::Check),
     Send(Box<send::Send>),
     List(Box<list::List>),
     Show(show::Show),
@@ -79,6 +89,8 @@ enum Command {
     Case(case::Case),
     Watch(watch::Watch),
     Ack(Box<ack::Ack>),
+    #[command(subcommand)]
+    Letter(letter::Letter),
     Status(status::Status),
     #[command(subcommand)]
     Link(link::Link),
@@ -86,6 +98,8 @@ enum Command {
     Audit(audit::Audit),
     #[command(subcommand)]
     Calendar(calendar::Calendar),
+    #[command(subcommand)]
+    Gate(gate::GateCommand),
     Demo(demo::Demo),
     /// Prints completions for a shell, to be put where it looks for them.
     Completions {
@@ -119,16 +133,20 @@ impl Cli {
             Command::Peer(peer) => peer.run(&target, screen),
             Command::Completions { shell } => completions(shell, screen),
             Command::Node(node) => on_threads(node.run(&target)),
+            Command::New(new) => in_turn(new.run(&target, screen)),
+            Command::Check(check) => in_turn(check.run(screen)),
             Command::Send(send) => in_turn(send.run(&target, screen)),
             Command::List(list) => in_turn(list.run(&target, screen)),
             Command::Show(show) => in_turn(show.run(&target, screen)),
             Command::Case(case) => in_turn(case.run(&target, screen)),
             Command::Watch(watch) => in_turn(watch.run(&target, screen)),
             Command::Ack(ack) => in_turn(ack.run(&target, screen)),
+            Command::Letter(letter) => letter.run(&target, screen),
             Command::Status(status) => in_turn(status.run(&target, screen)),
             Command::Link(link) => in_turn(link.run(&target, screen)),
             Command::Audit(audit) => audit.run(&target, screen),
             Command::Calendar(calendar) => calendar.run(screen),
+            Command::Gate(gate) => gate.run(screen),
             Command::Demo(demo) => in_turn(demo.run(screen)),
         }
     }

@@ -1,5 +1,7 @@
 //! A message's body in one line.
 
+mod joint;
+
 use super::{when, words};
 use crate::model::text::escape;
 use crate::proto::v1;
@@ -49,7 +51,7 @@ pub(crate) fn of_in(body: &Body, language: &str) -> String {
         Body::CaseNotice(notice) => case_notice(notice),
         Body::VerificationRequest(request) => count(request.persons.len(), "person"),
         Body::VerificationReply(reply) => {
-            let outcomes = reply.results.iter().map(|result| result.outcome());
+            let outcomes = reply.results.iter().map(v1::VerificationResult::outcome);
             tally(
                 outcomes
                     .map(|outcome| words::of_enum("VerificationOutcome", outcome.as_str_name())),
@@ -58,7 +60,7 @@ pub(crate) fn of_in(body: &Body, language: &str) -> String {
         Body::DeadlineExtension(extension) => localized_in(extension.reason.as_ref(), language),
         Body::HandoverRequest(request) => persons(&request.persons),
         Body::HandoverReply(reply) => {
-            let outcomes = reply.decisions.iter().map(|decision| decision.outcome());
+            let outcomes = reply.decisions.iter().map(v1::HandoverDecision::outcome);
             tally(outcomes.map(|outcome| words::of_enum("HandoverOutcome", outcome.as_str_name())))
         }
         Body::HandoverSupplement(supplement) => said(
@@ -146,7 +148,7 @@ pub(crate) fn of_in(body: &Body, language: &str) -> String {
             format!("{} to {}", moment(from), moment(to))
         }
         Body::ErasureNotice(notice) => escape(&notice.authority).into_owned(),
-        _ => String::new(),
+        other => joint::of(other, language),
     }
 }
 
@@ -250,10 +252,7 @@ pub(crate) fn place(place: &v1::Place) -> String {
     use v1::place::Where;
     match &place.r#where {
         Some(Where::Gate(gate)) => format!("gate {}", escape(gate)),
-        Some(Where::Markers(range)) if range.first == range.last => {
-            format!("marker {}", range.first)
-        }
-        Some(Where::Markers(range)) => format!("markers {}–{}", range.first, range.last),
+        Some(Where::Markers(range)) => joint::markers(*range),
         Some(Where::Section(section)) => format!("section {}", escape(section)),
         Some(Where::Point(point)) => format!("{:.5}, {:.5}", point.latitude, point.longitude),
         Some(Where::Polygon(polygon)) => format!("area of {} points", polygon.points.len()),

@@ -47,6 +47,18 @@ pub(crate) fn full_wire(time: Option<&Wire>) -> String {
         .map_or_else(|| "—".to_owned(), full)
 }
 
+/// Local time of the wire to the minute, with its offset from UTC: `2026-03-02 15:30 +07:00`; a
+/// dash if there is none.
+pub(crate) fn minute_wire(time: Option<&Wire>) -> String {
+    time.and_then(from_wire).map_or_else(
+        || "—".to_owned(),
+        |time| {
+            let zoned = time.to_zoned(TimeZone::system());
+            zoned.strftime("%Y-%m-%d %H:%M %:z").to_string()
+        },
+    )
+}
+
 /// Local time to the minute with its offset, for tables: `2026-03-02 15:30 +07`.
 pub(crate) fn short(time: Timestamp) -> String {
     let zoned = time.to_zoned(TimeZone::system());

@@ -71,11 +71,19 @@ impl Desk {
             hashes,
             checkpoint,
         };
+        let root = if (1..=tree.size()).contains(&request.root_at) {
+            let root = Snapshot::new(&tree, &reader).root_at(request.root_at);
+            let root = root.map_err(|error| reader.tree_error(error))?;
+            root.0.to_vec().into()
+        } else {
+            Bytes::new()
+        };
         let keys = keys_of_log(&self.exchange, &link, side);
         Ok(v1::ProofResponse {
             tlog_proof: proof.encode(),
             vkeys: keys.iter().map(ToString::to_string).collect(),
             entry: reader.entry(index)?.entry,
+            root,
         })
     }
 

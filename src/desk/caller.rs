@@ -196,6 +196,8 @@ mod tests {
             (Method::UploadAttachment, [Full, Own, No, No]),
             (Method::DownloadAttachment, [Full, No, Full, No]),
             (Method::ReleaseLink, [Full, No, No, Full]),
+            (Method::ListCases, [Full, No, Full, Outline]),
+            (Method::GetCase, [Full, No, Full, Outline]),
             (Method::Proof, [Full, No, Full, No]),
             (Method::Export, [Full, No, Full, No]),
         ];

@@ -109,6 +109,7 @@ impl Exchange {
             index: stored.index,
             recorded_at: Some(timestamp_of_ms(stored.record.recorded_at_ms)),
             expressed: stored.record.expressed,
+            origin: link.origin(side).to_string(),
             ..v1::Message::default()
         };
         let header = match header_of(stored, &link.origin(side).to_string()) {
@@ -155,7 +156,9 @@ impl Exchange {
             let kind = Kind::try_from(number).unwrap_or(Kind::Unspecified);
             match kind {
                 Kind::Withdrawal => withdrawn |= from == side,
-                Kind::Refusal | Kind::AttachmentsReceived => continue,
+                kind if body::is_system_kind(kind) => continue,
+                // Asks for more time; the substance is still to come.
+                Kind::DeadlineExtension => {}
                 Kind::Acknowledgement if from != side => level = level.max(Level::Acknowledged),
                 _ if from != side => level = level.max(Level::Replied),
                 _ => {}
@@ -547,6 +550,7 @@ fn fill_header(message: &mut v1::Message, header: &Header) {
     message.respond_by = wire.respond_by;
     message.schema.clone_from(&header.schema);
     message.body_size = header.body_size;
+    message.body_digest = header.body_digest.to_vec().into();
     message.needs_newer_version = kind == Kind::Unspecified
         || Precedence::try_from(header.precedence).is_err()
         || Status::try_from(header.status).is_err()

@@ -7,17 +7,28 @@
 //! through `walk`), for blanks (`form`, one table), and for the sense of a kind (one file per
 //! kind, or few).
 
+mod activity;
 mod alert;
 mod answer;
 mod attachments;
+mod calendar;
+mod cap;
 mod case;
+mod count;
 mod draft;
 mod form;
+mod gate;
 mod handover;
+mod hazard;
 mod languages;
+mod line;
 mod manifest;
+mod meeting;
 mod numbers;
+mod patrol;
+mod period;
 mod place;
+mod roster;
 mod screening;
 mod stance;
 mod strings;
@@ -35,6 +46,7 @@ use crate::model::{body, json};
 use crate::proto::v1;
 use crate::proto::v1::body::Body;
 
+pub(crate) use self::form::{NEITHER, Rule, rule_in};
 pub(crate) use self::walk::first_bad_time;
 
 /// One thing that is wrong with a draft.
@@ -168,6 +180,19 @@ fn check_content(
         Body::OfficialLetter(letter) => {
             place::check(letter.place.as_ref(), &format!("{at}.place"), faults);
         }
+        Body::MeetingProposal(proposal) => meeting::check_proposal(proposal, &at, faults),
+        Body::MeetingMinutes(minutes) => meeting::check_minutes(minutes, &at, faults),
+        Body::PatrolPlan(plan) => patrol::check_plan(plan, &at, faults),
+        Body::PatrolReport(report) => patrol::check_report(report, &at, faults),
+        Body::GateNotice(notice) => gate::check(notice, &at, faults),
+        Body::WorksNotice(works) => line::check_works(works, &at, faults),
+        Body::MarkerReport(report) => line::check_marker(report, &at, faults),
+        Body::HazardNotice(notice) => hazard::check(notice, &at, faults),
+        Body::ActivityReport(report) => activity::check_report(report, &at, faults),
+        Body::ExerciseNotice(exercise) => activity::check_exercise(exercise, &at, faults),
+        Body::PeriodReport(report) => period::check(report, &at, faults),
+        Body::Calendar(calendar) => calendar::check(calendar, &at, faults),
+        Body::Roster(roster) => roster::check(roster, &at, faults),
         // All that the others need is in the table of blanks and in their headers.
         _ => {}
     }

@@ -38,7 +38,7 @@ pub const VERIFICATION_REPLY_WORKING_DAYS: u8 = 7;
 ///
 /// Source: the rule of these workflows.
 pub const EXTENSION_WORKING_DAYS: u8 = 5;
-/// From the receipt of a crossing alert until a person acknowledges it.
+/// From the receipt of a crossing alert or an IMMEDIATE message until a person acknowledges it.
 ///
 /// Source: the rule of these workflows; a default.
 pub const ALERT_ACKNOWLEDGE_TIME: Duration = Duration::from_secs(60 * 60);

@@ -6,9 +6,12 @@
 //! - [`check`]: what a draft must fulfil before it is recorded; every fault at once.
 //! - [`calendar`]: which days a side works, by year and version.
 //! - [`deadline`]: when an answer is due.
+//! - [`gate`]: gate pairs by name.
 //! - [`mrz`]: machine-readable zones of travel documents.
 //! - [`language`]: language tags.
 //! - [`json`]: canonical proto3 JSON, in and out.
+//! - [`jsonc`]: comments in JSON; [`typed`]: a draft as a person typed it, with every fault's place.
+//! - [`template`]: forms to fill in, and a page about each kind, from the proto's own comments.
 //! - [`text`]: text from elsewhere, made safe to show.
 //! - [`sample`]: drafts to learn from and to test with.
 //!
@@ -19,16 +22,20 @@ pub mod body;
 pub mod calendar;
 pub mod check;
 pub mod deadline;
+pub mod gate;
 pub mod header;
 pub mod id;
 pub mod json;
+pub mod jsonc;
 pub mod language;
 pub mod mrz;
 pub mod name;
 pub(crate) mod parts;
 pub mod sample;
+pub mod template;
 pub mod text;
 pub mod time;
+pub mod typed;
 pub mod workflow;
 
 pub use header::Header;

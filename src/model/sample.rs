@@ -57,10 +57,23 @@ pub const SAMPLES: &[Sample] = samples![
     "countersignature",
     "closure",
     "withdrawal",
+    "meeting-proposal",
+    "meeting-minutes",
+    "patrol-plan",
+    "patrol-report",
+    "gate-notice",
+    "works-notice",
+    "marker-report",
+    "hazard-notice",
+    "activity-report",
+    "exercise-notice",
+    "period-report",
+    "calendar",
+    "roster",
 ];
 
 /// The files that the samples attach, by name.
-pub const FILES: [(&str, &[u8]); 2] = [
+pub const FILES: [(&str, &[u8]); 3] = [
     (
         "phu-luc-27.pdf",
         include_bytes!("../../samples/phu-luc-27.pdf"),
@@ -68,6 +81,10 @@ pub const FILES: [(&str, &[u8]); 2] = [
     (
         "anh-mau-1.png",
         include_bytes!("../../samples/anh-mau-1.png"),
+    ),
+    (
+        "anh-mau-moc-106.png",
+        include_bytes!("../../samples/anh-mau-moc-106.png"),
     ),
 ];
 

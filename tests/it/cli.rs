@@ -415,6 +415,24 @@ fn a_bad_configuration_is_named_to_the_line() {
 }
 
 #[test]
+fn gates_are_listed_by_name_and_marked_as_sample() {
+    let dir = tempfile::tempdir().unwrap();
+    let listed = liaison(dir.path(), &["gate", "list"]);
+    expect(&listed, 0);
+    for part in ["huu-nghi/youyi-guan", "Lào Cai – Hà Khẩu", "老街—河口"] {
+        assert!(out(&listed).contains(part), "{}", out(&listed));
+    }
+    assert!(err(&listed).contains("sample data"), "{}", err(&listed));
+    let listed = liaison(dir.path(), &["gate", "list", "--json"]);
+    expect(&listed, 0);
+    let gates = json(&listed);
+    assert_eq!(gates["sample"], true);
+    assert_eq!(gates["gates"].as_array().unwrap().len(), 12);
+    assert_eq!(gates["gates"][0]["class"], "international");
+    assert_eq!(gates["gates"][0]["names"]["zh-Hans"], "友谊—友谊关");
+}
+
+#[test]
 fn audits_need_no_node_and_say_what_is_wrong() {
     let dir = tempfile::tempdir().unwrap();
     expect(&liaison(dir.path(), &["audit", "verify", "none"]), 65);

@@ -12,14 +12,20 @@ mod bytes_and_names;
 mod case_rules;
 #[path = "model/handover.rs"]
 mod handover_rules;
+#[path = "model/joint.rs"]
+mod joint;
 #[path = "model/json.rs"]
 mod json_form;
 #[path = "model/limits.rs"]
 mod limit_rules;
+#[path = "model/line.rs"]
+mod line;
 #[path = "model/links.rs"]
 mod link_rules;
 #[path = "model/page.rs"]
 mod page;
+#[path = "model/record.rs"]
+mod record;
 #[path = "model/rules.rs"]
 mod rules;
 #[path = "model/stance.rs"]
@@ -75,6 +81,34 @@ fn assert_fault(draft: &v1::Draft, field: &str, reason: &str) {
         panic!("no fault at {field} with \"{reason}\" among {faults:#?}")
     };
     assert!(!fault.remedy.is_empty());
+}
+
+/// Sample, edits that keep it sendable.
+type Edit = (&'static str, Vec<(&'static str, Value)>);
+
+fn assert_inside(edits: Vec<Edit>) {
+    for (sample, edits) in edits {
+        assert_eq!(
+            check_draft(&edited(sample, &edits)),
+            Ok(()),
+            "{sample} with {edits:?}"
+        );
+    }
+}
+
+/// Sample, JSON pointer, value, field of the fault, part of its reason.
+type Case = (
+    &'static str,
+    &'static str,
+    Value,
+    &'static str,
+    &'static str,
+);
+
+fn assert_outside(cases: Vec<Case>) {
+    for (sample, pointer, value, field, reason) in cases {
+        assert_fault(&edited(sample, &[(pointer, value)]), field, reason);
+    }
 }
 
 /// Edits of a sample, each by JSON pointer below the kind's own message.

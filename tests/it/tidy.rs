@@ -178,7 +178,10 @@ fn each_floor_uses_only_those_above_it() {
         ("store", "tlog"),
         ("store", "crypto"),
         ("store", "audit"),
+        ("store", "document"),
         ("exchange", "audit"),
+        ("exchange", "document"),
+        ("link", "document"),
         ("link", "crypto"),
         ("link", "audit"),
     ];

@@ -15,6 +15,7 @@ use super::in_turn;
 use super::print::Screen;
 
 pub(crate) use self::export::export_to;
+pub(crate) use self::trust::read as read_trusted;
 pub(crate) use self::verdict::render as render_verdict;
 
 /// Evidence: exporting it, and judging it offline.

@@ -31,6 +31,7 @@ impl Proof {
         let desk = target.connect().await?;
         let request = v1::ProofRequest {
             id: self.id.to_string(),
+            root_at: 0,
         };
         let proof = refused::answer(desk.audit().proof(request).await)?;
         let Some(base) = &self.out else {

@@ -12,7 +12,7 @@ use crate::node::peer_card::PeerCard;
 ///
 /// A node signs its logs with the key that it cosigns with, under the name of each log. So from the
 /// cosigner keys of two sides follow the keys of the logs between them, which no card names.
-pub(super) fn read(files: &[PathBuf]) -> Result<Vec<VerifierKey>, Failure> {
+pub(crate) fn read(files: &[PathBuf]) -> Result<Vec<VerifierKey>, Failure> {
     let mut keys = Vec::new();
     for file in files {
         let text = std::fs::read_to_string(file)

@@ -290,7 +290,7 @@ impl Story {
             .vn
             .desk()?
             .audit()
-            .proof(v1::ProofRequest { id })
+            .proof(v1::ProofRequest { id, root_at: 0 })
             .await;
         let proof = refused::answer(outcome)?;
         for line in proof.tlog_proof.lines() {

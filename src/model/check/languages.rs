@@ -94,7 +94,22 @@ pub(super) fn require_national<'a>(
     }
 }
 
-fn check_tag(tag: &str, field: &str, faults: &mut Faults) {
+/// What both sides sign is in the language of each: neither signs what it cannot read.
+pub(super) fn require_every_national(common: Option<&v1::Common>, at: &str, faults: &mut Faults) {
+    let listed = common.map_or(&[][..], |common| &common.languages);
+    for language in NATIONAL_LANGUAGES {
+        let is_of = |tag: &String| tag.split('-').next() == Some(language);
+        if !listed.iter().any(is_of) {
+            faults.add(
+                format!("{at}.common.languages"),
+                format!("both sides sign this, and it is not given in {language}"),
+                "write every text in the languages of both sides, vi and zh-Hans, and list both",
+            );
+        }
+    }
+}
+
+pub(super) fn check_tag(tag: &str, field: &str, faults: &mut Faults) {
     if !is_well_formed(tag) {
         faults.add(
             field,

@@ -2,6 +2,7 @@
 
 use super::Faults;
 use crate::limits;
+use crate::model::{gate, text};
 use crate::proto::v1;
 use crate::proto::v1::place::Where;
 
@@ -16,9 +17,13 @@ pub(super) fn check(place: Option<&v1::Place>, at: &str, faults: &mut Faults) {
             "the place is only described",
             "give one of gate, markers, section, point or polygon as well",
         ),
-        Some(Where::Gate(gate)) => check_name(gate, &format!("{at}.gate"), faults),
+        Some(Where::Gate(gate)) => {
+            let at = format!("{at}.gate");
+            check_name(gate, &at, faults);
+            check_gate(gate, &at, faults);
+        }
         Some(Where::Section(section)) => check_name(section, &format!("{at}.section"), faults),
-        Some(Where::Markers(range)) => check_markers(*range, at, faults),
+        Some(Where::Markers(range)) => check_markers(*range, &format!("{at}.markers"), faults),
         Some(Where::Point(point)) => check_point(*point, &format!("{at}.point"), faults),
         Some(Where::Polygon(polygon)) => check_polygon(&polygon.points, at, faults),
     }
@@ -30,17 +35,31 @@ fn check_name(name: &str, at: &str, faults: &mut Faults) {
     }
 }
 
-fn check_markers(range: v1::MarkerRange, at: &str, faults: &mut Faults) {
+/// A gate pair is named `lao-cai/hekou`: one spelling only, so that notices on one gate meet. Which
+/// gates there are is for each side's configuration. A blank one is told elsewhere.
+pub(super) fn check_gate(gate: &str, at: &str, faults: &mut Faults) {
+    if !gate.trim().is_empty() && !gate::is_gate_id(gate) {
+        faults.add(
+            at,
+            format!("\"{}\" is no gate pair", text::excerpt(gate, 40)),
+            "give both gates in words of a-z, 0-9 and -, joined by /, such as lao-cai/hekou; \
+             `liaison gate list` shows those that are known",
+        );
+    }
+}
+
+/// Numbers from 1 and in order. `at` is the path of the range.
+pub(super) fn check_markers(range: v1::MarkerRange, at: &str, faults: &mut Faults) {
     if range.first == 0 {
         faults.add(
-            format!("{at}.markers.first"),
+            format!("{at}.first"),
             "markers are numbered from 1",
             "give the number of the first marker",
         );
     }
     if range.last < range.first {
         faults.add(
-            format!("{at}.markers.last"),
+            format!("{at}.last"),
             format!("marker {} comes before {}", range.last, range.first),
             "give the higher number, or the same one for a single marker",
         );

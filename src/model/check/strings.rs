@@ -13,6 +13,7 @@ pub(super) fn check(draft: &DynamicMessage, faults: &mut Faults) {
         &mut Path::default(),
         &mut |path, found| match found {
             Found::Line(line) => check_line(path.as_str(), line, faults),
+            Found::Document(document) => check_document(path.as_str(), document, faults),
             Found::Localized(texts) => {
                 if texts.len() > limits::LANGUAGES_MAX {
                     too_many(
@@ -84,7 +85,11 @@ fn length_max(field: &FieldDescriptor) -> usize {
         "liaison.v1.Common.attachments" | "liaison.v1.AttachmentsReceived.sha256" => {
             limits::ATTACHMENTS_MAX
         }
-        "liaison.v1.Common.languages" => limits::LANGUAGES_MAX,
+        "liaison.v1.Common.languages" | "liaison.v1.RosterEntry.languages" => limits::LANGUAGES_MAX,
+        "liaison.v1.PeriodReport.figures" => limits::REPORT_FIGURES_MAX,
+        "liaison.v1.Calendar.days_off" | "liaison.v1.Calendar.working_days" => {
+            limits::CALENDAR_DAYS_MAX
+        }
         "liaison.v1.Common.not_applicable" => limits::NOT_APPLICABLE_MAX,
         _ => limits::REPEATED_MAX,
     }
@@ -130,6 +135,26 @@ fn check_text(path: &str, text: &str, faults: &mut Faults) {
             "the text is blank",
             "write it, or remove the language from every text",
         );
+    }
+}
+
+/// As a text, but for carriage returns: programs write documents with them.
+fn check_document(path: &str, document: &str, faults: &mut Faults) {
+    if document.len() > limits::TEXT_BYTES_MAX {
+        faults.add(
+            path,
+            format!(
+                "the document has {} bytes, over the limit of {}",
+                document.len(),
+                limits::TEXT_BYTES_MAX
+            ),
+            "send it as an attachment",
+        );
+    }
+    let is_refused = |c: &char| text::is_steering(*c) && !matches!(c, '\n' | '\t' | '\r');
+    if let Some(found) = document.chars().find(is_refused) {
+        let kept = "; line breaks and tabs may stay";
+        steering(path, found, kept, faults);
     }
 }
 

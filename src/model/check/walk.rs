@@ -50,6 +50,8 @@ impl Path {
 pub(super) enum Found<'a> {
     /// A field of text without line breaks.
     Line(&'a str),
+    /// A document in a format of its own, with line breaks.
+    Document(&'a str),
     /// A localized text: all of its languages.
     Localized(Vec<(&'a str, &'a str)>),
     /// A list and how long it is.
@@ -98,6 +100,9 @@ fn walk_field(
                 .collect();
             texts.sort_unstable();
             visit(path, Found::Localized(texts));
+        }
+        Value::String(document) if field.full_name() == "liaison.v1.HazardNotice.cap_xml" => {
+            visit(path, Found::Document(document));
         }
         single => walk_value(&field.kind(), single, path, visit),
     }

@@ -30,7 +30,10 @@ async fn exchanged(counter: &Counter) -> Arc<Exchange> {
 }
 
 fn proof(id: &str) -> v1::ProofRequest {
-    v1::ProofRequest { id: id.to_owned() }
+    v1::ProofRequest {
+        id: id.to_owned(),
+        root_at: 0,
+    }
 }
 
 #[tokio::test]

@@ -37,6 +37,11 @@ async fn call(counter: &Counter, role: &'static str, method: Method) -> Result<(
             let request = v1::ReleaseLinkRequest::default();
             desk.release_link(request).await.map(drop)
         }
+        Method::ListCases => {
+            let request = v1::ListCasesRequest::default();
+            desk.list_cases(request).await.map(drop)
+        }
+        Method::GetCase => desk.get_case(v1::GetCaseRequest::default()).await.map(drop),
         Method::Proof => audit.proof(v1::ProofRequest::default()).await.map(drop),
         Method::Export => audit.export(v1::ExportRequest::default()).await.map(drop),
     }
