@@ -213,7 +213,7 @@ impl Matter {
     ) -> Option<(Self, Option<Impossible>)> {
         let mut fault = None;
         let kind = facts.kind();
-        if continued.contains(&family(kind)) && is_continued(kind) {
+        if continued.contains(&family(kind)) && is_continuation(facts) {
             return None;
         }
         let machine = match &facts.said {
@@ -303,7 +303,7 @@ impl Matter {
         }
     }
 
-    /// What is possible now.
+    /// What is possible now, leaving the time of day aside.
     #[must_use]
     pub fn steps(&self) -> Vec<Step> {
         self.flow().steps(self.opened_by)
@@ -379,13 +379,15 @@ fn family(kind: Kind) -> Kind {
     }
 }
 
-/// Kinds that continue a matter of their own kind which they answer: follow-ups and
-/// counter-proposals. Each of the others is a matter of its own.
-fn is_continued(kind: Kind) -> bool {
-    matches!(
-        family(kind),
-        Kind::CrossingAlert | Kind::HazardNotice | Kind::MeetingProposal | Kind::PatrolPlan
-    )
+/// Whether a message continues the matter of its own kind which it answers: a follow-up or a
+/// counter-proposal. Everything else is a matter of its own, and so is what takes the place of an
+/// alert.
+fn is_continuation(facts: &Facts) -> bool {
+    match family(facts.kind()) {
+        Kind::MeetingProposal | Kind::PatrolPlan => true,
+        Kind::CrossingAlert | Kind::HazardNotice => facts.supersedes.is_none(),
+        _ => false,
+    }
 }
 
 /// By when a person's acknowledgement of a matter's first message is owed, if at all: as asked,

@@ -56,10 +56,13 @@ pub(super) fn steps(batch: &Handover, holder: Party) -> Vec<Step> {
     } else if any(is_accepted) {
         step(asked, Kind::HandoverReply, "renew the acceptance");
     }
-    if batch.any(|case| case.reply.is_some() && !case.state.is_final() && !case.state.has_left()) {
-        let does = "correct its answer";
-        step(asked, Kind::HandoverReply, does);
+    let is_answered =
+        |case: &Case| case.reply.is_some() && !case.state.is_final() && !case.state.has_left();
+    if batch.any(is_answered) {
         step(asked, Kind::Withdrawal, "take back its answer");
+    }
+    if batch.any(|case| is_answered(case) && !matches!(case.state, State::Suspended(_))) {
+        step(asked, Kind::HandoverReply, "correct its answer");
     }
     if any(|s| !s.is_final() && !s.has_left()) {
         let does = "tell more, or of a claim for protection";
