@@ -38,6 +38,25 @@ async fn send(node: &mut Node, draft: v1::Draft) -> String {
     desk.submit(request).await.unwrap().into_inner().id
 }
 
+/// Waits until a watcher is told.
+async fn until_told(node: &mut Node, what: v1::WatchEvent) {
+    let request = v1::WatchRequest {
+        from_start: true,
+        ..v1::WatchRequest::default()
+    };
+    let mut desk = node.desk().await;
+    let mut events = desk.watch(request).await.unwrap().into_inner();
+    let told = async {
+        while let Some(event) = events.message().await.unwrap() {
+            if event.event() == what {
+                return;
+            }
+        }
+        panic!("the node has ended the stream");
+    };
+    tokio::time::timeout(PATIENCE, told).await.unwrap();
+}
+
 /// Asks for evidence until there is some: the peer dates its checkpoint a moment after the deadline.
 fn evidence(node: &Node, id: &str, dir: &Path) -> String {
     let began = Instant::now();
@@ -89,6 +108,7 @@ async fn what_fell_due_while_the_node_was_dead_is_told_and_proven() {
         status.contains("0 owed by this node, 1 by the peer"),
         "{status}"
     );
+    until_told(&mut left, v1::WatchEvent::Overdue).await;
     let told = run(&left, &["watch", "--from-start", "--until-caught-up"]);
     assert!(
         told.contains("OVERDUE") && told.contains("owes reply"),
