@@ -318,6 +318,10 @@ impl Folded {
             belongs.push(at);
         }
         if let Some(matter) = opened {
+            // What replaces a request or letter begins anew: what it ended takes no step any more.
+            if facts.supersedes.is_some() {
+                belongs.clear();
+            }
             belongs.push(self.matters.len());
             self.matters.push(*matter);
         }
