@@ -5,6 +5,7 @@ use std::error::Error;
 use std::path::PathBuf;
 
 use prost::Message as _;
+use prost_types::FileDescriptorSet;
 
 const FILES: [&str; 5] = [
     "liaison/v1/envelope.proto",
@@ -22,7 +23,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     compiler.include_imports(true).include_source_info(true);
     compiler.open_files(FILES)?;
     let descriptors = compiler.file_descriptor_set();
-    std::fs::write(out.join("liaison.binpb"), descriptors.encode_to_vec())?;
+    std::fs::write(
+        out.join("liaison.binpb"),
+        with_comments_only(descriptors.clone()).encode_to_vec(),
+    )?;
 
     let mut config = prost_build::Config::new();
     config.bytes(["."]).btree_map(["."]).enable_type_names();
@@ -30,4 +34,19 @@ fn main() -> Result<(), Box<dyn Error>> {
         .codec_path("crate::link::codec::BoundedCodec")
         .compile_fds_with_config(descriptors, config)?;
     Ok(())
+}
+
+/// Of the source information, what is said in comments: templates, pages and reflection show it. The
+/// places of everything else would make the binary's copy more than half as large again.
+fn with_comments_only(mut set: FileDescriptorSet) -> FileDescriptorSet {
+    for info in set
+        .file
+        .iter_mut()
+        .filter_map(|file| file.source_code_info.as_mut())
+    {
+        info.location.retain(|location| {
+            location.leading_comments.is_some() || location.trailing_comments.is_some()
+        });
+    }
+    set
 }

@@ -105,6 +105,9 @@ pub const NOT_APPLICABLE_MAX: usize = 16 * HANDOVER_PERSONS_MAX;
 pub const CALENDAR_FILE_BYTES_MAX: usize = 128 << 10;
 /// Faults told of one draft. More help nobody; a megabyte of them would clog the answer.
 pub const FAULTS_MAX: usize = 1_000;
+/// Objects and lists within one another in a draft as it is typed: a point of a
+/// polygon of one of many places needs 9.
+pub const DRAFT_DEPTH_MAX: usize = 32;
 /// Messages of one page of a list.
 pub const PAGE_MESSAGES_MAX: u32 = 500;
 /// Records read for one page before a page token is handed out, however few matched.

@@ -8,6 +8,8 @@ mod audit;
 mod audit_cli;
 #[path = "it/calendar.rs"]
 mod calendar;
+#[path = "it/cases.rs"]
+mod cases;
 #[path = "it/cli.rs"]
 mod cli;
 #[path = "it/contained.rs"]
@@ -34,6 +36,8 @@ mod express;
 mod farewell;
 #[path = "it/foreign.rs"]
 mod foreign;
+#[path = "it/forms.rs"]
+mod forms;
 #[path = "it/hostile.rs"]
 mod hostile;
 #[path = "it/kill.rs"]

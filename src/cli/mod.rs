@@ -2,6 +2,8 @@
 //!
 //! # Layout
 //!
+//! One file per noun: `init`, `peer`, `node`, `new`, `check`, `send`, `list`, `show`,
+//! `watch`, `ack`, `status`, `link`, `audit`, `demo`. Beside them what they share: `connect`
 //! One file per noun: `init`, `peer`, `node`, `send`, `list`, `show`, `watch`,
 //! `ack`, `status`, `link`, `audit`, `calendar`, `gate`, `demo`. Beside them what they share: `connect`
 //! One file per noun: `init`, `peer`, `node`, `send`, `list`, `show`, `case`, `watch`, `ack`,
@@ -15,6 +17,7 @@ mod attach;
 mod audit;
 mod calendar;
 mod case;
+mod check;
 mod connect;
 mod demo;
 mod draft;
@@ -26,6 +29,7 @@ mod letter;
 mod levels;
 mod link;
 mod list;
+mod new;
 mod node;
 mod peer;
 mod print;
@@ -76,6 +80,8 @@ enum Command {
     Peer(peer::Peer),
     #[command(subcommand)]
     Node(node::Node),
+    New(new::New),
+    Check(check::Check),
     Send(Box<send::Send>),
     List(Box<list::List>),
     Show(show::Show),
@@ -127,6 +133,8 @@ impl Cli {
             Command::Peer(peer) => peer.run(&target, screen),
             Command::Completions { shell } => completions(shell, screen),
             Command::Node(node) => on_threads(node.run(&target)),
+            Command::New(new) => in_turn(new.run(&target, screen)),
+            Command::Check(check) => in_turn(check.run(screen)),
             Command::Send(send) => in_turn(send.run(&target, screen)),
             Command::List(list) => in_turn(list.run(&target, screen)),
             Command::Show(show) => in_turn(show.run(&target, screen)),

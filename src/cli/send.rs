@@ -6,15 +6,16 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::connect::{Desk, Target};
+use super::draft::{self, Additions, Prepared};
 use super::exit::{Done, Exit, Failure};
 use super::print::{Bar, Screen};
-use super::{attach, draft, levels, refused, when, words};
+use super::{attach, levels, refused, when, words};
 use crate::model::{MessageId, json, text};
 use crate::proto::v1::{self, Level};
 
 /// Sends a notification.
 ///
-/// The draft is proto3 JSON: see samples/*.json. It is checked here first, and every fault is told
+/// The draft is JSON, with comments if you like: `liaison new KIND` writes one to fill in. It is checked here first, and every fault is told
 /// at once. Its id is made here if it has none, so that sending it again with that id sends nothing
 /// twice.
 #[derive(Debug, Args)]
@@ -22,15 +23,8 @@ pub(crate) struct Send {
     /// The draft; - reads standard input.
     #[arg(value_name = "FILE|-")]
     file: PathBuf,
-    /// Attach this file; may be given several times.
-    #[arg(long, value_name = "FILE")]
-    attach: Vec<PathBuf>,
-    /// Media type of the files attached; else it follows from their names.
-    #[arg(long, value_name = "TYPE/SUBTYPE", requires = "attach")]
-    media_type: Option<String>,
-    /// Send to this node, whatever the draft says.
-    #[arg(long, value_name = "NODE")]
-    to: Option<String>,
+    #[command(flatten)]
+    additions: Additions,
     /// The message's id, to send again what may have been sent.
     #[arg(long, value_parser = MessageId::parse)]
     id: Option<MessageId>,
@@ -40,7 +34,7 @@ pub(crate) struct Send {
     /// Wait no longer than this: 30s, 5m, 1h.
     #[arg(long, value_name = "LENGTH", default_value = "60s", value_parser = when::parse_length)]
     timeout: Duration,
-    /// Only check the draft.
+    /// Only check the draft; `liaison check` does so too, and for many.
     #[arg(long)]
     check: bool,
 }
@@ -84,21 +78,14 @@ impl Wait {
 
 impl Send {
     pub(crate) async fn run(self, target: &Target, screen: Screen) -> Done {
-        let mut draft = draft::read(&self.file)?;
-        if let Some(to) = self.to {
-            draft.recipient = to;
-        }
-        let mut files = Vec::new();
-        for file in &self.attach {
-            files.push(attach::describe(file, self.media_type.as_deref()).await?);
-        }
-        attach::add(&mut draft, &files)?;
+        let prepared = draft::prepare(&self.file, &self.additions).await?;
+        let Prepared { mut draft, files } =
+            prepared.map_err(|refused| refused.into_failure(&self.file))?;
         if let Some(id) = self.id {
             draft.id = id.to_string();
         } else if draft.id.is_empty() {
             draft.id = draft::new_id()?.to_string();
         }
-        let draft = draft::check(draft)?;
         if self.check {
             if screen.json {
                 screen.json(&serde_json::json!({ "faults": [], "id": draft.id }))?;

@@ -156,7 +156,9 @@ impl Exchange {
             let kind = Kind::try_from(number).unwrap_or(Kind::Unspecified);
             match kind {
                 Kind::Withdrawal => withdrawn |= from == side,
-                Kind::Refusal | Kind::AttachmentsReceived => continue,
+                kind if body::is_system_kind(kind) => continue,
+                // Asks for more time; the substance is still to come.
+                Kind::DeadlineExtension => {}
                 Kind::Acknowledgement if from != side => level = level.max(Level::Acknowledged),
                 _ if from != side => level = level.max(Level::Replied),
                 _ => {}

@@ -46,6 +46,7 @@ use crate::model::{body, json};
 use crate::proto::v1;
 use crate::proto::v1::body::Body;
 
+pub(crate) use self::form::{NEITHER, Rule, rule_in};
 pub(crate) use self::walk::first_bad_time;
 
 /// One thing that is wrong with a draft.

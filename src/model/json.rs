@@ -23,11 +23,11 @@ use crate::limits;
 use crate::proto;
 
 /// The descriptors of every message, built in.
-static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
+pub(super) static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
     DescriptorPool::decode(proto::DESCRIPTORS).expect("the built-in descriptor set was compiled")
 });
 
-const TIMESTAMP: &str = "google.protobuf.Timestamp";
+pub(super) const TIMESTAMP: &str = "google.protobuf.Timestamp";
 
 /// A message as canonical JSON.
 ///
@@ -170,7 +170,7 @@ pub(crate) fn timestamp_of(message: &DynamicMessage) -> Option<prost_types::Time
     })
 }
 
-fn syntax(error: &serde_json::Error) -> JsonError {
+pub(super) fn syntax(error: &serde_json::Error) -> JsonError {
     JsonError::Syntax {
         line: error.line(),
         column: error.column(),
@@ -195,7 +195,7 @@ fn fault(root: &MessageDescriptor, json: &str, error: &serde_json::Error) -> Jso
 }
 
 /// What serde says, without the position it appends, safe to show.
-fn reason_of(error: &serde_json::Error) -> String {
+pub(super) fn reason_of(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let reason = match text.rfind(" at line ") {
         Some(end) => &text[..end],
@@ -232,11 +232,11 @@ fn remedy(root: &MessageDescriptor, place: &Place, reason: &str) -> String {
             "give an object such as {\"vi\": \"…\", \"zh-Hans\": \"…\"}".to_owned()
         }
         Some(Target::Scalar(kind)) => scalar_remedy(&kind),
-        None => "compare with the samples and with docs/notifications.md".to_owned(),
+        None => "compare with a template: liaison new KIND".to_owned(),
     }
 }
 
-fn known_fields(message: &MessageDescriptor, given: Option<&str>) -> String {
+pub(super) fn known_fields(message: &MessageDescriptor, given: Option<&str>) -> String {
     let names: Vec<String> = message
         .fields()
         .map(|field| field.json_name().to_owned())
@@ -272,7 +272,7 @@ fn distance_is_small(name: &str, given: &str) -> bool {
     row[b.len()] <= 2
 }
 
-fn message_remedy(message: &MessageDescriptor) -> String {
+pub(super) fn message_remedy(message: &MessageDescriptor) -> String {
     if message.full_name() == TIMESTAMP {
         return "give a time with its zone, such as \"2026-03-02T08:30:00+07:00\"".to_owned();
     }
@@ -283,7 +283,7 @@ fn message_remedy(message: &MessageDescriptor) -> String {
     format!("give an object with {}", names.join(", "))
 }
 
-fn scalar_remedy(kind: &Kind) -> String {
+pub(super) fn scalar_remedy(kind: &Kind) -> String {
     match kind {
         Kind::Enum(choices) => {
             let names: Vec<String> = choices

@@ -10,6 +10,8 @@
 //! - [`mrz`]: machine-readable zones of travel documents.
 //! - [`language`]: language tags.
 //! - [`json`]: canonical proto3 JSON, in and out.
+//! - [`jsonc`]: comments in JSON; [`typed`]: a draft as a person typed it, with every fault's place.
+//! - [`template`]: forms to fill in, and a page about each kind, from the proto's own comments.
 //! - [`text`]: text from elsewhere, made safe to show.
 //! - [`sample`]: drafts to learn from and to test with.
 //!
@@ -24,13 +26,16 @@ pub mod gate;
 pub mod header;
 pub mod id;
 pub mod json;
+pub mod jsonc;
 pub mod language;
 pub mod mrz;
 pub mod name;
 pub(crate) mod parts;
 pub mod sample;
+pub mod template;
 pub mod text;
 pub mod time;
+pub mod typed;
 pub mod workflow;
 
 pub use header::Header;

@@ -12,9 +12,12 @@ use crate::model::{body, text};
 use crate::proto::v1;
 use crate::proto::v1::body::Body;
 
+/// What is said of a field that is blank and should not be, where it may also be not applicable.
+pub(crate) const NEITHER: &str = "is neither filled in nor said to be not applicable";
+
 /// What may be left blank.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rule {
+pub(crate) enum Rule {
     /// Is filled in.
     Required,
     /// Is filled in, or listed in `common.notApplicable`.
@@ -109,7 +112,7 @@ const RULES: &[(&str, &[(&str, Rule)])] = &[
             ("photo_sha256", OrNot),
             ("care_needs", OrNot),
             ("medical_needs", OrNot),
-            ("screening", OrNot),
+            ("screening", Required),
             ("route", Required),
         ],
     ),
@@ -217,6 +220,7 @@ const RULES: &[(&str, &[(&str, Rule)])] = &[
             ("document", OrNot),
             ("photo_sha256", OrNot),
             ("question", OrNot),
+            ("claims_no_protection", Answered),
         ],
     ),
     (
@@ -586,7 +590,7 @@ impl Form<'_> {
     }
 
     fn field(&mut self, message: &DynamicMessage, field: &FieldDescriptor, path: &str) {
-        let rule = self.rule(message, field);
+        let rule = rule_in(self.kind, field).unwrap_or(Free);
         // What a claimant's form does not say, it may not say.
         let rule = if screening::is_withheld(message, field) {
             Free
@@ -642,35 +646,13 @@ impl Form<'_> {
         }
     }
 
-    fn rule(&self, message: &DynamicMessage, field: &FieldDescriptor) -> Rule {
-        let is_answer = matches!(
-            self.kind,
-            v1::Kind::Acknowledgement
-                | v1::Kind::Withdrawal
-                | v1::Kind::Response
-                | v1::Kind::Countersignature
-                | v1::Kind::Closure
-                | v1::Kind::DeadlineExtension
-        );
-        let is_formal = matches!(
-            self.kind,
-            v1::Kind::HandoverRequest | v1::Kind::OfficialLetter
-        );
-        match field.full_name() {
-            // The message answered or withdrawn says whom it went to.
-            "liaison.v1.Common.to_office" if is_answer => Free,
-            "liaison.v1.Common.legal_basis" if is_formal => OrNot,
-            _ => rule_of(message.descriptor().name(), field.name()).unwrap_or(Free),
-        }
-    }
-
     fn judge_blank(&mut self, path: &str, rule: Rule) {
         let field = format!("{}.{path}", self.at);
         match rule {
             Required => self.faults.add(field, "is missing", "fill it in"),
             OrNot => self.faults.add(
                 field,
-                "is neither filled in nor said to be not applicable",
+                NEITHER,
                 format!(
                     "fill it in, or add \"{path}\" to {}.common.notApplicable",
                     self.at
@@ -729,6 +711,27 @@ impl Form<'_> {
                  \"persons[2].sex\" (counted from 0)",
             );
         }
+    }
+}
+
+/// The rule for a field where it stands in a form of that kind; `None` for fields of what is filled in
+/// as a whole, and of what is no form.
+pub(crate) fn rule_in(kind: v1::Kind, field: &FieldDescriptor) -> Option<Rule> {
+    let is_answer = matches!(
+        kind,
+        v1::Kind::Acknowledgement
+            | v1::Kind::Withdrawal
+            | v1::Kind::Response
+            | v1::Kind::Countersignature
+            | v1::Kind::Closure
+            | v1::Kind::DeadlineExtension
+    );
+    let is_formal = matches!(kind, v1::Kind::HandoverRequest | v1::Kind::OfficialLetter);
+    match field.full_name() {
+        // The message answered or withdrawn says whom it went to.
+        "liaison.v1.Common.to_office" if is_answer => Some(Free),
+        "liaison.v1.Common.legal_basis" if is_formal => Some(OrNot),
+        _ => rule_of(field.parent_message().name(), field.name()),
     }
 }
 

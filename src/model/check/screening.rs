@@ -73,8 +73,7 @@ pub(super) fn check(
         faults.add(
             format!("{at}.carriedOut"),
             "nobody was asked",
-            "have a trained officer carry the screening out, or remove the screening and list it \
-             as not applicable",
+            "have a trained officer carry the screening out before the handover is asked for",
         );
     }
     if screening.unaccompanied && !screening.minor {

@@ -197,6 +197,9 @@ fn lists_about_persons() {
             let filled = (1..=count).map(|number| match entry.clone() {
                 serde_json::Value::Object(mut object) => {
                     object.insert("number".to_owned(), json!(number));
+                    if sample == "verification-request" {
+                        object.insert("claimsNoProtection".to_owned(), true.into());
+                    }
                     json!(object)
                 }
                 _ => json!(number),

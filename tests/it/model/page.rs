@@ -1,46 +1,56 @@
-//! docs/notifications.md says what the code does.
+//! docs/notifications.md, and the pages about the kinds, say what the code does.
 
 use liaison::limits;
-use liaison::model::sample;
+use liaison::model::{sample, template};
 use liaison::proto;
 use prost_reflect::{DescriptorPool, Kind, MessageDescriptor};
 
 const PAGE: &str = include_str!("../../../docs/notifications.md");
 
-#[test]
-fn the_page_shows_every_sample_as_it_is() {
-    for sample in sample::SAMPLES {
-        let block = format!("```json\n{}```\n", sample.json);
-        assert!(PAGE.contains(&block), "{} is not in the page", sample.name);
-    }
-    assert_eq!(PAGE.matches("```json\n").count(), sample::SAMPLES.len());
+/// The page, and that of every kind.
+fn pages() -> String {
+    let kinds = template::forms().iter().map(template::page);
+    kinds.fold(PAGE.to_owned() + &template::index_page(), |all, page| {
+        all + &page
+    })
 }
 
-fn assert_named(message: &MessageDescriptor) {
+#[test]
+fn the_pages_show_every_sample_as_it_is() {
+    let pages = pages();
+    for sample in sample::SAMPLES {
+        let block = format!("```json\n{}```\n", sample.json);
+        assert!(pages.contains(&block), "{} is in no page", sample.name);
+    }
+    assert_eq!(pages.matches("```json\n").count(), sample::SAMPLES.len());
+}
+
+fn assert_named(pages: &str, message: &MessageDescriptor) {
     for field in message.fields() {
         let name = format!("`{}`", field.json_name());
-        assert!(
-            PAGE.contains(&name),
-            "{} is not in the page",
-            field.full_name()
-        );
+        assert!(pages.contains(&name), "{} is in no page", field.full_name());
         if let Kind::Message(inner) = field.kind()
             && inner.full_name().starts_with("liaison.")
             && !matches!(inner.name(), "LocalizedText" | "Place")
         {
-            assert_named(&inner);
+            assert_named(pages, &inner);
         }
     }
 }
 
 #[test]
-fn the_page_names_every_field_of_every_kind() {
+fn the_pages_name_every_field_of_every_kind() {
     let pool = DescriptorPool::decode(proto::DESCRIPTORS).unwrap();
-    assert_named(&pool.get_message_by_name("liaison.v1.Draft").unwrap());
+    assert_named(
+        &pages(),
+        &pool.get_message_by_name("liaison.v1.Draft").unwrap(),
+    );
 }
 
 #[test]
 fn the_page_tells_the_limits_as_they_are() {
+    assert_eq!(limits::DESK_MESSAGE_BYTES_MAX, 4 << 20);
+    assert_eq!(limits::DRAFT_DEPTH_MAX, 32);
     assert_eq!(limits::LINE_BYTES_MAX, 512);
     assert_eq!(limits::TEXT_BYTES_MAX, 64 << 10);
     assert_eq!(limits::LANGUAGES_MAX, 8);

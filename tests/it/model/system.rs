@@ -7,9 +7,9 @@ use liaison::proto::v1::body::Body;
 use prost_types::Timestamp;
 
 /// Fields below the kind's own message, with the reasons of their faults.
-fn told(content: Body) -> Vec<(String, String)> {
-    let name = liaison::model::body::json_name_of(&content);
-    let faults = check_body(&content, v1::Precedence::Routine);
+fn told(content: &Body) -> Vec<(String, String)> {
+    let name = liaison::model::body::json_name_of(content);
+    let faults = check_body(content, v1::Precedence::Routine);
     let told = faults.into_iter().map(|fault| {
         assert!(!fault.remedy.is_empty());
         let field = fault.field.strip_prefix(&format!("body.{name}.")).unwrap();
@@ -18,7 +18,7 @@ fn told(content: Body) -> Vec<(String, String)> {
     told.collect()
 }
 
-fn fields(content: Body) -> Vec<String> {
+fn fields(content: &Body) -> Vec<String> {
     told(content).into_iter().map(|(field, _)| field).collect()
 }
 
@@ -36,7 +36,7 @@ fn key_change(old: &str, new: &str, signature_bytes: usize) -> Body {
 
 #[test]
 fn a_key_follows_another_of_its_name() {
-    assert_eq!(told(key_change(OLD, NEW, 64)), []);
+    assert_eq!(told(&key_change(OLD, NEW, 64)), []);
     for (old, new, bytes, field) in [
         ("", NEW, 64, "oldVkey"),
         (OLD, "laocai.bg.vn.example", 64, "newVkey"),
@@ -50,7 +50,7 @@ fn a_key_follows_another_of_its_name() {
         (OLD, NEW, 63, "newKeySignature"),
         (OLD, NEW, 65, "newKeySignature"),
     ] {
-        assert_eq!(fields(key_change(old, new, bytes)), [field], "{old} {new}");
+        assert_eq!(fields(&key_change(old, new, bytes)), [field], "{old} {new}");
     }
 }
 
@@ -62,7 +62,7 @@ fn a_verifier_key_of_the_largest_size_is_one() {
     };
     // A line of text ends sooner; the key itself is judged by its own limit.
     let reasons = |bytes| {
-        let told = told(key_change(OLD, &of(bytes), 64));
+        let told = told(&key_change(OLD, &of(bytes), 64));
         told.into_iter()
             .map(|(_, reason)| reason)
             .collect::<Vec<_>>()
@@ -79,11 +79,11 @@ fn maintenance_ends_after_it_began() {
     let time = |seconds| Some(Timestamp { seconds, nanos: 0 });
     let maintenance = |from, to| Body::Maintenance(v1::Maintenance { from, to });
     let begin = 1_795_744_800;
-    assert_eq!(told(maintenance(time(begin), time(begin + 1))), []);
-    assert_eq!(fields(maintenance(time(begin), time(begin))), ["to"]);
-    assert_eq!(fields(maintenance(time(begin), time(begin - 1))), ["to"]);
-    assert_eq!(fields(maintenance(None, None)), ["from", "to"]);
-    assert_eq!(fields(maintenance(time(0), time(begin))), ["from"]);
+    assert_eq!(told(&maintenance(time(begin), time(begin + 1))), []);
+    assert_eq!(fields(&maintenance(time(begin), time(begin))), ["to"]);
+    assert_eq!(fields(&maintenance(time(begin), time(begin - 1))), ["to"]);
+    assert_eq!(fields(&maintenance(None, None)), ["from", "to"]);
+    assert_eq!(fields(&maintenance(time(0), time(begin))), ["from"]);
 }
 
 #[test]
@@ -94,8 +94,8 @@ fn an_erasure_says_when_and_under_what() {
             authority: authority.to_owned(),
         })
     };
-    assert_eq!(told(notice(Some(1_795_744_800), "Nghị định (MẪU)")), []);
-    assert_eq!(fields(notice(None, " ")), ["erasedAt", "authority"]);
+    assert_eq!(told(&notice(Some(1_795_744_800), "Nghị định (MẪU)")), []);
+    assert_eq!(fields(&notice(None, " ")), ["erasedAt", "authority"]);
     let hidden = notice(Some(1_795_744_800), "a\u{202e}b");
-    assert_eq!(fields(hidden), ["authority"]);
+    assert_eq!(fields(&hidden), ["authority"]);
 }

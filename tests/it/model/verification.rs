@@ -26,6 +26,12 @@ fn what_is_asked_of_each_person_is_judged_as_in_a_handover() {
             ],
         ],
         vec![
+            (
+                "persons/1/claimsNoProtection",
+                Value::Null,
+                "persons[1].claimsNoProtection",
+                "claims no protection",
+            ),
             ("persons", json!([]), "persons", "missing"),
             (
                 "persons/0/number",
