@@ -62,6 +62,8 @@ mod peer_quotas;
 mod power_cut;
 #[path = "it/renewal.rs"]
 mod renewal;
+#[path = "it/report.rs"]
+mod report;
 #[path = "it/sides.rs"]
 mod sides;
 #[path = "it/sim.rs"]

@@ -35,6 +35,8 @@ pub enum Method {
     ListCases,
     /// One case.
     GetCase,
+    /// The figures of a period.
+    Report,
     /// A receipt.
     Proof,
     /// The logs as evidence.
@@ -43,7 +45,7 @@ pub enum Method {
 
 impl Method {
     /// Every call.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Submit,
         Self::Get,
         Self::List,
@@ -55,6 +57,7 @@ impl Method {
         Self::ReleaseLink,
         Self::ListCases,
         Self::GetCase,
+        Self::Report,
         Self::Proof,
         Self::Export,
     ];
@@ -74,6 +77,7 @@ impl Method {
             Self::ReleaseLink => "ReleaseLink",
             Self::ListCases => "ListCases",
             Self::GetCase => "GetCase",
+            Self::Report => "Report",
             Self::Proof => "Proof",
             Self::Export => "Export",
         }
@@ -111,6 +115,7 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::ReleaseLink
             | M::ListCases
             | M::GetCase
+            | M::Report
             | M::Proof
             | M::Export,
         )
@@ -118,6 +123,7 @@ pub const fn access(role: Role, method: Method) -> Access {
             Role::Auditor,
             M::ListCases
             | M::GetCase
+            | M::Report
             | M::Get
             | M::List
             | M::Status

@@ -20,6 +20,7 @@ pub mod errors;
 mod files;
 mod health;
 mod read;
+mod report;
 mod seats;
 mod service;
 mod status;

@@ -141,6 +141,16 @@ impl DeskService for Arc<Desk> {
         answer(&caller, Method::GetCase, self.reading(&caller, work).await)
     }
 
+    async fn report(
+        &self,
+        request: Request<v1::ReportRequest>,
+    ) -> Result<Response<v1::ReportResponse>, Status> {
+        let (caller, _) = admit(&request, Method::Report)?;
+        let desk = Arc::clone(self);
+        let work = move || Desk::report(&desk, request.get_ref());
+        answer(&caller, Method::Report, self.reading(&caller, work).await)
+    }
+
     type DownloadAttachmentStream = files::Chunks;
 
     async fn download_attachment(

@@ -37,6 +37,7 @@ pub mod files;
 pub mod hold;
 pub mod layout;
 mod mirror;
+pub mod period;
 mod push;
 pub mod read;
 mod receipts;

@@ -187,7 +187,9 @@ impl Exchange {
                 return Ok(before);
             }
             let named = Named { id, thread_id };
-            self.sign_header(self.judged(link, &draft, named, content)?)?
+            let possible = self.judged(link, &draft, named, content)?;
+            self.check_signing(link, content, answered.as_ref())?;
+            self.sign_header(possible)?
         } else {
             self.sign_entry(link, &draft, id, thread_id, content)?
         };
@@ -204,6 +206,32 @@ impl Exchange {
             Ok(recorded) => Ok(recorded),
             Err(RecordError::IdUsed) => Err(SubmitError::IdUsed { id }),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A countersignature is one of the very message that it answers, and one of a period report
+    /// is given only if the figures are the same here.
+    fn check_signing(
+        &self,
+        link: &Link,
+        content: &v1::body::Body,
+        answered: Option<&Header>,
+    ) -> Result<(), SubmitError> {
+        let (v1::body::Body::Countersignature(countersignature), Some(signed)) =
+            (content, answered)
+        else {
+            return Ok(());
+        };
+        if countersignature.body_digest != signed.body_digest.as_slice() {
+            return Err(fault(
+                "body.countersignature.bodyDigest",
+                "it is not the digest of the message in inReplyTo",
+                "answer the message that is signed, with the digest of its body",
+            ));
+        }
+        match self.faults_of_signing(link, content, signed)? {
+            faults if faults.is_empty() => Ok(()),
+            faults => Err(SubmitError::Faults(faults)),
         }
     }
 

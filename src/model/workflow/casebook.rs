@@ -155,6 +155,19 @@ impl Casebook {
         log.filter_map(|(facts, index)| Some((index, facts.as_ref()?)))
     }
 
+    /// The same, of the first entries of A's and of B's log alone.
+    #[must_use]
+    pub fn as_of(&self, sizes: [u64; 2]) -> Self {
+        let mut book = Self::default();
+        for party in [Party::A, Party::B] {
+            let size = usize::try_from(sizes[party.slot()]).unwrap_or(usize::MAX);
+            for facts in self.logs[party.slot()].iter().take(size) {
+                book.take(party, facts.as_deref().cloned());
+            }
+        }
+        book
+    }
+
     /// Everything that follows at an instant.
     pub fn snapshot(&mut self, now: Millis) -> Snapshot {
         let ids = self.threads();

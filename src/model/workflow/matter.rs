@@ -33,6 +33,19 @@ pub(super) struct Opening {
     pub(super) respond_by: Option<Millis>,
 }
 
+impl Opening {
+    fn of(facts: &Facts) -> Self {
+        Self {
+            id: facts.id,
+            kind: facts.kind(),
+            precedence: facts.precedence,
+            status: facts.status,
+            acknowledge_by: facts.acknowledge_by,
+            respond_by: facts.respond_by,
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Machine {
     Handover(Handover),
@@ -230,14 +243,7 @@ impl Matter {
         };
         let matter = Self {
             opened_by: by,
-            opening: Opening {
-                id: facts.id,
-                kind,
-                precedence: facts.precedence,
-                status: facts.status,
-                acknowledge_by: facts.acknowledge_by,
-                respond_by: facts.respond_by,
-            },
+            opening: Opening::of(facts),
             machine,
         };
         let fault = fault.map(|reason| matter.impossible(reason));
@@ -365,6 +371,12 @@ fn opens_anew(facts: &Facts) -> bool {
             family(facts.kind()),
             Kind::MeetingProposal | Kind::PatrolPlan
         ))
+}
+
+/// By when a person's acknowledgement of a message is owed if it opens a matter; see
+/// [`acknowledgement_term`].
+pub(crate) fn acknowledgement_term_of(facts: &Facts) -> Option<Term> {
+    acknowledgement_term(&Opening::of(facts))
 }
 
 /// By when a person's acknowledgement of a matter's first message is owed, if at all: as asked,
