@@ -227,6 +227,10 @@ impl Show {
 fn head(case: &v1::Case, all_persons: bool, screen: Screen) -> String {
     let mut out = String::new();
     let mut line = |name: &str, text: &str| {
+        if name.is_empty() && text.is_empty() {
+            out.push('\n');
+            return;
+        }
         let name = Style::Dim.paint(&pad(name, 14), screen.colour).into_owned();
         let _ = writeln!(out, "{name}{text}");
     };
