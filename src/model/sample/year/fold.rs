@@ -4,9 +4,12 @@ use std::collections::HashMap;
 
 use super::{Event, Side, Year};
 use crate::limits::SALT_BYTES;
+use crate::model::calendar::YearCalendar;
 use crate::model::header::{HeaderError, HeaderParts};
+use crate::model::report::{Period, Published, Report};
 use crate::model::workflow::{Casebook, Facts, Impossible, Party};
-use crate::model::{Header, MessageId, body};
+use crate::model::{Header, MessageId, NodeName, body};
+use crate::proto::v1::body::Body;
 
 /// Both logs of a pair as they grow.
 #[derive(Debug)]
@@ -18,6 +21,8 @@ pub struct Fold<'a> {
     cases: HashMap<MessageId, MessageId>,
     /// The digest of each body, by its place in the year.
     digests: Vec<[u8; 32]>,
+    /// The calendars of A and of B, with their places in its log.
+    calendars: [Vec<(u64, YearCalendar)>; 2],
 }
 
 impl<'a> Fold<'a> {
@@ -29,6 +34,7 @@ impl<'a> Fold<'a> {
             book: Casebook::default(),
             cases: HashMap::new(),
             digests: Vec::new(),
+            calendars: [Vec::new(), Vec::new()],
         }
     }
 
@@ -88,10 +94,25 @@ impl<'a> Fold<'a> {
         })?;
         let facts = Facts::of(&header, Some(content));
         self.book.judge(party, &facts)?;
+        if let Body::Calendar(calendar) = content
+            && let Ok(calendar) = YearCalendar::from_message(calendar, "")
+        {
+            let published = &mut self.calendars[usize::from(party == Party::B)];
+            published.push((self.book.size(party), calendar));
+        }
         self.cases.insert(id, thread_id);
         self.digests.push(header.body_digest);
         self.book.take(party, Some(facts));
         Ok(())
+    }
+
+    /// The figures of a period, of what was said so far.
+    #[must_use]
+    pub fn report(&mut self, period: Period) -> Report {
+        let mut sides: [NodeName; 2] = self.year.nodes.clone();
+        sides.sort();
+        let calendars = self.calendars.clone().map(Published::new);
+        Report::compute(&mut self.book, sides, period, &calendars)
     }
 }
 

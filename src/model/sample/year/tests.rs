@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use super::*;
 use crate::model::check::check_draft;
 use crate::model::check::with_defaults;
+use crate::model::report::{Period, Whose};
 use crate::model::workflow::Standing;
 
 #[test]
@@ -114,6 +115,49 @@ fn everybody_is_visibly_fictitious() {
             for name in persons.into_iter().filter_map(|person| person.name) {
                 assert!(name.native.contains("MẪU") || name.native.contains("示例"));
             }
+        }
+    }
+}
+
+/// The figures that both pairs have published, in everything that was said in the year and in
+/// nothing else.
+#[test]
+fn the_figures_are_those_published() {
+    for year in Year::pairs() {
+        let mut fold = Fold::of(&year).unwrap();
+        let report = fold.report(Period {
+            from: BEGINS_AT,
+            to: ENDS_AT,
+        });
+        for published in year.published {
+            let whose = match published.side {
+                None => Whose::Both,
+                Some(side) => Whose::Side(fold.party(side)),
+            };
+            let figure = report.figure(published.figure, whose).unwrap();
+            assert_eq!(figure.value.known(), Some(published.value), "{published:?}");
+        }
+        // Nothing of the year counts before or after it, and every measure can be told.
+        for from in [0, ENDS_AT] {
+            let to = if from == 0 { BEGINS_AT } else { i64::MAX };
+            let other = fold.report(Period { from, to });
+            for figure in &other.figures {
+                assert!(figure.made_of.is_empty(), "{figure:?}");
+            }
+        }
+        let share = |name: &str, side| {
+            let figure = report.figure(name, Whose::Side(fold.party(side))).unwrap();
+            figure.value.known().unwrap()
+        };
+        for side in Side::BOTH {
+            for name in [
+                "verification.on-time.share",
+                "acknowledgement.on-time.share",
+            ] {
+                let share = share(name, side);
+                assert!((700..1_000).contains(&share), "{name} {side:?} {share}");
+            }
+            assert!(share("not-counted.exercise-and-test", side) > 0);
         }
     }
 }

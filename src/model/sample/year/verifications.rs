@@ -70,6 +70,7 @@ fn request(script: &mut Script, by: Side, at: Millis, number: usize, persons: us
         last_address: person.last_address,
         document: person.document,
         photo_sha256: person.photo_sha256,
+        claims_no_protection: true,
         question: Some(both(
             "Người này có phải là công dân của quý bên không?",
             "此人是否为贵方公民？",
