@@ -20,6 +20,8 @@ mod crash_points;
 mod crypto;
 #[path = "it/cut.rs"]
 mod cut;
+#[path = "it/deadlines.rs"]
+mod deadlines;
 #[path = "it/demo.rs"]
 mod demo;
 #[path = "it/desk/mod.rs"]

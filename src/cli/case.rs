@@ -207,6 +207,8 @@ impl Show {
             screen.json(&json::to_json_whole(&found))?;
             return Ok(Exit::Ok);
         }
+        let peer = found.case.as_ref().map_or("", |case| case.peer.as_str());
+        show::settle_zones(&desk, peer).await;
         let mut texts = Vec::new();
         for message in found.messages.iter().take(SUMMARIES_MAX) {
             let message = show::get(&desk, &message.id).await?;

@@ -2,13 +2,9 @@
 //!
 //! # Layout
 //!
-//! One file per noun: `init`, `peer`, `node`, `new`, `check`, `send`, `list`, `show`,
-//! `watch`, `ack`, `status`, `link`, `audit`, `demo`. Beside them what they share: `connect`
-//! One file per noun: `init`, `peer`, `node`, `send`, `list`, `show`, `watch`,
-//! `ack`, `status`, `link`, `audit`, `calendar`, `gate`, `demo`. Beside them what they share: `connect`
-//! One file per noun: `init`, `peer`, `node`, `send`, `list`, `show`, `case`, `watch`, `ack`,
-//! `countersign`, `letter`, `report`, `status`, `link`, `audit`, `calendar`, `gate`, `demo`.
-//! Beside them what they share: `connect`
+//! One file per noun: `init`, `peer`, `node`, `new`, `check`, `send`, `list`, `show`, `case`,
+//! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `audit`, `calendar`,
+//! `gate`, `demo`. Beside them what they share: `connect`
 //! (which configuration, the way to the desk), `refused` (what the node's refusal means),
 //! `exit` (how a command ends), `draft`, `attach`; and for showing: `print` (the only place
 //! that prints), `table`, `when`, `words`, `levels`, `summary`, `form`.
@@ -23,6 +19,7 @@ mod connect;
 mod countersign;
 mod demo;
 mod draft;
+mod due;
 mod exit;
 mod form;
 mod gate;
@@ -92,6 +89,7 @@ enum Command {
     Case(case::Case),
     Watch(watch::Watch),
     Ack(Box<ack::Ack>),
+    Due(due::Due),
     Countersign(Box<countersign::Countersign>),
     Report(Box<report::Report>),
     #[command(subcommand)]
@@ -146,13 +144,14 @@ impl Cli {
             Command::Case(case) => in_turn(case.run(&target, screen)),
             Command::Watch(watch) => in_turn(watch.run(&target, screen)),
             Command::Ack(ack) => in_turn(ack.run(&target, screen)),
+            Command::Due(due) => in_turn(due.run(&target, screen)),
             Command::Countersign(countersign) => in_turn(countersign.run(&target, screen)),
             Command::Report(report) => in_turn(report.run(&target, screen)),
             Command::Letter(letter) => letter.run(&target, screen),
             Command::Status(status) => in_turn(status.run(&target, screen)),
             Command::Link(link) => in_turn(link.run(&target, screen)),
             Command::Audit(audit) => audit.run(&target, screen),
-            Command::Calendar(calendar) => calendar.run(screen),
+            Command::Calendar(calendar) => calendar.run(&target, screen),
             Command::Gate(gate) => gate.run(screen),
             Command::Demo(demo) => on_threads(demo.run(screen)),
         }

@@ -41,11 +41,17 @@ pub enum Method {
     Proof,
     /// The logs as evidence.
     Export,
+    /// What is owed.
+    ListDue,
+    /// Working-day calendars.
+    ListCalendars,
+    /// Evidence that the peer is late.
+    Lateness,
 }
 
 impl Method {
     /// Every call.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::Submit,
         Self::Get,
         Self::List,
@@ -60,6 +66,9 @@ impl Method {
         Self::Report,
         Self::Proof,
         Self::Export,
+        Self::ListDue,
+        Self::ListCalendars,
+        Self::Lateness,
     ];
 
     /// Its name in the proto.
@@ -80,6 +89,9 @@ impl Method {
             Self::Report => "Report",
             Self::Proof => "Proof",
             Self::Export => "Export",
+            Self::ListDue => "ListDue",
+            Self::ListCalendars => "ListCalendars",
+            Self::Lateness => "Lateness",
         }
     }
 }
@@ -117,21 +129,27 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::GetCase
             | M::Report
             | M::Proof
-            | M::Export,
+            | M::Export
+            | M::ListDue
+            | M::ListCalendars
+            | M::Lateness,
         )
         | (
             Role::Auditor,
-            M::ListCases
-            | M::GetCase
+            M::Get
             | M::Report
-            | M::Get
             | M::List
+            | M::ListCases
+            | M::GetCase
             | M::Status
             | M::DownloadAttachment
             | M::Proof
-            | M::Export,
+            | M::Export
+            | M::ListDue
+            | M::ListCalendars
+            | M::Lateness,
         )
-        | (Role::Admin, M::Status | M::ReleaseLink) => Access::Full,
+        | (Role::Admin, M::Status | M::ReleaseLink | M::ListDue | M::ListCalendars) => Access::Full,
         (Role::Integration, M::Submit | M::Get | M::List | M::Watch | M::UploadAttachment) => {
             Access::Own
         }
@@ -204,8 +222,12 @@ mod tests {
             (Method::ReleaseLink, [Full, No, No, Full]),
             (Method::ListCases, [Full, No, Full, Outline]),
             (Method::GetCase, [Full, No, Full, Outline]),
+            (Method::Report, [Full, No, Full, No]),
             (Method::Proof, [Full, No, Full, No]),
             (Method::Export, [Full, No, Full, No]),
+            (Method::ListDue, [Full, No, Full, Full]),
+            (Method::ListCalendars, [Full, No, Full, Full]),
+            (Method::Lateness, [Full, No, Full, No]),
         ];
         assert_eq!(table.map(|(method, _)| method), Method::ALL);
         for (method, row) in table {

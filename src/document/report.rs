@@ -198,10 +198,10 @@ mod tests {
 
     #[test]
     fn values_are_read_by_people() {
-        let of = |unit: &str, value: Option<i64>| {
-            super::value(&v1::ReportFigure {
+        let of = |unit: &str, number: Option<i64>| {
+            value(&v1::ReportFigure {
                 unit: unit.to_owned(),
-                value,
+                value: number,
                 ..v1::ReportFigure::default()
             })
         };
@@ -225,6 +225,6 @@ mod tests {
             not_computable: "calendar CN 2026 missing".to_owned(),
             ..v1::ReportFigure::default()
         };
-        assert_eq!(super::value(&missing), "?");
+        assert_eq!(value(&missing), "?");
     }
 }

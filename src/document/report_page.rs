@@ -129,19 +129,19 @@ fn fact(html: &mut Html, label: Label, content: impl FnOnce(&mut Html)) {
     });
 }
 
-/// A label of the catalogue, on three lines or one.
+/// A label of the catalogue in three languages; in a table the last two stand small below.
 fn write_label(html: &mut Html, label: &report::Label, apart: bool) {
-    let texts = [("vi", &label.vi), ("zh-Hans", &label.zh), ("en", &label.en)];
-    for (number, (language, text)) in texts.into_iter().enumerate() {
-        if apart && number > 0 {
-            let attributes = [("class", "small"), ("lang", language)];
-            html.with("span", &attributes, |html| html.text(text));
-        } else {
-            if number > 0 {
-                html.text(" · ");
-            }
-            html.with("span", &[("lang", language)], |html| html.text(text));
-        }
+    html.with("span", &[("lang", "vi")], |html| html.text(&label.vi));
+    let others = |html: &mut Html| {
+        html.with("span", &[("lang", "zh-Hans")], |html| html.text(&label.zh));
+        html.text(" · ");
+        html.with("span", &[("lang", "en")], |html| html.text(&label.en));
+    };
+    if apart {
+        html.class("span", "small", others);
+    } else {
+        html.text(" · ");
+        others(html);
     }
 }
 

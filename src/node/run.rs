@@ -159,6 +159,7 @@ pub async fn run_in(
     running.serve_peers(&config).await?;
     running.serve_desk(&config).await?;
     running.keep_links(&config);
+    running.keep_deadlines();
     running.watch_material(hangup);
     tracing::info!(
         node = %config.node, links = config.links.len(), version = env!("CARGO_PKG_VERSION"),
@@ -344,9 +345,14 @@ impl Running {
                 })
                 .collect()
         };
+        let links = config.links.iter();
+        let zones = links
+            .map(|link| (link.peer.to_string(), link.card.time_zone.clone()))
+            .chain([(config.node.to_string(), config.time_zone.clone())]);
         NodeFacts {
             disk_free_bytes_min: config.limits.disk_free_bytes_min,
             certificates: Arc::new(certificates),
+            zones: zones.collect(),
         }
     }
 
@@ -382,6 +388,12 @@ impl Running {
                 }
             });
         }
+    }
+
+    /// Says what is due, whether or not anyone is logged in.
+    fn keep_deadlines(&self) {
+        let exchange = Arc::clone(&self.exchange);
+        self.tasks.spawn(exchange.keep_deadlines(self.stop.clone()));
     }
 
     /// Reloads certificates at SIGHUP and when their files change; warns before they end.

@@ -155,6 +155,21 @@ impl Casebook {
         log.filter_map(|(facts, index)| Some((index, facts.as_ref()?)))
     }
 
+    /// The same from an index on.
+    pub fn log_from(&self, by: Party, from: u64) -> impl Iterator<Item = (u64, &Arc<Facts>)> {
+        let start = usize::try_from(from).unwrap_or(usize::MAX);
+        let log = self.logs[by.slot()].get(start..).unwrap_or_default();
+        let log = log.iter().zip(from..);
+        log.filter_map(|(facts, index)| Some((index, facts.as_ref()?)))
+    }
+
+    /// What the entry at an index says, if it can be read.
+    #[must_use]
+    pub fn entry(&self, by: Party, index: u64) -> Option<&Arc<Facts>> {
+        let index = usize::try_from(index).ok()?;
+        self.logs[by.slot()].get(index)?.as_ref()
+    }
+
     /// The same, of the first entries of A's and of B's log alone.
     #[must_use]
     pub fn as_of(&self, sizes: [u64; 2]) -> Self {
