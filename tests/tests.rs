@@ -86,3 +86,5 @@ mod tidy;
 mod tlog;
 #[path = "it/wire.rs"]
 mod wire;
+#[path = "it/workflow/mod.rs"]
+mod workflow;

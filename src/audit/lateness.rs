@@ -180,9 +180,7 @@ pub enum NotLate {
         id: String,
     },
     /// The checkpoint is not later than the deadline.
-    #[error(
-        "the answer is due {due_at}; the peer's checkpoint of {size} entries is dated {dated_at}"
-    )]
+    #[error("the answer is due {due_at}; the peer's checkpoint of size {size} is dated {dated_at}")]
     NotDue {
         /// When it is due.
         due_at: String,

@@ -91,14 +91,14 @@ fn render(listed: &v1::ListDueResponse, screen: Screen) -> Result<(), Failure> {
 fn table(dues: &[&v1::Due], now: Option<&prost_types::Timestamp>) -> Table {
     let mut table = Table::new(&[
         ("WHEN", Fit::Whole),
-        ("DUE HERE", Fit::Whole),
-        ("DUE THERE", Fit::Whole),
+        ("MESSAGE", Fit::Whole),
         ("WHO OWES", Fit::Down(10)),
         ("WHAT", Fit::Whole),
         ("FOR", Fit::Whole),
+        ("DUE HERE", Fit::Whole),
+        ("DUE THERE", Fit::Whole),
         ("COUNTED ON", Fit::Down(10)),
         ("SO FAR", Fit::Whole),
-        ("MESSAGE", Fit::Whole),
     ]);
     for due in dues {
         let (word, style) = standing(due, now);
@@ -108,14 +108,14 @@ fn table(dues: &[&v1::Due], now: Option<&prost_types::Timestamp>) -> Table {
         };
         table.row([
             Cell::styled(word, style),
-            text::escape(&due.due_own).into(),
-            text::escape(&due.due_peer).into(),
+            text::escape(&due.message_id).into(),
             who.into(),
             words::owed(due.owed()).into(),
             words::kind(due.kind_number).into(),
+            text::escape(&due.due_own).into(),
+            text::escape(&due.due_peer).into(),
             counted(due).into(),
             so_far(due).into(),
-            text::escape(&due.message_id).into(),
         ]);
     }
     table
@@ -127,11 +127,14 @@ fn standing(due: &v1::Due, now: Option<&prost_types::Timestamp>) -> (String, Sty
         DueState::Known => {
             let at = due.due_at.as_ref().and_then(when::from_wire);
             let now = now.and_then(when::from_wire).unwrap_or_else(when::now);
-            let away = at.map_or_else(String::new, |at| when::distance(at, now));
+            let Some(at) = at else {
+                return plain("unknown");
+            };
             if due.overdue {
-                (format!("OVERDUE {away}"), Style::Bad)
+                let by = when::rough(now.duration_since(at).unsigned_abs());
+                (format!("OVERDUE by {by}"), Style::Bad)
             } else {
-                (away, Style::Plain)
+                (when::distance(at, now), Style::Plain)
             }
         }
         DueState::NotReceived => plain("counts from receipt; none yet"),
@@ -167,7 +170,7 @@ fn is_on_sample(due: &v1::Due) -> bool {
 fn so_far(due: &v1::Due) -> &'static str {
     match due.stages.last().map(v1::ReachedStage::stage) {
         Some(DueStage::Reminder) => "reminded",
-        Some(DueStage::Overdue) => "overdue told",
+        Some(DueStage::Overdue) => "told overdue",
         Some(DueStage::Escalation) => "escalated",
         Some(DueStage::Unspecified) | None => "",
     }

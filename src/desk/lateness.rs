@@ -21,6 +21,7 @@ use crate::exchange::layout::Place;
 use crate::exchange::read::{LogReader, ReadError};
 use crate::exchange::submit::header_of;
 use crate::exchange::{Exchange, Link, LogSide};
+use crate::model::workflow::Standing;
 use crate::model::{Header, MessageId, Origin, body};
 use crate::proto::v1;
 use crate::proto::v1::Kind;
@@ -54,7 +55,27 @@ impl Desk {
         };
         let permit = Arc::clone(&self.exports).try_acquire_owned();
         let permit = permit.map_err(|_| DeskError::Crowded { what: "exports" })?;
+        let refused = |why: &str| DeskError::NotLate {
+            id,
+            why: why.to_owned(),
+        };
+        let standing = self.exchange.with_cases(&link, |book| {
+            let thread = book.thread_of(id)?;
+            let judged = book.folded(thread)?.message(id)?;
+            Some(judged.standing.clone())
+        })?;
+        if standing != Some(Standing::Applied) {
+            return Err(refused(
+                "it has no effect in its case; `case show` says why",
+            ));
+        }
         let evidence = Evidence::gather(&self.exchange, &link, id, index)?;
+        let due_at = evidence.claim.due_at.parse::<jiff::Timestamp>();
+        let now = i64::try_from(self.exchange.clock().unix_ms()).unwrap_or(i64::MAX);
+        if due_at.is_ok_and(|due_at| due_at.as_millisecond() > now) {
+            // It would hold, by a peer's clock that is ahead; nobody should rely on that.
+            return Err(refused("by this node's clock the answer is not due yet"));
+        }
         let job = evidence.into_job(&self.exchange, &link)?;
         let (parts, stream) = mpsc::channel(AHEAD_PARTS);
         let stop = self.stop.clone();

@@ -170,7 +170,7 @@ impl Exchange {
         self.with_dues(link, |dues| dues.mark_reached(due, stage, at_ms))?;
         if is_first {
             tracing::warn!(
-                peer = %link.peer, message = %due.duty.message, owed = due.duty.owed.word(),
+                peer = %link.peer, id = %due.duty.message, owed = due.duty.owed.word(),
                 owed_by = if owed_by == LogSide::Own { "this node" } else { "the peer" },
                 exercise = !due.is_actual(), "{stage}"
             );

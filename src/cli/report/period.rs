@@ -25,7 +25,7 @@ pub(super) struct PeriodArgs {
     /// The link with this node; may be left out where there is only one.
     #[arg(long, value_name = "NODE", default_value = "")]
     peer: String,
-    /// Zone of the days and months: Asia/Ho_Chi_Minh, +07:00. Without it, the node's own.
+    /// Zone of the days and months, by its IANA name or as +07:00. Without it, the node's own.
     #[arg(long, value_name = "ZONE")]
     zone: Option<String>,
 }

@@ -6,8 +6,8 @@ use super::catalogue::{activity_name, category_name};
 use super::tally::{Entry, Tally};
 use super::{Case, Period, is_actual, is_applied};
 use crate::model::MessageId;
-use crate::model::workflow::thread::Judged;
-use crate::model::workflow::{Millis, Said};
+use crate::model::workflow::Judged;
+use crate::model::workflow::{Matter, Millis, Said};
 use crate::proto::v1::{CountersignatureStance, MeetingLevel, Stance};
 
 pub(super) fn count(case: &Case<'_>, period: Period, tally: &mut Tally) {
@@ -117,9 +117,7 @@ fn add_products(
 /// The message that opened the matter which this one belongs to.
 fn matter_of(case: &Case<'_>, judged: &Judged) -> MessageId {
     let mut matters = case.folded.matters_of(judged.facts.id);
-    matters
-        .next()
-        .map_or(judged.facts.id, |matter| matter.opening())
+    matters.next().map_or(judged.facts.id, Matter::opening)
 }
 
 /// Each meeting once, by the minutes that stand last.

@@ -1,5 +1,7 @@
 //! The joint report between two nodes: both find the same figures, and no node signs others.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use liaison::exchange::submit::SubmitError;
 use liaison::exchange::{Exchange, Recorded};
 use liaison::model::check::FieldFault;
@@ -294,10 +296,9 @@ async fn there_is_no_way_round_by_signing_beside_the_report() {
     let two = Two::with_letters().await;
     let tampered = two
         .propose(|report| {
-            report
-                .figures
-                .iter_mut()
-                .for_each(|figure| figure.value += 1)
+            for figure in &mut report.figures {
+                figure.value += 1;
+            }
         })
         .await;
     let note = liaison::model::body::acknowledgement(officer(), None, wire(FROM));
