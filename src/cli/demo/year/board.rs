@@ -144,9 +144,9 @@ fn commands(pairs: &[Pair], screen: Screen) -> Result<(), Failure> {
     screen.line(format!(
         "
   langson report --from 2025-01-01 --to 2025-12-31
-  guangxi list --kind meeting-minutes
-  honghe case list --open
-  laocai list --kind handover-request
+  langson report --from 2025-01-01 --to 2025-12-31 --format html --out year.html
+  guangxi due
+  honghe case list --all --kind handover-request
   {program} audit verify {} --trust {}",
         quoted(&sides.export_of(&sides.vn)),
         quoted(&sides.trusted_keys_file()),

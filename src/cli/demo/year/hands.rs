@@ -28,4 +28,22 @@ impl Clock for Hands {
     fn unix_ms(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
+
+    fn runs_by_itself(&self) -> bool {
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hands_never_go_back() {
+        let hands = Hands::at(1_000);
+        hands.set(3_000);
+        hands.set(2_000);
+        assert_eq!(hands.unix_ms(), 3_000);
+        assert!(!hands.runs_by_itself());
+    }
 }

@@ -1,6 +1,7 @@
 //! A part of the year through real nodes, against the same part folded without any.
 
 use super::*;
+use crate::cli::status;
 use crate::model::report::Period;
 use crate::model::sample::year::{BEGINS_AT, Fold};
 use crate::proto::v1;
@@ -55,6 +56,11 @@ async fn real_nodes_find_the_figures_of_the_pure_fold() {
         let expected = of_fold(&pair.year);
         for report in &lived.joint.reports {
             assert_eq!(of_node(report), expected, "{}", report.node);
+        }
+        // A clock that jumps is no reason to suspect the peer's.
+        for side in [&pair.sides.vn, &pair.sides.cn] {
+            let status = status::get(side.desk().unwrap()).await.unwrap();
+            assert_eq!(status.incidents, []);
         }
         pair.sides.stop().await;
     }
