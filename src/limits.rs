@@ -71,10 +71,13 @@ pub const VALUE_BYTES_MAX: usize = 8 << 10;
 pub const KEY_BYTES_MAX: usize = 1 << 10;
 /// A request from the desk: a body as JSON or protobuf with its frame.
 pub const DESK_MESSAGE_BYTES_MAX: usize = 4 << 20;
-/// Messages of one case within which it is looked whether two crossed on the way. For each that is
-/// not possible the case is folded again, at about a microsecond a message: a peer that floods one
-/// case gains a millisecond a message by it. Beyond, what is not possible is a breach.
-pub const CASE_LOOKBACK_MAX: usize = 1_000;
+/// Messages of one side that a case takes: a handover of a large batch has some dozens. Each message
+/// that comes late into the order has the case folded again, at about a microsecond a message; so a
+/// peer gains a few milliseconds of work by each, and no more however many it sends.
+pub const CASE_MESSAGES_MAX: usize = 1_000;
+/// Messages that are looked at again, in one folding of a case, to tell whether what is not possible
+/// was when its author signed it: ten times a full case. Beyond, its author is believed.
+pub const CASE_LOOKBACK_MAX: usize = 10 * 2 * CASE_MESSAGES_MAX;
 /// Persons of one handover request, and so of each message that names them by their numbers.
 pub const HANDOVER_PERSONS_MAX: usize = 500;
 /// Persons of one verification request: those verified together are handed over together.

@@ -84,5 +84,9 @@ mod tampering;
 mod tidy;
 #[path = "it/tlog.rs"]
 mod tlog;
+#[path = "it/whole_year.rs"]
+mod whole_year;
 #[path = "it/wire.rs"]
 mod wire;
+#[path = "it/workflow/mod.rs"]
+mod workflow;

@@ -153,7 +153,7 @@ impl Cli {
             Command::Audit(audit) => audit.run(&target, screen),
             Command::Calendar(calendar) => calendar.run(&target, screen),
             Command::Gate(gate) => gate.run(screen),
-            Command::Demo(demo) => in_turn(demo.run(screen)),
+            Command::Demo(demo) => on_threads(demo.run(screen)),
         }
     }
 }

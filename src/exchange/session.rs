@@ -734,7 +734,8 @@ fn touch(exchange: &Exchange, link: &Link) {
 /// stops nothing: order does not depend on clocks.
 async fn heard(exchange: &Exchange, link: &Link, sent_at: Option<&prost_types::Timestamp>) {
     let now_ms = exchange.clock().unix_ms();
-    let theirs_ms = sent_at.map(|at| {
+    let comparable = sent_at.filter(|_| exchange.clock().runs_by_itself());
+    let theirs_ms = comparable.map(|at| {
         at.seconds
             .saturating_mul(1_000)
             .saturating_add(i64::from(at.nanos) / 1_000_000)

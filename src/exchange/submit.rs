@@ -249,7 +249,7 @@ impl Exchange {
             let seen_size = cases.size(party.other());
             let unsigned = self.unsigned(link, draft, named, seen_size, content)?;
             let facts = Facts::of(&unsigned.header, Some(content));
-            if self.answers_ahead(link, &facts)? {
+            if self.answers_ahead(link, &facts, seen_size)? {
                 return if workflow::is_talk(facts.kind()) {
                     Ok(unsigned)
                 } else {
@@ -271,13 +271,23 @@ impl Exchange {
         })?
     }
 
-    /// Whether a draft answers a message that came by express and has no place in its log yet.
-    fn answers_ahead(&self, link: &Link, facts: &Facts) -> Result<bool, StoreError> {
+    /// Whether a draft answers a message that came by express and has no place yet in the log as
+    /// far as it is folded. It may be getting one at this moment: the store has it then, and the
+    /// cases are about to.
+    fn answers_ahead(
+        &self,
+        link: &Link,
+        facts: &Facts,
+        seen_size: u64,
+    ) -> Result<bool, StoreError> {
         let Some(id) = facts.in_reply_to else {
             return Ok(false);
         };
-        let place = self.place(link, id)?;
-        Ok(matches!(place, Some(Place::Expressed(_))))
+        Ok(match self.place(link, id)? {
+            Some(Place::Expressed(_)) => true,
+            Some(Place::Log(LogSide::Mirror, index)) => index >= seen_size,
+            Some(Place::Log(LogSide::Own, _)) | None => false,
+        })
     }
 
     /// The record of an earlier submission of the same id and content.

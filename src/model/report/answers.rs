@@ -16,8 +16,8 @@ use crate::model::calendar::{CalendarError, CalendarSet};
 use crate::model::deadline::{
     Due, EXTENSION_WORKING_DAYS, VERIFICATION_REPLY_WORKING_DAYS, due_instant,
 };
+use crate::model::workflow::Judged;
 use crate::model::workflow::matter::{Term, acknowledgement_term_of};
-use crate::model::workflow::thread::Judged;
 use crate::model::workflow::{Millis, Said};
 
 const SECOND_MS: i64 = 1_000;

@@ -6,7 +6,7 @@ use super::catalogue::{activity_name, category_name};
 use super::tally::{Entry, Tally};
 use super::{Case, Period, is_actual, is_applied};
 use crate::model::MessageId;
-use crate::model::workflow::thread::Judged;
+use crate::model::workflow::Judged;
 use crate::model::workflow::{Matter, Millis, Said};
 use crate::proto::v1::{CountersignatureStance, MeetingLevel, Stance};
 

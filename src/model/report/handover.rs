@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::tally::{Entry, Tally};
 use super::{Case, Period};
-use crate::model::workflow::thread::Judged;
+use crate::model::workflow::Judged;
 use crate::model::workflow::{Matter, Said};
 use crate::proto::v1::{CountersignatureStance, HandoverOutcome};
 

@@ -36,8 +36,8 @@ mod tally;
 use std::collections::{HashMap, HashSet};
 
 use super::{MessageId, NodeName};
-use crate::model::workflow::thread::{Folded, Judged};
 use crate::model::workflow::{Casebook, Matter, Millis, Party, Said, Standing};
+use crate::model::workflow::{Folded, Judged};
 use crate::proto::v1::Status;
 
 pub use calendars::Published;

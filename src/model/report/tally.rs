@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::catalogue::{self, Definition, Sides};
 use super::{Period, Whose};
 use crate::model::MessageId;
-use crate::model::workflow::thread::Judged;
+use crate::model::workflow::Judged;
 use crate::model::workflow::{Millis, Party};
 
 /// What a figure comes to.

@@ -38,7 +38,7 @@ pub struct GateState {
     pub until: Option<Millis>,
 }
 
-/// The boards of both sides. What was not admitted or was withdrawn stays here unseen, so that it
+/// The boards of both sides. What was not admitted or was taken back stays here unseen, so that it
 /// makes no difference when that became known.
 #[derive(Debug, Clone, Default)]
 pub struct Boards {
@@ -47,8 +47,8 @@ pub struct Boards {
     gates: BTreeMap<String, [Vec<GateState>; 2]>,
     /// Entries that were not admitted, by side.
     void: [BTreeSet<u64>; 2],
-    /// Index of what was withdrawn, with the index of the withdrawal, by side.
-    withdrawn: [BTreeSet<(u64, u64)>; 2],
+    /// Index of what was withdrawn or corrected, with the index of what did it, by side.
+    replaced: [BTreeSet<(u64, u64)>; 2],
 }
 
 impl Boards {
@@ -57,27 +57,34 @@ impl Boards {
     /// # Errors
     /// A version that is not higher than the one before.
     pub fn judge(&self, by: Party, facts: &Facts) -> Result<(), Impossible> {
-        let (what, last, version) = match facts.said {
+        self.fault(by, u64::MAX, facts).map_or(Ok(()), Err)
+    }
+
+    /// What is wrong with what a side posts at an index of its log: a version that is not higher
+    /// than every one before that was up then.
+    pub(super) fn fault(&self, by: Party, index: u64, facts: &Facts) -> Option<Impossible> {
+        let (what, posted, version) = match facts.said {
             Said::Calendar { year, version } => (
                 format!("calendar of {year}"),
-                self.calendars(by, year).pop(),
+                self.calendars[by.slot()].get(&year)?,
                 version,
             ),
-            Said::Roster { version } => ("roster".to_owned(), self.rosters(by).pop(), version),
-            _ => return Ok(()),
+            Said::Roster { version } => ("roster".to_owned(), &self.rosters[by.slot()], version),
+            _ => return None,
         };
-        match last {
-            Some(last) if version <= last.version => Err(Impossible {
-                state: format!("{what} version {} is in force", last.version),
-                reason: format!(
-                    "version {version} does not follow version {}; give it version {}",
-                    last.version,
-                    last.version.saturating_add(1)
-                ),
-                allowed: Vec::new(),
-            }),
-            _ => Ok(()),
-        }
+        let earlier = posted.iter().take_while(|posted| posted.index < index);
+        let last = earlier
+            .filter(|posted| self.was_up(by, posted, index))
+            .map(|posted| posted.version)
+            .max()?;
+        (version <= last).then(|| Impossible {
+            state: format!("{what} version {last} is in force"),
+            reason: format!(
+                "version {version} does not follow version {last}; give it version {}",
+                last.saturating_add(1)
+            ),
+            allowed: Vec::new(),
+        })
     }
 
     /// Posts a message, if it belongs on a board.
@@ -117,17 +124,21 @@ impl Boards {
         self.void[by.slot()].insert(index);
     }
 
-    /// A side withdrew what it posted.
-    pub(super) fn withdraw(&mut self, by: Party, index: u64, withdrawal: u64) {
-        self.withdrawn[by.slot()].insert((index, withdrawal));
+    /// A side took back or corrected what it had posted.
+    pub(super) fn replace(&mut self, by: Party, index: u64, by_index: u64) {
+        self.replaced[by.slot()].insert((index, by_index));
     }
 
     fn is_up(&self, by: Party, posted: &Posted) -> bool {
+        self.was_up(by, posted, u64::MAX)
+    }
+
+    /// Whether it was up before the entry of that index.
+    fn was_up(&self, by: Party, posted: &Posted, before: u64) -> bool {
         let void = &self.void[by.slot()];
-        let mut withdrawals =
-            self.withdrawn[by.slot()].range((posted.index, 0)..=(posted.index, u64::MAX));
-        !void.contains(&posted.index)
-            && !withdrawals.any(|(_, withdrawal)| !void.contains(withdrawal))
+        let replaced = &self.replaced[by.slot()];
+        let mut replaced = replaced.range((posted.index, 0)..(posted.index, before));
+        !void.contains(&posted.index) && !replaced.any(|(_, by_index)| !void.contains(by_index))
     }
 
     /// Those that are up, each of a higher version than the one before.
@@ -163,7 +174,8 @@ impl Boards {
     #[must_use]
     pub fn published_calendars(&self, by: Party) -> Vec<(Posted, Option<u64>)> {
         let void = &self.void[by.slot()];
-        let withdrawn = &self.withdrawn[by.slot()];
+        // A calendar gives way to a higher version only, or to a withdrawal: the latter stand here.
+        let withdrawn = &self.replaced[by.slot()];
         let admitted = |posted: &&Posted| !void.contains(&posted.index);
         let mut published: Vec<_> = self.calendars[by.slot()]
             .values()

@@ -202,18 +202,18 @@ pub enum Said {
         /// Its version.
         version: u32,
     },
-    /// `ACKNOWLEDGEMENT`.
+    /// `ACKNOWLEDGEMENT` by a named officer; without one it is [`Said::Unknown`].
     Acknowledgement,
     /// `RESPONSE`.
     Response {
-        /// [`v1::Stance`].
+        /// [`v1::Stance`]; unspecified if no officer is named: no program agrees to anything.
         stance: i32,
     },
     /// `COUNTERSIGNATURE`.
     Countersignature {
         /// The digest of the body that is signed.
         body_digest: Vec<u8>,
-        /// [`v1::CountersignatureStance`].
+        /// [`v1::CountersignatureStance`]; unspecified if no officer is named.
         stance: i32,
         /// Persons the receiver disagrees on.
         disputed: Vec<u32>,
@@ -307,6 +307,19 @@ impl Facts {
     #[must_use]
     pub fn kind(&self) -> Kind {
         Kind::try_from(self.kind).unwrap_or_default()
+    }
+
+    /// Whether the node said it by itself, and no person.
+    #[must_use]
+    pub fn is_of_the_node(&self) -> bool {
+        matches!(
+            self.kind(),
+            Kind::Refusal
+                | Kind::KeyChange
+                | Kind::Maintenance
+                | Kind::AttachmentsReceived
+                | Kind::ErasureNotice
+        )
     }
 
     /// Whether it begins the case it belongs to.
@@ -443,11 +456,15 @@ fn said(body: &Body) -> Said {
             version: m.version,
         },
         Body::Roster(m) => Said::Roster { version: m.version },
+        // A person takes note, or nobody does.
+        Body::Acknowledgement(m) if !is_named(m.officer.as_ref()) => Said::Unknown,
         Body::Acknowledgement(_) => Said::Acknowledgement,
-        Body::Response(m) => Said::Response { stance: m.stance },
+        Body::Response(m) => Said::Response {
+            stance: by_person(m.stance, m.officer.as_ref()),
+        },
         Body::Countersignature(m) => Said::Countersignature {
             body_digest: m.body_digest.to_vec(),
-            stance: m.stance,
+            stance: by_person(m.stance, m.officer.as_ref()),
             disputed: m.disputed.iter().map(|person| person.number).collect(),
         },
         Body::Closure(m) => Said::Closure {
@@ -469,6 +486,11 @@ fn is_filled(line: &str) -> bool {
 
 fn is_named(officer: Option<&v1::Officer>) -> bool {
     officer.is_some_and(|officer| is_filled(&officer.name))
+}
+
+/// A stance that a person takes; none of a program.
+fn by_person(stance: i32, officer: Option<&v1::Officer>) -> i32 {
+    if is_named(officer) { stance } else { 0 }
 }
 
 fn person(person: &v1::HandoverPerson) -> Person {

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::handover::Handover;
+use super::handover::{Handover, fault_of_request};
 use super::notice::Notice;
 use super::proposal::Proposal;
 use super::verification::Verification;
-use super::{Facts, Impossible, Millis, Party, Said, Step};
+use super::{Facts, Impossible, Millis, Party, Said, Step, millis_of};
 use crate::model::MessageId;
 use crate::model::deadline;
 use crate::proto::v1::{Kind, Precedence};
@@ -68,26 +68,32 @@ pub(super) struct Act<'a> {
 }
 
 impl Act<'_> {
-    /// Whether it answers a message of the other side.
-    pub(super) fn answers_other(&self) -> bool {
-        self.target.0 != self.by
-    }
-
     /// Whether it answers (rather than corrects) this message.
     pub(super) fn answers(&self, id: MessageId) -> bool {
         self.facts.in_reply_to == Some(id)
     }
 
-    /// Whether it withdraws this message.
-    pub(super) fn withdraws(&self, id: MessageId) -> bool {
-        self.facts.said == Said::Withdrawal && self.facts.supersedes == Some(id)
+    /// Whether it corrects or withdraws this message.
+    pub(super) fn supersedes(&self, id: MessageId) -> bool {
+        self.facts.supersedes == Some(id)
     }
+}
+
+/// What a message did to a matter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// It was a step of it.
+    Took,
+    /// It was said about it and changes nothing.
+    Passed,
+    /// It is no step of it, for this reason; it may be one of another matter.
+    Foreign(&'static str),
 }
 
 /// What every machine can do.
 pub(super) trait Flow {
     /// Takes a step, or says why it is not possible; then nothing has changed.
-    fn apply(&mut self, opened_by: Party, act: &Act<'_>) -> Result<(), String>;
+    fn apply(&mut self, opened_by: Party, act: &Act<'_>) -> Result<Effect, String>;
     /// The state in words; at an instant, if given, with what ran out by then.
     fn state(&self, now: Option<Millis>) -> String;
     /// What is possible now.
@@ -229,7 +235,7 @@ fn as_text<S: serde::Serializer>(id: &MessageId, serializer: S) -> Result<S::Ok,
 
 impl Matter {
     /// What a message opens, if anything; with what is wrong with it, if it breaks a rule.
-    /// `continued` are the kinds of the matters it has just acted on.
+    /// `continued` are the kinds of the matters in which it was a step.
     pub(super) fn open(
         by: Party,
         facts: &Facts,
@@ -237,25 +243,24 @@ impl Matter {
     ) -> Option<(Self, Option<Impossible>)> {
         let mut fault = None;
         let kind = facts.kind();
+        if continued.contains(&family(kind)) && is_continuation(facts) {
+            return None;
+        }
         let machine = match &facts.said {
-            // A follow-up or a counter-proposal opens nothing of its own.
-            _ if continued.contains(&family(kind)) && !opens_anew(facts) => return None,
             Said::HandoverRequest(persons) => {
-                let handover = Handover::open(persons);
-                fault = handover.fault_of_request(facts);
-                Machine::Handover(handover)
+                fault = fault_of_request(persons);
+                Machine::Handover(Handover::open(facts.id, persons))
             }
             Said::VerificationRequest(numbers) => {
-                Machine::Verification(Verification::open(numbers))
+                fault = numbers
+                    .is_empty()
+                    .then(|| "it asks about no person".to_owned());
+                Machine::Verification(Verification::open(facts.id, numbers))
             }
             Said::MeetingProposal { .. }
             | Said::PatrolPlan { .. }
             | Said::MeetingMinutes { .. }
-            | Said::PatrolReport { .. }
-                if !continued.contains(&family(kind)) =>
-            {
-                Machine::Proposal(Proposal::open(by, facts))
-            }
+            | Said::PatrolReport { .. } => Machine::Proposal(Proposal::open(by, facts)),
             _ => Machine::Notice(Notice::open(facts)?),
         };
         let matter = Self {
@@ -290,10 +295,10 @@ impl Matter {
         self.flow().state(None)
     }
 
-    /// Takes a step.
-    pub(super) fn apply(&mut self, act: &Act<'_>) -> Result<(), Impossible> {
+    /// Takes a step, or says why it is not possible; then nothing has changed.
+    pub(super) fn apply(&mut self, act: &Act<'_>) -> Result<Effect, Impossible> {
         let opened_by = self.opened_by;
-        let result = if act.facts.said == Said::Acknowledgement && !act.answers_other() {
+        let result = if act.facts.said == Said::Acknowledgement && act.target.0 == act.by {
             Err("a side does not acknowledge its own message".to_owned())
         } else {
             self.flow_mut().apply(opened_by, act)
@@ -301,7 +306,27 @@ impl Matter {
         result.map_err(|reason| self.impossible(reason))
     }
 
-    /// What is possible now.
+    /// Whether somebody in it has claimed protection, and no authority has let the handover go on.
+    pub(super) fn holds_claim(&self) -> bool {
+        matches!(&self.machine, Machine::Handover(handover) if handover.holds_claim())
+    }
+
+    /// Whether it is a handover that is not done with.
+    pub(super) fn is_open_handover(&self) -> bool {
+        matches!(&self.machine, Machine::Handover(handover) if handover.is_open(None))
+    }
+
+    /// The message that took the one extension of a verification, if it was taken. Whether it came
+    /// in time is for who counts the working days.
+    #[must_use]
+    pub fn extension(&self) -> Option<MessageId> {
+        match &self.machine {
+            Machine::Verification(verification) => verification.extension(),
+            _ => None,
+        }
+    }
+
+    /// What is possible now, leaving the time of day aside.
     #[must_use]
     pub fn steps(&self) -> Vec<Step> {
         self.flow().steps(self.opened_by)
@@ -341,7 +366,7 @@ impl Matter {
         self.flow().persons(None)
     }
 
-    fn impossible(&self, reason: String) -> Impossible {
+    pub(super) fn impossible(&self, reason: String) -> Impossible {
         Impossible {
             state: self.state(),
             reason,
@@ -377,17 +402,15 @@ fn family(kind: Kind) -> Kind {
     }
 }
 
-/// Whether a message opens a matter of its own even within one of its kind: each letter wants to
-/// be read, and a request that replaces another is a request.
-fn opens_anew(facts: &Facts) -> bool {
-    matches!(
-        facts.kind(),
-        Kind::OfficialLetter | Kind::HandoverRequest | Kind::VerificationRequest
-    ) || (facts.supersedes.is_some()
-        && !matches!(
-            family(facts.kind()),
-            Kind::MeetingProposal | Kind::PatrolPlan
-        ))
+/// Whether a message continues the matter of its own kind which it answers: a follow-up or a
+/// counter-proposal. Everything else is a matter of its own, and so is what takes the place of an
+/// alert.
+fn is_continuation(facts: &Facts) -> bool {
+    match family(facts.kind()) {
+        Kind::MeetingProposal | Kind::PatrolPlan => true,
+        Kind::CrossingAlert | Kind::HazardNotice => facts.supersedes.is_none(),
+        _ => false,
+    }
 }
 
 /// By when a person's acknowledgement of a message is owed if it opens a matter; see
@@ -448,5 +471,5 @@ pub fn asked_by(facts: &Facts) -> Vec<(Owed, Term)> {
 }
 
 fn after(time: Duration) -> Term {
-    Term::AfterReceipt(Millis::try_from(time.as_millis()).unwrap_or(Millis::MAX))
+    Term::AfterReceipt(millis_of(time))
 }

@@ -6,7 +6,8 @@
 //! ```text
 //! header + body ─▶ facts.rs    what of a message matters here; no personal data
 //! two logs      ─▶ order.rs    one order of both that each side finds alike, without a clock
-//!               ─▶ thread.rs   a case: its messages in that order, each judged and applied
+//!               ─▶ thread.rs   a case: its messages in that order
+//!                  folded.rs   each applied to what the case is about, and judged
 //!               ─▶ matter.rs   what a case is about: one machine for each thing opened in it
 //!                  handover.rs, verification.rs, proposal.rs, notice.rs   the machines
 //!               ─▶ board.rs    what stands outside cases: gates, calendars, rosters
@@ -24,6 +25,7 @@ pub mod board;
 pub mod casebook;
 pub mod due;
 pub mod facts;
+mod folded;
 mod handover;
 pub mod matter;
 mod notice;
@@ -33,6 +35,7 @@ pub mod thread;
 mod verification;
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -42,8 +45,9 @@ use crate::proto::v1::Kind;
 pub use casebook::Casebook;
 pub use due::{Published, Reckoned, calendars_in_force, reckon};
 pub use facts::{Facts, Said};
+pub use folded::{Folded, Judged};
 pub use matter::{Duty, Matter, MatterView, Owed, PersonView, Term, asked_by};
-pub use thread::{Folded, Judged, Thread, ThreadView};
+pub use thread::{Thread, ThreadView};
 
 /// Milliseconds since 1970-01-01 UTC.
 pub type Millis = i64;
@@ -137,7 +141,42 @@ impl Step {
 /// Whether a message of this kind can begin a case; others are a step of one.
 #[must_use]
 pub fn may_begin(kind: Kind) -> bool {
-    !thread::needs_matter(kind)
+    !needs_matter(kind) && !matches!(kind, Kind::Acknowledgement | Kind::Withdrawal)
+}
+
+/// Kinds that mean something only as a step of something opened before.
+fn needs_matter(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::VerificationReply
+            | Kind::DeadlineExtension
+            | Kind::HandoverReply
+            | Kind::HandoverSupplement
+            | Kind::HandoverSchedule
+            | Kind::HandoverRecord
+            | Kind::ProtectionDecision
+            | Kind::Response
+            | Kind::Countersignature
+            | Kind::Closure
+    )
+}
+
+/// A span in milliseconds.
+fn millis_of(time: Duration) -> Millis {
+    Millis::try_from(time.as_millis()).unwrap_or(Millis::MAX)
+}
+
+/// Every state that a matter of this kind, or a person in it, can be in, in words; none if the kind
+/// opens no matter.
+#[must_use]
+pub fn states_of(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::HandoverRequest => handover::STATES,
+        Kind::VerificationRequest => verification::STATES,
+        Kind::MeetingProposal | Kind::MeetingMinutes => proposal::MEETING_STATES,
+        Kind::PatrolPlan | Kind::PatrolReport => proposal::PATROL_STATES,
+        other => notice::states(other),
+    }
 }
 
 /// Kinds that can answer anything, whatever its state: they move nothing but themselves.

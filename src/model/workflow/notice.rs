@@ -2,10 +2,10 @@
 //!
 //! One machine for all of them; [`rules`] says for each kind which steps it has.
 
-use super::matter::{Act, Duty, Flow, Opening, Owed, Term, acknowledgement_term};
-use super::{Facts, Millis, Party, Said, Step};
+use super::matter::{Act, Duty, Effect, Flow, Opening, Owed, Term, acknowledgement_term};
+use super::{Facts, Millis, Party, Said, Step, is_talk};
 use crate::model::MessageId;
-use crate::proto::v1::{CountersignatureStance, GateStatus, Kind, Stance};
+use crate::proto::v1::{CountersignatureStance, Kind, Stance};
 
 /// What responses a kind takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,17 +73,103 @@ fn rules(said: &Said) -> Option<Rules> {
     }
 }
 
+/// Every state of the matters that a kind opens, in words; none if it opens none.
+pub(super) fn states(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::CrossingAlert => &[
+            "new",
+            "acknowledged",
+            "followed up",
+            "closed",
+            "withdrawn",
+            "superseded",
+        ],
+        Kind::CaseNotice | Kind::ActivityReport => {
+            &["told", "acknowledged", "replied", "withdrawn", "superseded"]
+        }
+        Kind::OfficialLetter => &["sent", "acknowledged", "replied", "withdrawn", "superseded"],
+        Kind::HotlineCall => &[
+            "noted",
+            "acknowledged",
+            "replied",
+            "confirmed",
+            "differs",
+            "withdrawn",
+            "superseded",
+        ],
+        Kind::GateNotice => &[
+            "announced",
+            "in force",
+            "acknowledged",
+            "replied",
+            "expired",
+            "withdrawn",
+            "superseded",
+        ],
+        Kind::WorksNotice => &[
+            "consent asked",
+            "told",
+            "acknowledged",
+            "replied",
+            "agreed",
+            "declined",
+            "withdrawn",
+            "superseded",
+        ],
+        Kind::MarkerReport => &[
+            "reported",
+            "minutes proposed",
+            "acknowledged",
+            "replied",
+            "countersigned",
+            "not signed",
+            "withdrawn",
+            "superseded",
+        ],
+        Kind::HazardNotice => &[
+            "new",
+            "acknowledged",
+            "followed up",
+            "withdrawn",
+            "superseded",
+        ],
+        Kind::ExerciseNotice => &[
+            "proposed",
+            "acknowledged",
+            "replied",
+            "agreed",
+            "declined",
+            "withdrawn",
+            "superseded",
+        ],
+        Kind::PeriodReport => &[
+            "proposed",
+            "acknowledged",
+            "replied",
+            "countersigned",
+            "not signed",
+            "withdrawn",
+            "superseded",
+        ],
+        _ => &[],
+    }
+}
+
 /// One notice and what became of it.
 #[derive(Debug, Clone)]
 pub(super) struct Notice {
     rules: Rules,
     said: Said,
     id: MessageId,
+    kind: Kind,
     digest: [u8; 32],
     acknowledged: bool,
+    /// A person of the other side has said something on it.
     replied: bool,
+    /// Either side has told more.
     followed_up: bool,
-    stance: Option<Stance>,
+    /// And the response that says so.
+    stance: Option<(Stance, MessageId)>,
     signed: Option<bool>,
     ended: Option<&'static str>,
 }
@@ -94,6 +180,7 @@ impl Notice {
             rules: rules(&facts.said)?,
             said: facts.said.clone(),
             id: facts.id,
+            kind: facts.kind(),
             digest: facts.body_digest,
             acknowledged: false,
             replied: false,
@@ -104,6 +191,11 @@ impl Notice {
         })
     }
 
+    /// An alert or a hazard: what is said on it follows it up.
+    fn is_followed_up(&self) -> bool {
+        matches!(self.said, Said::Alert { .. } | Said::Hazard)
+    }
+
     fn wants_reply(&self, opening: &Opening) -> Option<Term> {
         let asked = match &self.said {
             Said::Letter { reply_by } => reply_by.or(opening.respond_by),
@@ -112,98 +204,176 @@ impl Notice {
         (!self.replied).then_some(asked).flatten().map(Term::At)
     }
 
-    fn respond(&mut self, stance: i32) -> Result<(), String> {
+    fn respond(&mut self, act: &Act<'_>, stance: i32) -> Result<Effect, String> {
         let stance = Stance::try_from(stance).unwrap_or_default();
         let takes = match self.rules.responses {
-            Responses::None => false,
+            Responses::None => return Ok(Effect::Foreign("this is not answered by a response")),
             Responses::Consent => matches!(stance, Stance::Agreed | Stance::Declined),
             Responses::Confirm => matches!(stance, Stance::Agreed | Stance::Differs),
         };
         if !takes {
-            return Err(format!("{} is no answer to this", stance.as_str_name()));
+            return Err(format!(
+                "{} by a named officer is no answer to this",
+                stance.as_str_name()
+            ));
         }
-        if self.stance.is_some() {
-            return Err("it was answered already".to_owned());
+        if let Some((before, response)) = self.stance {
+            if !act.supersedes(response) {
+                return Err(
+                    "it was answered already; who thinks otherwise now supersedes the answer"
+                        .to_owned(),
+                );
+            }
+            self.may_think_again(before)?;
         }
-        self.stance = Some(stance);
+        self.stance = Some((stance, act.facts.id));
+        Ok(Effect::Took)
+    }
+
+    fn may_think_again(&self, before: Stance) -> Result<(), String> {
+        if before == Stance::Agreed && self.rules.responses == Responses::Confirm {
+            return Err("both sides have confirmed it".to_owned());
+        }
         Ok(())
     }
 
-    fn countersign(&mut self, digest: &[u8], stance: i32) -> Result<(), String> {
+    fn countersign(&mut self, act: &Act<'_>, digest: &[u8], stance: i32) -> Result<Effect, String> {
         if self.rules.open_until != OpenUntil::Signed {
-            return Err("this is not countersigned".to_owned());
+            return Ok(Effect::Foreign("this is not countersigned"));
         }
         if self.signed == Some(true) {
             return Err("it was countersigned already".to_owned());
         }
+        if !act.answers(self.id) {
+            return Err("a signature answers the text that it signs".to_owned());
+        }
         if digest != self.digest {
             return Err("the digest is not that of the text to be signed".to_owned());
         }
-        self.signed = Some(stance == CountersignatureStance::Signed as i32);
-        Ok(())
+        self.signed = match CountersignatureStance::try_from(stance).unwrap_or_default() {
+            CountersignatureStance::Signed => Some(true),
+            CountersignatureStance::NotSigned => Some(false),
+            CountersignatureStance::Unspecified => {
+                return Err("a named officer signs, or does not".to_owned());
+            }
+        };
+        Ok(Effect::Took)
     }
 
-    fn supersede(&mut self, act: &Act<'_>) -> Result<(), String> {
-        let same = std::mem::discriminant(&act.facts.said) == std::mem::discriminant(&self.said);
-        let is_withdrawal = act.facts.said == Said::Withdrawal;
+    /// The state in words; at an instant, if given, with what ran out by then.
+    fn word(&self, now: Option<Millis>) -> &'static str {
+        if let Some(ended) = self.ended {
+            return ended;
+        }
+        if let (Said::Gate { from, until, .. }, Some(now)) = (&self.said, now) {
+            if until.is_some_and(|until| now >= until) {
+                return "expired";
+            }
+            if now < *from {
+                return "announced";
+            }
+        }
+        match self.signed {
+            Some(true) => return "countersigned",
+            Some(false) => return "not signed",
+            None => {}
+        }
+        match (self.stance.map(|(stance, _)| stance), self.rules.responses) {
+            (Some(Stance::Agreed), Responses::Confirm) => return "confirmed",
+            (Some(Stance::Agreed), _) => return "agreed",
+            (Some(Stance::Declined), _) => return "declined",
+            (Some(Stance::Differs), _) => return "differs",
+            _ => {}
+        }
+        let noted = self.acknowledged || self.replied;
+        if self.is_followed_up() {
+            match (noted, self.followed_up) {
+                (false, _) => self.rules.told,
+                (true, false) => "acknowledged",
+                (true, true) => "followed up",
+            }
+        } else if self.replied {
+            "replied"
+        } else if self.acknowledged {
+            "acknowledged"
+        } else {
+            self.rules.told
+        }
+    }
+
+    /// Its author corrects it or takes it back.
+    fn supersede(&mut self, act: &Act<'_>) -> Result<Effect, String> {
         if self.signed == Some(true) {
             return Err("both sides have signed it".to_owned());
         }
-        if self.stance == Some(Stance::Agreed) && matches!(self.said, Said::Call { .. }) {
-            return Err("both sides have confirmed it".to_owned());
+        if let Some((stance, _)) = self.stance {
+            self.may_think_again(stance)?;
         }
-        if !same && !is_withdrawal {
-            return Err("it is corrected by a message of its own kind, or withdrawn".to_owned());
-        }
-        self.ended = Some(if is_withdrawal {
+        self.ended = Some(if act.facts.said == Said::Withdrawal {
             "withdrawn"
         } else {
             "superseded"
         });
-        Ok(())
+        Ok(Effect::Took)
+    }
+
+    /// Something that was said on it is taken back.
+    fn withdraw(&mut self, act: &Act<'_>) -> Result<Effect, String> {
+        match (self.stance, &act.target.1.said) {
+            (Some((stance, response)), Said::Response { .. }) if act.supersedes(response) => {
+                self.may_think_again(stance)?;
+                self.stance = None;
+                Ok(Effect::Took)
+            }
+            (_, Said::Acknowledgement | Said::Countersignature { .. } | Said::Response { .. }) => {
+                Err("this is not taken back".to_owned())
+            }
+            _ => Ok(Effect::Passed),
+        }
     }
 }
 
 impl Flow for Notice {
-    fn apply(&mut self, opened_by: Party, act: &Act<'_>) -> Result<(), String> {
+    fn apply(&mut self, opened_by: Party, act: &Act<'_>) -> Result<Effect, String> {
         let by_author = act.by == opened_by;
+        let said = &act.facts.said;
         if let Some(ended) = self.ended {
-            let only_talk = matches!(
-                act.facts.said,
-                Said::Acknowledgement | Said::Letter { .. } | Said::Unknown
-            );
-            return if only_talk && act.facts.supersedes != Some(self.id) {
-                Ok(())
+            let only_talk = is_talk(act.facts.kind()) && !act.supersedes(self.id)
+                || matches!(said, Said::Unknown);
+            return if only_talk {
+                Ok(Effect::Passed)
             } else {
                 Err(format!("it is {ended}; begin another"))
             };
         }
-        if act.facts.supersedes == Some(self.id) {
+        if act.supersedes(self.id) {
             return self.supersede(act);
         }
-        match &act.facts.said {
+        match said {
             Said::Acknowledgement => {
-                self.acknowledged |= !by_author;
-                Ok(())
+                self.acknowledged |= !by_author && act.target.1.id == self.id;
+                Ok(Effect::Took)
             }
-            Said::Response { .. } if by_author => {
+            Said::Response { .. } if by_author && self.rules.responses != Responses::None => {
                 Err("a side does not answer itself; silence is no consent either".to_owned())
             }
-            Said::Response { stance } => self.respond(*stance),
-            Said::Countersignature { .. } if by_author => {
+            Said::Response { stance } => self.respond(act, *stance),
+            Said::Countersignature { .. }
+                if by_author && self.rules.open_until == OpenUntil::Signed =>
+            {
                 Err("the other side countersigns".to_owned())
             }
             Said::Countersignature {
                 body_digest,
                 stance,
                 ..
-            } => self.countersign(body_digest, *stance),
-            Said::Closure { .. } if self.rules.open_until != OpenUntil::Closed => {
-                Err("this is not closed by a message of its own".to_owned())
-            }
+            } => self.countersign(act, body_digest, *stance),
+            Said::Closure { .. } if self.rules.open_until != OpenUntil::Closed => Ok(
+                Effect::Foreign("this is not closed by a message of its own"),
+            ),
             Said::Closure { .. } => {
                 self.ended = Some("closed");
-                Ok(())
+                Ok(Effect::Took)
             }
             Said::VerificationReply { .. }
             | Said::Extension
@@ -211,52 +381,24 @@ impl Flow for Notice {
             | Said::HandoverSupplement(_)
             | Said::HandoverSchedule { .. }
             | Said::HandoverRecord { .. }
-            | Said::ProtectionDecision { .. } => Err("this is no answer to it".to_owned()),
-            Said::Withdrawal => Ok(()),
-            _ if by_author => {
+            | Said::ProtectionDecision { .. } => Ok(Effect::Foreign("this is no answer to it")),
+            Said::Withdrawal => self.withdraw(act),
+            Said::Unknown => Ok(Effect::Passed),
+            // A sensor may have said it: that follows the alert up, and nobody has taken note.
+            Said::Alert { .. } => {
                 self.followed_up = true;
-                Ok(())
+                Ok(Effect::Took)
             }
             _ => {
-                self.replied = true;
-                Ok(())
+                self.replied |= !by_author;
+                self.followed_up = true;
+                Ok(Effect::Took)
             }
         }
     }
 
     fn state(&self, now: Option<Millis>) -> String {
-        if let Some(ended) = self.ended {
-            return ended.to_owned();
-        }
-        if let Said::Gate {
-            status,
-            until: Some(until),
-            ..
-        } = &self.said
-            && now.is_some_and(|now| now >= *until)
-        {
-            let status = GateStatus::try_from(*status).unwrap_or_default();
-            return format!("expired ({})", status.as_str_name());
-        }
-        match self.signed {
-            Some(true) => return "countersigned".to_owned(),
-            Some(false) => return "not signed".to_owned(),
-            None => {}
-        }
-        match (self.stance, self.rules.responses) {
-            (Some(Stance::Agreed), Responses::Confirm) => return "confirmed".to_owned(),
-            (Some(Stance::Agreed), _) => return "agreed".to_owned(),
-            (Some(Stance::Declined), _) => return "declined".to_owned(),
-            (Some(Stance::Differs), _) => return "differs".to_owned(),
-            _ => {}
-        }
-        if self.replied {
-            "replied".to_owned()
-        } else if self.acknowledged {
-            "acknowledged".to_owned()
-        } else {
-            self.rules.told.to_owned()
-        }
+        self.word(now).to_owned()
     }
 
     fn steps(&self, opened_by: Party) -> Vec<Step> {
@@ -265,28 +407,43 @@ impl Flow for Notice {
         if self.ended.is_some() {
             return steps;
         }
+        let mut step = |by, kind, does| steps.push(Step::new(by, kind, does));
         if !self.acknowledged {
-            steps.push(Step::new(other, Kind::Acknowledgement, "take note of it"));
+            step(other, Kind::Acknowledgement, "take note of it");
         }
-        if self.rules.responses != Responses::None && self.stance.is_none() {
-            let does = match self.rules.responses {
-                Responses::Confirm => "confirm it, or say how its own notes differ",
-                _ => "agree or decline",
-            };
-            steps.push(Step::new(other, Kind::Response, does));
+        let stance = self.stance.map(|(stance, _)| stance);
+        match (self.rules.responses, stance) {
+            (Responses::None, _) => {}
+            (Responses::Confirm, None) => {
+                let does = "confirm it, or say how its own notes differ";
+                step(other, Kind::Response, does);
+            }
+            (Responses::Consent, None) => step(other, Kind::Response, "agree or decline"),
+            (_, Some(stance)) => {
+                if self.may_think_again(stance).is_ok() {
+                    step(other, Kind::Response, "supersede its answer");
+                    step(other, Kind::Withdrawal, "take back its answer");
+                }
+            }
         }
         if self.rules.open_until == OpenUntil::Signed && self.signed != Some(true) {
-            steps.push(Step::new(other, Kind::Countersignature, "sign it, or not"));
+            step(other, Kind::Countersignature, "sign it, or not");
         }
         if self.rules.open_until == OpenUntil::Closed {
-            steps.push(Step::new(opened_by, Kind::Closure, "close it"));
-            steps.push(Step::new(other, Kind::Closure, "close it"));
+            step(opened_by, Kind::Closure, "close it");
+            step(other, Kind::Closure, "close it");
+        }
+        if self.is_followed_up() {
+            step(opened_by, self.kind, "tell more");
+            step(other, self.kind, "tell more");
         }
         if matches!(self.said, Said::Letter { .. }) && !self.replied {
-            steps.push(Step::new(other, Kind::OfficialLetter, "reply"));
+            step(other, Kind::OfficialLetter, "reply");
         }
-        if self.signed != Some(true) {
-            steps.push(Step::new(opened_by, Kind::Withdrawal, "withdraw it"));
+        let may = stance.is_none_or(|stance| self.may_think_again(stance).is_ok());
+        if self.signed != Some(true) && may {
+            step(opened_by, Kind::Withdrawal, "withdraw it");
+            step(opened_by, self.kind, "supersede it");
         }
         steps
     }
@@ -303,7 +460,7 @@ impl Flow for Notice {
             message: self.id,
             term,
         };
-        let is_answered = self.replied || self.stance.is_some() || self.signed == Some(true);
+        let is_answered = self.replied || self.stance.is_some() || self.signed.is_some();
         let asked = acknowledgement_term(opening);
         let wants_note = asked.is_some()
             || matches!(

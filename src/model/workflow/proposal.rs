@@ -1,13 +1,37 @@
 //! Meetings and patrols: propose ⇄ counter → agreed → held or reported → co-signed.
 
-use super::matter::{Act, Duty, Flow, Opening, Owed, Term, acknowledgement_term};
-use super::{Facts, Millis, Party, Said, Step};
+use super::matter::{Act, Duty, Effect, Flow, Opening, Owed, Term, acknowledgement_term};
+use super::{Facts, Millis, Party, Said, Step, is_talk};
 use crate::model::MessageId;
 use crate::proto::v1::{CountersignatureStance, Kind, Stance};
+
+/// Every state, in words: of meetings.
+pub(super) const MEETING_STATES: &[&str] = &[
+    "proposed",
+    "countered",
+    "agreed",
+    "declined",
+    "withdrawn",
+    "held, minutes to be signed",
+    "minutes not signed",
+    "co-signed",
+];
+/// Every state, in words: of patrols.
+pub(super) const PATROL_STATES: &[&str] = &[
+    "proposed",
+    "countered",
+    "agreed",
+    "declined",
+    "withdrawn",
+    "reported by one side",
+    "reported by both",
+];
 
 /// A proposed meeting or patrol.
 #[derive(Debug, Clone)]
 pub(super) struct Proposal {
+    /// What opened it.
+    id: MessageId,
     is_patrol: bool,
     state: State,
     acknowledged: bool,
@@ -15,14 +39,12 @@ pub(super) struct Proposal {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
-    /// On the table: whose, and in which message.
-    Proposed {
-        by: Party,
-        message: MessageId,
-        countered: bool,
-    },
+    /// On the table.
+    Proposed(Offer),
     Agreed {
-        at: Millis,
+        offer: Offer,
+        /// The response that agreed.
+        response: MessageId,
     },
     Declined,
     Withdrawn,
@@ -38,6 +60,14 @@ enum State {
     Reported([Option<MessageId>; 2]),
 }
 
+/// A proposal: whose, and in which message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Offer {
+    by: Party,
+    message: MessageId,
+    countered: bool,
+}
+
 impl Proposal {
     /// Opened by a proposal, or at once by minutes or a report of what took place without one.
     pub(super) fn open(by: Party, facts: &Facts) -> Self {
@@ -48,13 +78,14 @@ impl Proposal {
                 reported[by.slot()] = Some(facts.id);
                 State::Reported(reported)
             }
-            _ => State::Proposed {
+            _ => State::Proposed(Offer {
                 by,
                 message: facts.id,
                 countered: false,
-            },
+            }),
         };
         Self {
+            id: facts.id,
             is_patrol: matches!(
                 facts.said,
                 Said::PatrolPlan { .. } | Said::PatrolReport { .. }
@@ -72,49 +103,66 @@ impl Proposal {
         }
     }
 
-    fn propose(&mut self, act: &Act<'_>) -> Result<(), String> {
-        let State::Proposed { by, countered, .. } = self.state else {
-            return Err("it is no longer proposed; propose another".to_owned());
-        };
-        self.state = State::Proposed {
-            by: act.by,
-            message: act.facts.id,
-            countered: countered || by != act.by,
-        };
-        Ok(())
+    /// Nothing more comes of it: whoever proposes again, opens another.
+    fn is_over(&self) -> bool {
+        matches!(
+            self.state,
+            State::Declined
+                | State::Withdrawn
+                | State::CoSigned
+                | State::Reported([Some(_), Some(_)])
+        )
     }
 
-    fn respond(&mut self, act: &Act<'_>, stance: i32) -> Result<(), String> {
-        let State::Proposed { by, message, .. } = self.state else {
+    /// Changes the proposal on the table, or counters it.
+    fn propose(&mut self, act: &Act<'_>) -> Result<Effect, String> {
+        if act.superseded.is_none() && self.is_over() {
+            return Ok(Effect::Passed);
+        }
+        let State::Proposed(offer) = &mut self.state else {
+            return Err(if self.is_over() {
+                "it is no longer proposed; propose another, which supersedes nothing".to_owned()
+            } else {
+                "it is no longer proposed; withdraw what was agreed on first, or begin another case"
+                    .to_owned()
+            });
+        };
+        *offer = Offer {
+            by: act.by,
+            message: act.facts.id,
+            countered: offer.countered || offer.by != act.by,
+        };
+        Ok(Effect::Took)
+    }
+
+    fn respond(&mut self, act: &Act<'_>, stance: i32) -> Result<Effect, String> {
+        let State::Proposed(offer) = self.state else {
             return Err("nothing is proposed that could be answered".to_owned());
         };
-        if by == act.by {
+        if offer.by == act.by {
             return Err(
                 "the side that proposed does not agree with itself; silence is no consent either"
                     .to_owned(),
             );
         }
-        if !act.answers(message) {
+        if !act.answers(offer.message) {
             return Err("it answers a proposal that is no longer on the table".to_owned());
         }
         self.state = match Stance::try_from(stance) {
             Ok(Stance::Agreed) => State::Agreed {
-                at: match act.target.1.said {
-                    Said::MeetingProposal { at, .. } | Said::PatrolPlan { at } => at,
-                    _ => 0,
-                },
+                offer,
+                response: act.facts.id,
             },
             Ok(Stance::Declined) => State::Declined,
-            _ => return Err("a proposal is agreed to, countered or declined".to_owned()),
+            _ => return Err("a named officer agrees to a proposal, or declines it".to_owned()),
         };
-        Ok(())
+        Ok(Effect::Took)
     }
 
-    fn minutes(&mut self, act: &Act<'_>) -> Result<(), String> {
+    fn minutes(&mut self, act: &Act<'_>) -> Result<Effect, String> {
         match &self.state {
             State::Agreed { .. } => {}
-            State::Held { by, message, .. }
-                if *by == act.by && act.facts.supersedes == Some(*message) => {}
+            State::Held { by, message, .. } if *by == act.by && act.supersedes(*message) => {}
             // Not signed: either side may draw up new ones.
             State::Held { refused: true, .. } => {}
             State::Held { .. } => {
@@ -124,13 +172,14 @@ impl Proposal {
                 );
             }
             State::Proposed { .. } => return Err("the meeting was not agreed to".to_owned()),
+            State::CoSigned => return Err("both sides have signed the minutes".to_owned()),
             _ => return Err("there is no agreed meeting left".to_owned()),
         }
         self.state = held(act.by, act.facts);
-        Ok(())
+        Ok(Effect::Took)
     }
 
-    fn report(&mut self, act: &Act<'_>) -> Result<(), String> {
+    fn report(&mut self, act: &Act<'_>) -> Result<Effect, String> {
         let mut reported = match &self.state {
             State::Agreed { .. } => [None, None],
             State::Reported(reported) => *reported,
@@ -138,15 +187,19 @@ impl Proposal {
             _ => return Err("there is no agreed patrol left".to_owned()),
         };
         let own = &mut reported[act.by.slot()];
-        if own.is_some() && *own != act.facts.supersedes {
-            return Err("this side has reported; a correction supersedes its report".to_owned());
+        if *own != act.facts.supersedes {
+            return Err(if own.is_some() {
+                "this side has reported; a correction supersedes its report".to_owned()
+            } else {
+                "this side has not reported of it yet".to_owned()
+            });
         }
         *own = Some(act.facts.id);
         self.state = State::Reported(reported);
-        Ok(())
+        Ok(Effect::Took)
     }
 
-    fn countersign(&mut self, act: &Act<'_>, digest: &[u8], stance: i32) -> Result<(), String> {
+    fn countersign(&mut self, act: &Act<'_>, digest: &[u8], stance: i32) -> Result<Effect, String> {
         let State::Held {
             by,
             message,
@@ -165,33 +218,36 @@ impl Proposal {
         if digest != own {
             return Err("the digest is not that of the minutes".to_owned());
         }
-        if stance == CountersignatureStance::Signed as i32 {
-            self.state = State::CoSigned;
-        } else {
-            *refused = true;
+        match CountersignatureStance::try_from(stance).unwrap_or_default() {
+            CountersignatureStance::Signed => self.state = State::CoSigned,
+            CountersignatureStance::NotSigned => *refused = true,
+            CountersignatureStance::Unspecified => {
+                return Err("a named officer signs, or does not".to_owned());
+            }
         }
-        Ok(())
+        Ok(Effect::Took)
     }
 
-    fn withdraw(&mut self, act: &Act<'_>) -> Result<(), String> {
-        match &self.state {
-            State::Proposed { by, message, .. } if *by == act.by && act.withdraws(*message) => {
-                self.state = State::Withdrawn;
-                Ok(())
-            }
-            State::Proposed { .. } => {
-                Err("the side whose proposal is on the table withdraws it".to_owned())
-            }
-            // What was agreed may still be called off by either side, which withdraws its part.
-            State::Agreed { .. } => {
-                self.state = State::Withdrawn;
-                Ok(())
-            }
-            State::Held { by, message, .. } if *by == act.by && act.withdraws(*message) => {
-                Err("minutes are superseded, not withdrawn".to_owned())
-            }
-            _ => Err("there is nothing left to withdraw".to_owned()),
+    /// Takes back the proposal on the table, or one's part of what was agreed on.
+    fn withdraw(&mut self, act: &Act<'_>) -> Result<Effect, String> {
+        let target = act.target.1;
+        if is_talk(target.kind()) && target.said != Said::Acknowledgement {
+            return Ok(Effect::Passed);
         }
+        match &self.state {
+            State::Proposed(offer) if act.supersedes(offer.message) => {}
+            State::Agreed { offer, response }
+                if act.supersedes(offer.message) || act.supersedes(*response) => {}
+            State::Proposed { .. } | State::Agreed { .. } => {
+                return Err("what is taken back is not what is on the table".to_owned());
+            }
+            State::Held { .. } => {
+                return Err("minutes are corrected by others, not taken back".to_owned());
+            }
+            _ => return Err("there is nothing left to take back".to_owned()),
+        }
+        self.state = State::Withdrawn;
+        Ok(Effect::Took)
     }
 }
 
@@ -205,11 +261,11 @@ fn held(by: Party, facts: &Facts) -> State {
 }
 
 impl Flow for Proposal {
-    fn apply(&mut self, opened_by: Party, act: &Act<'_>) -> Result<(), String> {
+    fn apply(&mut self, opened_by: Party, act: &Act<'_>) -> Result<Effect, String> {
         match &act.facts.said {
             Said::Acknowledgement => {
-                self.acknowledged |= act.by != opened_by;
-                Ok(())
+                self.acknowledged |= act.by != opened_by && act.target.1.id == self.id;
+                Ok(Effect::Passed)
             }
             Said::MeetingProposal { .. } if !self.is_patrol => self.propose(act),
             Said::PatrolPlan { .. } if self.is_patrol => self.propose(act),
@@ -220,12 +276,9 @@ impl Flow for Proposal {
                 body_digest,
                 stance,
                 ..
-            } => self.countersign(act, body_digest, *stance),
+            } if !self.is_patrol => self.countersign(act, body_digest, *stance),
             Said::Withdrawal => self.withdraw(act),
-            Said::MeetingProposal { .. }
-            | Said::PatrolPlan { .. }
-            | Said::MeetingMinutes { .. }
-            | Said::PatrolReport { .. }
+            Said::Countersignature { .. }
             | Said::VerificationReply { .. }
             | Said::Extension
             | Said::HandoverReply { .. }
@@ -233,19 +286,15 @@ impl Flow for Proposal {
             | Said::HandoverSchedule { .. }
             | Said::HandoverRecord { .. }
             | Said::ProtectionDecision { .. }
-            | Said::Closure { .. } => Err("this is no step of it".to_owned()),
-            _ => Ok(()),
+            | Said::Closure { .. } => Ok(Effect::Foreign("this is no step of it")),
+            _ => Ok(Effect::Passed),
         }
     }
 
     fn state(&self, _now: Option<Millis>) -> String {
         match &self.state {
-            State::Proposed {
-                countered: false, ..
-            } => "proposed",
-            State::Proposed {
-                countered: true, ..
-            } => "countered",
+            State::Proposed(offer) if offer.countered => "countered",
+            State::Proposed(_) => "proposed",
             State::Agreed { .. } => "agreed",
             State::Declined => "declined",
             State::Withdrawn => "withdrawn",
@@ -261,7 +310,7 @@ impl Flow for Proposal {
     fn steps(&self, _opened_by: Party) -> Vec<Step> {
         let (proposal, record) = self.kinds();
         match &self.state {
-            State::Proposed { by, .. } => vec![
+            State::Proposed(Offer { by, .. }) => vec![
                 Step::new(by.other(), Kind::Response, "agree or decline"),
                 Step::new(by.other(), proposal, "counter it"),
                 Step::new(*by, proposal, "change its proposal"),
@@ -269,7 +318,12 @@ impl Flow for Proposal {
             ],
             State::Agreed { .. } => [Party::A, Party::B]
                 .into_iter()
-                .map(|by| Step::new(by, record, "record what took place"))
+                .flat_map(|by| {
+                    [
+                        Step::new(by, record, "record what took place"),
+                        Step::new(by, Kind::Withdrawal, "take back its part of it"),
+                    ]
+                })
                 .collect(),
             State::Held { by, refused, .. } => {
                 let mut steps = vec![
@@ -283,8 +337,10 @@ impl Flow for Proposal {
             }
             State::Reported(reported) => [Party::A, Party::B]
                 .into_iter()
-                .filter(|by| reported[by.slot()].is_none())
-                .map(|by| Step::new(by, record, "report its part"))
+                .map(|by| match reported[by.slot()] {
+                    None => Step::new(by, record, "report its part"),
+                    Some(_) => Step::new(by, record, "supersede its report"),
+                })
                 .collect(),
             State::Declined | State::Withdrawn | State::CoSigned => Vec::new(),
         }
@@ -299,7 +355,7 @@ impl Flow for Proposal {
         };
         let mut duties = Vec::new();
         match &self.state {
-            State::Proposed { by, message, .. } => {
+            State::Proposed(Offer { by, message, .. }) => {
                 let asked = (*message == opening.id).then_some(opening.respond_by);
                 let term = asked.flatten().map(Term::At);
                 duties.push(duty(by.other(), Owed::Agreement, *message, term));
@@ -330,12 +386,6 @@ impl Flow for Proposal {
     }
 
     fn is_open(&self, _now: Option<Millis>) -> bool {
-        !matches!(
-            self.state,
-            State::Declined
-                | State::Withdrawn
-                | State::CoSigned
-                | State::Reported([Some(_), Some(_)])
-        )
+        !self.is_over()
     }
 }

@@ -1,39 +1,61 @@
 //! Verification: asked → answered person by person, in 7 working days, once extended by 5.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::matter::{Act, Duty, Flow, Opening, Owed, PersonView, Term, acknowledgement_term};
+use super::matter::{
+    Act, Duty, Effect, Flow, Opening, Owed, PersonView, Term, acknowledgement_term,
+};
 use super::{Millis, Party, Said, Step};
 use crate::model::MessageId;
 use crate::model::deadline;
 use crate::proto::v1::{Kind, VerificationOutcome};
 
+/// Every state, in words; while it is answered in part, the numbers stand in it.
+pub(super) const STATES: &[&str] = &[
+    "requested",
+    "acknowledged",
+    "answered in part",
+    "answered",
+    "closed",
+    "withdrawn",
+    "superseded",
+];
+
 /// A verification request and its answers.
 #[derive(Debug, Clone)]
 pub(super) struct Verification {
+    /// The request.
+    id: MessageId,
     /// Outcome by number; `None` until answered. With the reply it was answered in.
     persons: BTreeMap<u32, Option<(i32, MessageId)>>,
     acknowledged: bool,
-    extended: bool,
+    extension: Option<MessageId>,
     ended: Option<&'static str>,
 }
 
 impl Verification {
-    pub(super) fn open(numbers: &[u32]) -> Self {
+    pub(super) fn open(id: MessageId, numbers: &[u32]) -> Self {
         Self {
+            id,
             persons: numbers.iter().map(|number| (*number, None)).collect(),
             acknowledged: false,
-            extended: false,
+            extension: None,
             ended: None,
         }
+    }
+
+    pub(super) fn extension(&self) -> Option<MessageId> {
+        self.extension
     }
 
     fn is_answered(&self) -> bool {
         self.persons.values().all(Option::is_some)
     }
 
+    /// Answers, in part or in whole. A correction takes the place of the reply it supersedes.
     fn reply(&mut self, act: &Act<'_>, results: &[(u32, i32)]) -> Result<(), String> {
         let corrected = act.superseded.map(|facts| facts.id);
+        let mut numbers = BTreeSet::new();
         for (number, _) in results {
             match self.persons.get(number) {
                 None => return Err(format!("the request has no person {number}")),
@@ -44,6 +66,12 @@ impl Verification {
                 }
                 Some(_) => {}
             }
+            if !numbers.insert(*number) {
+                return Err(format!("person {number} is named twice"));
+            }
+        }
+        if numbers.is_empty() {
+            return Err("it names no person".to_owned());
         }
         for answer in self.persons.values_mut() {
             if answer.is_some_and(|(_, reply)| Some(reply) == corrected) {
@@ -55,60 +83,76 @@ impl Verification {
         }
         Ok(())
     }
+
+    /// Takes back the request, an answer, or nothing that could be.
+    fn withdraw(&mut self, act: &Act<'_>) -> Result<Effect, String> {
+        let target = act.target.1;
+        match &target.said {
+            Said::VerificationRequest(_) if target.id == self.id && self.is_answered() => {
+                Err("every person has been answered; close the case".to_owned())
+            }
+            Said::VerificationRequest(_) if target.id == self.id => {
+                self.ended = Some("withdrawn");
+                Ok(Effect::Took)
+            }
+            Said::VerificationReply { .. } => {
+                Err("an answer is corrected by another, not taken back".to_owned())
+            }
+            Said::Extension | Said::Acknowledgement => Err("this is not taken back".to_owned()),
+            _ => Ok(Effect::Passed),
+        }
+    }
 }
 
 impl Flow for Verification {
-    fn apply(&mut self, opened_by: Party, act: &Act<'_>) -> Result<(), String> {
+    fn apply(&mut self, opened_by: Party, act: &Act<'_>) -> Result<Effect, String> {
         let by_asker = act.by == opened_by;
+        let said = &act.facts.said;
+        let is_step = matches!(
+            said,
+            Said::VerificationReply { .. }
+                | Said::Extension
+                | Said::Closure { .. }
+                | Said::Withdrawal
+        ) || act.supersedes(self.id);
         if let Some(ended) = self.ended
-            && !matches!(act.facts.said, Said::Acknowledgement | Said::Letter { .. })
+            && is_step
         {
             return Err(format!("the request is {ended}"));
         }
-        match &act.facts.said {
+        match said {
             Said::VerificationReply { .. } if by_asker => {
-                Err("only the side that was asked answers".to_owned())
+                return Err("only the side that was asked answers".to_owned());
             }
             Said::VerificationReply {
                 decided_by_person: false,
                 ..
-            } => Err("a named person answers for the results".to_owned()),
-            Said::VerificationReply { results, .. } => self.reply(act, results),
+            } => return Err("a named person answers for the results".to_owned()),
+            Said::VerificationReply { results, .. } => self.reply(act, results)?,
             Said::Extension if by_asker => {
-                Err("only the side that must answer takes an extension".to_owned())
+                return Err("only the side that must answer takes an extension".to_owned());
             }
-            Said::Extension if self.extended => {
-                Err("the one extension has been taken already".to_owned())
+            Said::Extension if self.extension.is_some() => {
+                return Err("the one extension has been taken already".to_owned());
             }
             Said::Extension if self.is_answered() => {
-                Err("every person has been answered".to_owned())
+                return Err("every person has been answered".to_owned());
             }
-            Said::Extension => {
-                self.extended = true;
-                Ok(())
-            }
+            Said::Extension => self.extension = Some(act.facts.id),
             Said::Closure { .. } if !self.is_answered() => {
-                Err("a person has not been answered yet".to_owned())
+                return Err("a person has not been answered yet".to_owned());
             }
-            Said::Closure { .. } => {
-                self.ended = Some("closed");
-                Ok(())
-            }
+            Said::Closure { .. } => self.ended = Some("closed"),
             Said::Acknowledgement => {
-                self.acknowledged |= !by_asker;
-                Ok(())
+                if by_asker || act.target.1.id != self.id {
+                    return Ok(Effect::Passed);
+                }
+                self.acknowledged = true;
             }
-            Said::Withdrawal if by_asker && act.target.1.kind() == Kind::VerificationRequest => {
-                self.ended = Some("withdrawn");
-                Ok(())
-            }
-            Said::VerificationRequest(_)
-                if by_asker && act.superseded.is_some_and(|of| of.id == act.target.1.id) =>
-            {
+            Said::Withdrawal => return self.withdraw(act),
+            Said::VerificationRequest(_) if act.supersedes(self.id) => {
                 self.ended = Some("superseded");
-                Ok(())
             }
-            Said::Withdrawal => Err("an answer is corrected by another, not withdrawn".to_owned()),
             Said::Response { .. }
             | Said::Countersignature { .. }
             | Said::HandoverReply { .. }
@@ -116,10 +160,11 @@ impl Flow for Verification {
             | Said::HandoverRecord { .. }
             | Said::HandoverSupplement(_)
             | Said::ProtectionDecision { .. } => {
-                Err("this answers no verification request".to_owned())
+                return Ok(Effect::Foreign("this answers no verification request"));
             }
-            _ => Ok(()),
+            _ => return Ok(Effect::Passed),
         }
+        Ok(Effect::Took)
     }
 
     fn state(&self, _now: Option<Millis>) -> String {
@@ -141,22 +186,27 @@ impl Flow for Verification {
         if self.ended.is_some() {
             return steps;
         }
+        let mut step = |by, kind, does| steps.push(Step::new(by, kind, does));
+        if !self.acknowledged && !self.is_answered() {
+            step(asked, Kind::Acknowledgement, "take note of it");
+        }
+        if self.persons.values().any(Option::is_some) {
+            step(asked, Kind::VerificationReply, "correct its answer");
+        }
         if self.is_answered() {
-            steps.push(Step::new(opened_by, Kind::Closure, "close the case"));
-            steps.push(Step::new(asked, Kind::Closure, "close the case"));
+            step(opened_by, Kind::Closure, "close the case");
+            step(asked, Kind::Closure, "close the case");
         } else {
             let does = "answer for the persons still open";
-            steps.push(Step::new(asked, Kind::VerificationReply, does));
-            if !self.extended {
+            step(asked, Kind::VerificationReply, does);
+            if self.extension.is_none() {
                 let does = "take the one extension of 5 working days";
-                steps.push(Step::new(asked, Kind::DeadlineExtension, does));
+                step(asked, Kind::DeadlineExtension, does);
             }
-            steps.push(Step::new(
-                opened_by,
-                Kind::Withdrawal,
-                "withdraw the request",
-            ));
+            step(opened_by, Kind::Withdrawal, "withdraw the request");
         }
+        let does = "supersede the request";
+        step(opened_by, Kind::VerificationRequest, does);
         steps
     }
 
@@ -178,7 +228,7 @@ impl Flow for Verification {
         }
         let term = Term::WorkingDays {
             days: deadline::VERIFICATION_REPLY_WORKING_DAYS,
-            extended_by: if self.extended {
+            extended_by: if self.extension.is_some() {
                 deadline::EXTENSION_WORKING_DAYS
             } else {
                 0
