@@ -142,9 +142,8 @@ impl Folded {
     /// author has the benefit of the doubt.
     fn is_innocent(&mut self, message: &Ordered, items: &Items) -> bool {
         // What came ahead of its turn is talked of without being judged.
-        let is_ahead = |named: &Judged| {
-            named.by != message.by && named.index >= message.facts.seen_size
-        };
+        let is_ahead =
+            |named: &Judged| named.by != message.by && named.index >= message.facts.seen_size;
         let answered = message.facts.in_reply_to.and_then(|id| self.message(id));
         if is_talk(message.facts.kind()) && answered.is_some_and(is_ahead) {
             return true;

@@ -196,9 +196,7 @@ impl Link {
         let others = self.nodes[1 - slot].log[..node.mirrored].iter();
         let others = others.map(|facts| (false, facts.clone()));
         let known = own.chain(others);
-        known
-            .filter(|(_, facts)| !facts.is_of_the_node())
-            .collect()
+        known.filter(|(_, facts)| !facts.is_of_the_node()).collect()
     }
 
     fn speak(&mut self, slot: usize) {
@@ -338,7 +336,19 @@ impl Link {
         } else if self.dice.one_in(4) {
             Kind::try_from(i32::try_from(1 + self.dice.below(36)).unwrap()).unwrap()
         } else {
-            self.dice.pick(&listed).copied().unwrap_or(Kind::OfficialLetter)
+            self.dice
+                .pick(&listed)
+                .copied()
+                .unwrap_or(Kind::OfficialLetter)
+        };
+        // What only ends things is said less often.
+        let ends = matches!(
+            kind,
+            Kind::Withdrawal | Kind::HandoverRequest | Kind::Closure
+        );
+        let kind = match furthest {
+            Some(furthest) if ends && !self.dice.one_in(4) => *furthest,
+            _ => kind,
         };
         let outcome = |dice: &mut Dice| match dice.below(6) {
             0 => HandoverOutcome::Refused,
@@ -596,7 +606,8 @@ fn same(one: &str, other: &str, what: &str) {
     };
     let (one, other) = (lines(one), lines(other));
     let at = one.iter().zip(&other).position(|(a, b)| a != b).unwrap();
-    let around = |lines: &[String]| lines[at.saturating_sub(12)..(at + 9).min(lines.len())].join(" ");
+    let around =
+        |lines: &[String]| lines[at.saturating_sub(12)..(at + 9).min(lines.len())].join(" ");
     panic!("{what}:\n{}\n{}", around(&one), around(&other));
 }
 

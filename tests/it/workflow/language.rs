@@ -214,7 +214,9 @@ impl World {
 
     pub(super) fn the(&self, name: &str) -> &Facts {
         let named = self.named.get(name);
-        &named.unwrap_or_else(|| panic!("nothing is called {name}")).1
+        &named
+            .unwrap_or_else(|| panic!("nothing is called {name}"))
+            .1
     }
 
     /// What would be said; the case is that of what it names, or its own.

@@ -51,9 +51,17 @@ fn rows(table: &[Row], replies_in: &[&str]) -> Vec<Row> {
 }
 
 /// Checks the rows in which it goes on, and those in which it is over.
-fn both_hold(said: &Said, open: &[Row], replies_in: &[&str], over: &[(&'static str, &'static str)]) {
+fn both_hold(
+    said: &Said,
+    open: &[Row],
+    replies_in: &[&str],
+    over: &[(&'static str, &'static str)],
+) {
     holds(said, &rows(open, replies_in), BESIDE);
-    let over: Vec<Row> = over.iter().map(|&(path, state)| (path, state, "")).collect();
+    let over: Vec<Row> = over
+        .iter()
+        .map(|&(path, state)| (path, state, ""))
+        .collect();
     holds(said, &over, OVER);
 }
 
@@ -80,7 +88,10 @@ fn every_step_of_a_letter() {
              H supersedes it → superseded+",
         ),
     ];
-    let over = [("H withdraws it", "withdrawn"), ("H supersedes it", "superseded")];
+    let over = [
+        ("H withdraws it", "withdrawn"),
+        ("H supersedes it", "superseded"),
+    ];
     let replied = ["sent", "acknowledged"];
     let letter = |reply_by| Said::Letter { reply_by };
     both_hold(&letter(None), open, &replied, &over);
@@ -117,7 +128,9 @@ fn every_step_of_an_alert() {
         (
             "",
             "new",
-            leak(format!("O acknowledges → acknowledged\n{by_person}\n{ends}")),
+            leak(format!(
+                "O acknowledges → acknowledged\n{by_person}\n{ends}"
+            )),
         ),
         // Told more of, and still nobody there has taken note.
         (
@@ -165,7 +178,9 @@ fn every_step_of_a_hazard() {
         (
             "",
             "new",
-            leak(format!("O acknowledges → acknowledged\n{by_person}\n{ends}")),
+            leak(format!(
+                "O acknowledges → acknowledged\n{by_person}\n{ends}"
+            )),
         ),
         (
             "O acknowledges",
@@ -174,7 +189,10 @@ fn every_step_of_a_hazard() {
         ),
         ("O warns", "followed up", ends),
     ];
-    let over = [("H withdraws it", "withdrawn"), ("H supersedes it", "superseded")];
+    let over = [
+        ("H withdraws it", "withdrawn"),
+        ("H supersedes it", "superseded"),
+    ];
     both_hold(&Said::Hazard, open, &[], &over);
 }
 
@@ -203,7 +221,10 @@ fn every_step_of_a_call() {
         ("O agrees", "confirmed", ""),
         ("O differs, O agrees after all", "confirmed", ""),
     ];
-    let over = [("H withdraws it", "withdrawn"), ("H supersedes it", "superseded")];
+    let over = [
+        ("H withdraws it", "withdrawn"),
+        ("H supersedes it", "superseded"),
+    ];
     both_hold(
         &Said::Call { at: START },
         open,
@@ -249,7 +270,10 @@ fn consent(said: &Said, told: &'static str) {
         .iter()
         .map(|&(path, state, possible)| (path, state, leak(possible.replace("=!", told))))
         .collect();
-    let over = [("H withdraws it", "withdrawn"), ("H supersedes it", "superseded")];
+    let over = [
+        ("H withdraws it", "withdrawn"),
+        ("H supersedes it", "superseded"),
+    ];
     both_hold(said, &open, &[told, "acknowledged"], &over);
 }
 
@@ -288,7 +312,10 @@ fn signed(said: &Said, told: &'static str) {
         ("O signs", "countersigned", ""),
         ("O does not sign, O signs", "countersigned", ""),
     ];
-    let over = [("H withdraws it", "withdrawn"), ("H supersedes it", "superseded")];
+    let over = [
+        ("H withdraws it", "withdrawn"),
+        ("H supersedes it", "superseded"),
+    ];
     both_hold(said, open, &[told, "acknowledged"], &over);
 }
 
@@ -316,7 +343,10 @@ fn told(said: &Said, told: &'static str) {
         ("O acknowledges", "acknowledged", ends),
         ("O writes", "replied", ends),
     ];
-    let over = [("H withdraws it", "withdrawn"), ("H supersedes it", "superseded")];
+    let over = [
+        ("H withdraws it", "withdrawn"),
+        ("H supersedes it", "superseded"),
+    ];
     both_hold(said, open, &[told, "acknowledged"], &over);
 }
 
@@ -359,7 +389,9 @@ fn every_step_of_what_informs() {
 fn a_gate_notice_is_announced_in_force_and_expires() {
     let mut world = World::new();
     let notice = gate(START + DAY, Some(START + 2 * DAY));
-    world.says(Party::A, "it", notice, &About::default()).unwrap();
+    world
+        .says(Party::A, "it", notice, &About::default())
+        .unwrap();
     assert_eq!(world.state("it"), "announced");
     for (now, state) in [
         (START + DAY - 1, "announced"),
@@ -370,7 +402,9 @@ fn a_gate_notice_is_announced_in_force_and_expires() {
         world.now = now;
         assert_eq!(world.state("it"), state);
     }
-    world.says(Party::B, "ack", Said::Acknowledgement, &to("it")).unwrap();
+    world
+        .says(Party::B, "ack", Said::Acknowledgement, &to("it"))
+        .unwrap();
     world.now = START + 2 * DAY;
     assert_eq!(world.state("it"), "expired");
 }
@@ -398,9 +432,16 @@ fn a_person_is_owed_to_take_note_within_a_minute_or_an_hour() {
         assert_eq!(duties[0].owed_by, Party::A);
         assert_eq!(duties[0].term, after.map(Term::AfterReceipt));
         // Another sensor's word is no person's.
-        world.says(Party::A, "more", alert.clone(), &to("it")).unwrap();
-        assert_eq!(world.view("it").matters[0].duties[0].owed, Owed::Acknowledgement);
-        world.says(Party::A, "ack", Said::Acknowledgement, &to("it")).unwrap();
+        world
+            .says(Party::A, "more", alert.clone(), &to("it"))
+            .unwrap();
+        assert_eq!(
+            world.view("it").matters[0].duties[0].owed,
+            Owed::Acknowledgement
+        );
+        world
+            .says(Party::A, "ack", Said::Acknowledgement, &to("it"))
+            .unwrap();
         let owed = world.view("it").matters[0].duties.clone();
         assert!(owed.iter().all(|duty| duty.owed != Owed::Acknowledgement));
     }
@@ -410,15 +451,23 @@ fn a_person_is_owed_to_take_note_within_a_minute_or_an_hour() {
 fn a_letter_owes_note_and_then_the_reply_that_it_asks_for() {
     let owed = |world: &mut World| -> Vec<(Owed, Option<Term>)> {
         let view = world.view("it");
-        view.matters[0].duties.iter().map(|d| (d.owed, d.term)).collect()
+        view.matters[0]
+            .duties
+            .iter()
+            .map(|d| (d.owed, d.term))
+            .collect()
     };
     let by = START + 9 * DAY;
     let mut world = World::new();
     let letter = Said::Letter { reply_by: Some(by) };
-    world.says(Party::A, "it", letter, &About::default()).unwrap();
+    world
+        .says(Party::A, "it", letter, &About::default())
+        .unwrap();
     let reply = (Owed::Reply, Some(Term::At(by)));
     assert_eq!(owed(&mut world), [(Owed::Acknowledgement, None), reply]);
-    world.says(Party::B, "ack", Said::Acknowledgement, &to("it")).unwrap();
+    world
+        .says(Party::B, "ack", Said::Acknowledgement, &to("it"))
+        .unwrap();
     assert_eq!(owed(&mut world), [reply]);
     let answer = Said::Letter { reply_by: None };
     world.says(Party::B, "answer", answer, &to("it")).unwrap();

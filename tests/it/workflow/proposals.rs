@@ -89,11 +89,7 @@ const MEETING: &[Row] = &[
 
 #[test]
 fn every_step_of_a_meeting() {
-    holds(
-        &Said::MeetingProposal { level: 2, at: 0 },
-        MEETING,
-        ALWAYS,
-    );
+    holds(&Said::MeetingProposal { level: 2, at: 0 }, MEETING, ALWAYS);
 }
 
 #[test]

@@ -24,7 +24,11 @@ fn request(persons: Vec<Person>) -> World {
 }
 
 fn accepted(world: &mut World, numbers: &[u32]) {
-    let said = reply(numbers, HandoverOutcome::Accepted, Some(world.now + 30 * DAY));
+    let said = reply(
+        numbers,
+        HandoverOutcome::Accepted,
+        Some(world.now + 30 * DAY),
+    );
     world.says(B, "reply", said, &to("request")).unwrap();
 }
 
@@ -165,14 +169,22 @@ fn only_a_named_authority_decides_and_only_the_holder_records_it() {
     // That is for good.
     refused(&mut world, A, decision(&[2], go_on), &to("request"), "");
     let said = Said::Withdrawal;
-    refused(&mut world, A, said, &instead_of("decision"), "not taken back");
+    refused(
+        &mut world,
+        A,
+        said,
+        &instead_of("decision"),
+        "not taken back",
+    );
 }
 
 #[test]
 fn who_claims_again_after_a_decision_is_suspended_again() {
     let mut world = request(vec![claimant(1)]);
     let go_on = decision(&[1], ProtectionOutcome::HandoverMayProceed);
-    world.says(A, "decision", go_on.clone(), &to("request")).unwrap();
+    world
+        .says(A, "decision", go_on.clone(), &to("request"))
+        .unwrap();
     assert_eq!(world.persons("request"), ["requested"]);
     supplement(&mut world, claimant(1)).unwrap();
     assert_eq!(world.persons("request"), ["suspended"]);
@@ -208,7 +220,9 @@ fn another_request_of_the_case_does_not_launder_a_claim() {
     let mut world = request(vec![claimant(1)]);
     let said = decision(&[1], ProtectionOutcome::HandoverMayProceed);
     world.says(A, "decision", said, &to("request")).unwrap();
-    world.says(A, "second", clean(), &instead_of("request")).unwrap();
+    world
+        .says(A, "second", clean(), &instead_of("request"))
+        .unwrap();
     assert_eq!(world.persons("request"), ["superseded"]);
     assert_eq!(world.persons("second"), ["requested"]);
     // It is answered like any other.
@@ -255,9 +269,21 @@ fn a_number_given_twice_hides_nothing() {
     refused(&mut world, B, said, &to("request"), "named twice");
     accepted(&mut world, &[1]);
     let at = world.now + 3 * DAY;
-    refused(&mut world, A, schedule(&[1, 1], at), &to("reply"), "named twice");
+    refused(
+        &mut world,
+        A,
+        schedule(&[1, 1], at),
+        &to("reply"),
+        "named twice",
+    );
     scheduled(&mut world, &[1]);
-    refused(&mut world, A, record(&[1, 1], at), &to("schedule"), "named twice");
+    refused(
+        &mut world,
+        A,
+        record(&[1, 1], at),
+        &to("schedule"),
+        "named twice",
+    );
 }
 
 fn child(has_guardian: bool) -> Person {
@@ -276,7 +302,10 @@ fn an_unaccompanied_minor_has_a_guardian_at_every_step() {
     assert!(refusal.unwrap_err().reason.contains("guardian"));
     // The peer sends it all the same: it is neither scheduled nor recorded.
     let facts = world.facts(A, said, &About::default());
-    assert!(matches!(world.insists(A, "request", facts), Standing::Breach(_)));
+    assert!(matches!(
+        world.insists(A, "request", facts),
+        Standing::Breach(_)
+    ));
     accepted(&mut world, &[1]);
     let at = world.now + 3 * DAY;
     for by in [A, B] {
@@ -289,7 +318,13 @@ fn an_unaccompanied_minor_has_a_guardian_at_every_step() {
         refused(&mut world, A, said, &to("request"), "guardian");
     }
     scheduled(&mut world, &[1]);
-    refused(&mut world, A, record(&[1], at), &to("schedule"), "is not named");
+    refused(
+        &mut world,
+        A,
+        record(&[1], at),
+        &to("schedule"),
+        "is not named",
+    );
     let received = |has_guardian, is_return| Said::HandoverRecord {
         persons: vec![HandedOver {
             has_guardian,
@@ -298,12 +333,22 @@ fn an_unaccompanied_minor_has_a_guardian_at_every_step() {
         at,
         is_return,
     };
-    world.says(A, "record", received(true, false), &to("schedule")).unwrap();
+    world
+        .says(A, "record", received(true, false), &to("schedule"))
+        .unwrap();
     // Nor does a child go back to nobody.
     let said = signature(world.the("record"), CountersignatureStance::NotSigned);
     world.says(B, "dispute", said, &to("record")).unwrap();
-    refused(&mut world, B, received(false, true), &to("record"), "is not named");
-    world.says(B, "return", received(true, true), &to("record")).unwrap();
+    refused(
+        &mut world,
+        B,
+        received(false, true),
+        &to("record"),
+        "is not named",
+    );
+    world
+        .says(B, "return", received(true, true), &to("record"))
+        .unwrap();
     assert_eq!(world.persons("request"), ["going back"]);
 }
 
@@ -327,7 +372,10 @@ fn a_victim_goes_the_victims_route_to_an_authority_for_victims() {
         let refusal = world.says(A, "request", said.clone(), &About::default());
         assert!(refusal.unwrap_err().reason.contains("never as an offender"));
         let facts = world.facts(A, said, &About::default());
-        assert!(matches!(world.insists(A, "request", facts), Standing::Breach(_)));
+        assert!(matches!(
+            world.insists(A, "request", facts),
+            Standing::Breach(_)
+        ));
         accepted(&mut world, &[1]);
         let at = world.now + 3 * DAY;
         let why = "victim's route";
@@ -372,25 +420,61 @@ fn no_program_accepts_and_nobody_agrees_for_the_other_side() {
     }
     refused(&mut world, B, said, &to("request"), "never a program");
     let said = reply(&[1], HandoverOutcome::Accepted, None);
-    refused(&mut world, A, said, &to("request"), "only the side that was asked");
+    refused(
+        &mut world,
+        A,
+        said,
+        &to("request"),
+        "only the side that was asked",
+    );
     accepted(&mut world, &[1]);
     // Nothing was agreed: no record.
     let at = world.now + 3 * DAY;
-    refused(&mut world, A, record(&[1], at), &to("reply"), "cannot be handed over");
+    refused(
+        &mut world,
+        A,
+        record(&[1], at),
+        &to("reply"),
+        "cannot be handed over",
+    );
     let said = schedule(&[1], at);
     world.says(A, "schedule", said, &to("reply")).unwrap();
-    refused(&mut world, A, record(&[1], at), &to("schedule"), "cannot be handed over");
+    refused(
+        &mut world,
+        A,
+        record(&[1], at),
+        &to("schedule"),
+        "cannot be handed over",
+    );
     let yes = response(Stance::Agreed);
-    refused(&mut world, A, yes, &to("schedule"), "does not agree with itself");
+    refused(
+        &mut world,
+        A,
+        yes,
+        &to("schedule"),
+        "does not agree with itself",
+    );
     // An officer without a name is none.
     let nobody = response(Stance::Unspecified);
     refused(&mut world, B, nobody, &to("schedule"), "a named officer");
     // Silence: time passes, and nothing is agreed.
     world.now += 4 * DAY;
     assert_eq!(world.persons("request"), ["schedule proposed"]);
-    refused(&mut world, A, record(&[1], at), &to("schedule"), "cannot be handed over");
+    refused(
+        &mut world,
+        A,
+        record(&[1], at),
+        &to("schedule"),
+        "cannot be handed over",
+    );
     let yes = response(Stance::Agreed);
-    refused(&mut world, B, yes, &to("schedule"), "the hour proposed has passed");
+    refused(
+        &mut world,
+        B,
+        yes,
+        &to("schedule"),
+        "the hour proposed has passed",
+    );
 }
 
 #[test]
@@ -398,8 +482,12 @@ fn an_agreement_is_to_the_schedule_on_the_table() {
     let mut world = request(vec![person(1), person(2)]);
     accepted(&mut world, &[1, 2]);
     let at = world.now + 5 * DAY;
-    world.says(A, "first", schedule(&[1, 2], at), &to("reply")).unwrap();
-    world.says(A, "second", schedule(&[1], at + DAY), &to("first")).unwrap();
+    world
+        .says(A, "first", schedule(&[1, 2], at), &to("reply"))
+        .unwrap();
+    world
+        .says(A, "second", schedule(&[1], at + DAY), &to("first"))
+        .unwrap();
     // The first is still on the table for the second person, and for that one only.
     let yes = response(Stance::Agreed);
     world.says(B, "yes", yes.clone(), &to("first")).unwrap();
@@ -416,7 +504,9 @@ fn an_agreement_is_to_the_schedule_on_the_table() {
 fn what_is_taken_back_is_ones_own_whatever_else_is_named() {
     let mut world = request(vec![person(1)]);
     let letter = Said::Letter { reply_by: None };
-    world.says(A, "letter", letter.clone(), &to("request")).unwrap();
+    world
+        .says(A, "letter", letter.clone(), &to("request"))
+        .unwrap();
     world.says(B, "theirs", letter, &to("request")).unwrap();
     accepted(&mut world, &[1]);
     scheduled(&mut world, &[1]);
@@ -440,11 +530,23 @@ fn what_is_taken_back_is_ones_own_whatever_else_is_named() {
         refused(&mut world, by, Said::Withdrawal, &about, "only its author");
     }
     // A withdrawal of nothing takes nothing back.
-    refused(&mut world, A, Said::Withdrawal, &to("reply"), "names the message");
+    refused(
+        &mut world,
+        A,
+        Said::Withdrawal,
+        &to("reply"),
+        "names the message",
+    );
     // A schedule is not corrected by a letter, nor a letter by a schedule.
     let at = world.now + 9 * DAY;
     let why = "another of its kind";
-    refused(&mut world, A, schedule(&[1], at), &instead_of("letter"), why);
+    refused(
+        &mut world,
+        A,
+        schedule(&[1], at),
+        &instead_of("letter"),
+        why,
+    );
 }
 
 #[test]
@@ -453,7 +555,9 @@ fn a_signature_is_under_the_record_it_names() {
     accepted(&mut world, &[1, 2]);
     scheduled(&mut world, &[1, 2]);
     let at = world.now;
-    world.says(A, "record", record(&[1, 2], at), &to("schedule")).unwrap();
+    world
+        .says(A, "record", record(&[1, 2], at), &to("schedule"))
+        .unwrap();
     let yes = CountersignatureStance::Signed;
     // Another text, no digest, a digest that is too long.
     let other = signature(world.the("schedule"), yes);
@@ -469,7 +573,13 @@ fn a_signature_is_under_the_record_it_names() {
         refused(&mut world, B, said, &to("record"), "digest");
     }
     let right = signature(world.the("record"), yes);
-    refused(&mut world, A, right.clone(), &to("record"), "the other side");
+    refused(
+        &mut world,
+        A,
+        right.clone(),
+        &to("record"),
+        "the other side",
+    );
     refused(&mut world, B, right.clone(), &to("schedule"), "");
     let nobody = signature(world.the("record"), CountersignatureStance::Unspecified);
     refused(&mut world, B, nobody, &to("record"), "a named officer");
@@ -489,7 +599,9 @@ fn a_signature_is_under_the_record_it_names() {
     assert_eq!(world.persons("request"), ["confirmed", "disputed"]);
     // The record was corrected meanwhile: the old text is not signed any more.
     let said = record(&[2], at);
-    world.says(A, "corrected", said, &instead_of("record")).unwrap();
+    world
+        .says(A, "corrected", said, &instead_of("record"))
+        .unwrap();
     assert_eq!(world.persons("request"), ["confirmed", "handed over"]);
     refused(&mut world, B, right, &to("record"), "no record");
     let right = signature(world.the("corrected"), yes);
@@ -503,8 +615,12 @@ fn whom_a_corrected_record_leaves_out_was_not_handed_over() {
     accepted(&mut world, &[1, 2]);
     scheduled(&mut world, &[1, 2]);
     let at = world.now;
-    world.says(A, "record", record(&[1, 2], at), &to("schedule")).unwrap();
-    world.says(A, "corrected", record(&[1], at), &instead_of("record")).unwrap();
+    world
+        .says(A, "record", record(&[1, 2], at), &to("schedule"))
+        .unwrap();
+    world
+        .says(A, "corrected", record(&[1], at), &instead_of("record"))
+        .unwrap();
     assert_eq!(world.persons("request"), ["handed over", "scheduled"]);
 }
 
@@ -517,7 +633,9 @@ fn an_acceptance_that_has_run_out_is_not_scheduled_on() {
     // Nor on a day after it.
     let why = "will have run out by then";
     refused(&mut world, A, schedule(&[1], until), &to("reply"), why);
-    world.says(A, "schedule", schedule(&[1], until - 1), &to("reply")).unwrap();
+    world
+        .says(A, "schedule", schedule(&[1], until - 1), &to("reply"))
+        .unwrap();
     world.now = until;
     assert_eq!(world.persons("request"), ["expired"]);
     let why = "has run out";
@@ -542,9 +660,17 @@ fn a_schedule_is_told_two_days_before_or_says_why_not() {
     let mut world = request(vec![person(1)]);
     accepted(&mut world, &[1]);
     let early = world.now + 48 * HOUR;
-    refused(&mut world, A, schedule(&[1], early - 1), &to("reply"), "48 hours");
+    refused(
+        &mut world,
+        A,
+        schedule(&[1], early - 1),
+        &to("reply"),
+        "48 hours",
+    );
     let mut exactly = world.clone();
-    exactly.says(A, "schedule", schedule(&[1], early), &to("reply")).unwrap();
+    exactly
+        .says(A, "schedule", schedule(&[1], early), &to("reply"))
+        .unwrap();
     let with_reason = |at| Said::HandoverSchedule {
         numbers: vec![1],
         at,
@@ -562,12 +688,22 @@ fn a_person_who_has_left_is_not_told_more_of_nor_withdrawn() {
     accepted(&mut world, &[1, 2]);
     scheduled(&mut world, &[1]);
     let at = world.now;
-    world.says(A, "record", record(&[1], at), &to("schedule")).unwrap();
+    world
+        .says(A, "record", record(&[1], at), &to("schedule"))
+        .unwrap();
     let said = Said::HandoverSupplement(vec![claimant(1)]);
-    refused(&mut world, A, said, &to("request"), "cannot be told more of");
+    refused(
+        &mut world,
+        A,
+        said,
+        &to("request"),
+        "cannot be told more of",
+    );
     // The rest of the batch can still be withdrawn, or its acceptance taken back.
     let mut other = world.clone();
-    other.says(B, "back", Said::Withdrawal, &instead_of("reply")).unwrap();
+    other
+        .says(B, "back", Said::Withdrawal, &instead_of("reply"))
+        .unwrap();
     assert_eq!(other.persons("request"), ["handed over", "verifying"]);
     let about = instead_of("request");
     world.says(A, "rest", Said::Withdrawal, &about).unwrap();
@@ -581,11 +717,15 @@ fn a_claim_that_crosses_an_agreement_wins() {
         let mut world = World::new();
         let asked = holder.other();
         let said = Said::HandoverRequest(vec![person(1)]);
-        world.says(holder, "request", said, &About::default()).unwrap();
+        world
+            .says(holder, "request", said, &About::default())
+            .unwrap();
         let said = reply(&[1], HandoverOutcome::Accepted, None);
         world.says(asked, "reply", said, &to("request")).unwrap();
         let at = world.now + 9 * DAY;
-        world.says(holder, "schedule", schedule(&[1], at), &to("reply")).unwrap();
+        world
+            .says(holder, "schedule", schedule(&[1], at), &to("reply"))
+            .unwrap();
         let seen = world.book.size(holder);
         let said = Said::HandoverSupplement(vec![claimant(1)]);
         world.says(holder, "claim", said, &to("request")).unwrap();

@@ -217,9 +217,11 @@ impl Case {
                 let said = reply(&[1], HandoverOutcome::Accepted, until);
                 instead("reply", said, "reply")
             }
-            "refuses after all" => {
-                instead("reply", reply(&[1], HandoverOutcome::Refused, None), "reply")
-            }
+            "refuses after all" => instead(
+                "reply",
+                reply(&[1], HandoverOutcome::Refused, None),
+                "reply",
+            ),
             "agrees after all" | "declines after all" => {
                 let stance = if action == "agrees after all" {
                     Stance::Agreed
@@ -324,11 +326,7 @@ pub(super) fn holds(opening: &Said, table: &[Row], always: &str) {
 }
 
 /// The same where a state has numbers in its words. Gives the states of the table.
-pub(super) fn holds_besides(
-    opening: &Said,
-    table: &[Row],
-    always: &str,
-) -> BTreeSet<&'static str> {
+pub(super) fn holds_besides(opening: &Said, table: &[Row], always: &str) -> BTreeSet<&'static str> {
     let mut reached = BTreeSet::new();
     for holder in [Party::A, Party::B] {
         for (path, state, possible) in table {
@@ -347,12 +345,14 @@ pub(super) fn holds_besides(
                 for who in both.iter().filter(|one| who == **one || who == "both") {
                     expected
                         .entry(format!("{who} {action}"))
-                .or_insert_with(|| follows.clone());
+                        .or_insert_with(|| follows.clone());
                 }
             }
             let found = possible_in(&case);
             let words = |found: &BTreeMap<String, String>| -> String {
-                let lines = found.iter().map(|(does, follows)| format!("{does} → {follows}\n"));
+                let lines = found
+                    .iter()
+                    .map(|(does, follows)| format!("{does} → {follows}\n"));
                 lines.collect()
             };
             assert_eq!(

@@ -96,7 +96,9 @@ fn seven_working_days_and_one_extension_of_five() {
 fn answers_name_each_person_asked_about_once_and_a_person_answers_for_them() {
     let mut world = World::new();
     let request = Said::VerificationRequest(vec![1, 2]);
-    world.says(Party::A, "it", request, &About::default()).unwrap();
+    world
+        .says(Party::A, "it", request, &About::default())
+        .unwrap();
     let answer = |numbers: &[u32], decided_by_person| Said::VerificationReply {
         results: numbers.iter().map(|n| (*n, 1)).collect(),
         decided_by_person,
@@ -105,7 +107,10 @@ fn answers_name_each_person_asked_about_once_and_a_person_answers_for_them() {
         (answer(&[3], true), "the request has no person 3"),
         (answer(&[1, 1], true), "person 1 is named twice"),
         (answer(&[], true), "it names no person"),
-        (answer(&[1], false), "a named person answers for the results"),
+        (
+            answer(&[1], false),
+            "a named person answers for the results",
+        ),
     ] {
         let refused = world.says(Party::B, "answer", said, &to("it")).unwrap_err();
         assert_eq!(refused.reason, why);
