@@ -100,6 +100,18 @@ const WORKFLOWS: &[(&[&str], &str)] = &[
         include_str!("../../docs/workflows/crossing-alert.mmd"),
     ),
     (
+        &["case-notice"],
+        include_str!("../../docs/workflows/case-notice.mmd"),
+    ),
+    (
+        &[
+            "verification-request",
+            "verification-reply",
+            "deadline-extension",
+        ],
+        include_str!("../../docs/workflows/verification-request.mmd"),
+    ),
+    (
         &[
             "handover-request",
             "handover-reply",
@@ -108,11 +120,51 @@ const WORKFLOWS: &[(&[&str], &str)] = &[
             "handover-record",
             "protection-decision",
         ],
-        include_str!("../../docs/workflows/handover.mmd"),
+        include_str!("../../docs/workflows/handover-request.mmd"),
     ),
     (
         &["official-letter"],
         include_str!("../../docs/workflows/official-letter.mmd"),
+    ),
+    (
+        &["hotline-call"],
+        include_str!("../../docs/workflows/hotline-call.mmd"),
+    ),
+    (
+        &["meeting-proposal", "meeting-minutes"],
+        include_str!("../../docs/workflows/meeting-proposal.mmd"),
+    ),
+    (
+        &["patrol-plan", "patrol-report"],
+        include_str!("../../docs/workflows/patrol-plan.mmd"),
+    ),
+    (
+        &["gate-notice"],
+        include_str!("../../docs/workflows/gate-notice.mmd"),
+    ),
+    (
+        &["works-notice"],
+        include_str!("../../docs/workflows/works-notice.mmd"),
+    ),
+    (
+        &["marker-report"],
+        include_str!("../../docs/workflows/marker-report.mmd"),
+    ),
+    (
+        &["hazard-notice"],
+        include_str!("../../docs/workflows/hazard-notice.mmd"),
+    ),
+    (
+        &["activity-report"],
+        include_str!("../../docs/workflows/activity-report.mmd"),
+    ),
+    (
+        &["exercise-notice"],
+        include_str!("../../docs/workflows/exercise-notice.mmd"),
+    ),
+    (
+        &["period-report"],
+        include_str!("../../docs/workflows/period-report.mmd"),
     ),
 ];
 

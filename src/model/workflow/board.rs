@@ -197,9 +197,14 @@ impl Boards {
         self.versions(by, &self.rosters[by.slot()])
     }
 
-    /// Every gate that a notice was given of.
+    /// Every gate of which a notice is up.
     pub fn gates(&self) -> impl Iterator<Item = &str> {
-        self.gates.keys().map(String::as_str)
+        let gates = self.gates.keys().map(String::as_str);
+        gates.filter(|gate| {
+            [Party::A, Party::B]
+                .into_iter()
+                .any(|by| self.notices(gate, by).next().is_some())
+        })
     }
 
     /// A side's notices of a gate, oldest first.

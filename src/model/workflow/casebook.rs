@@ -84,7 +84,8 @@ impl Casebook {
         self.logs[by.slot()].size()
     }
 
-    /// Takes in the next entry of a log. `None`: an entry that was not admitted and cannot be read.
+    /// Takes in the next entry of a log. `None`: an entry that is no message of any sort. Of one that
+    /// was not admitted, the header is enough.
     ///
     /// Whoever calls sees to it that a `REFUSAL` names the leaf of the entry that it refuses. One
     /// that does not is handed in as [`Said::System`].

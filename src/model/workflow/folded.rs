@@ -108,13 +108,15 @@ impl Folded {
             Some(named.index)
         };
         let place = place(index, facts, find);
+        // Nobody says to have seen it already, and it comes after all of the other side: A goes
+        // first where it can.
+        let is_news = self.knows[by.other().slot()] <= index;
         let is_last = match by {
-            // A goes first where it can.
             Party::A => self.last[1].is_none_or(|last| last < place.knows.max(self.knows[0])),
-            Party::B => self.knows[0] <= index,
+            Party::B => true,
         };
         let is_simple = !self.has_waiting && !self.is_forced;
-        (is_simple && is_last && !self.at.contains_key(&facts.id)).then(|| Ordered {
+        (is_simple && is_news && is_last && !self.at.contains_key(&facts.id)).then(|| Ordered {
             by,
             index,
             seen: seen_after(self.seen[by.slot()], facts),
@@ -139,8 +141,14 @@ impl Folded {
     /// It is asked as that author's node had asked. When too much would have to be looked at, the
     /// author has the benefit of the doubt.
     fn is_innocent(&mut self, message: &Ordered, items: &Items) -> bool {
-        let other = self.last[message.by.other().slot()];
-        if !self.is_forced && other.is_none_or(|last| last < message.seen) {
+        // What came ahead of its turn is talked of without being judged.
+        let is_ahead =
+            |named: &Judged| named.by != message.by && named.index >= message.facts.seen_size;
+        let answered = message.facts.in_reply_to.and_then(|id| self.message(id));
+        if is_talk(message.facts.kind()) && answered.is_some_and(is_ahead) {
+            return true;
+        }
+        if !self.is_forced && !self.said_unseen(message) {
             return false;
         }
         let known = items.known_to(message);
@@ -157,6 +165,12 @@ impl Folded {
         then.judge(message.by, &message.facts).is_ok()
     }
 
+    /// Whether the other side had said something before it that its author had not seen.
+    fn said_unseen(&self, message: &Ordered) -> bool {
+        let last = self.last[message.by.other().slot()];
+        last.is_some_and(|last| last >= message.seen)
+    }
+
     fn push(&mut self, message: &Ordered, standing: Standing) {
         let facts = &message.facts;
         let (by, index) = (message.by, message.index);
@@ -169,8 +183,10 @@ impl Folded {
         self.knows[slot] = self.knows[slot].max(place.knows);
         self.seen[slot] = message.seen;
         self.last[slot] = Some(index);
-        self.has_waiting |= standing == Standing::Waiting;
         self.at.entry(facts.id).or_insert(self.messages.len());
+        // What it names may come yet, and then stands before it.
+        let mut named = [facts.in_reply_to, facts.supersedes, Some(facts.thread)].into_iter();
+        self.has_waiting |= named.any(|id| id.is_some_and(|id| !self.at.contains_key(&id)));
         self.messages.push(Judged {
             by,
             index,
