@@ -118,6 +118,13 @@ pub struct Reached {
     pub at_ms: u64,
 }
 
+/// Whether it is the acknowledgement of a FLASH or IMMEDIATE message.
+#[must_use]
+pub fn is_urgent(due: &Due) -> bool {
+    due.duty.owed == Owed::Acknowledgement
+        && [Precedence::Flash as i32, Precedence::Immediate as i32].contains(&due.asked.precedence)
+}
+
 /// When each stage of something owed falls, in order; nothing while no instant is known.
 #[must_use]
 pub fn stages(due: &Due) -> Vec<(Millis, Stage)> {
@@ -138,9 +145,7 @@ pub fn stages(due: &Due) -> Vec<(Millis, Stage)> {
         stages.push((reminder, Stage::Reminder));
     }
     stages.push((overdue, Stage::Overdue));
-    let is_urgent = due.duty.owed == Owed::Acknowledgement
-        && [Precedence::Flash as i32, Precedence::Immediate as i32].contains(&due.asked.precedence);
-    let escalation = if is_urgent {
+    let escalation = if is_urgent(due) {
         overdue
     } else {
         overdue.saturating_add(ESCALATION_MS)
