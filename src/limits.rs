@@ -207,3 +207,6 @@ pub const MANIFEST_BYTES_MAX: usize = 1 << 30;
 pub const EXPORT_DEPTH_MAX: usize = 12;
 /// A notification or envelope as JSON: a body of 1 MiB, six bytes for an escaped one, twice over.
 pub const EXPORT_JSON_BYTES_MAX: usize = 12 * BODY_BYTES_MAX;
+/// Entries that a report names of one figure. The largest answer has some 300 figures; those of a
+/// busy year have a few hundred entries each, at 80 bytes.
+pub const REPORT_ENTRIES_MAX: usize = 1_000;

@@ -20,6 +20,8 @@ mod crash_points;
 mod crypto;
 #[path = "it/cut.rs"]
 mod cut;
+#[path = "it/deadlines.rs"]
+mod deadlines;
 #[path = "it/demo.rs"]
 mod demo;
 #[path = "it/desk/mod.rs"]
@@ -62,6 +64,8 @@ mod peer_quotas;
 mod power_cut;
 #[path = "it/renewal.rs"]
 mod renewal;
+#[path = "it/report.rs"]
+mod report;
 #[path = "it/sides.rs"]
 mod sides;
 #[path = "it/sim.rs"]
@@ -80,6 +84,8 @@ mod tampering;
 mod tidy;
 #[path = "it/tlog.rs"]
 mod tlog;
+#[path = "it/whole_year.rs"]
+mod whole_year;
 #[path = "it/wire.rs"]
 mod wire;
 #[path = "it/workflow/mod.rs"]

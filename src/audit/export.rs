@@ -101,6 +101,17 @@ pub struct ExportHead {
     pub keys: Vec<ExportKey>,
     /// Also write each entry's receipt.
     pub proofs: bool,
+    /// What else the export holds.
+    pub annex: Annex,
+}
+
+/// What an export holds beside its logs, as evidence of something.
+#[derive(Debug, Clone, Default)]
+pub struct Annex {
+    /// Checkpoints with their author's date: of which log, of what size, the note.
+    pub dated: Vec<(Origin, u64, String)>,
+    /// Other files that the format names, by path.
+    pub files: Vec<(&'static str, Vec<u8>)>,
 }
 
 /// A public key and when it is valid.
@@ -112,6 +123,18 @@ pub struct ExportKey {
     pub valid_from: Option<jiff::Timestamp>,
     /// Until when; `None`: no end set.
     pub valid_until: Option<jiff::Timestamp>,
+}
+
+impl ExportKey {
+    /// A key that is valid at any time.
+    #[must_use]
+    pub fn unlimited(key: VerifierKey) -> Self {
+        Self {
+            key,
+            valid_from: None,
+            valid_until: None,
+        }
+    }
 }
 
 /// What was written.
@@ -192,6 +215,7 @@ pub fn export<L: LogSource, S: FileSink>(
         });
         exported.push((origin, size));
     }
+    writer.annex::<L>(&head.annex)?;
     let manifest = Manifest {
         format: FORMAT.into(),
         version: VERSION,
@@ -225,15 +249,20 @@ fn manifest_key<L: LogSource, S: FileSink>(
 }
 
 /// The note with the lines of log, author and mirror, in this order, and no others.
+#[must_use]
+pub fn three_lines(origin: &Origin, note: &str, keys: &[ExportKey]) -> String {
+    let (log, sender) = (origin.to_string(), origin.sender().as_str());
+    only_lines(&[&log, sender, origin.recipient().as_str()], note, keys)
+}
+
+/// The note with the lines of these parties, in this order, and no others.
 ///
 /// Whoever relays a note may add lines that no known key answers for (C2SP signed-note); an export
 /// holds nothing that the keys in it do not vouch for. The signed text stays as it is.
-fn three_lines(origin: &Origin, note: &str, keys: &[ExportKey]) -> String {
+fn only_lines(parties: &[&str], note: &str, keys: &[ExportKey]) -> String {
     let Ok(parsed) = Note::parse(note) else {
         return note.to_owned();
     };
-    let (log, sender) = (origin.to_string(), origin.sender().as_str());
-    let parties = [log.as_str(), sender, origin.recipient().as_str()];
     let of = |name: &str| {
         let known = |line: &&SignatureLine| {
             line.name == name
@@ -248,7 +277,7 @@ fn three_lines(origin: &Origin, note: &str, keys: &[ExportKey]) -> String {
             .cloned()
             .collect::<Vec<_>>()
     };
-    let lines: Vec<_> = parties.into_iter().flat_map(of).collect();
+    let lines: Vec<_> = parties.iter().flat_map(|name| of(name)).collect();
     Note::new(parsed.text(), &lines).map_or_else(|_| note.to_owned(), |note| note.to_string())
 }
 
@@ -367,8 +396,23 @@ impl<S: FileSink> Writer<'_, S> {
         }
     }
 
+    fn annex<L: LogSource>(&mut self, annex: &Annex) -> Written<L, S> {
+        for (origin, size, note) in &annex.dated {
+            let log = origin.to_string();
+            let note = only_lines(&[&log, origin.sender().as_str()], note, self.keys);
+            self.file::<L>(&folder(origin), LogFile::Dated(*size), note.as_bytes())?;
+        }
+        for (path, bytes) in &annex.files {
+            self.at_path::<L>((*path).to_owned(), bytes)?;
+        }
+        Ok(())
+    }
+
     fn file<L: LogSource>(&mut self, folder: &str, file: LogFile, bytes: &[u8]) -> Written<L, S> {
-        let path = file.within(folder);
+        self.at_path::<L>(file.within(folder), bytes)
+    }
+
+    fn at_path<L: LogSource>(&mut self, path: String, bytes: &[u8]) -> Written<L, S> {
         self.sink.file(&path, bytes).map_err(ExportError::Sink)?;
         self.files.insert(path, hex::encode(Sha256::digest(bytes)));
         Ok(())

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::format::Role;
+use super::lateness::Claim;
 use crate::limits::FINDINGS_MAX;
 
 /// How grave a finding is.
@@ -54,6 +55,7 @@ pub enum Code {
     EntryDiffers,
     BodyDiffers,
     Equivocation,
+    Claim,
 }
 
 /// One thing that was found, and where.
@@ -182,7 +184,7 @@ pub struct KeyUse {
 }
 
 /// What an audit found, for people and, serialized, for programs.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Verdict {
     /// Whether nothing is wrong: there is no finding but notes.
     pub clean: bool,
@@ -198,6 +200,9 @@ pub struct Verdict {
     pub logs: Vec<LogSummary>,
     /// The keys on which all this rests.
     pub rests_on: Vec<KeyUse>,
+    /// What the export claims beyond its logs, when it holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claim: Option<Claim>,
 }
 
 /// Gathers findings, of which a hostile export can have any number.
@@ -236,6 +241,7 @@ impl Findings {
             counts,
             logs: Vec::new(),
             rests_on: Vec::new(),
+            claim: None,
         }
     }
 }

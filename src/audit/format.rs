@@ -16,6 +16,10 @@ pub const FORMAT: &str = "liaison-export";
 pub const VERSION: u32 = 1;
 /// Path of the manifest.
 pub const MANIFEST: &str = "MANIFEST.json";
+/// Path of the claim that a side was late, in an export that is evidence of it.
+pub const CLAIM: &str = "claims/lateness.json";
+/// Path of the receipt of the message that the claim is about.
+pub const CLAIM_RECEIPT: &str = "claims/receipt.tlog-proof";
 
 /// `MANIFEST.json`: what the export holds and which keys it claims.
 ///
@@ -167,6 +171,8 @@ pub enum LogFile {
     Dsse(u64),
     /// `proofs/<index>.tlog-proof`.
     Proof(u64),
+    /// `dated/<size>`: a checkpoint that its author has dated, without the mirror's line.
+    Dated(u64),
 }
 
 impl LogFile {
@@ -180,6 +186,7 @@ impl LogFile {
         let index = |suffix: &str| name.strip_suffix(suffix).and_then(decimal);
         match kind {
             "checkpoints" => index("").map(Self::Checkpoint),
+            "dated" => index("").map(Self::Dated),
             "tile" => TilePath::parse(path).ok().map(Self::Tile),
             "bodies" => index(".bin").map(Self::Body),
             "notifications" => index(".json").map(Self::Notification),
@@ -194,7 +201,7 @@ impl LogFile {
     pub fn fits(self, size: u64) -> bool {
         match self {
             Self::Latest => true,
-            Self::Checkpoint(at) => at <= size,
+            Self::Checkpoint(at) | Self::Dated(at) => at <= size,
             Self::Tile(tile) => tiles_at(size, tile.kind).is_some_and(|(full, width)| {
                 tile.width == TILE_WIDTH && tile.index < full
                     || tile.width == width && tile.index == full
@@ -218,6 +225,7 @@ impl fmt::Display for LogFile {
         match self {
             Self::Latest => f.write_str("checkpoint"),
             Self::Checkpoint(size) => write!(f, "checkpoints/{size}"),
+            Self::Dated(size) => write!(f, "dated/{size}"),
             Self::Tile(tile) => write!(f, "{tile}"),
             Self::Body(index) => write!(f, "bodies/{index}.bin"),
             Self::Notification(index) => write!(f, "notifications/{index}.json"),
@@ -264,6 +272,9 @@ mod tests {
             ("checkpoints/0", true),
             ("checkpoints/600", true),
             ("checkpoints/601", false),
+            ("dated/0", true),
+            ("dated/600", true),
+            ("dated/601", false),
             ("tile/0/000", true),
             ("tile/0/002.p/88", true),
             ("tile/0/002.p/87", false),

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::finding::{Code, Finding, KeyUse};
 use super::format::{MANIFEST, ManifestKey, Role};
 use crate::crypto::Verified;
-use crate::crypto::checkpoint::{CheckpointError, LogVerifier, Receipt};
+use crate::crypto::checkpoint::{CheckpointError, LogVerifier, Receipt, SignedCheckpoint};
 use crate::crypto::note::NoteError;
 use crate::crypto::vkey::VerifierKey;
 use crate::limits::{EXPORT_KEYS_MAX, ROLE_KEYS_MAX};
@@ -179,6 +179,34 @@ impl Keyring {
             message: all(Role::Message, sender),
             verifiers,
         })
+    }
+
+    /// Verifies the two signatures of a checkpoint that its author has dated; also says whether a
+    /// key was not valid then.
+    pub(super) fn dated(
+        &self,
+        keys: &LogKeys,
+        note: &str,
+    ) -> Result<(Verified<SignedCheckpoint>, Option<String>), ReceiptFault> {
+        let mut fault = None;
+        for verifier in &keys.verifiers {
+            match verifier.checkpoint(note) {
+                Ok(signed) => {
+                    let at = signed.authored_at;
+                    let invalid = [
+                        self.used(verifier.log(), at),
+                        self.used(verifier.author(), at),
+                    ];
+                    return Ok((signed, invalid.into_iter().flatten().next()));
+                }
+                Err(
+                    error @ (CheckpointError::MissingSignature { .. }
+                    | CheckpointError::Note(NoteError::NoKnownKey)),
+                ) => fault = fault.or(Some(error)),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(fault.map_or(ReceiptFault::SameKey, Into::into))
     }
 
     /// Verifies the three signatures of a receipt; also says whether a key was not valid then.

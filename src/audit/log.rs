@@ -41,7 +41,14 @@ pub(super) struct LogJudged {
     pub(super) summary: LogSummary,
     pub(super) faults: Vec<Finding>,
     pub(super) counts: Counts,
+    /// Its receipts.
+    pub(super) checkpoints: Kept,
+    /// Checkpoints that only its author has signed: root and date, Unix seconds, by size.
+    pub(super) dated: DatedKept,
 }
+
+/// Checkpoints that only their author has signed: root and date, Unix seconds, by size.
+pub(super) type DatedKept = BTreeMap<u64, (Hash, u64)>;
 
 /// Judges a log; `entry` is called for each entry in order.
 pub(super) fn judge(
@@ -57,6 +64,8 @@ pub(super) fn judge(
     let checkpoints = read_checkpoints(export, log, ring, keys, &mut faults);
     counts.checkpoints = checkpoints.len() as u64;
     check_latest(export, log, &mut faults);
+    let dated = read_dated(export, log, ring, keys, &mut faults);
+    counts.checkpoints += dated.len() as u64;
 
     let bench = Bench {
         export,
@@ -69,8 +78,10 @@ pub(super) fn judge(
         export,
         log,
         checkpoints: &checkpoints,
+        dated: &dated,
         tree: Tree::new(),
     };
+    growing.check_dated(&mut faults);
     let mut whole = true;
     let files = export.files();
     progress(Progress {
@@ -133,7 +144,53 @@ pub(super) fn judge(
         summary,
         faults,
         counts,
+        checkpoints,
+        dated,
     }
+}
+
+/// Verifies every checkpoint that its author has dated and that is there without the mirror's line.
+fn read_dated(
+    export: &Opened,
+    log: &OpenedLog,
+    ring: &Keyring,
+    keys: &LogKeys,
+    faults: &mut Vec<Finding>,
+) -> DatedKept {
+    let mut kept = DatedKept::new();
+    for size in export.dated(log) {
+        let path = LogFile::Dated(size).within(&log.folder);
+        let Some(bytes) = export.read(&path, NOTE_BYTES_MAX, faults) else {
+            continue;
+        };
+        let mut fault = |code, what: String| faults.push(Finding::error(code, &*path, what));
+        let Ok(note) = std::str::from_utf8(&bytes) else {
+            fault(Code::Checkpoint, "not UTF-8".into());
+            continue;
+        };
+        let (signed, not_valid) = match ring.dated(keys, note) {
+            Ok(signed) => signed,
+            Err(error) => {
+                fault(Code::Checkpoint, error.to_string());
+                continue;
+            }
+        };
+        if let Some(what) = not_valid {
+            fault(Code::KeyNotValidThen, what);
+        }
+        let origin = log.origin.to_string();
+        if line_names(note) != [origin.as_str(), log.origin.sender().as_str()] {
+            let what = "its signature lines are not log and author, in this order";
+            fault(Code::SignatureLines, what.to_owned());
+        }
+        if signed.checkpoint.size == size {
+            kept.insert(size, (signed.checkpoint.root, signed.authored_at));
+        } else {
+            let what = format!("it is of size {}", signed.checkpoint.size);
+            fault(Code::Checkpoint, what);
+        }
+    }
+    kept
 }
 
 /// Verifies every checkpoint that is there.
@@ -196,12 +253,7 @@ pub(super) fn read_checkpoints(
 /// Checks that the note has the three lines of a receipt and no other: what else somebody adds is
 /// covered by no signature.
 fn signature_lines(log: &OpenedLog, note: &str) -> Option<String> {
-    let note = Note::parse(note).ok()?;
-    let names: Vec<&str> = note
-        .signatures()
-        .iter()
-        .map(|line| line.name.as_str())
-        .collect();
+    let names = line_names(note);
     let origin = log.origin.to_string();
     let expected = [
         origin.as_str(),
@@ -210,6 +262,13 @@ fn signature_lines(log: &OpenedLog, note: &str) -> Option<String> {
     ];
     let what = "its signature lines are not log, author and mirror, in this order";
     (names != expected).then(|| what.to_owned())
+}
+
+/// The names on the signature lines of a note, in order.
+fn line_names(note: &str) -> Vec<String> {
+    let lines = Note::parse(note).map(|note| note.signatures().to_vec());
+    let lines = lines.unwrap_or_default().into_iter();
+    lines.map(|line| line.name).collect()
 }
 
 /// `checkpoint` is the checkpoint of the log's size.
@@ -270,6 +329,7 @@ struct Growing<'a> {
     export: &'a Opened,
     log: &'a OpenedLog,
     checkpoints: &'a Kept,
+    dated: &'a DatedKept,
     tree: Tree,
 }
 
@@ -294,6 +354,17 @@ impl Growing<'_> {
         let signed = self.checkpoints.get(&size);
         if signed.is_some_and(|kept| kept.root != self.tree.root()) {
             let path = LogFile::Checkpoint(size).within(&self.log.folder);
+            let what = format!("signs another root than the first {size} entries have");
+            faults.push(Finding::error(Code::Root, path, what));
+        }
+        self.check_dated(faults);
+    }
+
+    fn check_dated(&self, faults: &mut Vec<Finding>) {
+        let size = self.tree.size();
+        let signed = self.dated.get(&size);
+        if signed.is_some_and(|(root, _)| *root != self.tree.root()) {
+            let path = LogFile::Dated(size).within(&self.log.folder);
             let what = format!("signs another root than the first {size} entries have");
             faults.push(Finding::error(Code::Root, path, what));
         }

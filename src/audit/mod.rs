@@ -5,6 +5,7 @@
 //! - [`lookup`]: what a verified export says of one message.
 //! - [`reconcile`]: compares the folders of both sides.
 //! - [`proof`]: verifies one receipt.
+//! - [`lateness`]: whether a side was late with an answer, by what it signed itself.
 //!
 //! Architecture invariant: `audit` reaches the same verdict as the node with no access to the node.
 //! Whatever it reads was handed over by somebody: nothing is believed that is not recomputed from
@@ -17,6 +18,8 @@ mod finding;
 mod folder;
 pub mod format;
 mod keyring;
+pub mod lateness;
+mod lateness_folder;
 mod log;
 pub mod lookup;
 mod opened;

@@ -6,7 +6,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::finding::{Code, Finding};
 use super::folder::{Folder, ReadError};
-use super::format::{FORMAT, Held, LogFile, MANIFEST, Manifest, VERSION, folder};
+use super::format::{
+    CLAIM, CLAIM_RECEIPT, FORMAT, Held, LogFile, MANIFEST, Manifest, VERSION, folder,
+};
 use super::keyring::time;
 use crate::limits::{EXPORT_LOGS_MAX, MANIFEST_BYTES_MAX};
 use crate::model::{NodeName, Origin, text};
@@ -136,12 +138,25 @@ impl Opened {
 
     /// Sizes of the checkpoints of a log that are there, ascending.
     pub(super) fn checkpoints(&self, log: &OpenedLog) -> Vec<u64> {
+        self.sizes(log, |file| match file {
+            LogFile::Checkpoint(size) => Some(size),
+            _ => None,
+        })
+    }
+
+    /// Sizes of the dated checkpoints of a log that are there, ascending.
+    pub(super) fn dated(&self, log: &OpenedLog) -> Vec<u64> {
+        self.sizes(log, |file| match file {
+            LogFile::Dated(size) => Some(size),
+            _ => None,
+        })
+    }
+
+    fn sizes(&self, log: &OpenedLog, of: impl Fn(LogFile) -> Option<u64>) -> Vec<u64> {
         let prefix = format!("{}/", log.folder);
         let sizes = self.folder.files().filter_map(|path| {
-            match LogFile::parse(path.strip_prefix(&prefix)?)? {
-                LogFile::Checkpoint(size) if size <= log.size => Some(size),
-                _ => None,
-            }
+            let file = LogFile::parse(path.strip_prefix(&prefix)?)?;
+            of(file).filter(|size| *size <= log.size)
         });
         let mut sizes: Vec<u64> = sizes.collect();
         sizes.sort_unstable();
@@ -174,6 +189,9 @@ impl Opened {
     }
 
     fn is_of_the_format(&self, path: &str) -> bool {
+        if path == CLAIM || path == CLAIM_RECEIPT {
+            return true;
+        }
         let Some((folder, file)) = path.split_once('/') else {
             return false;
         };

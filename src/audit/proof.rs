@@ -36,7 +36,7 @@ pub struct Proven {
 }
 
 /// What came of verifying a receipt.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ProofVerdict {
     /// What is proven, when the proof itself holds.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -8,13 +8,14 @@
 //! A mirrored leaf need not be admitted: a fault of an entry itself is a note, not an error, when
 //! the other log of the export holds its recipient's signed REFUSAL with index and leaf hash.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::entry::Judged;
 use super::finding::{Code, Counts, Finding, Findings, LogSummary, Verdict};
-use super::format::{Held, LogFile, MANIFEST};
+use super::format::{CLAIM, CLAIM_RECEIPT, Held, LogFile, MANIFEST};
 use super::keyring::Keyring;
+use super::lateness_folder;
 use super::log;
 use super::opened::{Opened, OpenedLog};
 use super::render;
@@ -73,6 +74,7 @@ pub(super) fn examine(
         ..Counts::default()
     };
     let mut logs = Vec::new();
+    let mut judged_logs = BTreeMap::new();
     for (number, log) in export.logs.iter().enumerate() {
         let keys = match ring.of_log(&log.origin) {
             Ok(keys) => keys,
@@ -96,19 +98,31 @@ pub(super) fn examine(
         counts.add(judged.counts);
         findings.extend(judged.faults);
         logs.push(judged.summary);
+        judged_logs.insert(number, (judged.checkpoints, judged.dated));
     }
-    counts.refused = court.close(&export, &mut findings);
+    let refused = court.close(&export, &mut findings);
+    counts.refused = refused.len() as u64;
+    let claim = if export.has(CLAIM) || export.has(CLAIM_RECEIPT) {
+        let mut faults = Vec::new();
+        let claim = lateness_folder::check(&export, &judged_logs, &refused, &mut faults);
+        findings.extend(faults);
+        claim
+    } else {
+        None
+    };
     check_export_time(&export, &logs, &mut findings);
     findings.extend(ring.unused());
 
     let mut verdict = findings.into_verdict(counts);
     verdict.logs = logs;
     verdict.rests_on = ring.uses();
+    // It rests on all that was checked.
+    verdict.claim = claim.filter(|_| verdict.clean);
     (verdict, Some(export))
 }
 
 /// Number of a log in the export, and index in it.
-type Leaf = (usize, u64);
+pub(super) type Leaf = (usize, u64);
 
 /// What must wait until both logs have been heard.
 #[derive(Debug, Default)]
@@ -160,8 +174,8 @@ impl Court {
         }
     }
 
-    /// Matches refusals with what they refuse; returns how many entries were refused.
-    fn close(self, export: &Opened, findings: &mut Findings) -> u64 {
+    /// Matches refusals with what they refuse; returns the entries that were refused.
+    fn close(self, export: &Opened, findings: &mut Findings) -> BTreeSet<Leaf> {
         let mut refused = BTreeMap::new();
         for ((log, index), id, refusal) in &self.refusals {
             let log = &export.logs[*log];
@@ -208,7 +222,7 @@ impl Court {
             let note = Finding::note(Code::RefusedEntry, bundle_path(log, *index), what);
             findings.push(note.at(*index).of(id.as_deref()));
         }
-        refused.len() as u64
+        refused.into_keys().collect()
     }
 }
 
@@ -221,7 +235,7 @@ fn leaf(export: &Opened, log: &OpenedLog, index: u64) -> Option<Hash> {
 }
 
 /// The entry that the export's bundles have at an index.
-fn entry(export: &Opened, log: &OpenedLog, index: u64) -> Option<Vec<u8>> {
+pub(super) fn entry(export: &Opened, log: &OpenedLog, index: u64) -> Option<Vec<u8>> {
     let path = bundle_path(log, index);
     let bytes = export.read(&path, bundle::BUNDLE_BYTES_MAX, &mut Vec::new())?;
     let position = usize::try_from(index % TILE_WIDTH).ok()?;

@@ -73,7 +73,8 @@ impl Ack {
     }
 }
 
-fn remark(given: &[String]) -> Result<Option<v1::LocalizedText>, Failure> {
+/// A text from what was typed: `vi=…`, `zh-Hans=…`, else English; none if nothing was.
+pub(crate) fn remark(given: &[String]) -> Result<Option<v1::LocalizedText>, Failure> {
     let mut text = v1::LocalizedText::default();
     for remark in given {
         let (tag, words) = match remark.split_once('=') {

@@ -1,7 +1,8 @@
-//! `liaison calendar`: working days of a year, and deadlines counted so that they can be checked
-//! by hand. Needs no node.
+//! `liaison calendar`: working days of a year, deadlines counted so that they can be checked by
+//! hand (both need no node), and the calendars in the logs.
 
 mod due;
+mod publish;
 mod show;
 
 use std::io::Read as _;
@@ -9,7 +10,9 @@ use std::path::Path;
 
 use clap::Subcommand;
 
+use super::connect::Target;
 use super::exit::{Done, Exit, Failure, OrExit as _};
+use super::in_turn;
 use super::print::Screen;
 use super::table::{Style, pad};
 use crate::limits::CALENDAR_FILE_BYTES_MAX;
@@ -24,11 +27,15 @@ use crate::proto::v1::LocalizedText;
 pub(crate) enum Calendar {
     Show(show::Show),
     Due(due::DueArgs),
+    Publish(publish::Publish),
+    List(publish::List),
 }
 
 impl Calendar {
-    pub(crate) fn run(self, screen: Screen) -> Done {
+    pub(crate) fn run(self, target: &Target, screen: Screen) -> Done {
         match self {
+            Self::Publish(publish) => in_turn(publish.run(target, screen)),
+            Self::List(list) => in_turn(list.run(target, screen)),
             Self::Show(show) => show.run(screen),
             Self::Due(due) => due.run(screen),
         }

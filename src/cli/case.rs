@@ -207,6 +207,8 @@ impl Show {
             screen.json(&json::to_json_whole(&found))?;
             return Ok(Exit::Ok);
         }
+        let peer = found.case.as_ref().map_or("", |case| case.peer.as_str());
+        show::settle_zones(&desk, peer).await;
         let mut texts = Vec::new();
         for message in found.messages.iter().take(SUMMARIES_MAX) {
             let message = show::get(&desk, &message.id).await?;
@@ -227,6 +229,10 @@ impl Show {
 fn head(case: &v1::Case, all_persons: bool, screen: Screen) -> String {
     let mut out = String::new();
     let mut line = |name: &str, text: &str| {
+        if name.is_empty() && text.is_empty() {
+            out.push('\n');
+            return;
+        }
         let name = Style::Dim.paint(&pad(name, 14), screen.colour).into_owned();
         let _ = writeln!(out, "{name}{text}");
     };

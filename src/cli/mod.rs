@@ -2,12 +2,9 @@
 //!
 //! # Layout
 //!
-//! One file per noun: `init`, `peer`, `node`, `new`, `check`, `send`, `list`, `show`,
-//! `watch`, `ack`, `status`, `link`, `audit`, `demo`. Beside them what they share: `connect`
-//! One file per noun: `init`, `peer`, `node`, `send`, `list`, `show`, `watch`,
-//! `ack`, `status`, `link`, `audit`, `calendar`, `gate`, `demo`. Beside them what they share: `connect`
-//! One file per noun: `init`, `peer`, `node`, `send`, `list`, `show`, `case`, `watch`, `ack`,
-//! `letter`, `status`, `link`, `audit`, `calendar`, `gate`, `demo`. Beside them what they share: `connect`
+//! One file per noun: `init`, `peer`, `node`, `new`, `check`, `send`, `list`, `show`, `case`,
+//! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `audit`, `calendar`,
+//! `gate`, `demo`. Beside them what they share: `connect`
 //! (which configuration, the way to the desk), `refused` (what the node's refusal means),
 //! `exit` (how a command ends), `draft`, `attach`; and for showing: `print` (the only place
 //! that prints), `table`, `when`, `words`, `levels`, `summary`, `form`.
@@ -19,8 +16,10 @@ mod calendar;
 mod case;
 mod check;
 mod connect;
+mod countersign;
 mod demo;
 mod draft;
+mod due;
 mod exit;
 mod form;
 mod gate;
@@ -34,6 +33,7 @@ mod node;
 mod peer;
 mod print;
 mod refused;
+mod report;
 mod send;
 mod show;
 mod status;
@@ -89,6 +89,9 @@ enum Command {
     Case(case::Case),
     Watch(watch::Watch),
     Ack(Box<ack::Ack>),
+    Due(due::Due),
+    Countersign(Box<countersign::Countersign>),
+    Report(Box<report::Report>),
     #[command(subcommand)]
     Letter(letter::Letter),
     Status(status::Status),
@@ -141,13 +144,16 @@ impl Cli {
             Command::Case(case) => in_turn(case.run(&target, screen)),
             Command::Watch(watch) => in_turn(watch.run(&target, screen)),
             Command::Ack(ack) => in_turn(ack.run(&target, screen)),
+            Command::Due(due) => in_turn(due.run(&target, screen)),
+            Command::Countersign(countersign) => in_turn(countersign.run(&target, screen)),
+            Command::Report(report) => in_turn(report.run(&target, screen)),
             Command::Letter(letter) => letter.run(&target, screen),
             Command::Status(status) => in_turn(status.run(&target, screen)),
             Command::Link(link) => in_turn(link.run(&target, screen)),
             Command::Audit(audit) => audit.run(&target, screen),
-            Command::Calendar(calendar) => calendar.run(screen),
+            Command::Calendar(calendar) => calendar.run(&target, screen),
             Command::Gate(gate) => gate.run(screen),
-            Command::Demo(demo) => in_turn(demo.run(screen)),
+            Command::Demo(demo) => on_threads(demo.run(screen)),
         }
     }
 }

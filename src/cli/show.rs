@@ -37,6 +37,7 @@ impl Show {
         if screen.json {
             screen.json(&json::to_json_whole(&message))?;
         } else {
+            settle_zones(&desk, &message.peer).await;
             let mut answers = Vec::new();
             for id in message.answers.iter().take(ANSWERS_MAX) {
                 answers.push(get(&desk, id).await?);
@@ -49,6 +50,18 @@ impl Show {
             }
         }
         Ok(Exit::Ok)
+    }
+}
+
+/// Learns the zones of both sides of a link, to show times in both. Whoever may not ask for them
+/// sees the machine's.
+pub(crate) async fn settle_zones(desk: &Desk, peer: &str) {
+    let Ok(status) = desk.desk().status(v1::StatusRequest {}).await else {
+        return;
+    };
+    let status = status.into_inner();
+    if let Some(link) = status.links.iter().find(|link| link.peer == peer) {
+        when::show_in_both(&status.time_zone, &link.time_zone);
     }
 }
 

@@ -67,6 +67,11 @@ fn render(status: &v1::StatusResponse, screen: Screen) -> Result<(), Failure> {
         screen.line("")?;
         screen.table(&links(&status.links, now))?;
     }
+    for link in &status.links {
+        if let Some(line) = overdue(link) {
+            screen.styled(&line, Style::Bad)?;
+        }
+    }
     for link in status
         .links
         .iter()
@@ -86,6 +91,22 @@ fn render(status: &v1::StatusResponse, screen: Screen) -> Result<(), Failure> {
         screen.table(&incidents(&status.incidents))?;
     }
     Ok(())
+}
+
+/// What is overdue on a link; nothing if nothing is.
+fn overdue(link: &v1::LinkStatus) -> Option<String> {
+    let exercises = match link.overdue_exercises {
+        0 => String::new(),
+        count => format!(" (and {count} of exercises)"),
+    };
+    if link.overdue_own + link.overdue_theirs + link.overdue_exercises == 0 {
+        return None;
+    }
+    let peer = text::escape(&link.peer);
+    Some(format!(
+        "overdue with {peer}: {} owed by this node, {} by the peer{exercises}; see liaison due",
+        link.overdue_own, link.overdue_theirs
+    ))
 }
 
 fn links(links: &[v1::LinkStatus], now: Timestamp) -> Table {

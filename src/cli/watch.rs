@@ -8,9 +8,10 @@ use super::print::Screen;
 use super::table::{Style, pad};
 use super::{levels, refused, summary, when, words};
 use crate::model::{json, text};
-use crate::proto::v1::{self, WatchEvent};
+use crate::proto::v1::{self, Side, WatchEvent};
 
-/// Follows what happens: own messages recorded and delivered, the peer's received.
+/// Follows what happens: own messages recorded and delivered, the peer's received, and what is
+/// owed on either side when it is nearly due, overdue or escalated.
 ///
 /// With --json, one object a line; give the cursor of the last one taken in to --cursor, and nothing
 /// is missed. Ends with Ctrl-C.
@@ -84,6 +85,9 @@ fn line(event: &v1::WatchResponse, colour: bool) -> Option<String> {
         WatchEvent::Recorded => ("→", "recorded"),
         WatchEvent::Delivered => ("✓", "delivered"),
         WatchEvent::Received => ("←", "received"),
+        WatchEvent::Reminded | WatchEvent::Overdue | WatchEvent::Escalated => {
+            return Some(stage_line(event, message, colour));
+        }
         WatchEvent::Unspecified | WatchEvent::CaughtUp => return None,
     };
     let at = match event.event() {
@@ -113,4 +117,33 @@ fn line(event: &v1::WatchResponse, colour: bool) -> Option<String> {
         said.unwrap_or_default(),
         due.unwrap_or_default(),
     ))
+}
+
+/// What is owed for a message, on a line that stands out.
+fn stage_line(event: &v1::WatchResponse, message: &v1::Message, colour: bool) -> String {
+    let stage = event.stage.unwrap_or_default();
+    let (word, style) = match event.event() {
+        WatchEvent::Reminded => ("DUE SOON", Style::Warn),
+        WatchEvent::Escalated => ("ESCALATED", Style::Bad),
+        _ => ("OVERDUE", Style::Bad),
+    };
+    let who = match stage.owed_by() {
+        Side::Own => "we owe".to_owned(),
+        _ => format!("{} owes", text::escape(&message.peer)),
+    };
+    let exercise = words::status(message.status);
+    let exercise = if exercise.is_empty() {
+        exercise
+    } else {
+        format!("{exercise}  ")
+    };
+    format!(
+        "{}  {}  {exercise}{who} {} for {} {}, due {}",
+        when::full_wire(stage.at.as_ref()),
+        style.paint(&format!("! {word:<9}"), colour),
+        words::owed(stage.owed()),
+        Style::Bold.paint(&words::kind(message.kind_number), colour),
+        text::escape(&message.id),
+        when::full_wire(stage.due_at.as_ref()),
+    )
 }

@@ -1,5 +1,6 @@
 //! Times as people read and type them.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use jiff::civil::{Date, DateTime};
@@ -30,9 +31,39 @@ pub(crate) fn to_wire(time: Timestamp) -> Wire {
     }
 }
 
-/// Local time with its offset from UTC: `2026-03-02 15:30:00 +07:00`.
+/// The zones of both sides of a link, once a command has learnt them: this side's first.
+static BOTH_SIDES: OnceLock<[TimeZone; 2]> = OnceLock::new();
+
+/// From now on this command shows times in both sides' zones, given by their IANA names. Names that
+/// are not known leave it at the machine's zone.
+pub(crate) fn show_in_both(own: &str, peer: &str) {
+    if let (Ok(own), Ok(peer)) = (TimeZone::get(own), TimeZone::get(peer)) {
+        // A command shows one link's messages; the first has told which.
+        drop(BOTH_SIDES.set([own, peer]));
+    }
+}
+
+/// Time with its offset from UTC, in both sides' zones where they are known and differ, else in the
+/// machine's: `2026-03-02 15:30:00 +07:00 (16:30:00 +08:00)`.
 pub(crate) fn full(time: Timestamp) -> String {
-    full_in(time, TimeZone::system())
+    match BOTH_SIDES.get() {
+        Some([own, peer]) => full_in_both(time, own, peer),
+        None => full_in(time, TimeZone::system()),
+    }
+}
+
+fn full_in_both(time: Timestamp, own: &TimeZone, peer: &TimeZone) -> String {
+    let here = full_in(time, own.clone());
+    if own.to_offset(time) == peer.to_offset(time) {
+        return here;
+    }
+    let there = full_in(time, peer.clone());
+    // The date again only where it is another one.
+    let there = match (here.split_once(' '), there.split_once(' ')) {
+        (Some((day, _)), Some((other, rest))) if day == other => rest.to_owned(),
+        _ => there,
+    };
+    format!("{here} ({there})")
 }
 
 fn full_in(time: Timestamp, zone: TimeZone) -> String {
@@ -61,7 +92,8 @@ pub(crate) fn minute_wire(time: Option<&Wire>) -> String {
 
 /// Local time to the minute with its offset, for tables: `2026-03-02 15:30 +07`.
 pub(crate) fn short(time: Timestamp) -> String {
-    let zoned = time.to_zoned(TimeZone::system());
+    let own = BOTH_SIDES.get().map(|[own, _]| own.clone());
+    let zoned = time.to_zoned(own.unwrap_or_else(TimeZone::system));
     let seconds = zoned.offset().seconds();
     let pattern = if seconds % 3_600 == 0 {
         "%m-%d %H:%M:%S"
@@ -156,6 +188,23 @@ fn parse_moment_in(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Timest
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_are_shown_as_both_sides_have_them() {
+        let [hanoi, beijing] =
+            ["Asia/Ho_Chi_Minh", "Asia/Shanghai"].map(|name| TimeZone::get(name).unwrap());
+        let day: Timestamp = "2026-03-02T08:30:00Z".parse().unwrap();
+        let both = full_in_both(day, &hanoi, &beijing);
+        assert_eq!(both, "2026-03-02 15:30:00 +07:00 (16:30:00 +08:00)");
+        let midnight: Timestamp = "2026-03-02T16:30:00Z".parse().unwrap();
+        let both = full_in_both(midnight, &hanoi, &beijing);
+        assert_eq!(
+            both,
+            "2026-03-02 23:30:00 +07:00 (2026-03-03 00:30:00 +08:00)"
+        );
+        let same = full_in_both(day, &hanoi, &hanoi);
+        assert_eq!(same, "2026-03-02 15:30:00 +07:00");
+    }
 
     fn hanoi() -> TimeZone {
         TimeZone::fixed(jiff::tz::offset(7))

@@ -1,7 +1,7 @@
 //! The words of the protocol's enums, as people type and read them: `crossing-alert`, `FLASH`.
 
 use super::table::Style;
-use crate::proto::v1::{self, Kind, Level, LinkState, Precedence, Side, Status};
+use crate::proto::v1::{self, Kind, Level, LinkState, OwedThing, Precedence, Side, Status};
 
 /// The word of an enum value: its name without the enum's own, lower case, with hyphens.
 fn word(name: &str, prefix: &str) -> String {
@@ -103,6 +103,21 @@ pub(crate) fn level(level: Level) -> (&'static str, Style) {
         Level::Replied => ("replied", Style::Good),
         Level::Refused => ("REFUSED", Style::Bad),
         Level::Withdrawn => ("withdrawn", Style::Warn),
+    }
+}
+
+/// What is owed.
+pub(crate) fn owed(owed: OwedThing) -> &'static str {
+    match owed {
+        OwedThing::Unspecified => "something newer",
+        OwedThing::Acknowledgement => "acknowledgement",
+        OwedThing::Reply => "reply",
+        OwedThing::Decision => "decision",
+        OwedThing::Information => "information",
+        OwedThing::Agreement => "agreement or counter-proposal",
+        OwedThing::Countersignature => "countersignature",
+        OwedThing::Record => "record",
+        OwedThing::Closure => "closure",
     }
 }
 

@@ -1,5 +1,6 @@
 //! Evidence: one receipt, or whole logs as files.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,7 +15,8 @@ use super::errors::DeskError;
 use super::read::parse_id;
 use crate::audit::Absence;
 use crate::audit::export::{
-    ExportError, ExportHead, ExportKey, FileSink, LogSource, SourceBody, SourceReceipt, export,
+    Annex, ExportError, ExportHead, ExportKey, FileSink, LogSource, SourceBody, SourceReceipt,
+    export,
 };
 use crate::audit::format::tiles;
 use crate::crypto::vkey::VerifierKey;
@@ -30,11 +32,11 @@ use crate::tlog::proof::TlogProof;
 use crate::tlog::{Hash, Snapshot, TileReader, Tree};
 
 /// Parts of files between the disk and the network, each of 256 KiB at most.
-const AHEAD_PARTS: usize = 4;
+pub(super) const AHEAD_PARTS: usize = 4;
 /// Receipts counted in one go.
 const RECEIPTS_AT_ONCE: usize = 256;
 
-type Part = Result<v1::ExportResponse, Status>;
+pub(super) type Part = Result<v1::ExportResponse, Status>;
 /// The answer to Export.
 pub(super) type Parts = ReceiverStream<Part>;
 
@@ -106,23 +108,18 @@ impl Desk {
         };
         let permit = Arc::clone(&self.exports).try_acquire_owned();
         let permit = permit.map_err(|_| DeskError::Crowded { what: "exports" })?;
-        let job = ExportJob {
-            exchange: Arc::clone(&self.exchange),
-            links,
-            proofs: request.proofs,
-            withhold_bodies: request.withhold_bodies,
-        };
+        let mut job = ExportJob::new(&self.exchange, links);
+        job.proofs = request.proofs;
+        if request.withhold_bodies {
+            job = job.bodies(Bodies::Withheld);
+        }
         let (parts, stream) = mpsc::channel(AHEAD_PARTS);
         let stop = self.stop.clone();
         tokio::task::spawn_blocking(move || {
-            let mut sink = PartSink {
-                parts,
-                files_total: 0,
-                stop,
-            };
+            let mut sink = PartSink::new(parts, stop);
             if let Err(error) = job.run(&mut sink) {
                 tracing::warn!(reason = error.reason(), "an export has ended early");
-                drop(sink.parts.try_send(Err(error.into())));
+                sink.fail(error.into());
             }
             drop(permit);
         });
@@ -130,16 +127,85 @@ impl Desk {
     }
 }
 
+/// Which bodies an export holds. Those of refusals are always in it.
+#[derive(Debug, Clone)]
+pub(super) enum Bodies {
+    /// Every one.
+    All,
+    /// None.
+    Withheld,
+    /// Those at these indices of each log.
+    Only {
+        /// Of the own log.
+        own: BTreeSet<u64>,
+        /// Of the peer's.
+        mirror: BTreeSet<u64>,
+    },
+}
+
+impl Bodies {
+    fn withholds(&self, side: LogSide, index: u64) -> bool {
+        match (self, side) {
+            (Self::All, _) => false,
+            (Self::Withheld, _) => true,
+            (Self::Only { own, .. }, LogSide::Own) => !own.contains(&index),
+            (Self::Only { mirror, .. }, LogSide::Mirror) => !mirror.contains(&index),
+        }
+    }
+}
+
 /// One export of one or more links.
-struct ExportJob {
+pub(super) struct ExportJob {
     exchange: Arc<Exchange>,
     links: Vec<Arc<Link>>,
     proofs: bool,
-    withhold_bodies: bool,
+    bodies: Bodies,
+    /// Of the peer's log no more than the first receipt of at least so many entries.
+    mirror_size_min: Option<u64>,
+    annex: Annex,
 }
 
 impl ExportJob {
-    fn run(&self, sink: &mut PartSink) -> Result<(), DeskError> {
+    /// Everything of some links.
+    pub(super) fn new(exchange: &Arc<Exchange>, links: Vec<Arc<Link>>) -> Self {
+        Self {
+            exchange: Arc::clone(exchange),
+            links,
+            proofs: false,
+            bodies: Bodies::All,
+            mirror_size_min: None,
+            annex: Annex::default(),
+        }
+    }
+
+    pub(super) fn bodies(self, bodies: Bodies) -> Self {
+        Self { bodies, ..self }
+    }
+
+    pub(super) fn mirror_size_min(self, size: u64) -> Self {
+        Self {
+            mirror_size_min: Some(size),
+            ..self
+        }
+    }
+
+    pub(super) fn annex(self, annex: Annex) -> Self {
+        Self { annex, ..self }
+    }
+
+    /// The receipt at which the export of a log ends.
+    fn last_receipt(&self, link: &Link, side: LogSide) -> Result<Option<(u64, String)>, ReadError> {
+        match (side, self.mirror_size_min) {
+            (LogSide::Mirror, Some(0)) => Ok(None),
+            (LogSide::Mirror, Some(size)) => {
+                let first = self.exchange.receipts(link, side, size, 1)?;
+                Ok(first.into_iter().next())
+            }
+            _ => self.exchange.latest_receipt(link, side),
+        }
+    }
+
+    pub(super) fn run(&self, sink: &mut PartSink) -> Result<(), DeskError> {
         let mut logs = Vec::new();
         for link in &self.links {
             for side in [LogSide::Own, LogSide::Mirror] {
@@ -147,18 +213,19 @@ impl ExportJob {
                     exchange: Arc::clone(&self.exchange),
                     reader: self.exchange.reader(link, side),
                     // In this order: the tree is at least as large as the receipt.
-                    latest: self.exchange.latest_receipt(link, side)?,
+                    latest: self.last_receipt(link, side)?,
                     tree: link.tree(side),
                     link: Arc::clone(link),
                     side,
-                    withhold_bodies: self.withhold_bodies,
+                    bodies: self.bodies.clone(),
                 });
             }
         }
         for log in &logs {
             sink.files_total += log.files(self.proofs)?;
         }
-        sink.files_total += 1; // the manifest
+        let annexed = self.annex.dated.len() + self.annex.files.len();
+        sink.files_total += annexed as u64 + 1; // the manifest
         let milliseconds = i64::try_from(self.exchange.clock().unix_ms()).unwrap_or(i64::MAX);
         let head = ExportHead {
             node: self.exchange.node().clone(),
@@ -166,6 +233,7 @@ impl ExportJob {
                 .unwrap_or(jiff::Timestamp::MAX),
             keys: self.keys(),
             proofs: self.proofs,
+            annex: self.annex.clone(),
         };
         match export(&head, &logs, sink) {
             Ok(_) | Err(ExportError::Sink(Gone::Reader)) => Ok(()),
@@ -187,17 +255,12 @@ impl ExportJob {
                 }
             }
         }
-        let unlimited = |key| ExportKey {
-            key,
-            valid_from: None,
-            valid_until: None,
-        };
-        keys.into_iter().map(unlimited).collect()
+        keys.into_iter().map(ExportKey::unlimited).collect()
     }
 }
 
 /// The keys that it takes to check one log: of its entries, its checkpoints, both cosignatures.
-fn keys_of_log(exchange: &Exchange, link: &Link, side: LogSide) -> Vec<VerifierKey> {
+pub(super) fn keys_of_log(exchange: &Exchange, link: &Link, side: LogSide) -> Vec<VerifierKey> {
     let verifier = match side {
         LogSide::Own => &link.own_verifier,
         LogSide::Mirror => &link.mirror_verifier,
@@ -225,7 +288,7 @@ struct ExportLog {
     reader: LogReader,
     latest: Option<(u64, String)>,
     tree: Arc<Tree>,
-    withhold_bodies: bool,
+    bodies: Bodies,
 }
 
 impl ExportLog {
@@ -235,8 +298,17 @@ impl ExportLog {
         let Some((size, _)) = &self.latest else {
             return Ok(0);
         };
-        let of_entries = 2 + u64::from(!self.withhold_bodies) + u64::from(proofs);
-        let mut count = size * of_entries + tiles(*size, TileKind::Entries).count() as u64 + 1;
+        let bodies = match &self.bodies {
+            Bodies::All => *size,
+            Bodies::Withheld => 0,
+            Bodies::Only { own, mirror } => match self.side {
+                LogSide::Own => own.len() as u64,
+                LogSide::Mirror => mirror.len() as u64,
+            },
+        };
+        let of_entries = 2 + u64::from(proofs);
+        let mut count = size * of_entries + bodies;
+        count += tiles(*size, TileKind::Entries).count() as u64 + 1;
         for level in 0..=LEVEL_MAX {
             count += tiles(*size, TileKind::Hashes { level }).count() as u64;
         }
@@ -256,6 +328,9 @@ impl ExportLog {
 
     /// What a node says about a refusal holds nothing of the message refused.
     fn may_withhold(&self, index: u64) -> Result<bool, ReadError> {
+        if !self.bodies.withholds(self.side, index) {
+            return Ok(false);
+        }
         let header = header_of(&self.reader.entry(index)?, &self.origin().to_string());
         Ok(!header.is_ok_and(|header| header.kind == v1::Kind::Refusal as i32))
     }
@@ -291,7 +366,7 @@ impl LogSource for ExportLog {
         if stored.record.refused {
             return Ok(SourceBody::Absent(Absence::Refused));
         }
-        if self.withhold_bodies && self.may_withhold(index)? {
+        if self.may_withhold(index)? {
             return Ok(SourceBody::Absent(Absence::Withheld));
         }
         Ok(match self.reader.body(&stored)? {
@@ -318,7 +393,7 @@ impl LogSource for ExportLog {
 
 /// Why a file could not be handed on.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
-enum Gone {
+pub(super) enum Gone {
     #[error("the reader has gone")]
     Reader,
     #[error("the node is going down")]
@@ -326,10 +401,25 @@ enum Gone {
 }
 
 /// Files as parts of a stream, at the pace of the reader.
-struct PartSink {
+pub(super) struct PartSink {
     parts: mpsc::Sender<Part>,
     files_total: u64,
     stop: CancellationToken,
+}
+
+impl PartSink {
+    pub(super) fn new(parts: mpsc::Sender<Part>, stop: CancellationToken) -> Self {
+        Self {
+            parts,
+            files_total: 0,
+            stop,
+        }
+    }
+
+    /// Tells the reader why nothing more comes, if it still listens.
+    pub(super) fn fail(&self, status: Status) {
+        drop(self.parts.try_send(Err(status)));
+    }
 }
 
 impl FileSink for PartSink {

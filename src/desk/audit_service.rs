@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status};
 
 use super::caller::Method;
 use super::service::{admit, answer};
-use super::{Desk, audit, blocking};
+use super::{Desk, audit, blocking, lateness};
 use crate::proto::v1;
 use crate::proto::v1::audit_service_server::AuditService;
 
@@ -31,5 +31,17 @@ impl AuditService for Arc<Desk> {
         let (caller, _) = admit(&request, Method::Export)?;
         let result = Desk::export(self, request.get_ref());
         answer(&caller, Method::Export, result)
+    }
+
+    type LatenessStream = lateness::Pieces;
+
+    async fn lateness(
+        &self,
+        request: Request<v1::LatenessRequest>,
+    ) -> Result<Response<lateness::Pieces>, Status> {
+        let (caller, access) = admit(&request, Method::Lateness)?;
+        let (desk, by) = (Arc::clone(self), caller.clone());
+        let work = move || Desk::lateness(&desk, &by, access, request.get_ref());
+        answer(&caller, Method::Lateness, blocking(work).await)
     }
 }

@@ -35,15 +35,23 @@ pub enum Method {
     ListCases,
     /// One case.
     GetCase,
+    /// The figures of a period.
+    Report,
     /// A receipt.
     Proof,
     /// The logs as evidence.
     Export,
+    /// What is owed.
+    ListDue,
+    /// Working-day calendars.
+    ListCalendars,
+    /// Evidence that the peer is late.
+    Lateness,
 }
 
 impl Method {
     /// Every call.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 17] = [
         Self::Submit,
         Self::Get,
         Self::List,
@@ -55,8 +63,12 @@ impl Method {
         Self::ReleaseLink,
         Self::ListCases,
         Self::GetCase,
+        Self::Report,
         Self::Proof,
         Self::Export,
+        Self::ListDue,
+        Self::ListCalendars,
+        Self::Lateness,
     ];
 
     /// Its name in the proto.
@@ -74,8 +86,12 @@ impl Method {
             Self::ReleaseLink => "ReleaseLink",
             Self::ListCases => "ListCases",
             Self::GetCase => "GetCase",
+            Self::Report => "Report",
             Self::Proof => "Proof",
             Self::Export => "Export",
+            Self::ListDue => "ListDue",
+            Self::ListCalendars => "ListCalendars",
+            Self::Lateness => "Lateness",
         }
     }
 }
@@ -111,21 +127,29 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::ReleaseLink
             | M::ListCases
             | M::GetCase
+            | M::Report
             | M::Proof
-            | M::Export,
+            | M::Export
+            | M::ListDue
+            | M::ListCalendars
+            | M::Lateness,
         )
         | (
             Role::Auditor,
-            M::ListCases
-            | M::GetCase
-            | M::Get
+            M::Get
+            | M::Report
             | M::List
+            | M::ListCases
+            | M::GetCase
             | M::Status
             | M::DownloadAttachment
             | M::Proof
-            | M::Export,
+            | M::Export
+            | M::ListDue
+            | M::ListCalendars
+            | M::Lateness,
         )
-        | (Role::Admin, M::Status | M::ReleaseLink) => Access::Full,
+        | (Role::Admin, M::Status | M::ReleaseLink | M::ListDue | M::ListCalendars) => Access::Full,
         (Role::Integration, M::Submit | M::Get | M::List | M::Watch | M::UploadAttachment) => {
             Access::Own
         }
@@ -198,8 +222,12 @@ mod tests {
             (Method::ReleaseLink, [Full, No, No, Full]),
             (Method::ListCases, [Full, No, Full, Outline]),
             (Method::GetCase, [Full, No, Full, Outline]),
+            (Method::Report, [Full, No, Full, No]),
             (Method::Proof, [Full, No, Full, No]),
             (Method::Export, [Full, No, Full, No]),
+            (Method::ListDue, [Full, No, Full, Full]),
+            (Method::ListCalendars, [Full, No, Full, Full]),
+            (Method::Lateness, [Full, No, Full, No]),
         ];
         assert_eq!(table.map(|(method, _)| method), Method::ALL);
         for (method, row) in table {

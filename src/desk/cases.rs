@@ -52,6 +52,7 @@ impl Desk {
             let case = self.exchange.with_cases(&link, |cases| {
                 cases
                     .folded(id)
+                    .filter(|folded| !folded.messages.is_empty())
                     .map(|folded| case_of(&link, id, folded, now))
             })?;
             let Some(case) = case.filter(|case| takes(request, case)) else {

@@ -110,6 +110,14 @@ pub enum DeskError {
         /// Why not.
         why: &'static str,
     },
+    /// Lateness is not proven.
+    #[error("there is no evidence that the answer to {id} is late: {why}")]
+    NotLate {
+        /// The message.
+        id: MessageId,
+        /// Why not, and what to do.
+        why: String,
+    },
     /// A link that goes on already.
     #[error("the link with {peer} is not held; nothing to release")]
     NotHeld {
@@ -186,6 +194,7 @@ fn row(error: &DeskError) -> (Code, &'static str) {
 
         DeskError::FileIncomplete { .. } => (Code::FailedPrecondition, "FILE_INCOMPLETE"),
         DeskError::NoReceipt { .. } => (Code::FailedPrecondition, "NOT_DELIVERED"),
+        DeskError::NotLate { .. } => (Code::FailedPrecondition, "NOT_LATE"),
         DeskError::NotHeld { .. } => (Code::FailedPrecondition, "LINK_NOT_HELD"),
 
         DeskError::Submit(error) => match error {

@@ -5,7 +5,9 @@
 //! - [`caller`]: who calls, and the one table of what each role may do. Default deny.
 //! - [`errors`]: every way to refuse, and the one table from there to gRPC.
 //! - `service`, `audit_service`: the generated traits; identify, admit, call, log what was refused.
-//! - `submit`, `acknowledge`, `read`, `watch`, `files`, `status`, `audit`: the calls.
+//! - `submit`, `acknowledge`, `read`, `watch`, `files`, `status`, `report`, `audit`: the calls.
+//! - `submit`, `acknowledge`, `read`, `watch`, `files`, `status`, `due`, `audit`, `lateness`: the
+//!   calls.
 //! - `health`: serving means: can sign, can append.
 //!
 //! Nothing here decides what a message may say (`model`) or how it is recorded
@@ -16,10 +18,13 @@ mod audit;
 mod audit_service;
 pub mod caller;
 mod cases;
+mod due;
 pub mod errors;
 mod files;
 mod health;
+mod lateness;
 mod read;
+mod report;
 mod seats;
 mod service;
 mod status;
@@ -60,6 +65,9 @@ pub struct NodeFacts {
     pub disk_free_bytes_min: u64,
     /// The certificates in use, as they stand at a Unix time in seconds.
     pub certificates: Arc<dyn Fn(u64) -> Vec<v1::CertificateStatus> + Send + Sync>,
+    /// The time zones of this node and its peers by their IANA names, by node name: in which times
+    /// are shown where a side has published no calendar.
+    pub zones: BTreeMap<String, String>,
 }
 
 impl fmt::Debug for NodeFacts {

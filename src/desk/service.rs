@@ -141,6 +141,16 @@ impl DeskService for Arc<Desk> {
         answer(&caller, Method::GetCase, self.reading(&caller, work).await)
     }
 
+    async fn report(
+        &self,
+        request: Request<v1::ReportRequest>,
+    ) -> Result<Response<v1::ReportResponse>, Status> {
+        let (caller, _) = admit(&request, Method::Report)?;
+        let desk = Arc::clone(self);
+        let work = move || Desk::report(&desk, request.get_ref());
+        answer(&caller, Method::Report, self.reading(&caller, work).await)
+    }
+
     type DownloadAttachmentStream = files::Chunks;
 
     async fn download_attachment(
@@ -159,5 +169,26 @@ impl DeskService for Arc<Desk> {
         let (caller, _) = admit(&request, Method::ReleaseLink)?;
         let result = Desk::release_link(self, request.into_inner()).await;
         answer(&caller, Method::ReleaseLink, result)
+    }
+
+    async fn list_due(
+        &self,
+        request: Request<v1::ListDueRequest>,
+    ) -> Result<Response<v1::ListDueResponse>, Status> {
+        let (caller, _) = admit(&request, Method::ListDue)?;
+        let desk = Arc::clone(self);
+        let work = move || Desk::list_due(&desk, request.get_ref());
+        answer(&caller, Method::ListDue, self.reading(&caller, work).await)
+    }
+
+    async fn list_calendars(
+        &self,
+        request: Request<v1::ListCalendarsRequest>,
+    ) -> Result<Response<v1::ListCalendarsResponse>, Status> {
+        let (caller, _) = admit(&request, Method::ListCalendars)?;
+        let desk = Arc::clone(self);
+        let work = move || Desk::list_calendars(&desk, request.get_ref());
+        let result = self.reading(&caller, work).await;
+        answer(&caller, Method::ListCalendars, result)
     }
 }

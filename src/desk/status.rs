@@ -52,7 +52,13 @@ impl Desk {
                     what: escape(&incident.what).into_owned(),
                 })
                 .collect(),
+            time_zone: self.zone_of(exchange.node().as_str()),
         })
+    }
+
+    /// The zone of this node or a peer by its IANA name; empty if it is not known.
+    fn zone_of(&self, node: &str) -> String {
+        self.facts.zones.get(node).cloned().unwrap_or_default()
     }
 
     fn link_status(&self, link: &Link) -> Result<v1::LinkStatus, DeskError> {
@@ -71,6 +77,8 @@ impl Desk {
         };
         let skew_ms = presence.skew_ms.unwrap_or_default();
         let (incoming, outgoing) = self.exchange.files_under_way(link)?;
+        // A log that cannot be read is told of when it is read; the rest is still of use.
+        let overdue = self.overdue(link).unwrap_or_default();
         Ok(v1::LinkStatus {
             peer: link.peer.to_string(),
             state: state as i32,
@@ -83,6 +91,10 @@ impl Desk {
             clock_skewed: u128::from(skew_ms.unsigned_abs()) > CLOCK_SKEW_MAX.as_millis(),
             attachments_incoming: incoming,
             attachments_outgoing: outgoing,
+            overdue_own: overdue.own,
+            overdue_theirs: overdue.theirs,
+            overdue_exercises: overdue.exercises,
+            time_zone: self.zone_of(link.peer.as_str()),
         })
     }
 

@@ -8,6 +8,7 @@ use tonic::Status;
 
 use super::Desk;
 use super::caller::{Access, Caller};
+use super::due::reached_stage;
 use super::errors::DeskError;
 use crate::exchange::watch::{Event, Watcher};
 use crate::proto::v1;
@@ -80,5 +81,6 @@ fn response(event: Event) -> v1::WatchResponse {
         event: event.what as i32,
         message: event.message,
         cursor: event.cursor,
+        stage: event.reached.as_ref().map(reached_stage),
     }
 }

@@ -3,6 +3,8 @@
 //! - [`letter`]: an official letter as one page for printing, with its receipt.
 //! - [`qr`]: the text of the code on that page.
 //! - [`check`]: compares such a text with what is on record.
+//! - [`report`]: the figures of a period, for spreadsheets and as one page with charts.
+//! - [`chart`]: bars as SVG. [`csv`]: values that spreadsheets do not evaluate.
 //! - [`html`]: the writer through which all text becomes data, and the frame of a page.
 //! - [`words`]: labels in three languages, times and places.
 //!
@@ -13,9 +15,13 @@
 //! Whoever calls brings the message and its receipt: the command line from the desk's answers, and
 //! so may any other door.
 
+pub mod chart;
 pub mod check;
+pub mod csv;
 pub mod html;
 pub mod letter;
 mod letter_page;
 pub mod qr;
+pub mod report;
+mod report_page;
 pub mod words;

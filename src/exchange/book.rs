@@ -7,6 +7,7 @@ use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::cases::Cases;
+use super::due::DueBook;
 use super::hold::{self, Hold};
 use super::layout::{self, HeadRecord, LinkNumber, LogSide, Record, Region};
 use super::read::{LogReader, ReadError};
@@ -97,6 +98,8 @@ pub struct Head {
     pub express_waiting: Waiting,
     /// Grows with everything else that changes how a message stands.
     pub changes_count: u64,
+    /// Stages that what is owed on the link has reached.
+    pub stages_count: u64,
     /// The link is stopped until someone looks.
     pub held: Option<Arc<Hold>>,
 }
@@ -155,6 +158,26 @@ pub struct Link {
     pub(crate) files: watch::Sender<u64>,
     /// What follows from both logs.
     pub(crate) cases: Cases,
+    /// What is owed; `None` until it was first looked at.
+    pub(crate) dues: std::sync::Mutex<Option<DueBook>>,
+    /// Asks the session for a heartbeat out of turn.
+    pub(crate) pulse: Pulse,
+}
+
+/// Heartbeats that are wanted out of turn, counted; and how many of these a session has answered.
+#[derive(Debug)]
+pub(crate) struct Pulse {
+    pub(crate) wanted: watch::Sender<u64>,
+    pub(crate) sent: std::sync::atomic::AtomicU64,
+}
+
+impl Pulse {
+    fn starting(wanted: bool) -> Self {
+        Self {
+            wanted: watch::Sender::new(u64::from(wanted)),
+            sent: std::sync::atomic::AtomicU64::new(0),
+        }
+    }
 }
 
 /// A link's one place for a session.
@@ -189,6 +212,8 @@ pub(crate) struct Book {
     pub(crate) delivered_size: u64,
     /// Entries that came ahead of their turn, by index.
     pub(crate) expressed: BTreeMap<u64, Ahead>,
+    /// Stages that what is owed has reached, over all time.
+    pub(crate) stages_reached: u64,
 }
 
 /// An entry that came ahead of its turn.
@@ -399,6 +424,12 @@ impl Book {
             })?)),
             None => None,
         };
+        let (start, end) = layout::indexed_from(Region::Stage, number, 0);
+        let last_stage = store.scan(&start, &end, 1, Direction::Backward)?;
+        let stages_reached = last_stage
+            .first()
+            .and_then(|(key, _)| layout::index_of(key))
+            .map_or(0, |sequence| sequence + 1);
         let (own, mirror) = (Arc::new(own), Arc::new(mirror));
         let own_cosigner = own_log_key.cosigner_verifier(node);
         let head = Head {
@@ -409,6 +440,7 @@ impl Book {
             expressed_count: expressed.len() as u64,
             express_waiting: waiting(&expressed),
             changes_count: 0,
+            stages_count: stages_reached,
             held,
         };
         let link = Link {
@@ -443,6 +475,9 @@ impl Book {
             last_receipt: std::sync::Mutex::default(),
             files: watch::Sender::new(1),
             cases: Cases::default(),
+            dues: std::sync::Mutex::default(),
+            // After a restart it is not known whether the last one was sent.
+            pulse: Pulse::starting(stages_reached > 0),
         };
         Ok(Self {
             link: Arc::new(link),
@@ -450,6 +485,7 @@ impl Book {
             mirror,
             delivered_size: record.delivered_size,
             expressed,
+            stages_reached,
         })
     }
 

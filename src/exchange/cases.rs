@@ -13,9 +13,11 @@ use super::layout::LogSide;
 use super::read::{LogReader, ReadError, Stored};
 use super::submit::header_of;
 use super::{Exchange, Link};
-use crate::model::workflow::{Casebook, Facts, Party, Standing};
+use crate::model::workflow::{Casebook, Facts, Party, Said, Standing};
 use crate::model::{MessageId, NodeName, body};
+use crate::proto::v1::body::Body;
 use crate::proto::v1::{self, Kind};
+use crate::tlog::leaf_hash;
 
 /// Locks of a link's cases: a case has the one its id falls on.
 const CASE_LOCKS: usize = 64;
@@ -105,7 +107,8 @@ impl Exchange {
             let party = link.party_of(side);
             while book.size(party) < size {
                 for stored in reader.entries(book.size(party), size, ENTRIES_AT_ONCE)? {
-                    book.take(party, facts_at(&reader, &stored)?);
+                    let facts = facts_at(&reader, &stored)?;
+                    book.take(party, self.of_its_leaf(link, side, facts)?);
                 }
             }
         }
@@ -124,8 +127,41 @@ pub fn told(standing: &Standing) -> (v1::Standing, String) {
     }
 }
 
-/// What an entry says; `None` for one that was refused for its form.
-fn facts_at(reader: &LogReader, stored: &Stored) -> Result<Option<Facts>, ReadError> {
+impl Exchange {
+    /// Leaves a REFUSAL in force only if it names an entry of the other log by its leaf: nobody
+    /// refuses what is not said, or not like that.
+    fn of_its_leaf(
+        &self,
+        link: &Link,
+        side: LogSide,
+        said: Option<(Facts, Option<v1::Refusal>)>,
+    ) -> Result<Option<Facts>, ReadError> {
+        let Some((mut facts, refusal)) = said else {
+            return Ok(None);
+        };
+        if let Some(refusal) = refusal {
+            let other = match side {
+                LogSide::Own => LogSide::Mirror,
+                LogSide::Mirror => LogSide::Own,
+            };
+            let named = match self.reader(link, other).entry(refusal.index) {
+                Ok(stored) => leaf_hash(&stored.entry).0 == *refusal.entry_digest,
+                Err(ReadError::Missing { .. }) => false,
+                Err(error) => return Err(error),
+            };
+            if !named {
+                facts.said = Said::System;
+            }
+        }
+        Ok(Some(facts))
+    }
+}
+
+/// What an entry says, and the refusal if it is one; `None` for one that was refused for its form.
+fn facts_at(
+    reader: &LogReader,
+    stored: &Stored,
+) -> Result<Option<(Facts, Option<v1::Refusal>)>, ReadError> {
     let header = match header_of(stored, "") {
         Ok(header) => header,
         Err(_) if stored.record.refused => return Ok(None),
@@ -134,5 +170,10 @@ fn facts_at(reader: &LogReader, stored: &Stored) -> Result<Option<Facts>, ReadEr
     let content = reader
         .body(stored)?
         .and_then(|(_, bytes)| body::read(header.kind, &header.schema, &bytes));
-    Ok(Some(Facts::of(&header, content.as_ref())))
+    let facts = Facts::of(&header, content.as_ref());
+    let refusal = match content {
+        Some(Body::Refusal(refusal)) => Some(refusal),
+        _ => None,
+    };
+    Ok(Some((facts, refusal)))
 }

@@ -17,6 +17,12 @@ pub trait Clock: Send + Sync + fmt::Debug + 'static {
         self.unix_ms() / 1_000
     }
 
+    /// Whether it runs by itself. One that is set by hand, to replay what was, jumps while a word
+    /// of the peer is on its way: how the peer's clock stands to it cannot be told.
+    fn runs_by_itself(&self) -> bool {
+        true
+    }
+
     /// Now, as it stands in headers.
     fn timestamp(&self) -> prost_types::Timestamp {
         timestamp_of_ms(self.unix_ms())

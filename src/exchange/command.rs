@@ -4,7 +4,8 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::hold::{Hold, Incident};
-use super::layout::{FileRef, LinkNumber, StoredBody, StoredEntry};
+use super::layout::{FileRef, LinkNumber, LogSide, StoredBody, StoredEntry};
+use super::remind::{DutyKey, Reached};
 use super::submit::Author;
 use crate::crypto::Verified;
 use crate::crypto::checkpoint::{Receipt, SignedCheckpoint};
@@ -213,6 +214,11 @@ pub(crate) enum Command {
     Release(LinkNumber, Option<(u64, MessageId)>, Reply<()>),
     /// Something a person should look at.
     Incident(Box<Incident>),
+    /// Something owed has reached a stage; answered when durable, with whether this is the first
+    /// time.
+    Reach(LinkNumber, Box<Reached>, DutyKey, LogSide, Reply<bool>),
+    /// The peer's message at an index breaks the rules of its case: noted once.
+    NoteBreach(LinkNumber, u64, Box<Incident>, Reply<bool>),
     /// Nothing; answered when everything asked before it has been done.
     Barrier(Reply<()>),
 }
@@ -225,7 +231,11 @@ impl Command {
             Self::Mirror(run, _) => run.entries.iter().map(|e| e.leaf.cost_bytes).sum(),
             Self::Express(_, _, entry, _) => entry.leaf.cost_bytes,
             Self::Settle(..) | Self::KeepCosigned(..) | Self::KeepDated(..) => 1 << 10,
-            Self::Hold(..) | Self::Release(..) | Self::Incident(..) => 4 << 10,
+            Self::Hold(..)
+            | Self::Release(..)
+            | Self::Incident(..)
+            | Self::Reach(..)
+            | Self::NoteBreach(..) => 4 << 10,
             Self::Barrier(..) => 0,
         }
     }

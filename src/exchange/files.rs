@@ -145,7 +145,7 @@ impl Exchange {
         let stored = reader.entry(index)?;
         let header = header_of(&stored, &link.mirror.to_string())?;
         let digests = files.iter().map(|file| file.sha256).collect();
-        let own = self.files_received(link, index, header.id, digests)?;
+        let own = self.files_received(link, index, &header, digests)?;
         self.ask(|reply| Command::Append(link.number, Box::new(own), reply))
             .await?;
         Ok(())

@@ -6,8 +6,10 @@
 
 use bytes::Bytes;
 
+use super::remind::Stage;
 use crate::limits::{SALT_BYTES, VALUE_BYTES_MAX};
 use crate::model::MessageId;
+use crate::model::workflow::Owed;
 
 /// Version of keys and records.
 pub const FORMAT_VERSION: u32 = 1;
@@ -59,11 +61,14 @@ pub(crate) enum Region {
     Incident = b'N',
     Outgoing = b'O',
     Pending = b'P',
+    StageOf = b'Q',
     Refused = b'R',
+    Stage = b'S',
     Tile = b'T',
     Urgent = b'U',
     Wanted = b'W',
     Expressed = b'X',
+    Breach = b'Y',
 }
 
 fn key(region: Region, parts: &[&[u8]]) -> Vec<u8> {
@@ -194,6 +199,47 @@ pub(crate) fn pending(number: LinkNumber, index: u64) -> Vec<u8> {
 /// `O link own-index` → files the peer has not confirmed yet ([`FileRefs`]).
 pub(crate) fn outgoing(number: LinkNumber, index: u64) -> Vec<u8> {
     indexed(Region::Outgoing, number, None, index)
+}
+
+/// `S link sequence` → a stage that something owed has reached (JSON of
+/// [`super::remind::Reached`]). The sequence counts from 0 without gaps: it is what a cursor holds.
+pub(crate) fn stage(number: LinkNumber, sequence: u64) -> Vec<u8> {
+    indexed(Region::Stage, number, None, sequence)
+}
+
+/// `Q link id owed owed-by extended-by stage` → sequence of its [`stage`], u64: it was reached, and
+/// is not reached again.
+pub(crate) fn stage_of(
+    number: LinkNumber,
+    message: MessageId,
+    owed: Owed,
+    owed_by: LogSide,
+    extended_by: u8,
+    stage: Stage,
+) -> Vec<u8> {
+    let owed = match owed {
+        Owed::Acknowledgement => 1,
+        Owed::Reply => 2,
+        Owed::Decision => 3,
+        Owed::Information => 4,
+        Owed::Agreement => 5,
+        Owed::Countersignature => 6,
+        Owed::Record => 7,
+        Owed::Closure => 8,
+    };
+    key(
+        Region::StageOf,
+        &[
+            &number.0.to_be_bytes(),
+            message.as_bytes(),
+            &[owed, owed_by.byte(), extended_by, stage.byte()],
+        ],
+    )
+}
+
+/// `Y link mirror-index` → nothing: that the message breaks the rules of its case was noted.
+pub(crate) fn breach(number: LinkNumber, mirror_index: u64) -> Vec<u8> {
+    indexed(Region::Breach, number, None, mirror_index)
 }
 
 /// `W link side sha256` → size, u64: a message of that side names the file.
@@ -706,6 +752,12 @@ mod tests {
             ("outgoing", outgoing(number, 5)),
             ("wanted", wanted(number, LogSide::Own, &[6; 32])),
             ("incident", incident(1_774_000_000_123, 5)),
+            ("stage", stage(number, 5)),
+            (
+                "stage of",
+                stage_of(number, id, Owed::Reply, LogSide::Mirror, 5, Stage::Overdue),
+            ),
+            ("breach", breach(number, 5)),
             ("place log", Place::Log(LogSide::Mirror, 5).encode()),
             ("place expressed", Place::Expressed(5).encode()),
             ("head record", head_record.encode()),

@@ -15,7 +15,7 @@
 //! its own log and the mirror of the other's. `recorder` is the only writer; what is durable is
 //! published from there through [`book::Link`]. [`files`] brings attachments after their messages.
 //! [`view`] reads it all back as people see it, `receipts` as auditors do, [`watch`] tells what
-//! happens.
+//! happens. [`due`] says by when what is owed is due, and [`deadlines`] sees to it that it is said.
 //!
 //! Transport-free: a session speaks over a [`channel::FrameChannel`], which `link` makes from a
 //! gRPC stream and a test from a pair of queues. The other two seams are [`clock::Clock`] and
@@ -33,14 +33,18 @@ pub mod cases;
 pub mod channel;
 pub mod clock;
 mod command;
+pub mod deadlines;
+pub mod due;
 pub mod files;
 pub mod hold;
 pub mod layout;
 mod mirror;
+pub mod period;
 mod push;
 pub mod read;
 mod receipts;
 mod recorder;
+pub mod remind;
 pub mod session;
 mod settle;
 mod stage;

@@ -302,6 +302,31 @@ impl LogReader {
             .collect()
     }
 
+    /// The peer's dated checkpoints kept with sizes in `from..to`; only the mirror has any.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn dated(
+        &self,
+        from: u64,
+        to: u64,
+        count: usize,
+        direction: Direction,
+    ) -> Result<Vec<(u64, String)>, ReadError> {
+        let (start, end) = (
+            layout::dated(self.number, from),
+            layout::dated(self.number, to),
+        );
+        let rows = self.store.scan(&start, &end, count, direction)?;
+        rows.into_iter()
+            .map(|(key, value)| {
+                let size = layout::index_of(&key).ok_or_else(|| self.damaged("key", 0))?;
+                let note = self.note(Some(value), size)?;
+                Ok((size, note.unwrap_or_default()))
+            })
+            .collect()
+    }
+
     fn note(&self, value: Option<Vec<u8>>, size: u64) -> Result<Option<String>, ReadError> {
         value
             .map(|bytes| String::from_utf8(bytes).map_err(|_| self.damaged("checkpoint", size)))

@@ -301,6 +301,24 @@ impl Recorder {
                 }));
             }
             Command::Incident(incident) => self.stage_incident(stage, &incident)?,
+            Command::Reach(number, reached, key, owed_by, reply) => {
+                let Some(book) = self.books.get(&number) else {
+                    return Ok(());
+                };
+                let is_first = stage.reach(&*self.store, book, &reached, key, owed_by)?;
+                answers.flushed.push(Box::new(move |outcome| {
+                    drop(reply.send(outcome.map(|()| is_first)));
+                }));
+            }
+            Command::NoteBreach(number, index, incident, reply) => {
+                let is_first = stage.note_breach(&*self.store, number, index)?;
+                if is_first {
+                    self.stage_incident(stage, &incident)?;
+                }
+                answers.flushed.push(Box::new(move |outcome| {
+                    drop(reply.send(outcome.map(|()| is_first)));
+                }));
+            }
             Command::Barrier(reply) => answers.marked.push(Box::new(move |outcome| {
                 drop(reply.send(outcome));
             })),
@@ -365,6 +383,9 @@ fn refuse(command: Command, error: &RecordError) {
         | Command::Release(_, _, reply)
         | Command::KeepDated(_, _, reply)
         | Command::Barrier(reply) => drop(reply.send(Err(error.clone()))),
+        Command::Reach(.., reply) | Command::NoteBreach(.., reply) => {
+            drop(reply.send(Err(error.clone())));
+        }
         Command::KeepCosigned(..) | Command::Incident(..) => {}
     }
 }

@@ -4,7 +4,7 @@
 //! Hello ⇄ Hello → ┬ push    own entries the mirror lacks, express ahead, checkpoints
 //!                 ├ mirror  the peer's entries: verify, admit, record, cosign
 //!                 ├ settle  the peer's cosignatures: verify, keep
-//!                 └ pulse   a dated checkpoint every 60 s
+//!                 └ pulse   a dated checkpoint every 60 s, and when a deadline has passed
 //! ```
 //!
 //! All run at once until one of them ends; the first end is the session's. Only what breaks the
@@ -666,7 +666,8 @@ impl Beats {
 }
 
 /// Sends a freshly dated checkpoint of the own log now and then, even when nothing is new: it
-/// tells *link down* from *ignored*, and proves lateness to an auditor.
+/// tells *link down* from *ignored*, and proves lateness to an auditor. When a deadline has passed,
+/// on either side, it is sent at once: then there is one of that size that is dated later.
 async fn pulse(
     exchange: &Exchange,
     link: &Link,
@@ -676,8 +677,16 @@ async fn pulse(
     // After a stall, one heartbeat and not all that were missed.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.tick().await;
+    let pulse = &link.pulse;
+    let mut wanted = pulse.wanted.subscribe();
     loop {
-        ticks.tick().await;
+        let sent = pulse.sent.load(Ordering::Relaxed);
+        tokio::select! {
+            _ = ticks.tick() => {}
+            // The sender lives in the link: this ends only when one is wanted.
+            _ = wanted.wait_for(|count| *count > sent) => {}
+        }
+        let answered = *wanted.borrow_and_update();
         let size = link.head().signable_size;
         let signed = exchange.sign_own_checkpoint(link, size)?;
         let beat = v1::Heartbeat {
@@ -685,6 +694,7 @@ async fn pulse(
             sent_at: Some(exchange.clock().timestamp()),
         };
         send(outgoing, frame::Frame::Heartbeat(beat)).await?;
+        pulse.sent.fetch_max(answered, Ordering::Relaxed);
     }
 }
 
@@ -724,7 +734,8 @@ fn touch(exchange: &Exchange, link: &Link) {
 /// stops nothing: order does not depend on clocks.
 async fn heard(exchange: &Exchange, link: &Link, sent_at: Option<&prost_types::Timestamp>) {
     let now_ms = exchange.clock().unix_ms();
-    let theirs_ms = sent_at.map(|at| {
+    let comparable = sent_at.filter(|_| exchange.clock().runs_by_itself());
+    let theirs_ms = comparable.map(|at| {
         at.seconds
             .saturating_mul(1_000)
             .saturating_add(i64::from(at.nanos) / 1_000_000)

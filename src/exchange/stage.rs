@@ -8,6 +8,7 @@ use super::book::{Ahead, Book, Trees};
 use super::command::{Effect, Leaf, MirrorRun, OwnEntry, PeerEntry, RecordError, Recorded};
 use super::hold::{Hold, Incident};
 use super::layout::{self, FileRef, FileRefs, HeadRecord, LinkNumber, LogSide, Place, Record};
+use super::remind::{DutyKey, Reached};
 use crate::crypto::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::crypto::note::Note;
 use crate::limits::{CHECKPOINT_SIZE_MAX, EXPRESSED_BYTES_MAX, EXPRESSED_ENTRIES_MAX};
@@ -28,6 +29,8 @@ pub(super) struct Stage {
     dated: BTreeMap<(LinkNumber, u64), String>,
     /// Files that messages of the peers in this group name first, by key.
     wanted: BTreeSet<Vec<u8>>,
+    /// What is noted once and was noted in this group, by key.
+    once: BTreeSet<Vec<u8>>,
 }
 
 /// What a group does to a link's hold.
@@ -50,6 +53,7 @@ pub(super) struct StagedLink {
     no_longer_expressed: BTreeSet<u64>,
     files: bool,
     changed: bool,
+    stages_reached: u64,
     held: Holding,
 }
 
@@ -62,6 +66,7 @@ impl Stage {
             ids: HashMap::new(),
             dated: BTreeMap::new(),
             wanted: BTreeSet::new(),
+            once: BTreeSet::new(),
         }
     }
 
@@ -482,6 +487,56 @@ impl Stage {
         }
     }
 
+    /// Whether a key is neither in the store nor in this group; then it is now.
+    fn is_first(&mut self, store: &dyn Store, key: &[u8]) -> Result<bool, StoreError> {
+        Ok(store.get(key)?.is_none() && self.once.insert(key.to_vec()))
+    }
+
+    /// Records that something owed has reached a stage, unless that was recorded before.
+    pub(super) fn reach(
+        &mut self,
+        store: &dyn Store,
+        book: &Book,
+        reached: &Reached,
+        key: DutyKey,
+        owed_by: LogSide,
+    ) -> Result<bool, StoreError> {
+        let number = book.link.number;
+        let once = layout::stage_of(
+            number,
+            key.message,
+            key.owed,
+            owed_by,
+            key.extended_by,
+            reached.stage,
+        );
+        if !self.is_first(store, &once)? {
+            return Ok(false);
+        }
+        let staged = self.touch(number);
+        let sequence = book.stages_reached + staged.stages_reached;
+        staged.stages_reached += 1;
+        let value = serde_json::to_vec(reached).unwrap_or_default();
+        self.batch.put(layout::stage(number, sequence), value);
+        self.batch.put(once, sequence.to_be_bytes().to_vec());
+        Ok(true)
+    }
+
+    /// Records that a breach of the peer was noted, unless that was recorded before.
+    pub(super) fn note_breach(
+        &mut self,
+        store: &dyn Store,
+        number: LinkNumber,
+        mirror_index: u64,
+    ) -> Result<bool, StoreError> {
+        let key = layout::breach(number, mirror_index);
+        let is_first = self.is_first(store, &key)?;
+        if is_first {
+            self.batch.put(key, Vec::new());
+        }
+        Ok(is_first)
+    }
+
     fn touch(&mut self, number: LinkNumber) -> &mut StagedLink {
         self.links.entry(number).or_default()
     }
@@ -594,6 +649,7 @@ impl StagedLink {
             book.mirror = Arc::new(tree);
         }
         let expressed_count = self.expressed.len() as u64;
+        book.stages_reached += self.stages_reached;
         book.expressed.extend(self.expressed);
         for index in &self.no_longer_expressed {
             book.expressed.remove(index);
@@ -618,6 +674,7 @@ impl StagedLink {
             head.expressed_count += expressed_count;
             head.express_waiting = book.express_waiting();
             head.changes_count += u64::from(self.changed);
+            head.stages_count = book.stages_reached;
             match self.held {
                 Holding::AsBefore => {}
                 Holding::Held(hold) => head.held = Some(hold),

@@ -187,7 +187,9 @@ impl Exchange {
                 return Ok(before);
             }
             let named = Named { id, thread_id };
-            self.sign_header(self.judged(link, &draft, named, content)?)?
+            let possible = self.judged(link, &draft, named, content)?;
+            self.check_signing(link, content, answered.as_ref())?;
+            self.sign_header(possible)?
         } else {
             self.sign_entry(link, &draft, id, thread_id, content)?
         };
@@ -207,6 +209,32 @@ impl Exchange {
         }
     }
 
+    /// A countersignature is one of the very message that it answers, and one of a period report
+    /// is given only if the figures are the same here.
+    fn check_signing(
+        &self,
+        link: &Link,
+        content: &v1::body::Body,
+        answered: Option<&Header>,
+    ) -> Result<(), SubmitError> {
+        let (v1::body::Body::Countersignature(countersignature), Some(signed)) =
+            (content, answered)
+        else {
+            return Ok(());
+        };
+        if countersignature.body_digest != signed.body_digest.as_slice() {
+            return Err(fault(
+                "body.countersignature.bodyDigest",
+                "it is not the digest of the message in inReplyTo",
+                "answer the message that is signed, with the digest of its body",
+            ));
+        }
+        match self.faults_of_signing(link, content, signed)? {
+            faults if faults.is_empty() => Ok(()),
+            faults => Err(SubmitError::Faults(faults)),
+        }
+    }
+
     /// Makes the header of a draft and judges it by all that is here of its case.
     fn judged(
         &self,
@@ -221,7 +249,7 @@ impl Exchange {
             let seen_size = cases.size(party.other());
             let unsigned = self.unsigned(link, draft, named, seen_size, content)?;
             let facts = Facts::of(&unsigned.header, Some(content));
-            if self.answers_ahead(link, &facts)? {
+            if self.answers_ahead(link, &facts, seen_size)? {
                 return if workflow::is_talk(facts.kind()) {
                     Ok(unsigned)
                 } else {
@@ -243,13 +271,23 @@ impl Exchange {
         })?
     }
 
-    /// Whether a draft answers a message that came by express and has no place in its log yet.
-    fn answers_ahead(&self, link: &Link, facts: &Facts) -> Result<bool, StoreError> {
+    /// Whether a draft answers a message that came by express and has no place yet in the log as
+    /// far as it is folded. It may be getting one at this moment: the store has it then, and the
+    /// cases are about to.
+    fn answers_ahead(
+        &self,
+        link: &Link,
+        facts: &Facts,
+        seen_size: u64,
+    ) -> Result<bool, StoreError> {
         let Some(id) = facts.in_reply_to else {
             return Ok(false);
         };
-        let place = self.place(link, id)?;
-        Ok(matches!(place, Some(Place::Expressed(_))))
+        Ok(match self.place(link, id)? {
+            Some(Place::Expressed(_)) => true,
+            Some(Place::Log(LogSide::Mirror, index)) => index >= seen_size,
+            Some(Place::Log(LogSide::Own, _)) | None => false,
+        })
     }
 
     /// The record of an earlier submission of the same id and content.

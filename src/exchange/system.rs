@@ -5,7 +5,7 @@ use super::admit::Refused;
 use super::command::OwnEntry;
 use super::submit::SubmitError;
 use super::{Exchange, Link};
-use crate::model::MessageId;
+use crate::model::{Header, MessageId};
 use crate::proto::v1;
 use crate::tlog::Hash;
 
@@ -27,7 +27,7 @@ impl Exchange {
             reason: refused.reason as i32,
             detail: refused.detail.clone(),
         });
-        self.system_entry(link, &content, refused.id)
+        self.system_entry(link, &content, refused.id.map(|id| (id, id)))
     }
 
     /// Signs an `ATTACHMENTS_RECEIVED` for the peer's message at an index.
@@ -38,23 +38,25 @@ impl Exchange {
         &self,
         link: &Link,
         mirror_index: u64,
-        message: MessageId,
+        message: &Header,
         sha256: Vec<[u8; 32]>,
     ) -> Result<OwnEntry, SubmitError> {
         let digests = sha256.into_iter().map(|d| d.to_vec().into());
         let content = v1::body::Body::AttachmentsReceived(v1::AttachmentsReceived {
             sha256: digests.collect(),
         });
-        let mut own = self.system_entry(link, &content, Some(message))?;
+        let of = Some((message.id, message.thread_id));
+        let mut own = self.system_entry(link, &content, of)?;
         own.confirms_files_of = Some(mirror_index);
         Ok(own)
     }
 
+    /// Signs what the node says of a message of this id and case.
     fn system_entry(
         &self,
         link: &Link,
         content: &v1::body::Body,
-        answers: Option<MessageId>,
+        answers: Option<(MessageId, MessageId)>,
     ) -> Result<OwnEntry, SubmitError> {
         let id = MessageId::from_parts(self.clock.unix_ms(), self.entropy.bytes()?);
         let draft = v1::Draft {
@@ -63,9 +65,10 @@ impl Exchange {
             body: Some(v1::Body {
                 body: Some(content.clone()),
             }),
-            in_reply_to: answers.map(|id| id.to_string()).unwrap_or_default(),
+            in_reply_to: answers.map(|(id, _)| id.to_string()).unwrap_or_default(),
             ..v1::Draft::default()
         };
-        self.sign_entry(link, &draft, id, answers.unwrap_or(id), content)
+        let thread_id = answers.map_or(id, |(_, thread_id)| thread_id);
+        self.sign_entry(link, &draft, id, thread_id, content)
     }
 }

@@ -392,7 +392,7 @@ impl Exchange {
 }
 
 /// The date of a receipt for the own log. The one verified last is not verified again.
-fn cosigned_at(link: &Link, note: &str) -> Option<u64> {
+pub(super) fn cosigned_at(link: &Link, note: &str) -> Option<u64> {
     let last = link
         .last_receipt
         .lock()

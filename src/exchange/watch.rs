@@ -13,6 +13,7 @@ use tokio_stream::{StreamExt as _, StreamMap};
 use super::book::Head;
 use super::layout::LogSide;
 use super::read::{ReadError, Stored};
+use super::remind::{Reached, Stage};
 use super::view::Detail;
 use super::{Exchange, Link};
 use crate::proto::v1::{self, WatchEvent};
@@ -29,6 +30,8 @@ pub struct Event {
     pub what: WatchEvent,
     /// To which message; none for `CAUGHT_UP`.
     pub message: Option<v1::Message>,
+    /// What is owed for it, where that is what the event is about.
+    pub reached: Option<Reached>,
     /// Go on from here.
     pub cursor: String,
 }
@@ -45,6 +48,9 @@ struct Told {
     own: u64,
     delivered: u64,
     mirror: u64,
+    /// Stages that what is owed has reached.
+    #[serde(default)]
+    stages: u64,
 }
 
 /// A link as one subscription follows it.
@@ -77,6 +83,7 @@ struct Ready {
     link: Arc<Link>,
     side: LogSide,
     stored: Stored,
+    reached: Option<Reached>,
     cursor: String,
 }
 
@@ -104,6 +111,7 @@ impl Exchange {
                 own: 0,
                 delivered: 0,
                 mirror: 0,
+                stages: 0,
             };
             let mut already = BTreeSet::new();
             let from = match &told {
@@ -123,6 +131,7 @@ impl Exchange {
                         own: head.own_size,
                         delivered: head.delivered_size,
                         mirror: head.mirror_size,
+                        stages: head.stages_count,
                     }
                 }
             };
@@ -175,6 +184,7 @@ impl Watcher {
                 return Some(Ok(Event {
                     what: WatchEvent::CaughtUp,
                     message: None,
+                    reached: None,
                     cursor: self.cursor(),
                 }));
             }
@@ -227,6 +237,24 @@ impl Watcher {
             self.links[at].told = told;
             self.tell(&link, WatchEvent::Delivered, LogSide::Own, stored);
         }
+        // Last: the message that something is owed for was told before.
+        let reached = self
+            .exchange
+            .stages_from(&link, told.stages, EVENTS_AT_ONCE)?;
+        for (sequence, reached) in reached {
+            moved = true;
+            told.stages = sequence + 1;
+            self.links[at].told = told;
+            let (what, side) = (event_of(reached.stage), side_of(&reached));
+            let stored = match side {
+                LogSide::Own => own.entry(reached.index)?,
+                LogSide::Mirror => mirror.entry(reached.index)?,
+            };
+            self.tell(&link, what, side, stored);
+            if let Some(ready) = self.ready.back_mut() {
+                ready.reached = Some(reached);
+            }
+        }
         Ok(moved)
     }
 
@@ -237,6 +265,7 @@ impl Watcher {
             link: Arc::clone(link),
             side,
             stored,
+            reached: None,
             cursor,
         });
     }
@@ -247,6 +276,7 @@ impl Watcher {
             link,
             side,
             stored,
+            reached,
             cursor,
         } = ready;
         let message = self
@@ -255,6 +285,7 @@ impl Watcher {
         Ok(Event {
             what,
             message: Some(message),
+            reached,
             cursor,
         })
     }
@@ -262,5 +293,21 @@ impl Watcher {
     fn cursor(&self) -> String {
         let told: Vec<Told> = self.links.iter().map(|followed| followed.told).collect();
         hex::encode(serde_json::to_vec(&told).unwrap_or_default())
+    }
+}
+
+fn event_of(stage: Stage) -> WatchEvent {
+    match stage {
+        Stage::Reminder => WatchEvent::Reminded,
+        Stage::Overdue => WatchEvent::Overdue,
+        Stage::Escalation => WatchEvent::Escalated,
+    }
+}
+
+fn side_of(reached: &Reached) -> LogSide {
+    if reached.is_own_message {
+        LogSide::Own
+    } else {
+        LogSide::Mirror
     }
 }

@@ -13,6 +13,8 @@
 //! - [`jsonc`]: comments in JSON; [`typed`]: a draft as a person typed it, with every fault's place.
 //! - [`template`]: forms to fill in, and a page about each kind, from the proto's own comments.
 //! - [`text`]: text from elsewhere, made safe to show.
+//! - [`workflow`]: what follows from what both sides have said.
+//! - [`report`]: the figures of a period.
 //! - [`sample`]: drafts to learn from and to test with.
 //!
 //! Own drafts are judged by [`check`] and refused if they break a rule. What a peer says is only
@@ -31,6 +33,7 @@ pub mod language;
 pub mod mrz;
 pub mod name;
 pub(crate) mod parts;
+pub mod report;
 pub mod sample;
 pub mod template;
 pub mod text;

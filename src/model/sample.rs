@@ -1,10 +1,12 @@
 //! Drafts to learn from and to demonstrate with. Every person in them is visibly fictitious.
 
 mod batch;
+pub mod year;
 
 use super::json::{self, JsonError};
 use crate::proto::v1;
 
+use self::batch::handover_persons;
 pub use self::batch::{People, handover_batch};
 
 /// A draft in proto3 JSON, as somebody would write it.

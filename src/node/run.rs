@@ -106,16 +106,46 @@ pub fn create_store(data_dir: &Path) -> Result<(), StoreError> {
     SledStore::open(&OpenOptions::new(data_dir).create()).map(drop)
 }
 
+/// What a node takes from the world around it.
+#[derive(Debug, Clone)]
+pub struct Surroundings {
+    /// Dates all that the node records, signs and measures. Certificates are judged by the
+    /// machine's own clock, whatever this one says.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Surroundings {
+    /// This machine.
+    #[must_use]
+    pub fn of_machine() -> Self {
+        Self {
+            clock: Arc::new(SystemClock),
+        }
+    }
+}
+
 /// Runs a node until `shutdown`, then drains it within
 /// [`DRAIN_TIME_MAX`].
 ///
 /// # Errors
 /// [`NodeError`] when it cannot start.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), NodeError> {
+    run_in(config, Surroundings::of_machine(), shutdown).await
+}
+
+/// As [`run()`], in surroundings of the caller's choice: to replay what took place at other times.
+///
+/// # Errors
+/// [`NodeError`] when it cannot start.
+pub async fn run_in(
+    config: Config,
+    surroundings: Surroundings,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), NodeError> {
     // Before anything that takes time: until it is listened to, SIGHUP ends the process.
     let hangup = signal(SignalKind::hangup()).map_err(NodeError::Signal)?;
     let keys = load_keys(&config)?;
-    let exchange = open_exchange(&config, keys)?;
+    let exchange = open_exchange(&config, keys, surroundings)?;
     let options = TlsOptions::new(config.allow_example_ca);
     let exchange_tls = material::exchange(&config, options.clone())?;
     let desk_tls = material::desk(&config, options)?;
@@ -129,6 +159,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     running.serve_peers(&config).await?;
     running.serve_desk(&config).await?;
     running.keep_links(&config);
+    running.keep_deadlines();
     running.watch_material(hangup);
     tracing::info!(
         node = %config.node, links = config.links.len(), version = env!("CARGO_PKG_VERSION"),
@@ -164,7 +195,11 @@ fn load_keys(config: &Config) -> Result<NodeKeys, NodeError> {
     })
 }
 
-fn open_exchange(config: &Config, keys: NodeKeys) -> Result<Arc<Exchange>, NodeError> {
+fn open_exchange(
+    config: &Config,
+    keys: NodeKeys,
+    surroundings: Surroundings,
+) -> Result<Arc<Exchange>, NodeError> {
     let mut options = OpenOptions::new(&config.data_dir);
     options.cache_bytes = config.limits.cache_bytes;
     options.free_bytes_min = config.limits.disk_free_bytes_min;
@@ -182,7 +217,7 @@ fn open_exchange(config: &Config, keys: NodeKeys) -> Result<Arc<Exchange>, NodeE
         store,
         blobs: Arc::new(blobs),
         marks,
-        clock: Arc::new(SystemClock),
+        clock: surroundings.clock,
         entropy: Entropy::system(),
     };
     Ok(Exchange::open(foundations, terms, RecorderMode::Thread)?)
@@ -310,9 +345,14 @@ impl Running {
                 })
                 .collect()
         };
+        let links = config.links.iter();
+        let zones = links
+            .map(|link| (link.peer.to_string(), link.card.time_zone.clone()))
+            .chain([(config.node.to_string(), config.time_zone.clone())]);
         NodeFacts {
             disk_free_bytes_min: config.limits.disk_free_bytes_min,
             certificates: Arc::new(certificates),
+            zones: zones.collect(),
         }
     }
 
@@ -348,6 +388,12 @@ impl Running {
                 }
             });
         }
+    }
+
+    /// Says what is due, whether or not anyone is logged in.
+    fn keep_deadlines(&self) {
+        let exchange = Arc::clone(&self.exchange);
+        self.tasks.spawn(exchange.keep_deadlines(self.stop.clone()));
     }
 
     /// Reloads certificates at SIGHUP and when their files change; warns before they end.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use liaison::audit::Absence;
 use liaison::audit::export::{
-    ExportHead, ExportKey, FileSink, LogSource, SourceBody, SourceReceipt, export,
+    Annex, ExportHead, ExportKey, FileSink, LogSource, SourceBody, SourceReceipt, export,
 };
 use liaison::crypto::checkpoint::{cosign, sign_checkpoint};
 use liaison::crypto::dsse;
@@ -250,6 +250,7 @@ impl World {
                 })
                 .collect(),
             proofs: true,
+            annex: Annex::default(),
         };
         let view = |log| View::new(log, &side.node);
         let mut logs = vec![view(&self.ab), view(&self.ba)];

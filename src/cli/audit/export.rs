@@ -62,7 +62,7 @@ impl Export {
     }
 }
 
-fn refuse_full(dir: &Path) -> Result<(), Failure> {
+pub(super) fn refuse_full(dir: &Path) -> Result<(), Failure> {
     match std::fs::read_dir(dir) {
         Ok(mut entries) => match entries.next() {
             None => Ok(()),
@@ -112,7 +112,7 @@ pub(crate) async fn export_to(
 }
 
 /// The folder being written.
-struct Folder {
+pub(super) struct Folder {
     dir: PathBuf,
     made: HashSet<PathBuf>,
     open: Option<(String, File)>,
@@ -120,7 +120,7 @@ struct Folder {
 }
 
 impl Folder {
-    fn new(dir: &Path) -> Result<Self, Failure> {
+    pub(super) fn new(dir: &Path) -> Result<Self, Failure> {
         let mut folder = Self {
             dir: dir.to_owned(),
             made: HashSet::new(),
@@ -145,7 +145,7 @@ impl Folder {
         Ok(())
     }
 
-    fn take(&mut self, part: &v1::ExportResponse) -> Result<(), Failure> {
+    pub(super) fn take(&mut self, part: &v1::ExportResponse) -> Result<(), Failure> {
         let is_open = matches!(&self.open, Some((path, _)) if *path == part.path);
         if !is_open {
             if let Some((path, _)) = &self.open {
@@ -195,7 +195,7 @@ impl Folder {
         Ok(())
     }
 
-    fn finish(self) -> Result<Exported, Failure> {
+    pub(super) fn finish(self) -> Result<Exported, Failure> {
         match self.open {
             None => Ok(self.done),
             Some((path, _)) => Err(Failure::new(

@@ -2,6 +2,7 @@
 
 mod check_proof;
 mod export;
+mod lateness;
 mod proof;
 mod trust;
 mod verdict;
@@ -22,6 +23,7 @@ pub(crate) use self::verdict::render as render_verdict;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Audit {
     Export(export::Export),
+    Lateness(lateness::Lateness),
     Verify(verify::Verify),
     Reconcile(verify::Reconcile),
     Proof(proof::Proof),
@@ -32,6 +34,7 @@ impl Audit {
     pub(crate) fn run(self, target: &Target, screen: Screen) -> Done {
         match self {
             Self::Export(export) => in_turn(export.run(target, screen)),
+            Self::Lateness(lateness) => in_turn(lateness.run(target, screen)),
             Self::Proof(proof) => in_turn(proof.run(target, screen)),
             Self::Verify(verify) => verify.run(screen),
             Self::Reconcile(reconcile) => reconcile.run(screen),

@@ -84,6 +84,13 @@ pub(crate) fn render(verdict: &Verdict, clean: &str, screen: Screen) -> String {
             let _ = writeln!(out, "  {:<8}  {}", key.role.to_string(), escape(&key.vkey));
         }
     }
+    if let Some(claim) = &verdict.claim {
+        let _ = writeln!(
+            out,
+            "\n{}",
+            Style::Bold.paint(&escape(&claim.statement), screen.colour)
+        );
+    }
     let last = if verdict.clean {
         Style::Good.paint(clean, screen.colour).into_owned()
     } else {

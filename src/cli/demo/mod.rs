@@ -4,23 +4,26 @@
 //! processes of this program, and all that is sent goes through their desks.
 //!
 //! - [`sides`]: making both sides in a directory that is the demo's own.
-//! - [`process`]: a node as a process that ends with the demo.
+//! - [`host`]: what a node runs in; [`process`]: a process that ends with the demo.
 //! - [`board`]: what happens, told as the nodes tell it.
 //! - [`drafts`]: what is said; [`pdf`]: a file to attach.
 //! - [`story`]: the order of events.
 //! - [`verdict`]: exporting, verifying and reconciling it all.
+//! - [`year`]: another story, a whole year of four nodes.
 
 mod board;
 mod drafts;
+mod host;
 mod pdf;
 mod process;
 mod sides;
 mod story;
 mod verdict;
+mod year;
 
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::sides::Sides;
@@ -37,9 +40,22 @@ pub(crate) struct Demo {
     /// Where. A directory that is there must be empty or an earlier demo's, which is made anew.
     #[arg(long, value_name = "DIR", default_value = "demo")]
     dir: PathBuf,
+    /// What is shown.
+    #[arg(long, value_enum, default_value_t = Scenario::Day)]
+    scenario: Scenario,
     /// End when all has been shown; else the nodes keep running to be played with.
     #[arg(long)]
     once: bool,
+}
+
+/// What a demo shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Scenario {
+    /// Two nodes and one message of many kinds, told as it happens.
+    Day,
+    /// Four nodes, the year 2025 of two pairs at full speed, with its figures.
+    #[value(name = "year-2025")]
+    Year2025,
 }
 
 impl Demo {
@@ -48,6 +64,15 @@ impl Demo {
         let mut terminate = signal(SignalKind::terminate()).or_fail(Exit::Internal, failed)?;
         let mut interrupt = signal(SignalKind::interrupt()).or_fail(Exit::Internal, failed)?;
 
+        if self.scenario == Scenario::Year2025 {
+            let stop = async {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+            };
+            return year::show(&self.dir, self.once, stop, screen).await;
+        }
         // Whatever ends the story, the nodes are stopped behind it.
         let mut sides = Sides::make(&self.dir, screen)?;
         let outcome = tokio::select! {
@@ -65,7 +90,8 @@ impl Demo {
 
 async fn show(sides: &mut Sides, once: bool, screen: Screen) -> Done {
     let told = story::tell(sides, screen).await?;
-    let verdict = verdict::reach(sides, screen).await?;
+    let heading = "7  Both logs exported by both sides, verified and compared offline";
+    let verdict = verdict::reach(sides, heading, true, screen).await?;
     verdict::summarise(sides, &told, &verdict, screen)?;
     if !verdict.is_clean() {
         return Err(Failure::new(

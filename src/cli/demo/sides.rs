@@ -2,14 +2,17 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::process::Process;
+use super::host::Host;
+use super::process;
 use crate::cli::connect::{Desk, Target};
 use crate::cli::exit::{Done, Exit, Failure, OrExit as _};
 use crate::cli::print::Screen;
 use crate::cli::{init, peer, status};
 use crate::crypto::keys::Protection;
+use crate::exchange::clock::Clock;
 use crate::model::{NodeName, sample};
 use crate::node::config::Config;
 use crate::node::template::{ConfigSeed, paths};
@@ -31,7 +34,7 @@ pub(super) struct Side {
     pub(super) place: &'static str,
     /// Its configuration.
     pub(super) config: PathBuf,
-    process: Option<Process>,
+    host: Option<Host>,
     desk: Option<Desk>,
 }
 
@@ -52,11 +55,21 @@ impl Sides {
     /// Makes both sides, and introduces them to each other.
     pub(super) fn make(dir: &Path, screen: Screen) -> Result<Self, Failure> {
         fresh(dir, screen)?;
-        let vn = Side::make(dir, "laocai.bg.vn.example", "Lào Cai", "Asia/Ho_Chi_Minh")?;
-        let cn = Side::make(dir, "hekou.ni.cn.example", "Hekou", "Asia/Shanghai")?;
+        write_samples(&dir.join("samples"))?;
+        let nodes = ["laocai.bg.vn.example", "hekou.ni.cn.example"];
+        Self::make_pair(dir, nodes, ["Lào Cai", "Hekou"])
+    }
+
+    /// Makes a Vietnamese and a Chinese side by their nodes and places.
+    pub(super) fn make_pair(
+        dir: &Path,
+        nodes: [&str; 2],
+        places: [&'static str; 2],
+    ) -> Result<Self, Failure> {
+        let vn = Side::make(dir, nodes[0], places[0], "Asia/Ho_Chi_Minh")?;
+        let cn = Side::make(dir, nodes[1], places[1], "Asia/Shanghai")?;
         vn.take_card_of(&cn)?;
         cn.take_card_of(&vn)?;
-        write_samples(&dir.join("samples"))?;
         Ok(Self {
             dir: dir.to_owned(),
             vn,
@@ -73,6 +86,14 @@ impl Sides {
         self.cn.wait_until(true).await
     }
 
+    /// Starts both nodes within this process, by the clock given, and waits until their link is up.
+    pub(super) async fn start_here(&mut self, clock: &Arc<dyn Clock>) -> Result<(), Failure> {
+        self.vn.start_here(Arc::clone(clock))?;
+        self.cn.start_here(Arc::clone(clock))?;
+        self.vn.wait_until(true).await?;
+        self.cn.wait_until(true).await
+    }
+
     /// Stops both nodes, whatever state they are in.
     pub(super) async fn stop(&mut self) {
         tokio::join!(self.vn.stop(), self.cn.stop());
@@ -85,7 +106,7 @@ impl Sides {
                 () = self.vn.ended() => &mut self.vn,
                 () = self.cn.ended() => &mut self.cn,
             };
-            side.process = None;
+            side.host = None;
             screen.note(format!(
                 "{}  the node of {} has ended; what was recorded is safe",
                 crate::cli::when::clock(crate::cli::when::now()),
@@ -106,7 +127,7 @@ impl Sides {
 }
 
 /// Empties an earlier demo's directory; refuses any other that is not empty.
-fn fresh(dir: &Path, screen: Screen) -> Result<(), Failure> {
+pub(super) fn fresh(dir: &Path, screen: Screen) -> Result<(), Failure> {
     let failed = || format!("the directory {}", dir.display());
     let is_empty = match std::fs::read_dir(dir) {
         Ok(mut entries) => entries.next().is_none(),
@@ -121,13 +142,13 @@ fn fresh(dir: &Path, screen: Screen) -> Result<(), Failure> {
         .remedy("nothing was touched; name another directory with --dir DIR"));
     }
     if !is_empty {
-        for short in ["laocai", "hekou"] {
-            let socket = dir.join(short).join(paths::DESK_SOCKET);
-            if std::os::unix::net::UnixStream::connect(&socket).is_ok() {
-                let what = format!("an earlier demo is still running in {}", dir.display());
-                return Err(Failure::new(Exit::TryLater, what)
-                    .remedy("end it with Ctrl-C there, or name another directory with --dir DIR"));
-            }
+        let answers = |home: &PathBuf| {
+            std::os::unix::net::UnixStream::connect(home.join(paths::DESK_SOCKET)).is_ok()
+        };
+        if homes(dir).iter().any(answers) {
+            let what = format!("an earlier demo is still running in {}", dir.display());
+            return Err(Failure::new(Exit::TryLater, what)
+                .remedy("end it with Ctrl-C there, or name another directory with --dir DIR"));
         }
         screen.note(format!(
             "{} holds an earlier demo, which is made anew",
@@ -140,8 +161,19 @@ fn fresh(dir: &Path, screen: Screen) -> Result<(), Failure> {
     std::fs::write(dir.join(MARK), mark).or_fail(Exit::CannotCreate, failed)
 }
 
+/// The directories in which a demo may have nodes: its own and one level below, for pairs.
+fn homes(dir: &Path) -> Vec<PathBuf> {
+    let within = |dir: &Path| -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect()
+    };
+    let near = within(dir);
+    let far: Vec<PathBuf> = near.iter().flat_map(|dir| within(dir)).collect();
+    [near, far].concat()
+}
+
 /// The drafts that the program has built in, to be sent again by hand.
-fn write_samples(dir: &Path) -> Result<(), Failure> {
+pub(super) fn write_samples(dir: &Path) -> Result<(), Failure> {
     let failed = || format!("the samples in {}", dir.display());
     std::fs::create_dir_all(dir).or_fail(Exit::CannotCreate, failed)?;
     for sample in sample::SAMPLES {
@@ -187,7 +219,7 @@ impl Side {
             node,
             place,
             config: home.join(paths::CONFIG),
-            process: None,
+            host: None,
             desk: None,
         })
     }
@@ -203,7 +235,7 @@ impl Side {
         peer::own_card(&self.load()?)
     }
 
-    fn load(&self) -> Result<Config, Failure> {
+    pub(super) fn load(&self) -> Result<Config, Failure> {
         Config::load(&self.config).or_exit(Exit::Config)
     }
 
@@ -214,7 +246,12 @@ impl Side {
 
     /// Starts its node.
     pub(super) fn start(&mut self) -> Result<(), Failure> {
-        self.process = Some(Process::start(&self.config, &self.log_file())?);
+        self.host = Some(Host::start(&self.config, &self.log_file())?);
+        Ok(())
+    }
+
+    fn start_here(&mut self, clock: Arc<dyn Clock>) -> Result<(), Failure> {
+        self.host = Some(Host::start_here(self.load()?, clock));
         Ok(())
     }
 
@@ -235,14 +272,18 @@ impl Side {
                     return Ok(());
                 }
             }
-            if self.process.as_mut().is_none_or(Process::has_ended)
+            if self.host.as_mut().is_none_or(Host::has_ended)
                 || tokio::time::Instant::now() >= deadline
             {
                 let what = format!("the node of {} did not come up", self.place);
-                return Err(Failure::new(Exit::Unavailable, what).remedy(format!(
-                    "its log says:\n{}",
-                    super::process::tail(&self.log_file())
-                )));
+                let why = match self.host.take() {
+                    Some(host) => host.why_ended().await,
+                    None => None,
+                };
+                let why = why.unwrap_or_else(|| process::tail(&self.log_file()));
+                return Err(
+                    Failure::new(Exit::Unavailable, what).remedy(format!("its log says:\n{why}"))
+                );
             }
             tokio::time::sleep(START_POLL).await;
         }
@@ -257,22 +298,22 @@ impl Side {
     /// Stops its node as an administrator does.
     pub(super) async fn stop(&mut self) {
         self.desk = None;
-        if let Some(process) = self.process.take() {
-            process.stop().await;
+        if let Some(host) = self.host.take() {
+            host.stop().await;
         }
     }
 
     /// Stops its node as a power cut does.
     pub(super) async fn kill(&mut self) {
         self.desk = None;
-        if let Some(process) = self.process.take() {
-            process.kill().await;
+        if let Some(host) = self.host.take() {
+            host.kill().await;
         }
     }
 
     async fn ended(&mut self) {
-        match &mut self.process {
-            Some(process) => process.ended().await,
+        match &mut self.host {
+            Some(host) => host.ended().await,
             None => std::future::pending().await,
         }
     }

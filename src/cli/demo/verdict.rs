@@ -22,7 +22,7 @@ use crate::node::peer_card::PeerCard;
 use crate::proto::v1;
 
 /// How long the logs may take to settle.
-const SETTLE_TIME_MAX: Duration = Duration::from_secs(5);
+const SETTLE_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// What came of judging the exports.
 #[derive(Debug)]
@@ -38,22 +38,27 @@ impl Judged {
 }
 
 /// Exports both sides and judges what they hold, from the keys on their cards alone.
-pub(super) async fn reach(sides: &Sides, screen: Screen) -> Result<Judged, Failure> {
+pub(super) async fn reach(
+    sides: &Sides,
+    heading: &str,
+    proofs: bool,
+    screen: Screen,
+) -> Result<Judged, Failure> {
     screen.line("")?;
-    screen.styled(
-        "7  Both logs exported by both sides, verified and compared offline",
-        Style::Bold,
-    )?;
+    screen.styled(heading, Style::Bold)?;
     settle(sides).await?;
     let trusted = trusted_keys(sides)?;
     let keys_file = sides.trusted_keys_file();
-    for side in [&sides.vn, &sides.cn] {
-        let request = v1::ExportRequest {
-            proofs: true,
-            ..v1::ExportRequest::default()
-        };
-        let dir = sides.export_of(side);
-        let exported = export_to(side.desk()?, request, &dir).await?;
+    let request = v1::ExportRequest {
+        proofs,
+        ..v1::ExportRequest::default()
+    };
+    let dirs = (sides.export_of(&sides.vn), sides.export_of(&sides.cn));
+    let (vn, cn) = tokio::try_join!(
+        export_to(sides.vn.desk()?, request.clone(), &dirs.0),
+        export_to(sides.cn.desk()?, request, &dirs.1),
+    )?;
+    for (exported, dir) in [(vn, &dirs.0), (cn, &dirs.1)] {
         let size = words::bytes(exported.bytes);
         screen.line(format!(
             "    {:5} files, {size:>10}  {}",
@@ -66,20 +71,19 @@ pub(super) async fn reach(sides: &Sides, screen: Screen) -> Result<Judged, Failu
         format!("the file {}", keys_file.display())
     })?;
 
-    let dirs = (sides.export_of(&sides.vn), sides.export_of(&sides.cn));
-    let places = (sides.vn.place, sides.cn.place);
-    let judging = tokio::task::spawn_blocking(move || judge(&dirs, places, &trusted));
-    let judged = judging
-        .await
-        .or_fail(Exit::Internal, || "the verdict was not reached".to_owned())?;
+    let judged = judge(dirs, [sides.vn.place, sides.cn.place], trusted).await?;
     for (what, verdict) in &judged.verdicts {
         if verdict.clean {
             let counts = &verdict.counts;
             let word = Style::Good.paint("nothing is wrong", screen.colour);
             let checked = if counts.signatures > 0 {
+                let receipts = match counts.proofs {
+                    0 => String::new(),
+                    proofs => format!(", {proofs} receipts"),
+                };
                 format!(
-                    "{} entries, {} signatures, {} checkpoints, {} receipts",
-                    counts.entries, counts.signatures, counts.checkpoints, counts.proofs
+                    "{} entries, {} signatures, {} checkpoints{receipts}",
+                    counts.entries, counts.signatures, counts.checkpoints
                 )
             } else {
                 format!("{} entries, {} bodies", counts.entries, counts.bodies)
@@ -93,38 +97,41 @@ pub(super) async fn reach(sides: &Sides, screen: Screen) -> Result<Judged, Failu
     Ok(judged)
 }
 
-fn judge(dirs: &(PathBuf, PathBuf), places: (&str, &str), trusted: &[VerifierKey]) -> Judged {
-    let mut quiet = |_: crate::audit::Progress<'_>| {};
-    let of = |place: &str| format!("the export of {place}");
-    Judged {
-        verdicts: vec![
-            (
-                of(places.0),
-                verify_export(&dirs.0, Some(trusted), &mut quiet),
-            ),
-            (
-                of(places.1),
-                verify_export(&dirs.1, Some(trusted), &mut quiet),
-            ),
-            (
-                "one against the other".to_owned(),
-                reconcile(&dirs.0, &dirs.1, &mut quiet),
-            ),
-        ],
+/// Each export by itself, and one against the other, side by side.
+async fn judge(
+    dirs: (PathBuf, PathBuf),
+    places: [&str; 2],
+    trusted: Vec<VerifierKey>,
+) -> Result<Judged, Failure> {
+    let failed = || "the verdict was not reached".to_owned();
+    let verifying = |dir: PathBuf| {
+        let trusted = trusted.clone();
+        tokio::task::spawn_blocking(move || verify_export(&dir, Some(&trusted), &mut |_| {}))
+    };
+    let both = [verifying(dirs.0.clone()), verifying(dirs.1.clone())];
+    let comparing = tokio::task::spawn_blocking(move || reconcile(&dirs.0, &dirs.1, &mut |_| {}));
+    let mut verdicts = Vec::new();
+    for (verdict, place) in both.into_iter().zip(places) {
+        let verdict = verdict.await.or_fail(Exit::Internal, failed)?;
+        verdicts.push((format!("the export of {place}"), verdict));
     }
+    let compared = comparing.await.or_fail(Exit::Internal, failed)?;
+    verdicts.push(("one against the other".to_owned(), compared));
+    Ok(Judged { verdicts })
 }
 
 /// Waits until everything recorded has its receipt: an export ends at the last receipt.
-async fn settle(sides: &Sides) -> Result<(), Failure> {
+pub(super) async fn settle(sides: &Sides) -> Result<(), Failure> {
     let deadline = tokio::time::Instant::now() + SETTLE_TIME_MAX;
     loop {
         let mut waiting = false;
         for side in [&sides.vn, &sides.cn] {
             let status = status::get(side.desk()?).await?;
-            waiting |= status
-                .links
-                .iter()
-                .any(|link| link.own_size > link.delivered_size);
+            waiting |= status.links.iter().any(|link| {
+                // A file that has come is confirmed by a message, which is to be delivered too.
+                let files = link.attachments_incoming + link.attachments_outgoing;
+                link.own_size > link.delivered_size || files > 0
+            });
         }
         if !waiting {
             return Ok(());

@@ -72,9 +72,7 @@ const PROPOSED_AT_SECONDS: i64 = 1_795_744_800;
 #[must_use]
 pub fn handover_batch(recipient: &str, people: People, persons: usize) -> v1::Draft {
     let mut not_applicable = Vec::new();
-    let manifest = (0..persons)
-        .map(|index| person(people, index, &mut not_applicable))
-        .collect();
+    let manifest = handover_persons(people, 0, persons, &mut not_applicable);
     let (from_office, to_office) = match people {
         People::Vietnamese => (
             "河口出入境边防检查站（示例）",
@@ -129,8 +127,27 @@ pub fn handover_batch(recipient: &str, people: People, persons: usize) -> v1::Dr
     }
 }
 
-fn person(people: People, index: usize, not_applicable: &mut Vec<String>) -> v1::HandoverPerson {
-    let mut leave_out = |field: &str| not_applicable.push(format!("persons[{index}].{field}"));
+/// So many persons, numbered from 1, and the fields of each that do not apply. `first` says where
+/// in the endless list of invented persons they begin.
+pub(super) fn handover_persons(
+    people: People,
+    first: usize,
+    persons: usize,
+    not_applicable: &mut Vec<String>,
+) -> Vec<v1::HandoverPerson> {
+    (0..persons)
+        .map(|at| person(people, at, first + at, not_applicable))
+        .collect()
+}
+
+/// The person at a place of a manifest; `index` is that of the list of invented persons.
+fn person(
+    people: People,
+    at: usize,
+    index: usize,
+    not_applicable: &mut Vec<String>,
+) -> v1::HandoverPerson {
+    let mut leave_out = |field: &str| not_applicable.push(format!("persons[{at}].{field}"));
     for field in ["earlierNames", "photoSha256", "careNeeds"] {
         leave_out(field);
     }
@@ -138,8 +155,9 @@ fn person(people: People, index: usize, not_applicable: &mut Vec<String>) -> v1:
     if !has_needs {
         leave_out("medicalNeeds");
     }
-    let number = number_of(index);
-    let is_child = index % CHILD_EVERY == CHILD_EVERY - 1;
+    let number = number_of(at);
+    // Nobody is the child of somebody who is not listed.
+    let is_child = at > 0 && index % CHILD_EVERY == CHILD_EVERY - 1;
     let birth = Birth::of(index, is_child);
     // The given names of the lists alternate between the sexes.
     let sex = if given_name(index).is_multiple_of(2) {
@@ -169,8 +187,8 @@ fn person(people: People, index: usize, not_applicable: &mut Vec<String>) -> v1:
             transliteration: String::new(),
         }],
         last_address: match people {
-            People::Vietnamese => format!("Số {number} đường Mẫu, tỉnh Lào Cai (MẪU)"),
-            People::Chinese => format!("云南省红河州河口县示例路{number}号"),
+            People::Vietnamese => format!("Số {} đường Mẫu, tỉnh Lào Cai (MẪU)", index + 1),
+            People::Chinese => format!("云南省红河州河口县示例路{}号", index + 1),
         },
         document,
         photo_sha256: bytes::Bytes::new(),

@@ -169,6 +169,28 @@ impl Boards {
         years.flat_map(|year| self.calendars(by, *year)).collect()
     }
 
+    /// Every calendar that a side has published, in the order of its log, those it took back
+    /// included: with the index of the withdrawal. For deadlines, which no later word moves.
+    #[must_use]
+    pub fn published_calendars(&self, by: Party) -> Vec<(Posted, Option<u64>)> {
+        let void = &self.void[by.slot()];
+        // A calendar gives way to a higher version only, or to a withdrawal: the latter stand here.
+        let withdrawn = &self.replaced[by.slot()];
+        let admitted = |posted: &&Posted| !void.contains(&posted.index);
+        let mut published: Vec<_> = self.calendars[by.slot()]
+            .values()
+            .flatten()
+            .filter(admitted)
+            .map(|posted| {
+                let mut withdrawals = withdrawn.range((posted.index, 0)..=(posted.index, u64::MAX));
+                let first = withdrawals.find(|(_, withdrawal)| !void.contains(withdrawal));
+                (*posted, first.map(|(_, withdrawal)| *withdrawal))
+            })
+            .collect();
+        published.sort_by_key(|(posted, _)| posted.index);
+        published
+    }
+
     /// A side's rosters, oldest first.
     #[must_use]
     pub fn rosters(&self, by: Party) -> Vec<Posted> {

@@ -242,6 +242,34 @@ impl Casebook {
         log.filter_map(|(facts, index)| Some((index, facts.as_ref()?)))
     }
 
+    /// The same from an index on.
+    pub fn log_from(&self, by: Party, from: u64) -> impl Iterator<Item = (u64, &Arc<Facts>)> {
+        let start = usize::try_from(from).unwrap_or(usize::MAX);
+        let entries = &self.logs[by.slot()].entries;
+        let log = entries.get(start..).unwrap_or_default();
+        let log = log.iter().zip(from..);
+        log.filter_map(|(facts, index)| Some((index, facts.as_ref()?)))
+    }
+
+    /// What the entry at an index says, if it can be read.
+    #[must_use]
+    pub fn entry(&self, by: Party, index: u64) -> Option<&Arc<Facts>> {
+        self.logs[by.slot()].get(index)
+    }
+
+    /// The same, of the first entries of A's and of B's log alone.
+    #[must_use]
+    pub fn as_of(&self, sizes: [u64; 2]) -> Self {
+        let mut book = Self::default();
+        for party in [Party::A, Party::B] {
+            let size = usize::try_from(sizes[party.slot()]).unwrap_or(usize::MAX);
+            for facts in self.logs[party.slot()].entries.iter().take(size) {
+                book.take(party, facts.as_deref().cloned());
+            }
+        }
+        book
+    }
+
     /// Everything that follows at an instant.
     pub fn snapshot(&mut self, now: Millis) -> Snapshot {
         let ids = self.threads();

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::handover::{Handover, fault_of_request};
 use super::notice::Notice;
@@ -31,6 +31,19 @@ pub(super) struct Opening {
     pub(super) status: i32,
     pub(super) acknowledge_by: Option<Millis>,
     pub(super) respond_by: Option<Millis>,
+}
+
+impl Opening {
+    fn of(facts: &Facts) -> Self {
+        Self {
+            id: facts.id,
+            kind: facts.kind(),
+            precedence: facts.precedence,
+            status: facts.status,
+            acknowledge_by: facts.acknowledge_by,
+            respond_by: facts.respond_by,
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -111,7 +124,7 @@ pub struct Duty {
 }
 
 /// What is owed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Owed {
     /// A person's acknowledgement.
@@ -132,6 +145,23 @@ pub enum Owed {
     Closure,
 }
 
+impl Owed {
+    /// The word that files and keys use, the same for ever.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Acknowledgement => "acknowledgement",
+            Self::Reply => "reply",
+            Self::Decision => "decision",
+            Self::Information => "information",
+            Self::Agreement => "agreement",
+            Self::Countersignature => "countersignature",
+            Self::Record => "record",
+            Self::Closure => "closure",
+        }
+    }
+}
+
 impl fmt::Display for Owed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -148,7 +178,7 @@ impl fmt::Display for Owed {
 }
 
 /// By when something is owed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Term {
     /// At this instant, as asked in the message.
@@ -235,14 +265,7 @@ impl Matter {
         };
         let matter = Self {
             opened_by: by,
-            opening: Opening {
-                id: facts.id,
-                kind,
-                precedence: facts.precedence,
-                status: facts.status,
-                acknowledge_by: facts.acknowledge_by,
-                respond_by: facts.respond_by,
-            },
+            opening: Opening::of(facts),
             machine,
         };
         let fault = fault.map(|reason| matter.impossible(reason));
@@ -390,6 +413,12 @@ fn is_continuation(facts: &Facts) -> bool {
     }
 }
 
+/// By when a person's acknowledgement of a message is owed if it opens a matter; see
+/// [`acknowledgement_term`].
+pub(crate) fn acknowledgement_term_of(facts: &Facts) -> Option<Term> {
+    acknowledgement_term(&Opening::of(facts))
+}
+
 /// By when a person's acknowledgement of a matter's first message is owed, if at all: as asked,
 /// else as urgent messages and alerts always are.
 pub(super) fn acknowledgement_term(opening: &Opening) -> Option<Term> {
@@ -405,6 +434,40 @@ pub(super) fn acknowledgement_term(opening: &Opening) -> Option<Term> {
             None
         }
     })
+}
+
+/// What a message asks of the other side by a time, as header and kind alone say; of a letter also
+/// the body. Whether it is still owed, the case says.
+#[must_use]
+pub fn asked_by(facts: &Facts) -> Vec<(Owed, Term)> {
+    let opening = Opening {
+        id: facts.id,
+        kind: facts.kind(),
+        precedence: facts.precedence,
+        status: facts.status,
+        acknowledge_by: facts.acknowledge_by,
+        respond_by: facts.respond_by,
+    };
+    let respond_by = match facts.said {
+        Said::Letter { reply_by } => reply_by.or(facts.respond_by),
+        _ => facts.respond_by,
+    };
+    let answer = match facts.kind() {
+        Kind::VerificationRequest => Some((
+            Owed::Reply,
+            Term::WorkingDays {
+                days: deadline::VERIFICATION_REPLY_WORKING_DAYS,
+                extended_by: 0,
+            },
+        )),
+        Kind::HandoverRequest => respond_by.map(|at| (Owed::Decision, Term::At(at))),
+        Kind::MeetingProposal | Kind::PatrolPlan => {
+            respond_by.map(|at| (Owed::Agreement, Term::At(at)))
+        }
+        _ => respond_by.map(|at| (Owed::Reply, Term::At(at))),
+    };
+    let acknowledgement = acknowledgement_term(&opening).map(|term| (Owed::Acknowledgement, term));
+    answer.into_iter().chain(acknowledgement).collect()
 }
 
 fn after(time: Duration) -> Term {

@@ -11,6 +11,7 @@
 //!               ─▶ matter.rs   what a case is about: one machine for each thing opened in it
 //!                  handover.rs, verification.rs, proposal.rs, notice.rs   the machines
 //!               ─▶ board.rs    what stands outside cases: gates, calendars, rosters
+//!               ─▶ due.rs      by when what is owed is due, on the calendars in force
 //!               ─▶ casebook.rs both logs of a link, folded as they grow
 //! ```
 //!
@@ -22,6 +23,7 @@
 
 pub mod board;
 pub mod casebook;
+pub mod due;
 pub mod facts;
 mod folded;
 mod handover;
@@ -41,9 +43,10 @@ use crate::model::NodeName;
 use crate::proto::v1::Kind;
 
 pub use casebook::Casebook;
+pub use due::{Published, Reckoned, calendars_in_force, reckon};
 pub use facts::{Facts, Said};
 pub use folded::{Folded, Judged};
-pub use matter::{Duty, Matter, MatterView, Owed, PersonView, Term};
+pub use matter::{Duty, Matter, MatterView, Owed, PersonView, Term, asked_by};
 pub use thread::{Thread, ThreadView};
 
 /// Milliseconds since 1970-01-01 UTC.

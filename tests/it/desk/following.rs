@@ -7,7 +7,11 @@ use tonic::Streaming;
 use super::*;
 use crate::sides::{join, patiently, quiet};
 
-async fn follow(desk: &mut Caller, cursor: &str, from_start: bool) -> Streaming<v1::WatchResponse> {
+pub(super) async fn follow(
+    desk: &mut Caller,
+    cursor: &str,
+    from_start: bool,
+) -> Streaming<v1::WatchResponse> {
     let request = v1::WatchRequest {
         cursor: cursor.to_owned(),
         from_start,
@@ -20,7 +24,9 @@ async fn next(stream: &mut Streaming<v1::WatchResponse>) -> v1::WatchResponse {
 }
 
 /// What is told until everything there is has been.
-async fn until_caught_up(stream: &mut Streaming<v1::WatchResponse>) -> Vec<v1::WatchResponse> {
+pub(super) async fn until_caught_up(
+    stream: &mut Streaming<v1::WatchResponse>,
+) -> Vec<v1::WatchResponse> {
     let mut told = Vec::new();
     loop {
         let event = next(stream).await;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod bad_input;
+mod deadlines;
 mod evidence;
 mod files;
 mod following;
@@ -88,6 +89,7 @@ impl Counter {
                     ..v1::CertificateStatus::default()
                 }]
             }),
+            zones: BTreeMap::new(),
         };
         let desk = Desk::new(Arc::clone(&exchange), rules, facts, stop.clone());
         let socket = side.dir.path().join("run/desk.sock");

@@ -42,8 +42,18 @@ async fn call(counter: &Counter, role: &'static str, method: Method) -> Result<(
             desk.list_cases(request).await.map(drop)
         }
         Method::GetCase => desk.get_case(v1::GetCaseRequest::default()).await.map(drop),
+        Method::Report => desk.report(v1::ReportRequest::default()).await.map(drop),
         Method::Proof => audit.proof(v1::ProofRequest::default()).await.map(drop),
         Method::Export => audit.export(v1::ExportRequest::default()).await.map(drop),
+        Method::ListDue => desk.list_due(v1::ListDueRequest::default()).await.map(drop),
+        Method::ListCalendars => {
+            let request = v1::ListCalendarsRequest::default();
+            desk.list_calendars(request).await.map(drop)
+        }
+        Method::Lateness => audit
+            .lateness(v1::LatenessRequest::default())
+            .await
+            .map(drop),
     }
 }
 

@@ -1,0 +1,297 @@
+//! What is owed on either side and when it is due, and the calendars it is counted on.
+
+use jiff::Timestamp;
+use jiff::tz::{TimeZone, TimeZoneDatabase};
+
+use super::Desk;
+use super::errors::DeskError;
+use crate::exchange::Link;
+use crate::exchange::clock::timestamp_of_ms;
+use crate::exchange::due::{Due, DueBook, Listed, When};
+use crate::exchange::remind::{Reached, Stage};
+use crate::model::deadline::local;
+use crate::model::workflow::{Duty, Millis, Owed, Party, Published, Term, calendars_in_force};
+use crate::proto::v1;
+
+/// What is overdue on a link.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Overdue {
+    /// Owed by this node.
+    pub(super) own: u32,
+    /// Owed by the peer.
+    pub(super) theirs: u32,
+    /// Exercises and tests, of either side.
+    pub(super) exercises: u32,
+}
+
+impl Desk {
+    fn now_ms(&self) -> Millis {
+        Millis::try_from(self.exchange.clock().unix_ms()).unwrap_or(Millis::MAX)
+    }
+
+    fn links_of(&self, peer: &str) -> Result<Vec<&std::sync::Arc<Link>>, DeskError> {
+        if peer.is_empty() {
+            return Ok(self.exchange.links().collect());
+        }
+        let link = self.exchange.link(peer).ok_or_else(|| {
+            DeskError::field(
+                "peer",
+                "no such peer of this node",
+                "`status` shows the peers; leave it empty for all",
+            )
+        })?;
+        Ok(vec![link])
+    }
+
+    pub(super) fn overdue(&self, link: &Link) -> Result<Overdue, DeskError> {
+        let now = self.now_ms();
+        let counted = self.exchange.with_dues(link, |dues| {
+            let mut counted = Overdue::default();
+            for due in dues.all().filter(|due| due.is_overdue(now)) {
+                if !due.is_actual() {
+                    counted.exercises += 1;
+                } else if due.duty.owed_by == link.party() {
+                    counted.own += 1;
+                } else {
+                    counted.theirs += 1;
+                }
+            }
+            counted
+        })?;
+        Ok(counted)
+    }
+
+    pub(super) fn list_due(
+        &self,
+        request: &v1::ListDueRequest,
+    ) -> Result<v1::ListDueResponse, DeskError> {
+        let now = self.now_ms();
+        let mut listed: Vec<(SortKey, v1::Due)> = Vec::new();
+        for link in self.links_of(&request.peer)? {
+            let wanted = |due: &&Due| {
+                let own = due.duty.owed_by == link.party();
+                let side = match request.owed_by() {
+                    v1::Side::Own => own,
+                    v1::Side::Peer => !own,
+                    v1::Side::Unspecified => true,
+                };
+                side && (request.all || due.when != When::NoTerm)
+            };
+            let of_link = self.exchange.with_dues(link, |dues| {
+                let zones = self.zones(link, dues);
+                let dues_of_link = dues.all().filter(wanted);
+                dues_of_link
+                    .map(|due| (sort_key(due, now), told(link, dues, due, &zones, now)))
+                    .collect::<Vec<_>>()
+            })?;
+            listed.extend(of_link);
+        }
+        listed.sort_by(|a, b| a.0.cmp(&b.0));
+        Ok(v1::ListDueResponse {
+            dues: listed.into_iter().map(|(_, due)| due).collect(),
+            now: Some(wire_time(now)),
+        })
+    }
+
+    /// The zones of this node's side and of the peer's: of their latest calendars, else of
+    /// configuration and card.
+    fn zones(&self, link: &Link, dues: &DueBook) -> [TimeZone; 2] {
+        let own = link.party();
+        [own, own.other()].map(|by| {
+            let up = dues.calendars(by).iter().rev();
+            let latest = up
+                .filter(|listed| listed.published.withdrawn_at.is_none())
+                .map(|listed| listed.published.calendar.zone().clone())
+                .next();
+            let given = || {
+                let name = self.facts.zones.get(link.node_of(by).as_str())?;
+                TimeZoneDatabase::bundled().get(name).ok()
+            };
+            latest.or_else(given).unwrap_or(TimeZone::UTC)
+        })
+    }
+
+    pub(super) fn list_calendars(
+        &self,
+        request: &v1::ListCalendarsRequest,
+    ) -> Result<v1::ListCalendarsResponse, DeskError> {
+        let mut calendars = Vec::new();
+        for link in self.links_of(&request.peer)? {
+            let own = link.party();
+            let of_link = self.exchange.with_dues(link, |dues| {
+                let sides = [(own, true), (own.other(), false)];
+                let of_side = |(by, is_own): (Party, bool)| {
+                    let listed = dues.calendars(by);
+                    let published: Vec<Published> =
+                        listed.iter().map(|l| l.published.clone()).collect();
+                    let in_force = calendars_in_force(&published, u64::MAX);
+                    let tell = move |listed: &Listed| {
+                        let calendar = &listed.published.calendar;
+                        let counts = in_force.year(calendar.year()) == Ok(calendar);
+                        published_calendar(link, is_own, listed, counts)
+                    };
+                    listed.iter().map(tell).collect::<Vec<_>>()
+                };
+                sides.into_iter().flat_map(of_side).collect::<Vec<_>>()
+            })?;
+            calendars.extend(of_link);
+        }
+        Ok(v1::ListCalendarsResponse { calendars })
+    }
+}
+
+/// Something owed, as people see it; `zones` are those of this node's side and of the peer's.
+fn told(link: &Link, dues: &DueBook, due: &Due, zones: &[TimeZone; 2], now: Millis) -> v1::Due {
+    let side = |by: Party| side_of(by == link.party());
+    let kind = v1::Kind::try_from(due.asked.kind).unwrap_or_default();
+    let mut told = v1::Due {
+        message_id: due.duty.message.to_string(),
+        peer: link.peer.to_string(),
+        side: side(due.asked.by) as i32,
+        index: due.asked.index,
+        thread_id: due.case.to_string(),
+        kind: kind as i32,
+        kind_number: due.asked.kind,
+        precedence: due.asked.precedence,
+        status: due.asked.status,
+        owed: owed(due.duty.owed) as i32,
+        owed_by: side(due.duty.owed_by) as i32,
+        owed_by_node: link.node_of(due.duty.owed_by).to_string(),
+        received_at: due.received_at.map(wire_time),
+        overdue: due.is_overdue(now),
+        ..v1::Due::default()
+    };
+    match &due.when {
+        When::NoTerm => told.state = v1::DueState::NoTerm as i32,
+        When::NotReceived => told.state = v1::DueState::NotReceived as i32,
+        When::NoCalendar(error) => {
+            told.state = v1::DueState::NoCalendar as i32;
+            told.missing = format!("{error}; {}", error.remedy());
+        }
+        When::At(reckoned) => {
+            let at = reckoned.at();
+            told.state = v1::DueState::Known as i32;
+            told.due_at = Some(wire_time(at));
+            let instant = Timestamp::from_millisecond(at).unwrap_or(Timestamp::MAX);
+            told.due_own = local(instant, &zones[0]).to_string();
+            told.due_peer = local(instant, &zones[1]).to_string();
+            told.count = reckoned.counted().map(|counted| count(&due.duty, counted));
+        }
+    }
+    let name = |zone: &TimeZone| zone.iana_name().unwrap_or("UTC").to_owned();
+    told.zone_own = name(&zones[0]);
+    told.zone_peer = name(&zones[1]);
+    let due_at = told.due_at;
+    told.stages = dues
+        .stages_of(due)
+        .into_iter()
+        .map(|(reached, at_ms)| v1::ReachedStage {
+            stage: stage(reached) as i32,
+            at: Some(timestamp_of_ms(at_ms)),
+            owed: told.owed,
+            owed_by: told.owed_by,
+            due_at,
+        })
+        .collect();
+    told
+}
+
+fn published_calendar(
+    link: &Link,
+    is_own: bool,
+    listed: &Listed,
+    in_force: bool,
+) -> v1::PublishedCalendar {
+    let published = &listed.published;
+    let mut calendar = published.calendar.to_message(v1::Common::default());
+    calendar.common = None;
+    v1::PublishedCalendar {
+        peer: link.peer.to_string(),
+        side: side_of(is_own) as i32,
+        message_id: listed.message.to_string(),
+        index: published.index,
+        published_at: Some(wire_time(listed.said_at)),
+        withdrawn: published.withdrawn_at.is_some(),
+        in_force,
+        calendar: Some(calendar),
+    }
+}
+
+/// Overdue first, then by instant; what has no instant last, what has no term behind it.
+type SortKey = (u8, Millis, String);
+
+fn sort_key(due: &Due, now: Millis) -> SortKey {
+    let (rank, at) = match &due.when {
+        When::At(reckoned) => (u8::from(!due.is_overdue(now)), reckoned.at()),
+        When::NoCalendar(_) => (2, due.asked.created_at),
+        When::NotReceived => (3, due.asked.created_at),
+        When::NoTerm => (4, due.asked.created_at),
+    };
+    (rank, at, due.duty.message.to_string())
+}
+
+fn count(duty: &Duty, counted: &crate::model::deadline::Due) -> v1::DueCount {
+    let extended_by = match duty.term {
+        Some(Term::WorkingDays { extended_by, .. }) => u32::from(extended_by),
+        _ => 0,
+    };
+    let versions = counted.calendar_versions.iter();
+    v1::DueCount {
+        days: u32::try_from(counted.counted.len()).unwrap_or(u32::MAX),
+        extended_by,
+        country: counted.country.to_string(),
+        calendars: versions
+            .map(|(year, version)| v1::CalendarVersion {
+                year: i32::from(*year),
+                version: *version,
+            })
+            .collect(),
+        sample: counted.sample,
+        received_on: counted.received_on.to_string(),
+        last_day: counted.last_day.to_string(),
+    }
+}
+
+/// A stage that was reached, as a watcher is told of it.
+pub(super) fn reached_stage(reached: &Reached) -> v1::ReachedStage {
+    v1::ReachedStage {
+        stage: stage(reached.stage) as i32,
+        at: Some(timestamp_of_ms(reached.at_ms)),
+        owed: owed(reached.owed) as i32,
+        owed_by: side_of(reached.owed_by_own) as i32,
+        due_at: Some(wire_time(reached.due_ms)),
+    }
+}
+
+fn side_of(is_own: bool) -> v1::Side {
+    if is_own {
+        v1::Side::Own
+    } else {
+        v1::Side::Peer
+    }
+}
+
+fn stage(stage: Stage) -> v1::DueStage {
+    match stage {
+        Stage::Reminder => v1::DueStage::Reminder,
+        Stage::Overdue => v1::DueStage::Overdue,
+        Stage::Escalation => v1::DueStage::Escalation,
+    }
+}
+
+fn owed(owed: Owed) -> v1::OwedThing {
+    match owed {
+        Owed::Acknowledgement => v1::OwedThing::Acknowledgement,
+        Owed::Reply => v1::OwedThing::Reply,
+        Owed::Decision => v1::OwedThing::Decision,
+        Owed::Information => v1::OwedThing::Information,
+        Owed::Agreement => v1::OwedThing::Agreement,
+        Owed::Countersignature => v1::OwedThing::Countersignature,
+        Owed::Record => v1::OwedThing::Record,
+        Owed::Closure => v1::OwedThing::Closure,
+    }
+}
+
+fn wire_time(at: Millis) -> prost_types::Timestamp {
+    timestamp_of_ms(u64::try_from(at).unwrap_or_default())
+}
