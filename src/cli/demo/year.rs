@@ -79,11 +79,13 @@ pub(super) async fn show(
 
 async fn live(pairs: &mut [Pair], once: bool, screen: Screen) -> Done {
     let begun = Instant::now();
-    replay_all(pairs, screen).await?;
+    replay_all(pairs).await?;
     let replayed = begun.elapsed();
     let mut is_clean = true;
     for pair in &*pairs {
-        let lived = pair.judge(screen).await?;
+        let waiting = Bar::waiting(&format!("{}: counting and proving it", pair.year.pair));
+        let lived = pair.judge().await?;
+        drop(waiting);
         is_clean &= board::tell(pair, &lived, screen)?;
     }
     board::end(pairs, (replayed, begun.elapsed()), screen)?;
@@ -113,7 +115,7 @@ async fn live(pairs: &mut [Pair], once: bool, screen: Screen) -> Done {
 }
 
 /// Starts all nodes and has both pairs live their year side by side.
-async fn replay_all(pairs: &mut [Pair], screen: Screen) -> Result<(), Failure> {
+async fn replay_all(pairs: &mut [Pair]) -> Result<(), Failure> {
     for pair in &mut *pairs {
         pair.start().await?;
     }
@@ -129,10 +131,7 @@ async fn replay_all(pairs: &mut [Pair], screen: Screen) -> Result<(), Failure> {
             }
         }
     }
-    drop(bar);
-    screen.line(format!(
-        "{total} messages were sent, each when it was said."
-    ))
+    Ok(())
 }
 
 impl Pair {
@@ -164,11 +163,10 @@ impl Pair {
     }
 
     /// Counts the year on both sides, has both sign it, and judges both exports.
-    async fn judge(&self, screen: Screen) -> Result<Lived, Failure> {
+    async fn judge(&self) -> Result<Lived, Failure> {
         self.hands.set(ENDS_AT + COUNTED_AFTER_MS);
         let joint = joint::agree(self).await?;
-        let heading = format!("{}: both exports, verified and compared", self.year.pair);
-        let judged = verdict::reach(&self.sides, &heading, false, screen).await?;
+        let judged = verdict::reach(&self.sides, false).await?;
         Ok(Lived { joint, judged })
     }
 }
