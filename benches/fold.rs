@@ -59,7 +59,7 @@ fn fold(messages: usize) {
     println!(
         "fold      {messages} messages ({} persons named) in {best:?} (limit 1 s), {:.2} µs each",
         year.persons,
-        best.as_secs_f64() * 1e6 / messages as f64
+        best.as_secs_f64() * 1e6 / f64::from(u32::try_from(messages).unwrap_or(u32::MAX))
     );
 }
 
