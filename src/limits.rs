@@ -76,8 +76,9 @@ pub const DESK_MESSAGE_BYTES_MAX: usize = 4 << 20;
 /// peer gains a few milliseconds of work by each, and no more however many it sends.
 pub const CASE_MESSAGES_MAX: usize = 1_000;
 /// Messages that are looked at again, in one folding of a case, to tell whether what is not possible
-/// was when its author signed it: ten times a full case. Beyond, its author is believed.
-pub const CASE_LOOKBACK_MAX: usize = 10 * 2 * CASE_MESSAGES_MAX;
+/// was when its author signed it: twice a full case, and so no more work than the folding itself by
+/// much. Beyond, its author is believed.
+pub const CASE_LOOKBACK_MAX: usize = 2 * 2 * CASE_MESSAGES_MAX;
 /// Persons of one handover request, and so of each message that names them by their numbers.
 pub const HANDOVER_PERSONS_MAX: usize = 500;
 /// Persons of one verification request: those verified together are handed over together.

@@ -18,6 +18,7 @@ use crate::crypto::Verified;
 use crate::crypto::dsse::{self, DsseError, Envelope};
 use crate::limits::{ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX, BODY_BYTES_MAX, SALT_BYTES};
 use crate::model::body::{self, BodyError, Decoded};
+use crate::model::check;
 use crate::model::header::body_digest;
 use crate::model::{Header, MessageId};
 use crate::proto::v1::{self, RefusalReason};
@@ -86,6 +87,13 @@ pub(crate) fn judge(link: &Link, index: u64, item: &v1::Item) -> Result<Authenti
             "sender or recipient in the header are not those of this log",
         ));
     }
+    // What it has seen of this node's log is durable here before it can have seen it.
+    if header.wire.seen_size > link.head().own_size {
+        return Err(refuse(
+            RefusalReason::MalformedHeader,
+            "the header's seen_size is more than this node has said",
+        ));
+    }
     let mismatch = |detail| refuse(RefusalReason::BodyMismatch, detail);
     if item.erased {
         return Err(mismatch("the body was not sent"));
@@ -124,6 +132,12 @@ pub(crate) fn judge(link: &Link, index: u64, item: &v1::Item) -> Result<Authenti
         }
     };
     if let Some(content) = &content {
+        if let Some(what) = check::over_limit(content) {
+            return Err(refuse(
+                RefusalReason::OverLimit,
+                &format!("{what} is longer than this node takes"),
+            ));
+        }
         let common = body::common(content);
         let attachments = common.map(|c| c.attachments.as_slice()).unwrap_or_default();
         if attachments.len() > ATTACHMENTS_MAX

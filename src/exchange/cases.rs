@@ -5,9 +5,9 @@
 //! signed and recorded under that case's lock, so that one side never says two things at once
 //! that exclude each other.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
-use tokio::sync::MutexGuard;
+use tokio::sync::OwnedMutexGuard;
 
 use super::layout::LogSide;
 use super::read::{LogReader, ReadError, Stored};
@@ -19,6 +19,9 @@ use crate::proto::v1::body::Body;
 use crate::proto::v1::{self, Kind};
 use crate::tlog::leaf_hash;
 
+/// The lock under which a message of a case is judged and recorded.
+pub(crate) type CaseLock = OwnedMutexGuard<()>;
+
 /// Locks of a link's cases: a case has the one its id falls on.
 const CASE_LOCKS: usize = 64;
 /// Entries read at once.
@@ -28,16 +31,14 @@ const ENTRIES_AT_ONCE: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Cases {
     book: std::sync::Mutex<Casebook>,
-    locks: Vec<tokio::sync::Mutex<()>>,
+    locks: Vec<Arc<tokio::sync::Mutex<()>>>,
 }
 
 impl Default for Cases {
     fn default() -> Self {
         Self {
             book: std::sync::Mutex::default(),
-            locks: (0..CASE_LOCKS)
-                .map(|_| tokio::sync::Mutex::default())
-                .collect(),
+            locks: (0..CASE_LOCKS).map(|_| Arc::default()).collect(),
         }
     }
 }
@@ -71,13 +72,13 @@ impl Link {
     /// Waits for the lock under which a message is judged and recorded.
     ///
     /// Calendars and rosters are numbered across cases, so all of them share one.
-    pub(crate) async fn lock_case(&self, thread: MessageId, kind: Kind) -> MutexGuard<'_, ()> {
+    pub(crate) async fn lock_case(&self, thread: MessageId, kind: Kind) -> CaseLock {
         let at = match kind {
             Kind::Calendar | Kind::Roster => 0,
             // The last bytes of a UUIDv7 are random.
             _ => usize::from(thread.as_bytes()[15]) % CASE_LOCKS,
         };
-        self.cases.locks[at].lock().await
+        Arc::clone(&self.cases.locks[at]).lock_owned().await
     }
 }
 

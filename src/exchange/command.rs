@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use super::cases::CaseLock;
 use super::hold::{Hold, Incident};
 use super::layout::{FileRef, LinkNumber, LogSide, StoredBody, StoredEntry};
 use super::remind::{DutyKey, Reached};
@@ -194,8 +195,9 @@ pub(crate) type Reply<T> = oneshot::Sender<Result<T, RecordError>>;
 /// A step of the path.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// Append to the own log; answered when durable.
-    Append(LinkNumber, Box<OwnEntry>, Reply<Recorded>),
+    /// Append to the own log; answered when durable. The lock of its case, if it was judged under
+    /// one, is held until then, whoever still waits for the answer.
+    Append(LinkNumber, Box<OwnEntry>, Option<CaseLock>, Reply<Recorded>),
     /// Extend the mirror; answered when durable *and* under the high-water mark, so that the
     /// answer is the permission to cosign.
     Mirror(Box<MirrorRun>, Reply<()>),
@@ -228,7 +230,7 @@ impl Command {
     /// Bytes it adds to a commit, roughly.
     pub(crate) fn cost_bytes(&self) -> usize {
         match self {
-            Self::Append(_, own, _) => own.leaf.cost_bytes,
+            Self::Append(_, own, _, _) => own.leaf.cost_bytes,
             Self::Mirror(run, _) => run.entries.iter().map(|e| e.leaf.cost_bytes).sum(),
             Self::Express(_, _, entry, _) => entry.leaf.cost_bytes,
             Self::Settle(..) | Self::KeepCosigned(..) | Self::KeepDated(..) => 1 << 10,

@@ -77,7 +77,18 @@ impl Due {
     /// Whether it is late at an instant.
     #[must_use]
     pub fn is_overdue(&self, now: Millis) -> bool {
-        matches!(&self.when, When::At(reckoned) if now >= reckoned.at())
+        let is_past = matches!(&self.when, When::At(reckoned) if now >= reckoned.at());
+        is_past && !self.had_passed()
+    }
+
+    /// Whether the time asked for had passed when the message arrived: nobody is late by that.
+    #[must_use]
+    pub fn had_passed(&self) -> bool {
+        let When::At(reckoned) = &self.when else {
+            return false;
+        };
+        self.received_at
+            .is_some_and(|received| received >= reckoned.at())
     }
 
     /// Whether it is real, and neither exercise nor test.

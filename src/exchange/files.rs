@@ -146,7 +146,7 @@ impl Exchange {
         let header = header_of(&stored, &link.mirror.to_string())?;
         let digests = files.iter().map(|file| file.sha256).collect();
         let own = self.files_received(link, index, &header, digests)?;
-        self.ask(|reply| Command::Append(link.number, Box::new(own), reply))
+        self.ask(|reply| Command::Append(link.number, Box::new(own), None, reply))
             .await?;
         Ok(())
     }

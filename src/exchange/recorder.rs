@@ -208,7 +208,7 @@ impl Recorder {
         answers: &mut Answers,
     ) -> Result<(), StoreError> {
         match command {
-            Command::Append(number, own, reply) => {
+            Command::Append(number, own, lock, reply) => {
                 let Some(book) = self.books.get(&number) else {
                     return Ok(());
                 };
@@ -223,6 +223,7 @@ impl Recorder {
                 };
                 answers.flushed.push(Box::new(move |outcome| {
                     drop(reply.send(outcome.and(recorded)));
+                    drop(lock);
                 }));
             }
             Command::Mirror(run, reply) => {
@@ -375,7 +376,7 @@ impl Answers {
 
 fn refuse(command: Command, error: &RecordError) {
     match command {
-        Command::Append(_, _, reply) => drop(reply.send(Err(error.clone()))),
+        Command::Append(_, _, _, reply) => drop(reply.send(Err(error.clone()))),
         Command::Mirror(_, reply)
         | Command::Express(_, _, _, reply)
         | Command::Settle(_, _, reply)

@@ -195,9 +195,8 @@ impl Exchange {
         };
         own.author = Some(author.clone());
         let asked = self
-            .ask(|reply| Command::Append(link.number, Box::new(own), reply))
+            .ask(|reply| Command::Append(link.number, Box::new(own), guard, reply))
             .await;
-        drop(guard);
         match asked {
             // Another caller was faster with the same id: is it the same message?
             Ok(recorded) if recorded.already_recorded => self

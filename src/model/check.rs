@@ -11,6 +11,7 @@ mod activity;
 mod alert;
 mod answer;
 mod attachments;
+mod bulk;
 mod calendar;
 mod cap;
 mod case;
@@ -46,6 +47,7 @@ use crate::model::{body, json};
 use crate::proto::v1;
 use crate::proto::v1::body::Body;
 
+pub use self::bulk::over_limit;
 pub(crate) use self::form::{NEITHER, Rule, rule_in};
 pub(crate) use self::walk::first_bad_time;
 

@@ -146,6 +146,7 @@ pub async fn run_in(
     let hangup = signal(SignalKind::hangup()).map_err(NodeError::Signal)?;
     let keys = load_keys(&config)?;
     let exchange = open_exchange(&config, keys, surroundings)?;
+    fold_cases(&exchange).await?;
     let options = TlsOptions::new(config.allow_example_ca);
     let exchange_tls = material::exchange(&config, options.clone())?;
     let desk_tls = material::desk(&config, options)?;
@@ -221,6 +222,21 @@ fn open_exchange(
         entropy: Entropy::system(),
     };
     Ok(Exchange::open(foundations, terms, RecorderMode::Thread)?)
+}
+
+/// Folds both logs of every link before anyone is served: whoever comes first would else wait for
+/// it on a thread that others need.
+async fn fold_cases(exchange: &Arc<Exchange>) -> Result<(), NodeError> {
+    let folding = Arc::clone(exchange);
+    let fold = move || {
+        let mut links = folding.links();
+        links.try_for_each(|link| folding.with_cases(link, |_| ()))
+    };
+    match tokio::task::spawn_blocking(fold).await {
+        Ok(folded) => folded.map_err(|error| NodeError::Open(error.into())),
+        // The runtime is going down, and the node with it.
+        Err(_) => Ok(()),
+    }
 }
 
 fn link_terms(node: &NodeName, link: &LinkConfig) -> Result<LinkTerms, NodeError> {

@@ -52,25 +52,25 @@ fn acceptance(recipient: &str, request: &str) -> v1::Draft {
         for decision in &mut reply.decisions {
             decision.outcome = HandoverOutcome::Accepted.into();
             decision.reason = None;
-            decision.valid_until = in_days(30);
+            decision.valid_until = Some(in_days(30));
         }
     }
     reply
 }
 
-fn in_days(days: i64) -> Option<prost_types::Timestamp> {
+fn in_days(days: i64) -> prost_types::Timestamp {
     let at = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * days);
-    Some(prost_types::Timestamp {
+    prost_types::Timestamp {
         seconds: at.as_second(),
         nanos: 0,
-    })
+    }
 }
 
 fn schedule(recipient: &str, answers: &str) -> v1::Draft {
     let mut draft = draft("handover-schedule", recipient, answers);
     if let Some(Body::HandoverSchedule(schedule)) = body_mut(&mut draft) {
         schedule.numbers = vec![1, 2];
-        schedule.scheduled_at = in_days(5);
+        schedule.scheduled_at = Some(in_days(5));
     }
     draft
 }
@@ -124,7 +124,7 @@ fn closure(recipient: &str, answers: &str) -> v1::Draft {
 struct Desk<'a> {
     node: &'a mut Node,
     peer: &'static str,
-    desk: DeskServiceClient<Channel>,
+    client: DeskServiceClient<Channel>,
 }
 
 impl Desk<'_> {
@@ -132,7 +132,10 @@ impl Desk<'_> {
     async fn say(&mut self, draft: v1::Draft) -> String {
         let id = draft.id.clone();
         let draft = Some(draft);
-        self.desk.submit(v1::SubmitRequest { draft }).await.unwrap();
+        self.client
+            .submit(v1::SubmitRequest { draft })
+            .await
+            .unwrap();
         self.node
             .until(self.peer, "delivered", |link| {
                 link.delivered_size == link.own_size
@@ -145,7 +148,7 @@ impl Desk<'_> {
     async fn cannot(&mut self, draft: v1::Draft) -> String {
         let before = self.own_size().await;
         let draft = Some(draft);
-        let answer = self.desk.submit(v1::SubmitRequest { draft }).await;
+        let answer = self.client.submit(v1::SubmitRequest { draft }).await;
         let status = answer.unwrap_err();
         assert_eq!(status.code(), Code::FailedPrecondition, "{status:?}");
         let info = status.get_details_error_info().unwrap();
@@ -155,19 +158,19 @@ impl Desk<'_> {
     }
 
     async fn own_size(&mut self) -> u64 {
-        let status = self.desk.status(v1::StatusRequest {}).await.unwrap();
+        let status = self.client.status(v1::StatusRequest {}).await.unwrap();
         status.into_inner().links[0].own_size
     }
 
     async fn digest_of(&mut self, id: &str) -> Vec<u8> {
         let request = v1::GetRequest { id: id.to_owned() };
-        let answer = self.desk.get(request).await.unwrap().into_inner();
+        let answer = self.client.get(request).await.unwrap().into_inner();
         answer.message.unwrap().body_digest.to_vec()
     }
 
     async fn case(&mut self, id: &str) -> v1::GetCaseResponse {
         let request = v1::GetCaseRequest { id: id.to_owned() };
-        self.desk.get_case(request).await.unwrap().into_inner()
+        self.client.get_case(request).await.unwrap().into_inner()
     }
 
     async fn state(&mut self, id: &str) -> String {
@@ -186,12 +189,12 @@ async fn persons_are_handed_over_step_by_step_and_nothing_else_is_recorded() {
     let mut us = Desk {
         node: &mut left,
         peer: RIGHT,
-        desk: left_desk,
+        client: left_desk,
     };
     let mut them = Desk {
         node: &mut right,
         peer: LEFT,
-        desk: right_desk,
+        client: right_desk,
     };
 
     let request = us.say(draft("handover-request", RIGHT, "")).await;
@@ -211,7 +214,7 @@ async fn persons_are_handed_over_step_by_step_and_nothing_else_is_recorded() {
         }),
         ..v1::AcknowledgeRequest::default()
     };
-    them.desk.acknowledge(take_note).await.unwrap();
+    them.client.acknowledge(take_note).await.unwrap();
     assert_eq!(them.state(&request).await, "acknowledged");
     them.say(acceptance(LEFT, &request)).await;
     assert_eq!(us.state(&request).await, "accepted");
@@ -256,7 +259,7 @@ async fn persons_are_handed_over_step_by_step_and_nothing_else_is_recorded() {
         open_only: true,
         ..v1::ListCasesRequest::default()
     };
-    let listed = us.desk.list_cases(open).await.unwrap().into_inner();
+    let listed = us.client.list_cases(open).await.unwrap().into_inner();
     assert_eq!(listed.cases, Vec::new());
 
     // What people see of it.

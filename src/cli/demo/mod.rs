@@ -90,8 +90,13 @@ impl Demo {
 
 async fn show(sides: &mut Sides, once: bool, screen: Screen) -> Done {
     let told = story::tell(sides, screen).await?;
-    let heading = "7  Both logs exported by both sides, verified and compared offline";
-    let verdict = verdict::reach(sides, heading, true, screen).await?;
+    screen.line("")?;
+    screen.styled(
+        "7  Both logs exported by both sides, verified and compared offline",
+        Style::Bold,
+    )?;
+    let verdict = verdict::reach(sides, true).await?;
+    verdict.tell(screen)?;
     verdict::summarise(sides, &told, &verdict, screen)?;
     if !verdict.is_clean() {
         return Err(Failure::new(

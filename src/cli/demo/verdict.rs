@@ -27,6 +27,8 @@ const SETTLE_TIME_MAX: Duration = Duration::from_secs(30);
 /// What came of judging the exports.
 #[derive(Debug)]
 pub(super) struct Judged {
+    /// Files, bytes and folder of each export.
+    exports: Vec<(u64, u64, PathBuf)>,
     verdicts: Vec<(String, Verdict)>,
 }
 
@@ -35,17 +37,48 @@ impl Judged {
     pub(super) fn is_clean(&self) -> bool {
         self.verdicts.iter().all(|(_, verdict)| verdict.clean)
     }
+
+    /// Prints what was exported, and what came of judging it.
+    pub(super) fn tell(&self, screen: Screen) -> Result<(), Failure> {
+        for (files, bytes, dir) in &self.exports {
+            let size = words::bytes(*bytes);
+            screen.line(format!(
+                "    {files:5} files, {size:>10}  {}",
+                dir.display()
+            ))?;
+        }
+        for (what, verdict) in &self.verdicts {
+            if verdict.clean {
+                let word = Style::Good.paint("nothing is wrong", screen.colour);
+                let checked = checked(verdict);
+                screen.line(format!("    {what}: {word}\n      ({checked})"))?;
+            } else {
+                screen.line(format!("    {what}:"))?;
+                screen.raw(render_verdict(verdict, "", screen).as_bytes())?;
+            }
+        }
+        Ok(())
+    }
 }
 
-/// Exports both sides and judges what they hold, from the keys on their cards alone.
-pub(super) async fn reach(
-    sides: &Sides,
-    heading: &str,
-    proofs: bool,
-    screen: Screen,
-) -> Result<Judged, Failure> {
-    screen.line("")?;
-    screen.styled(heading, Style::Bold)?;
+fn checked(verdict: &Verdict) -> String {
+    let counts = &verdict.counts;
+    if counts.signatures == 0 {
+        return format!("{} entries, {} bodies", counts.entries, counts.bodies);
+    }
+    let receipts = match counts.proofs {
+        0 => String::new(),
+        proofs => format!(", {proofs} receipts"),
+    };
+    format!(
+        "{} entries, {} signatures, {} checkpoints{receipts}",
+        counts.entries, counts.signatures, counts.checkpoints
+    )
+}
+
+/// Exports both sides, with a receipt of each message if so wished, and judges what the exports
+/// hold from the keys on both cards alone.
+pub(super) async fn reach(sides: &Sides, proofs: bool) -> Result<Judged, Failure> {
     settle(sides).await?;
     let trusted = trusted_keys(sides)?;
     let keys_file = sides.trusted_keys_file();
@@ -58,43 +91,16 @@ pub(super) async fn reach(
         export_to(sides.vn.desk()?, request.clone(), &dirs.0),
         export_to(sides.cn.desk()?, request, &dirs.1),
     )?;
-    for (exported, dir) in [(vn, &dirs.0), (cn, &dirs.1)] {
-        let size = words::bytes(exported.bytes);
-        screen.line(format!(
-            "    {:5} files, {size:>10}  {}",
-            exported.files,
-            dir.display()
-        ))?;
-    }
     let lines: Vec<String> = trusted.iter().map(ToString::to_string).collect();
     std::fs::write(&keys_file, lines.join("\n") + "\n").or_fail(Exit::CannotCreate, || {
         format!("the file {}", keys_file.display())
     })?;
-
-    let judged = judge(dirs, [sides.vn.place, sides.cn.place], trusted).await?;
-    for (what, verdict) in &judged.verdicts {
-        if verdict.clean {
-            let counts = &verdict.counts;
-            let word = Style::Good.paint("nothing is wrong", screen.colour);
-            let checked = if counts.signatures > 0 {
-                let receipts = match counts.proofs {
-                    0 => String::new(),
-                    proofs => format!(", {proofs} receipts"),
-                };
-                format!(
-                    "{} entries, {} signatures, {} checkpoints{receipts}",
-                    counts.entries, counts.signatures, counts.checkpoints
-                )
-            } else {
-                format!("{} entries, {} bodies", counts.entries, counts.bodies)
-            };
-            screen.line(format!("    {what}: {word}\n      ({checked})"))?;
-        } else {
-            screen.line(format!("    {what}:"))?;
-            screen.raw(render_verdict(verdict, "", screen).as_bytes())?;
-        }
-    }
-    Ok(judged)
+    let exports = vec![
+        (vn.files, vn.bytes, dirs.0.clone()),
+        (cn.files, cn.bytes, dirs.1.clone()),
+    ];
+    let verdicts = judge(dirs, [sides.vn.place, sides.cn.place], trusted).await?;
+    Ok(Judged { exports, verdicts })
 }
 
 /// Each export by itself, and one against the other, side by side.
@@ -102,7 +108,7 @@ async fn judge(
     dirs: (PathBuf, PathBuf),
     places: [&str; 2],
     trusted: Vec<VerifierKey>,
-) -> Result<Judged, Failure> {
+) -> Result<Vec<(String, Verdict)>, Failure> {
     let failed = || "the verdict was not reached".to_owned();
     let verifying = |dir: PathBuf| {
         let trusted = trusted.clone();
@@ -117,7 +123,7 @@ async fn judge(
     }
     let compared = comparing.await.or_fail(Exit::Internal, failed)?;
     verdicts.push(("one against the other".to_owned(), compared));
-    Ok(Judged { verdicts })
+    Ok(verdicts)
 }
 
 /// Waits until everything recorded has its receipt: an export ends at the last receipt.

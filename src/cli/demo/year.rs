@@ -79,12 +79,12 @@ pub(super) async fn show(
 
 async fn live(pairs: &mut [Pair], once: bool, screen: Screen) -> Done {
     let begun = Instant::now();
-    replay_all(pairs, screen).await?;
+    replay_all(pairs).await?;
     let replayed = begun.elapsed();
+    let lived = judge_all(pairs).await?;
     let mut is_clean = true;
-    for pair in &*pairs {
-        let lived = pair.judge(screen).await?;
-        is_clean &= board::tell(pair, &lived, screen)?;
+    for (pair, lived) in pairs.iter().zip(&lived) {
+        is_clean &= board::tell(pair, lived, screen)?;
     }
     board::end(pairs, (replayed, begun.elapsed()), screen)?;
     if !is_clean {
@@ -113,7 +113,7 @@ async fn live(pairs: &mut [Pair], once: bool, screen: Screen) -> Done {
 }
 
 /// Starts all nodes and has both pairs live their year side by side.
-async fn replay_all(pairs: &mut [Pair], screen: Screen) -> Result<(), Failure> {
+async fn replay_all(pairs: &mut [Pair]) -> Result<(), Failure> {
     for pair in &mut *pairs {
         pair.start().await?;
     }
@@ -129,10 +129,25 @@ async fn replay_all(pairs: &mut [Pair], screen: Screen) -> Result<(), Failure> {
             }
         }
     }
-    drop(bar);
-    screen.line(format!(
-        "{total} messages were sent, each when it was said."
-    ))
+    Ok(())
+}
+
+/// Has both pairs count their year and prove it, side by side.
+async fn judge_all(pairs: &[Pair]) -> Result<Vec<Lived>, Failure> {
+    let _waiting = Bar::waiting("counting the year, and proving it");
+    match pairs {
+        [one, other] => {
+            let (one, other) = tokio::try_join!(Box::pin(one.judge()), Box::pin(other.judge()))?;
+            Ok(vec![one, other])
+        }
+        pairs => {
+            let mut lived = Vec::new();
+            for pair in pairs {
+                lived.push(pair.judge().await?);
+            }
+            Ok(lived)
+        }
+    }
 }
 
 impl Pair {
@@ -164,11 +179,10 @@ impl Pair {
     }
 
     /// Counts the year on both sides, has both sign it, and judges both exports.
-    async fn judge(&self, screen: Screen) -> Result<Lived, Failure> {
+    async fn judge(&self) -> Result<Lived, Failure> {
         self.hands.set(ENDS_AT + COUNTED_AFTER_MS);
         let joint = joint::agree(self).await?;
-        let heading = format!("{}: both exports, verified and compared", self.year.pair);
-        let judged = verdict::reach(&self.sides, &heading, false, screen).await?;
+        let judged = verdict::reach(&self.sides, false).await?;
         Ok(Lived { joint, judged })
     }
 }

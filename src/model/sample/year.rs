@@ -1,7 +1,7 @@
 //! The year 2025 of two pairs of border authorities, message by message.
 //!
-//! Only the volumes are real: they are those that both pairs have published for that year
-//! ([`PUBLISHED`]). Persons, offices, letters and cases are invented, and visibly so. The same year
+//! Only the volumes are real: they are those that both pairs have published for that year. Persons,
+//! offices, letters and cases are invented, and visibly so. The same year
 //! is made each time, to the byte of each draft, so that it is a data set to test, measure and look
 //! at.
 //!
@@ -198,7 +198,7 @@ impl Year {
     /// Lạng Sơn and Guangxi.
     #[must_use]
     pub fn langson_guangxi() -> Self {
-        let mut script = Script::new(&cast::LANGSON_GUANGXI, 2025_01);
+        let mut script = Script::new(&cast::LANGSON_GUANGXI, 202_501);
         line::open(&mut script);
         letters::write(&mut script, 430, 249);
         talks::call(&mut script, 113);
@@ -215,7 +215,7 @@ impl Year {
     /// Lào Cai and Honghe.
     #[must_use]
     pub fn laocai_honghe() -> Self {
-        let mut script = Script::new(&cast::LAOCAI_HONGHE, 2025_02);
+        let mut script = Script::new(&cast::LAOCAI_HONGHE, 202_502);
         line::open(&mut script);
         patrols::walk(&mut script, 12, 100);
         patrols::teach(&mut script, 9_860);

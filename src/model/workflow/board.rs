@@ -208,6 +208,7 @@ impl Boards {
     }
 
     /// A side's notices of a gate, oldest first.
+    #[must_use]
     pub fn notices(&self, gate: &str, by: Party) -> impl DoubleEndedIterator<Item = &GateState> {
         let notices = self
             .gates

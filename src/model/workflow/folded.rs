@@ -199,7 +199,7 @@ impl Folded {
         let standing = if facts.is_of_the_node() {
             Standing::Applied
         } else {
-            Standing::Breach(self.is_full())
+            Standing::Breach(Self::is_full())
         };
         self.beyond[by.slot()].push(Judged {
             by,
@@ -210,7 +210,7 @@ impl Folded {
     }
 
     /// Why a side that has said as much as a case takes says no more in it.
-    pub(super) fn is_full(&self) -> Impossible {
+    pub(super) fn is_full() -> Impossible {
         Impossible {
             state: format!("{CASE_MESSAGES_MAX} messages of this side"),
             reason: "the case takes no more messages of this side; begin another".to_owned(),

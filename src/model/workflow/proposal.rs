@@ -161,10 +161,9 @@ impl Proposal {
 
     fn minutes(&mut self, act: &Act<'_>) -> Result<Effect, String> {
         match &self.state {
-            State::Agreed { .. } => {}
             State::Held { by, message, .. } if *by == act.by && act.supersedes(*message) => {}
             // Not signed: either side may draw up new ones.
-            State::Held { refused: true, .. } => {}
+            State::Agreed { .. } | State::Held { refused: true, .. } => {}
             State::Held { .. } => {
                 return Err(
                     "there are minutes already: sign them, or not, or supersede your own"

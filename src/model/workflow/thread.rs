@@ -136,11 +136,10 @@ impl Thread {
     /// Why it is not possible as things stand.
     pub fn judge(&mut self, by: Party, facts: &Facts) -> Result<(), Impossible> {
         let is_full = self.items.valid[by.slot()] >= CASE_MESSAGES_MAX;
-        let folded = self.folded();
         if is_full {
-            return Err(folded.is_full());
+            return Err(Folded::is_full());
         }
-        folded.judge(by, facts)
+        self.folded().judge(by, facts)
     }
 
     /// How it stands at an instant.
@@ -192,7 +191,7 @@ impl Items {
 
     /// Those that count, in order; and whether claims exclude each other.
     pub(super) fn in_order(&self) -> (Vec<Ordered>, bool) {
-        in_order([Party::A, Party::B].map(|by| self.counted(by).collect()))
+        in_order(&[Party::A, Party::B].map(|by| self.counted(by).collect()))
     }
 
     /// What the author of a message had before it when it signed it, in its order.
@@ -206,7 +205,7 @@ impl Items {
             let items = self.counted(by).take_while(|item| item.index < until);
             items.collect()
         };
-        in_order([Party::A, Party::B].map(known)).0
+        in_order(&[Party::A, Party::B].map(known)).0
     }
 
     /// Those that are beyond the limit.
@@ -218,7 +217,7 @@ impl Items {
 }
 
 /// Puts messages of both sides into the order that both find.
-fn in_order(items: [Vec<&Item>; 2]) -> (Vec<Ordered>, bool) {
+fn in_order(items: &[Vec<&Item>; 2]) -> (Vec<Ordered>, bool) {
     let found: [Option<HashMap<MessageId, u64>>; 2] = [0, 1].map(|slot| {
         let items: &Vec<&Item> = &items[slot];
         // The first of an id counts.

@@ -14,7 +14,7 @@ use super::language::{
     DAY, START, decision, facts, handed_over, id, kind_of, person, reply, response, schedule,
 };
 
-/// SplitMix64: as good as needed, and the same everywhere.
+/// `SplitMix64`: as good as needed, and the same everywhere.
 #[derive(Debug, Clone)]
 struct Dice(u64);
 
@@ -319,7 +319,10 @@ impl Link {
         let listed = {
             let node = &mut self.nodes[slot];
             let party = node.party;
-            let steps = node.book.folded(target.thread).map(|folded| folded.steps());
+            let steps = node
+                .book
+                .folded(target.thread)
+                .map(liaison::model::workflow::Folded::steps);
             let steps = steps.unwrap_or_default().into_iter();
             let kinds = steps.filter(|step| step.by == party);
             let kinds: Vec<Kind> = kinds

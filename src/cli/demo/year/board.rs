@@ -76,6 +76,7 @@ pub(super) fn tell(pair: &Pair, lived: &Lived, screen: Screen) -> Result<bool, F
         sizes.join(" + "),
         lived.joint.id
     ))?;
+    lived.judged.tell(screen)?;
     Ok(is_right && lived.judged.is_clean())
 }
 

@@ -8,12 +8,6 @@ use crate::proto::v1;
 
 /// 2025-02-15T00:00Z: six weeks, with Tết and the Spring Festival in them.
 const UNTIL: i64 = 1_739_577_600_000;
-const SCREEN: Screen = Screen {
-    json: false,
-    width: None,
-    colour: false,
-};
-
 /// Name, side and value of each figure that can be told.
 type Figures = Vec<(String, String, i64)>;
 
@@ -48,10 +42,10 @@ async fn real_nodes_find_the_figures_of_the_pure_fold() {
         .into_iter()
         .map(|year| Pair::make(dir.path(), year.until(UNTIL)).unwrap())
         .collect();
-    replay_all(&mut pairs, SCREEN).await.unwrap();
-    for pair in &mut pairs {
+    replay_all(&mut pairs).await.unwrap();
+    let lived = judge_all(&pairs).await.unwrap();
+    for (pair, lived) in pairs.iter_mut().zip(&lived) {
         assert!(pair.year.events.len() > 100);
-        let lived = pair.judge(SCREEN).await.unwrap();
         assert!(lived.judged.is_clean());
         let expected = of_fold(&pair.year);
         for report in &lived.joint.reports {

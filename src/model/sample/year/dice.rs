@@ -1,6 +1,6 @@
 //! Chance that falls the same way each time.
 
-/// A generator of numbers that look random: SplitMix64. For samples only.
+/// A generator of numbers that look random: `SplitMix64`. For samples only.
 ///
 /// Source: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014.
 #[derive(Debug, Clone)]

@@ -239,13 +239,13 @@ fn request(
         Among::Adults => {}
         Among::Minor => {
             first.document = None;
-            first.birth_date = "2011".to_owned();
+            "2011".clone_into(&mut first.birth_date);
             not_applicable.retain(|field| !field.starts_with("persons[0].document"));
             not_applicable.push("persons[0].document".to_owned());
             if let Some(screening) = &mut first.screening {
                 screening.minor = true;
                 screening.unaccompanied = true;
-                screening.receiving_guardian = GUARDIAN.to_owned();
+                GUARDIAN.clone_into(&mut screening.receiving_guardian);
             }
         }
         Among::Victim => {
@@ -280,7 +280,7 @@ fn request(
     });
     let mut draft = v1::Draft {
         precedence: Precedence::Priority.into(),
-        handling: restricted(),
+        handling: Some(restricted()),
         respond_by: Some(time(script.days(by).office(at + 10 * DAY))),
         ..script.draft(by, body)
     };
@@ -293,11 +293,11 @@ fn request(
 const GUARDIAN: &str = "Trung tâm bảo trợ trẻ em (MẪU) / 儿童福利机构（示例）";
 const VICTIM_AUTHORITY: &str = "Cơ quan hỗ trợ nạn nhân (MẪU) / 被害人救助机构（示例）";
 
-fn restricted() -> Option<v1::Handling> {
-    Some(v1::Handling {
-        classification: v1::Classification::Restricted.into(),
-        code: v1::HandlingCode::H1.into(),
-    })
+const fn restricted() -> v1::Handling {
+    v1::Handling {
+        classification: v1::Classification::Restricted as i32,
+        code: v1::HandlingCode::H1 as i32,
+    }
 }
 
 /// Decides: what is asked or looked into concerns the first person, a refusal everybody, an
@@ -348,7 +348,7 @@ fn decide(
         decided_by: Some(script.cast.officer(by, plan.number, plan.office())),
     });
     let mut draft = script.answer(by, asking, body);
-    draft.handling = restricted();
+    draft.handling = Some(restricted());
     script.say(at, by, draft)
 }
 
@@ -371,7 +371,7 @@ fn supplement(
         statement: Some(statement),
     });
     let mut draft = script.answer(by, to, body);
-    draft.handling = restricted();
+    draft.handling = Some(restricted());
     script.say(at, by, draft)
 }
 
@@ -426,7 +426,7 @@ fn protect(script: &mut Script, plan: &Plan, asking: &Ref, at: Millis) {
         )),
     });
     let mut draft = script.answer(by, asking, body);
-    draft.handling = restricted();
+    draft.handling = Some(restricted());
     script.say(at, by, draft);
 }
 
@@ -510,6 +510,6 @@ fn record(
         remark: None,
     });
     let mut draft = script.answer(giver, to, body);
-    draft.handling = restricted();
+    draft.handling = Some(restricted());
     script.say(at, giver, draft)
 }

@@ -205,7 +205,7 @@ fn annex() -> Option<v1::Attachment> {
 
     let (name, file) = sample::FILES
         .iter()
-        .find(|(name, _)| name.ends_with(".pdf"))?;
+        .find(|(name, _)| *name == "phu-luc-27.pdf")?;
     Some(v1::Attachment {
         name: (*name).to_owned(),
         media_type: "application/pdf".to_owned(),

@@ -89,22 +89,34 @@ impl Handover {
             }
             known.insert(told.number, person);
         }
-        self.change(
-            persons.iter().map(|person| person.number),
-            |number, case| {
-                if case.state.is_final() || case.state.has_left() {
-                    return Err(not_now(number, case, "told more of"));
+        // One person who is done with, perhaps since this crossed the news of it, keeps nothing from
+        // the others: a claim for protection that is told of one of them must not be lost.
+        let is_over = |number: u32| {
+            let case = self.persons.get(&number);
+            case.is_some_and(|case| case.state.is_final() || case.state.has_left())
+        };
+        let open: Vec<u32> = persons
+            .iter()
+            .map(|person| person.number)
+            .filter(|number| !is_over(*number))
+            .collect();
+        if open.is_empty()
+            && let Some(first) = persons.first()
+            && let Some(case) = self.persons.get(&first.number)
+        {
+            return Err(not_now(first.number, case, "told more of"));
+        }
+        known.retain(|number, _| open.contains(number));
+        self.change(open, |number, case| {
+            Ok(match &case.state {
+                State::Suspended(before) => State::Suspended(before.clone()),
+                state if known[&number].claims_protection => {
+                    State::Suspended(Box::new(state.unscheduled()))
                 }
-                Ok(match &case.state {
-                    State::Suspended(before) => State::Suspended(before.clone()),
-                    state if known[&number].claims_protection => {
-                        State::Suspended(Box::new(state.unscheduled()))
-                    }
-                    State::InformationAsked => State::Verifying,
-                    state => state.clone(),
-                })
-            },
-        )?;
+                State::InformationAsked => State::Verifying,
+                state => state.clone(),
+            })
+        })?;
         for (number, person) in known {
             if let Some(case) = self.persons.get_mut(&number) {
                 case.cleared &= !person.claims_protection;

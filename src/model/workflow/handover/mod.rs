@@ -58,8 +58,8 @@ pub(super) fn fault_of_request(persons: &[Person]) -> Option<String> {
     if persons.is_empty() {
         return Some("it names no person".to_owned());
     }
-    if let Some(twice) = numbers.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Some(format!("person {} is named twice", twice[0]));
+    if let Some([twice, ..]) = numbers.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Some(format!("person {twice} is named twice"));
     }
     persons.iter().find_map(person::fault_of)
 }
@@ -221,7 +221,7 @@ impl Flow for Handover {
             }
             Said::Closure { numbers, .. } => self.close(numbers),
             Said::Withdrawal => return self.withdraw(act),
-            Said::HandoverRequest(_) if act.supersedes(self.id) => self.end(State::Superseded),
+            Said::HandoverRequest(_) if act.supersedes(self.id) => self.end(&State::Superseded),
             Said::VerificationReply { .. } | Said::Extension => {
                 return Ok(Effect::Foreign("this answers no handover request"));
             }

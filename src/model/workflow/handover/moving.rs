@@ -222,9 +222,9 @@ impl Handover {
     fn change_told(
         &mut self,
         persons: &[HandedOver],
-        to: impl Fn(u32, &Case, &HandedOver) -> Result<State, String>,
+        to: impl Fn(u32, &Case, HandedOver) -> Result<State, String>,
     ) -> Result<(), String> {
-        let told: BTreeMap<u32, &HandedOver> = persons.iter().map(|p| (p.number, p)).collect();
+        let told: BTreeMap<u32, HandedOver> = persons.iter().map(|p| (p.number, *p)).collect();
         self.change(persons.iter().map(|p| p.number), |number, case| {
             to(number, case, told[&number])
         })
@@ -311,7 +311,7 @@ impl Handover {
     pub(super) fn withdraw(&mut self, act: &Act<'_>) -> Result<Effect, String> {
         let target = act.target.1;
         match &target.said {
-            Said::HandoverRequest(_) if target.id == self.id => self.end(State::Withdrawn),
+            Said::HandoverRequest(_) if target.id == self.id => self.end(&State::Withdrawn),
             Said::HandoverSchedule { .. } => self.take_off(target.id),
             Said::Response { .. } => self.disagree(target.id),
             Said::HandoverReply { .. } => self.forget_reply(target.id),
@@ -332,7 +332,7 @@ impl Handover {
     }
 
     /// Ends the request for all persons who have not left and were not refused.
-    pub(super) fn end(&mut self, state: State) -> Result<(), String> {
+    pub(super) fn end(&mut self, state: &State) -> Result<(), String> {
         let meant = self.numbers(|case| case.state.may_be_ended());
         if meant.is_empty() {
             return Err("there is no person left in it who could still be handed over".to_owned());
@@ -399,7 +399,7 @@ fn record_of(act: &Act<'_>, case: &Case) -> Record {
 }
 
 /// Whoever needs it was received by somebody named, in either direction.
-fn received_well(number: u32, case: &Case, told: &HandedOver) -> Result<(), String> {
+fn received_well(number: u32, case: &Case, told: HandedOver) -> Result<(), String> {
     if case.person.is_minor_alone && !told.has_guardian {
         return Err(format!(
             "who received the unaccompanied minor, person {number}, is not named"
