@@ -78,6 +78,8 @@ impl Exchange {
             }
         };
         stop.run_until_cancelled(keep).await;
+        // None of them holds the exchange when this returns.
+        keepers.shutdown().await;
     }
 
     async fn keep_link(self: Arc<Self>, link: Arc<Link>) {
