@@ -191,14 +191,9 @@ impl Casebook {
     /// A case, folded.
     pub fn folded(&mut self, thread: MessageId) -> Option<&Folded> {
         let case = self.threads.get_mut(&thread)?;
-        let root = self.logs.iter().find_map(|log| {
-            let index = *log.places.get(&thread)?;
-            log.get(index)
-        });
-        let is_board = root.is_some_and(|facts| is_posted(facts.kind()));
-        let needs = is_board || self.logs.iter().any(|log| !log.refused.is_empty());
-        if needs {
-            if is_board {
+        let has_posted = case.has_posted();
+        if has_posted || self.logs.iter().any(|log| !log.refused.is_empty()) {
+            if has_posted {
                 // What was posted before may have been refused since.
                 case.fold_anew();
             }
@@ -282,7 +277,7 @@ impl Casebook {
 }
 
 /// Kinds that are posted in versions.
-fn is_posted(kind: Kind) -> bool {
+pub(super) fn is_posted(kind: Kind) -> bool {
     matches!(kind, Kind::Calendar | Kind::Roster)
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::casebook::is_posted;
 use super::folded::{Folded, Ordered};
 use super::matter::MatterView;
 use super::order::{self, Place};
@@ -33,6 +34,7 @@ struct Item {
 pub struct Thread {
     items: Items,
     folded: Option<Folded>,
+    has_posted: bool,
 }
 
 /// The messages of both sides, each in the order of its log.
@@ -81,6 +83,7 @@ impl Thread {
             return;
         };
         let is_next = at == items.len();
+        self.has_posted |= is_posted(facts.kind());
         let item = Item {
             index,
             is_void: false,
@@ -123,6 +126,11 @@ impl Thread {
     pub(super) fn folded_mut(&mut self) -> &mut Folded {
         let items = &self.items;
         self.folded.get_or_insert_with(|| Folded::of(items))
+    }
+
+    /// Whether something in it stands on a board as well.
+    pub(super) fn has_posted(&self) -> bool {
+        self.has_posted
     }
 
     /// Forgets what was folded.

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use liaison::model::MessageId;
 use liaison::model::workflow::facts::Person;
-use liaison::model::workflow::{Casebook, Facts, Party, Said, Standing, Thread};
+use liaison::model::workflow::{Casebook, Facts, Folded, Party, Said, Standing, Thread};
 use liaison::proto::v1::{HandoverOutcome, HandoverRoute, Kind};
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 use super::language::{
     DAY, START, decision, facts, handed_over, id, kind_of, person, reply, response, schedule,
@@ -319,10 +320,7 @@ impl Link {
         let listed = {
             let node = &mut self.nodes[slot];
             let party = node.party;
-            let steps = node
-                .book
-                .folded(target.thread)
-                .map(liaison::model::workflow::Folded::steps);
+            let steps = node.book.folded(target.thread).map(Folded::steps);
             let steps = steps.unwrap_or_default().into_iter();
             let kinds = steps.filter(|step| step.by == party);
             let kinds: Vec<Kind> = kinds
@@ -642,8 +640,10 @@ fn fits(kind: Kind, of: Kind) -> bool {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 192,
+        cases: 64,
         failure_persistence: None,
+        // The same storms every time.
+        rng_seed: RngSeed::Fixed(20_260_101),
         ..ProptestConfig::default()
     })]
 

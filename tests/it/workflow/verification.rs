@@ -71,18 +71,18 @@ fn every_step_of_every_state() {
 /// The terms of the replies that are owed.
 fn days(case: &mut Case) -> Vec<Option<Term>> {
     let view = case.world.view("it");
-    let duties = view.matters[0].duties.iter();
-    let replies = duties.filter(|duty| duty.owed == Owed::Reply);
-    let term = |duty: &liaison::model::workflow::Duty| {
+    let duties = &view.matters[0].duties;
+    let replies = duties.iter().filter(|duty| duty.owed == Owed::Reply);
+    let owed = replies.map(|duty| {
         assert_eq!(duty.owed_by, Party::B);
         duty.term
-    };
-    replies.map(term).collect()
+    });
+    owed.collect()
 }
 
 #[test]
 fn seven_working_days_and_one_extension_of_five() {
-    let days_of = |days, extended_by| vec![Some(Term::WorkingDays { days, extended_by })];
+    let days_of = |days, extended_by| [Some(Term::WorkingDays { days, extended_by })];
     let mut case = Case::open(Party::A, Said::VerificationRequest(vec![1, 2]));
     assert_eq!(days(&mut case), days_of(7, 0));
     case.follow("O acknowledges, O extends, O answers in part");
@@ -93,7 +93,7 @@ fn seven_working_days_and_one_extension_of_five() {
     let folded = case.world.book.folded(thread).unwrap();
     assert_eq!(folded.matters[0].extension(), Some(extension));
     case.follow("O corrects the answer");
-    assert_eq!(days(&mut case), vec![]);
+    assert_eq!(days(&mut case), []);
 }
 
 #[test]
