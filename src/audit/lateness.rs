@@ -9,7 +9,7 @@
 //! it again, with what the folder holds. Where headers alone leave it open whether an entry answers,
 //! they are taken to answer: what is claimed here holds all the same.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -22,6 +22,7 @@ use crate::model::workflow::{
 use crate::model::{Header, MessageId, Origin};
 use crate::proto::v1::body::Body;
 use crate::proto::v1::{Kind, Status};
+use crate::tlog::Hash;
 
 /// What of an entry matters here.
 #[derive(Debug, Clone)]
@@ -70,8 +71,12 @@ pub trait Exhibit {
     fn request(&self, index: u64) -> Option<(Header, Option<Body>)>;
     /// The body of an entry of the peer, if it is held.
     fn peer_body(&self, index: u64) -> Option<Body>;
-    /// Entries of the peer that the own side has refused, with signature.
-    fn refused(&self) -> &BTreeSet<u64>;
+    /// Leaf hash of an own entry.
+    fn leaf(&self, index: u64) -> Option<Hash>;
+    /// The own side's REFUSALs: index of each, and of the peer's entry that it refuses.
+    fn refusals(&self) -> &BTreeMap<u64, u64>;
+    /// Size of the smallest receipt of the own log that was cosigned later than that second.
+    fn receipted_after(&self, second: u64) -> Option<u64>;
 }
 
 /// A checkpoint of the side that owes the answer, dated by itself.
@@ -100,6 +105,11 @@ pub struct Claim {
     pub owed_by: String,
     /// What it owes.
     pub owed: Owed,
+    /// Entries of the log with the request that are here.
+    pub log_size: u64,
+    /// The node that owes has cosigned that log later than the deadline, so that a request taken
+    /// back in time would show. Else it may have been, behind what is here.
+    pub shows_taken_back: bool,
     /// By when.
     pub term: Term,
     /// Size of the receipt that dates the request's arrival.
@@ -161,9 +171,10 @@ pub enum NotLate {
         /// Where.
         index: u64,
     },
-    /// Its author took it back in time.
+    /// Its author took it back, and nothing shows that it was too late for that.
     #[error(
-        "its author withdrew, replaced or closed it at index {index} before the answer was due"
+        "its author withdrew, replaced or closed it at index {index}, and no receipt of the log \
+         without that entry shows that the answer was due by then"
     )]
     TakenBack {
         /// Where.
@@ -188,6 +199,14 @@ pub enum NotLate {
         size: u64,
         /// When it was dated.
         dated_at: String,
+    },
+    /// Nobody can answer before he is asked.
+    #[error("it was due {due_at}, and the peer had the message only at {received_at}")]
+    PassedBefore {
+        /// When it was due.
+        due_at: String,
+        /// When the request arrived.
+        received_at: String,
     },
     /// A calendar is missing.
     #[error("the time cannot be counted: {0}")]
@@ -301,7 +320,13 @@ impl<'a> Case<'a> {
         let in_force = calendars_in_force(&published, self.request.wire.seen_size);
         let reckoned = reckon(&term, Some(received_ms), &in_force)?.ok_or(NotLate::NotReceived)?;
         let due_at = reckoned.at();
-        self.check_taken_back(due_at)?;
+        if received_ms >= due_at {
+            return Err(NotLate::PassedBefore {
+                due_at: instant(due_at),
+                received_at: instant(received_ms),
+            });
+        }
+        let whole = self.check_taken_back(due_at)?;
         self.check_answered(owed)?;
         let dated_ms = Millis::try_from(self.dated.at.saturating_mul(1_000)).unwrap_or(Millis::MAX);
         if dated_ms < due_at {
@@ -319,6 +344,8 @@ impl<'a> Case<'a> {
             id: self.request.id.to_string(),
             owed_by: self.exhibit.own().recipient().to_string(),
             owed,
+            log_size: self.exhibit.own_lines().len() as u64,
+            shows_taken_back: whole,
             term,
             receipt_size,
             received_at: instant(received_ms),
@@ -334,16 +361,21 @@ impl<'a> Case<'a> {
 
     /// The peer did not take the request as a message: then it owes nothing for it.
     fn check_refused(&self) -> Result<(), NotLate> {
+        let leaf = self.exhibit.leaf(self.index);
         for (at, line) in self.lines() {
             if line.kind != Kind::Refusal as i32 {
                 continue;
             }
-            let by_body = match self.exhibit.peer_body(at) {
-                Some(Body::Refusal(refusal)) => refusal.index == self.index,
-                // What cannot be read may refuse anything.
-                _ => line.names == [None, None],
+            let is_of_it = match self.exhibit.peer_body(at) {
+                Some(Body::Refusal(refusal)) => {
+                    refusal.index == self.index
+                        && leaf.is_some_and(|leaf| leaf.0[..] == refusal.entry_digest[..])
+                }
+                // Without a body it refuses nothing, unless the header names the request, as that of
+                // an honest node does: then the body may only have been left out here.
+                _ => line.names.contains(&Some(self.request.id)),
             };
-            if by_body || line.names.contains(&Some(self.request.id)) {
+            if is_of_it {
                 return Err(NotLate::RefusedByPeer { index: at });
             }
         }
@@ -370,10 +402,19 @@ impl<'a> Case<'a> {
     /// The peer's calendars under the checkpoint, exercises and refused ones left out.
     fn calendars(&self) -> Result<Vec<Published>, NotLate> {
         let mut published = Vec::new();
+        let refused = refused_in_time(self.exhibit.own_lines(), self.exhibit.refusals());
+        let mut withdrawals = HashMap::new();
+        for (index, line) in self.lines() {
+            if line.kind == Kind::Withdrawal as i32
+                && let Some(withdrawn) = line.names[1]
+            {
+                withdrawals.entry(withdrawn).or_insert(index);
+            }
+        }
         for (index, line) in self.lines() {
             if line.kind != Kind::Calendar as i32
                 || line.status != Status::Actual as i32
-                || self.exhibit.refused().contains(&index)
+                || refused.contains(&index)
             {
                 continue;
             }
@@ -385,35 +426,33 @@ impl<'a> Case<'a> {
             let Ok(calendar) = YearCalendar::from_message(&calendar, "") else {
                 continue;
             };
-            let withdrawal = self.lines().find(|(_, other)| {
-                other.kind == Kind::Withdrawal as i32 && other.supersedes(line.id)
-            });
             published.push(Published {
                 index,
-                withdrawn_at: withdrawal.map(|(at, _)| at),
+                withdrawn_at: withdrawals.get(&line.id).copied(),
                 calendar,
             });
         }
         Ok(published)
     }
 
-    /// Whether the request had been taken back when the answer was due: then none was owed.
-    fn check_taken_back(&self, due_at: Millis) -> Result<(), NotLate> {
+    /// Whether the request had been taken back when the answer was due: then none was owed. It was
+    /// taken back too late only if the peer has cosigned, later than that, a log without it.
+    ///
+    /// Comes back with whether the peer has cosigned the own log at all since then.
+    fn check_taken_back(&self, due_at: Millis) -> Result<bool, NotLate> {
+        // In doubt within the second it was in time.
+        let due_second = u64::try_from(due_at.div_euclid(1_000)).unwrap_or(0);
+        let after = self.exhibit.receipted_after(due_second);
         let own = (0..).zip(self.exhibit.own_lines());
         for (index, line) in own.filter_map(|(at, line)| Some((at, line.as_ref()?))) {
             let ends = line.supersedes(self.request.id)
                 || line.kind == Kind::Closure as i32 && self.follows.contains(&line.id);
-            // In doubt within the second it was in time.
-            let due_second = due_at.div_euclid(1_000);
-            let before = || {
-                let receipt = self.exhibit.receipt(index);
-                receipt.is_some_and(|(_, at)| i64::try_from(at).unwrap_or(i64::MAX) <= due_second)
-            };
-            if ends && before() {
+            let is_later = after.is_some_and(|size| size <= index);
+            if ends && !is_later {
                 return Err(NotLate::TakenBack { index });
             }
         }
-        Ok(())
+        Ok(after.is_some())
     }
 
     fn check_answered(&self, owed: Owed) -> Result<(), NotLate> {
@@ -437,6 +476,51 @@ impl<'a> Case<'a> {
         let lines = (0..).zip(self.peer_lines);
         lines.filter_map(|(at, line)| Some((at, line.as_ref()?)))
     }
+}
+
+/// The peer's entries that the own side did not admit. What a person there had seen before was not
+/// refused when it came, and is not taken away later; and no entry is refused after a later one.
+fn refused_in_time(own: &[Option<Line>], refusals: &BTreeMap<u64, u64>) -> BTreeSet<u64> {
+    let mut refused = BTreeSet::new();
+    let (mut seen, mut passed) = (0, 0);
+    for (&at, &index) in refusals {
+        let until = usize::try_from(at).unwrap_or(usize::MAX).min(own.len());
+        for line in own.get(passed..until).into_iter().flatten().flatten() {
+            if !is_of_the_node(line.kind) {
+                seen = seen.max(line.seen_size);
+            }
+        }
+        passed = until.max(passed);
+        if index >= seen && refused.last().is_none_or(|last| *last < index) {
+            refused.insert(index);
+        }
+    }
+    refused
+}
+
+/// What a node says by itself.
+fn is_of_the_node(kind: i32) -> bool {
+    matches!(
+        Kind::try_from(kind).unwrap_or_default(),
+        Kind::Refusal
+            | Kind::KeyChange
+            | Kind::Maintenance
+            | Kind::AttachmentsReceived
+            | Kind::ErasureNotice
+    )
+}
+
+/// Where the peer took the extension of a message, if it did.
+#[must_use]
+pub fn extension_of(exhibit: &dyn Exhibit, request: MessageId) -> Option<u64> {
+    let follows = follows(request, exhibit.own_lines(), exhibit.peer_lines());
+    let mut lines = (0..).zip(exhibit.peer_lines());
+    let found = lines.find(|(_, line)| {
+        line.as_ref().is_some_and(|line| {
+            line.kind == Kind::DeadlineExtension as i32 && follows.contains(&line.id)
+        })
+    });
+    found.map(|(at, _)| at)
 }
 
 /// Every message that names the request, or names one that does; the request left out.
@@ -463,11 +547,7 @@ fn follows(request: MessageId, own: &[Option<Line>], peer: &[Option<Line>]) -> H
 /// none; of a kind that is not known here, it may be.
 fn answers(kind: i32, owed: Owed) -> bool {
     match Kind::try_from(kind).unwrap_or_default() {
-        Kind::Refusal
-        | Kind::KeyChange
-        | Kind::Maintenance
-        | Kind::AttachmentsReceived
-        | Kind::ErasureNotice => false,
+        _ if is_of_the_node(kind) => false,
         Kind::Acknowledgement | Kind::DeadlineExtension => owed == Owed::Acknowledgement,
         _ => true,
     }
@@ -519,8 +599,18 @@ fn statement(claim: &Claim) -> String {
         1 => "the one entry".to_owned(),
         size => format!("the {size} entries"),
     };
+    // A cosignature is only renewed when there is more to cosign: often there is no later one.
+    let unless = if claim.shows_taken_back {
+        String::new()
+    } else {
+        format!(
+            "; unless it was taken back at index {} or later of the log it is in, which is not here: {} \
+             holds that log and can show it",
+            claim.log_size, claim.owed_by
+        )
+    };
     format!(
-        "late: no {} to {} among {entries} that {} had signed by {}; due was {} ({counted}, received {})",
+        "late: no {} to {} among {entries} that {} had signed by {}; due was {} ({counted}, received {}){unless}",
         claim.owed, claim.id, claim.owed_by, claim.checkpoint_at, claim.due_at, claim.received_at
     )
 }

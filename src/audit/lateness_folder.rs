@@ -1,6 +1,6 @@
 //! The claim of an export that a side was late, judged again with what the export holds.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use prost::Message as _;
 use serde::Deserialize;
@@ -20,7 +20,7 @@ use crate::proto::v1;
 use crate::proto::v1::body::Body;
 use crate::tlog::path::TileKind;
 use crate::tlog::proof::{PROOF_BYTES_MAX, TlogProof};
-use crate::tlog::{bundle, leaf_hash, verify_inclusion};
+use crate::tlog::{Hash, bundle, leaf_hash, verify_inclusion};
 
 /// What of a claim says which one it is; all else follows.
 #[derive(Deserialize)]
@@ -35,7 +35,7 @@ struct Named {
 pub(super) fn check(
     export: &Opened,
     logs: &BTreeMap<usize, (Kept, DatedKept)>,
-    refused: &BTreeSet<Leaf>,
+    refused: &BTreeMap<Leaf, u64>,
     faults: &mut Vec<Finding>,
 ) -> Option<Claim> {
     let bytes = export.read(CLAIM, EXPORT_JSON_BYTES_MAX, faults)?;
@@ -55,7 +55,7 @@ pub(super) fn check(
     let (Some((receipts, _)), Some((_, dated))) = (logs.get(&own), logs.get(&peer)) else {
         return fault(CLAIM, "its logs could not be judged".to_owned());
     };
-    let refused = refused.iter().filter(|(log, _)| *log == peer);
+    let refused = refused.iter().filter(|((log, _), _)| *log == peer);
     let folder = FolderExhibit {
         export,
         own: &export.logs[own],
@@ -63,7 +63,7 @@ pub(super) fn check(
         own_lines: lines(export, &export.logs[own]),
         peer_lines: lines(export, &export.logs[peer]),
         receipts,
-        refused: refused.map(|(_, index)| *index).collect(),
+        refusals: refused.map(|((_, index), at)| (*at, *index)).collect(),
     };
     let Some((_, at)) = dated.get(&named.checkpoint_size) else {
         let place = LogFile::Dated(named.checkpoint_size).within(&folder.peer.folder);
@@ -121,7 +121,7 @@ struct FolderExhibit<'a> {
     own_lines: Vec<Option<Line>>,
     peer_lines: Vec<Option<Line>>,
     receipts: &'a Kept,
-    refused: BTreeSet<u64>,
+    refusals: BTreeMap<u64, u64>,
 }
 
 impl FolderExhibit<'_> {
@@ -199,7 +199,17 @@ impl Exhibit for FolderExhibit<'_> {
         self.message(self.peer, index)?.1
     }
 
-    fn refused(&self) -> &BTreeSet<u64> {
-        &self.refused
+    fn leaf(&self, index: u64) -> Option<Hash> {
+        Some(leaf_hash(&entry(self.export, self.own, index)?))
+    }
+
+    fn refusals(&self) -> &BTreeMap<u64, u64> {
+        &self.refusals
+    }
+
+    fn receipted_after(&self, second: u64) -> Option<u64> {
+        let mut receipts = self.receipts.iter();
+        let found = receipts.find(|(_, kept)| kept.cosigned_at > second);
+        found.map(|(size, _)| *size)
     }
 }

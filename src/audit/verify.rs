@@ -8,7 +8,7 @@
 //! A mirrored leaf need not be admitted: a fault of an entry itself is a note, not an error, when
 //! the other log of the export holds its recipient's signed REFUSAL with index and leaf hash.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::entry::Judged;
@@ -174,8 +174,9 @@ impl Court {
         }
     }
 
-    /// Matches refusals with what they refuse; returns the entries that were refused.
-    fn close(self, export: &Opened, findings: &mut Findings) -> BTreeSet<Leaf> {
+    /// Matches refusals with what they refuse; returns the entries that were refused, each with the
+    /// index of the first REFUSAL of it in the other log.
+    fn close(self, export: &Opened, findings: &mut Findings) -> BTreeMap<Leaf, u64> {
         let mut refused = BTreeMap::new();
         for ((log, index), id, refusal) in &self.refusals {
             let log = &export.logs[*log];
@@ -193,7 +194,9 @@ impl Court {
             };
             let leaf = leaf(export, &export.logs[target], refusal.index);
             if leaf.is_some_and(|leaf| leaf.0[..] == refusal.entry_digest[..]) {
-                refused.insert((target, refusal.index), refusal);
+                refused
+                    .entry((target, refusal.index))
+                    .or_insert((*index, refusal));
             } else {
                 let what = format!(
                     "refuses index {} of {other} by a digest that is not that entry's",
@@ -208,7 +211,7 @@ impl Court {
                 findings.push(fault);
             }
         }
-        for ((log, index), refusal) in &refused {
+        for ((log, index), (_, refusal)) in &refused {
             let log = &export.logs[*log];
             let what = format!(
                 "refused entry: {} has mirrored and not admitted it: {}: {}",
@@ -222,7 +225,8 @@ impl Court {
             let note = Finding::note(Code::RefusedEntry, bundle_path(log, *index), what);
             findings.push(note.at(*index).of(id.as_deref()));
         }
-        refused.into_keys().collect()
+        let first = refused.into_iter().map(|(leaf, (at, _))| (leaf, at));
+        first.collect()
     }
 }
 

@@ -133,6 +133,8 @@ fn standing(due: &v1::Due, now: Option<&prost_types::Timestamp>) -> (String, Sty
             if due.overdue {
                 let by = when::rough(now.duration_since(at).unsigned_abs());
                 (format!("OVERDUE by {by}"), Style::Bad)
+            } else if had_passed(due) {
+                plain("the time asked had passed when it arrived")
             } else {
                 (when::distance(at, now), Style::Plain)
             }
@@ -142,6 +144,14 @@ fn standing(due: &v1::Due, now: Option<&prost_types::Timestamp>) -> (String, Sty
         DueState::NoTerm => plain("no time set"),
         DueState::Unspecified => plain("unknown"),
     }
+}
+
+/// Nobody is late with what was asked of him too late.
+fn had_passed(due: &v1::Due) -> bool {
+    let at = due.due_at.as_ref().and_then(when::from_wire);
+    let received = due.received_at.as_ref().and_then(when::from_wire);
+    at.zip(received)
+        .is_some_and(|(at, received)| received >= at)
 }
 
 /// `7 working days, VN 2026 v1`.

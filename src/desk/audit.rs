@@ -160,8 +160,8 @@ pub(super) struct ExportJob {
     links: Vec<Arc<Link>>,
     proofs: bool,
     bodies: Bodies,
-    /// Of the peer's log no more than the first receipt of at least so many entries.
-    mirror_size_min: Option<u64>,
+    /// Of the own log and the peer's no more than the first receipt of at least so many entries.
+    sizes_min: Option<[u64; 2]>,
     annex: Annex,
 }
 
@@ -173,7 +173,7 @@ impl ExportJob {
             links,
             proofs: false,
             bodies: Bodies::All,
-            mirror_size_min: None,
+            sizes_min: None,
             annex: Annex::default(),
         }
     }
@@ -182,9 +182,9 @@ impl ExportJob {
         Self { bodies, ..self }
     }
 
-    pub(super) fn mirror_size_min(self, size: u64) -> Self {
+    pub(super) fn sizes_min(self, own: u64, mirror: u64) -> Self {
         Self {
-            mirror_size_min: Some(size),
+            sizes_min: Some([own, mirror]),
             ..self
         }
     }
@@ -195,13 +195,17 @@ impl ExportJob {
 
     /// The receipt at which the export of a log ends.
     fn last_receipt(&self, link: &Link, side: LogSide) -> Result<Option<(u64, String)>, ReadError> {
-        match (side, self.mirror_size_min) {
-            (LogSide::Mirror, Some(0)) => Ok(None),
-            (LogSide::Mirror, Some(size)) => {
+        let size_min = self.sizes_min.map(|[own, mirror]| match side {
+            LogSide::Own => own,
+            LogSide::Mirror => mirror,
+        });
+        match size_min {
+            Some(0) => Ok(None),
+            Some(size) => {
                 let first = self.exchange.receipts(link, side, size, 1)?;
                 Ok(first.into_iter().next())
             }
-            _ => self.exchange.latest_receipt(link, side),
+            None => self.exchange.latest_receipt(link, side),
         }
     }
 

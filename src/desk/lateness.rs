@@ -1,6 +1,6 @@
 //! Evidence that the peer did not answer in time: an export with a claim that it proves.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -27,8 +27,8 @@ use crate::proto::v1;
 use crate::proto::v1::Kind;
 use crate::proto::v1::body::Body;
 use crate::store::Direction;
-use crate::tlog::Snapshot;
 use crate::tlog::proof::TlogProof;
+use crate::tlog::{Hash, Snapshot, leaf_hash};
 
 /// Entries read in one go.
 const ENTRIES_AT_ONCE: usize = 256;
@@ -64,7 +64,8 @@ impl Desk {
             let judged = book.folded(thread)?.message(id)?;
             Some(judged.standing.clone())
         })?;
-        if standing != Some(Standing::Applied) {
+        // None: the peer refused it. Whether that was before it was late is judged below.
+        if standing.is_some_and(|standing| standing != Standing::Applied) {
             return Err(refused(
                 "it has no effect in its case; `case show` says why",
             ));
@@ -111,8 +112,9 @@ impl Evidence {
         let logs = Logs::read(exchange, link)?;
         let mut why: Option<NotLate> = None;
         // The newest checkpoint; else the newest before an extension was taken, then before the
-        // answer came: a late answer was late.
-        let mut limits = logs.extensions();
+        // answer or a REFUSAL came: a late one was late.
+        let extension = lateness::extension_of(&logs, id);
+        let mut limits: Vec<u64> = extension.into_iter().collect();
         limits.push(logs.peer_lines.len() as u64);
         let mut found = None;
         while let Some(limit) = limits.pop() {
@@ -125,7 +127,9 @@ impl Evidence {
                     break;
                 }
                 Err(error) => {
-                    if let NotLate::Answered { index, .. } = &error {
+                    if let NotLate::Answered { index, .. } | NotLate::RefusedByPeer { index } =
+                        &error
+                    {
                         limits.retain(|limit| limit < index);
                         limits.push(*index);
                     }
@@ -203,8 +207,8 @@ impl Evidence {
                 own: self.own_bodies,
                 mirror: self.peer_bodies,
             })
-            // What the peer said after the checkpoint is no part of the claim.
-            .mirror_size_min(self.claim.checkpoint_size)
+            // What either said after what was judged is no part of the claim.
+            .sizes_min(self.claim.log_size, self.claim.checkpoint_size)
             .annex(annex))
     }
 }
@@ -226,7 +230,7 @@ struct Logs<'a> {
     mirror: LogReader,
     own_lines: Vec<Option<Line>>,
     peer_lines: Vec<Option<Line>>,
-    refused: BTreeSet<u64>,
+    refusals: BTreeMap<u64, u64>,
 }
 
 impl<'a> Logs<'a> {
@@ -240,9 +244,19 @@ impl<'a> Logs<'a> {
             exchange.reader(link, LogSide::Own),
             exchange.reader(link, LogSide::Mirror),
         );
-        let mut refused = BTreeSet::new();
-        let own_lines = lines(&own, size(LogSide::Own)?, &mut BTreeSet::new())?;
-        let peer_lines = lines(&mirror, size(LogSide::Mirror)?, &mut refused)?;
+        let own_lines = lines(&own, size(LogSide::Own)?)?;
+        let peer_lines = lines(&mirror, size(LogSide::Mirror)?)?;
+        let refusals = (0..).zip(&own_lines).filter_map(|(at, line)| {
+            let is_refusal = line.as_ref()?.kind == Kind::Refusal as i32;
+            if !is_refusal {
+                return None;
+            }
+            match content(&own, at)?.1? {
+                Body::Refusal(refusal) => Some((at, refusal.index)),
+                _ => None,
+            }
+        });
+        let refusals = refusals.collect();
         Ok(Self {
             exchange,
             link,
@@ -250,22 +264,12 @@ impl<'a> Logs<'a> {
             mirror,
             own_lines,
             peer_lines,
-            refused,
+            refusals,
         })
     }
 
     fn own_line(&self, index: u64) -> Option<&Line> {
         self.own_lines.get(usize::try_from(index).ok()?)?.as_ref()
-    }
-
-    /// Where the peer took extensions, of whatever.
-    fn extensions(&self) -> Vec<u64> {
-        let lines = (0..).zip(&self.peer_lines);
-        let of = |(at, line): (u64, &Option<Line>)| {
-            let kind = line.as_ref()?.kind;
-            (kind == Kind::DeadlineExtension as i32).then_some(at)
-        };
-        lines.filter_map(of).collect()
     }
 
     /// The newest dated checkpoint of the peer over at most so many entries.
@@ -291,17 +295,10 @@ fn content(reader: &LogReader, index: u64) -> Option<(Header, Option<Body>)> {
     Some((header, content))
 }
 
-fn lines(
-    reader: &LogReader,
-    size: u64,
-    refused: &mut BTreeSet<u64>,
-) -> Result<Vec<Option<Line>>, ReadError> {
+fn lines(reader: &LogReader, size: u64) -> Result<Vec<Option<Line>>, ReadError> {
     let mut lines = Vec::new();
     while (lines.len() as u64) < size {
         for stored in reader.entries(lines.len() as u64, size, ENTRIES_AT_ONCE)? {
-            if stored.record.refused {
-                refused.insert(stored.index);
-            }
             let header = header_of(&stored, "").ok();
             lines.push(header.as_ref().map(Line::of));
         }
@@ -339,7 +336,30 @@ impl Exhibit for Logs<'_> {
         content(&self.mirror, index)?.1
     }
 
-    fn refused(&self) -> &BTreeSet<u64> {
-        &self.refused
+    fn leaf(&self, index: u64) -> Option<Hash> {
+        Some(leaf_hash(&self.own.entry(index).ok()?.entry))
+    }
+
+    fn refusals(&self) -> &BTreeMap<u64, u64> {
+        &self.refusals
+    }
+
+    fn receipted_after(&self, second: u64) -> Option<u64> {
+        let mut from = 0;
+        loop {
+            let page = self
+                .exchange
+                .receipts(self.link, LogSide::Own, from, ENTRIES_AT_ONCE);
+            let page = page.ok()?;
+            from = page.last()?.0.saturating_add(1);
+            let is_after = |(size, note): &(u64, String)| {
+                let receipt = self.link.own_verifier.receipt(note);
+                *size <= self.own_lines.len() as u64
+                    && receipt.is_ok_and(|receipt| receipt.cosigned_at > second)
+            };
+            if let Some((size, _)) = page.iter().find(|one| is_after(one)) {
+                return Some(*size);
+            }
+        }
     }
 }

@@ -219,8 +219,9 @@ pub(crate) enum Command {
     /// Something owed has reached a stage; answered when durable, with whether this is the first
     /// time.
     Reach(LinkNumber, Box<Reached>, DutyKey, LogSide, Reply<bool>),
-    /// The peer's message at an index breaks the rules of its case: noted once.
-    NoteBreach(LinkNumber, u64, Box<Incident>, Reply<bool>),
+    /// The peer's message at an index breaks the rules of its case: noted once, with the incident
+    /// if it is told by itself.
+    NoteBreach(LinkNumber, u64, Option<Box<Incident>>, Reply<bool>),
     /// Nothing; answered when everything asked before it has been done.
     Barrier(Reply<()>),
 }

@@ -1,22 +1,23 @@
 //! Seeing to it that deadlines are said: reminders, what is overdue, escalation, breaches.
 //!
-//! One task of the node looks at every link when something changed, and when the next stage falls.
+//! One task for each link looks at it when something changed, and when the next stage falls.
 //! It records each stage ([`remind`](super::remind)) before it tells of it: after a crash it
 //! was either told, or it is told after the restart. When something is overdue, on either side,
 //! it asks the session for a heartbeat, so that the peer holds a checkpoint of this node that is
 //! dated later than the deadline, and this node one of the peer's.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio_stream::wrappers::WatchStream;
-use tokio_stream::{StreamExt as _, StreamMap};
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::book::Head;
 use super::command::Command;
-use super::due::{Due, When};
+use super::due::{Due, PeerBreach, When};
 use super::hold::Incident;
 use super::layout::{self, LogSide, Region};
 use super::read::ReadError;
@@ -30,6 +31,22 @@ use crate::store::Direction;
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 /// Wait before the next attempt where the store could not be read or written.
 const RETRY: Duration = Duration::from_secs(30);
+
+/// Stages, and breaches, that one turn takes: what becomes urgent meanwhile is first in the next.
+const TURN_MAX: usize = 1_024;
+/// Records asked for before the first answer is awaited; they share commits. 4 KiB each: 1 MiB.
+const AT_ONCE: usize = 256;
+/// Breaches of one link that become an incident each within an hour.
+const INCIDENTS_AN_HOUR: usize = 32;
+const HOUR_MS: u64 = 60 * 60 * 1_000;
+
+/// What a look at a link found to do.
+struct Looked {
+    falling: Vec<(Stage, Due)>,
+    breaches: Vec<PeerBreach>,
+    has_more: bool,
+    next: Option<Millis>,
+}
 
 /// Why a turn was not done.
 #[derive(Debug, thiserror::Error)]
@@ -46,40 +63,41 @@ pub enum TurnError {
 }
 
 impl Exchange {
-    /// Keeps the deadlines of every link until `stop`.
+    /// Keeps the deadlines of every link until `stop`, each by itself: one with much to tell holds up
+    /// no other.
     pub async fn keep_deadlines(self: Arc<Self>, stop: CancellationToken) {
-        let mut heads = StreamMap::new();
-        for (key, link) in self.links().enumerate() {
-            heads.insert(key, WatchStream::from_changes(link.watch_head()));
+        let mut keepers = JoinSet::new();
+        for link in self.links() {
+            keepers.spawn(Arc::clone(&self).keep_link(Arc::clone(link)));
         }
         let keep = async {
-            loop {
-                let (mut next, mut failed) = (None, false);
-                for link in self.links() {
-                    match self.turn(link).await {
-                        Ok(at) => next = [next, at].into_iter().flatten().min(),
-                        Err(error) => {
-                            tracing::warn!(peer = %link.peer, %error, "deadlines not kept");
-                            failed = true;
-                        }
-                    }
-                }
-                if failed {
-                    tokio::time::sleep(RETRY).await;
-                } else {
-                    self.wait_for(next, &mut heads).await;
+            while let Some(ended) = keepers.join_next().await {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "deadlines of a link are kept no more. Restart the node");
                 }
             }
         };
         stop.run_until_cancelled(keep).await;
+        // None of them holds the exchange when this returns.
+        keepers.shutdown().await;
+    }
+
+    async fn keep_link(self: Arc<Self>, link: Arc<Link>) {
+        let mut head = link.watch_head();
+        loop {
+            head.mark_unchanged();
+            match self.turn(&link).await {
+                Ok(next) => self.wait_for(next, &mut head).await,
+                Err(error) => {
+                    tracing::warn!(peer = %link.peer, %error, "deadlines not kept");
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
+        }
     }
 
     /// Until an instant of the node's clock, or until something changed.
-    async fn wait_for(
-        &self,
-        next: Option<Millis>,
-        heads: &mut StreamMap<usize, WatchStream<Head>>,
-    ) {
+    async fn wait_for(&self, next: Option<Millis>, head: &mut watch::Receiver<Head>) {
         loop {
             let left = next.map(|at| at.saturating_sub(self.now()));
             if left.is_some_and(|left| left <= 0) {
@@ -89,7 +107,7 @@ impl Exchange {
             let left = left.map_or(SLEEP_MAX, Duration::from_millis);
             tokio::select! {
                 () = tokio::time::sleep(left.min(SLEEP_MAX)) => {}
-                Some(_) = heads.next() => return,
+                Ok(()) = head.changed() => return,
             }
         }
     }
@@ -99,86 +117,176 @@ impl Exchange {
         Millis::try_from(self.clock.unix_ms()).unwrap_or(Millis::MAX)
     }
 
-    /// Records and tells every stage that has fallen on a link, and every breach of the peer that
-    /// was not noted yet; says when the next stage falls.
+    /// Records and tells the stages that have fallen on a link, the urgent ones first, and the
+    /// breaches of the peer that were not noted yet, of each at most [`TURN_MAX`]; says when to look
+    /// again: at once if there are more, else when the next stage falls.
     ///
     /// # Errors
     /// [`TurnError`]; what was not recorded is recorded in a later turn.
     pub async fn turn(self: &Arc<Self>, link: &Arc<Link>) -> Result<Option<Millis>, TurnError> {
         let (exchange, of) = (Arc::clone(self), Arc::clone(link));
-        let look = move || {
-            let now = exchange.now();
-            exchange.with_dues(&of, |dues| {
-                (dues.falling(now), dues.next_after(now), dues.new_breaches())
-            })
-        };
-        let (falling, next, breaches) = if self.recorder.is_inline() {
+        let look = move || exchange.look_at(&of);
+        let looked = if self.recorder.is_inline() {
             look()?
         } else {
             // The first look reads both logs.
             let looked = tokio::task::spawn_blocking(look).await;
             looked.map_err(|_| TurnError::Stopping)??
         };
-        for breach in breaches {
-            let incident = Incident {
-                at_ms: self.clock.unix_ms(),
-                peer: link.peer.to_string(),
-                what: format!(
-                    "the peer's message {} (index {}) is not possible in its case: {}. It is kept \
-                     and has no effect; call the peer",
-                    breach.message, breach.index, breach.reason
-                ),
-                evidence: Vec::new(),
-            };
-            let (number, index) = (link.number, breach.index);
-            let is_first = self
-                .ask(|reply| Command::NoteBreach(number, index, Box::new(incident), reply))
-                .await?;
-            if is_first {
-                tracing::warn!(peer = %link.peer, index, "breach of protocol by the peer");
-            }
-            self.with_dues(link, |dues| dues.mark_noted(index))?;
+        for some in looked.falling.chunks(AT_ONCE) {
+            self.reach(link, some).await?;
         }
-        for (stage, due) in falling {
-            self.reach(link, stage, &due).await?;
+        for some in looked.breaches.chunks(AT_ONCE) {
+            self.note(link, some).await?;
         }
-        Ok(next)
+        Ok(if looked.has_more {
+            Some(self.now())
+        } else {
+            looked.next
+        })
     }
 
-    async fn reach(&self, link: &Link, stage: Stage, due: &Due) -> Result<(), TurnError> {
-        let key = DutyKey::of(due);
-        let owed_by = side_of(link, due.duty.owed_by);
-        let reached = Reached {
+    fn look_at(&self, link: &Link) -> Result<Looked, ReadError> {
+        let now = self.now();
+        self.with_dues(link, |dues| {
+            let mut new = dues.new_breaches();
+            // After a restart, those noted before it are new to the book.
+            let mut breaches = Vec::new();
+            for breach in new.drain(..) {
+                if breaches.len() == TURN_MAX {
+                    break;
+                }
+                let key = layout::breach(link.number, breach.index);
+                if self.store.get(&key)?.is_some() {
+                    dues.mark_noted(breach.index);
+                } else {
+                    breaches.push(breach);
+                }
+            }
+            let falling = dues.falling(now, TURN_MAX);
+            Ok(Looked {
+                has_more: [falling.len(), breaches.len()].contains(&TURN_MAX),
+                falling,
+                breaches,
+                next: dues.next_after(now),
+            })
+        })?
+    }
+
+    /// Notes breaches, together. The first few of an hour become an incident each, the next one says
+    /// that there are more; a peer must not bury what else a person should look at.
+    async fn note(&self, link: &Link, breaches: &[PeerBreach]) -> Result<(), TurnError> {
+        let at_ms = self.clock.unix_ms();
+        let before = self.with_dues(link, |dues| {
+            dues.count_breaches(at_ms / HOUR_MS, breaches.len())
+        })?;
+        let mut answers = Vec::with_capacity(breaches.len());
+        for (count, breach) in (before..).zip(breaches) {
+            let said = format!(
+                "the peer's message {} (index {}) is not possible in its case: {}. It is kept and \
+                 has no effect; call the peer",
+                breach.message, breach.index, breach.reason
+            );
+            let what = match count.cmp(&INCIDENTS_AN_HOUR) {
+                Ordering::Less => Some(said),
+                Ordering::Equal => Some(format!(
+                    "{said}. More than {INCIDENTS_AN_HOUR} messages of the peer within this hour \
+                     were not possible; the others of the hour are not listed here, but marked in \
+                     their cases"
+                )),
+                Ordering::Greater => None,
+            };
+            let incident = what.map(|what| {
+                Box::new(Incident {
+                    at_ms,
+                    peer: link.peer.to_string(),
+                    what,
+                    evidence: Vec::new(),
+                })
+            });
+            let (reply, answer) = oneshot::channel();
+            let command = Command::NoteBreach(link.number, breach.index, incident, reply);
+            self.recorder.send(command).await;
+            answers.push((count, breach.index, answer));
+        }
+        let (mut noted, mut failed) = (Vec::new(), None);
+        for (count, index, answer) in answers {
+            match answer.await {
+                Ok(Ok(is_first)) => {
+                    if is_first && count <= INCIDENTS_AN_HOUR {
+                        tracing::warn!(peer = %link.peer, index, "breach of protocol by the peer");
+                    }
+                    noted.push(index);
+                }
+                Ok(Err(error)) => failed = Some(TurnError::Record(error)),
+                Err(_) => failed = Some(TurnError::Stopping),
+            }
+        }
+        self.with_dues(link, |dues| {
+            for index in noted {
+                dues.mark_noted(index);
+            }
+        })?;
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Records stages, together, and tells of them.
+    async fn reach(&self, link: &Link, falling: &[(Stage, Due)]) -> Result<(), TurnError> {
+        let mut answers = Vec::with_capacity(falling.len());
+        for (stage, due) in falling {
+            let (key, owed_by) = (DutyKey::of(due), side_of(link, due.duty.owed_by));
+            let reached = self.reached(link, *stage, due);
+            let at_ms = reached.at_ms;
+            let (reply, answer) = oneshot::channel();
+            let command = Command::Reach(link.number, Box::new(reached), key, owed_by, reply);
+            self.recorder.send(command).await;
+            answers.push((*stage, due, at_ms, answer));
+        }
+        let (mut recorded, mut failed) = (Vec::new(), None);
+        for (stage, due, at_ms, answer) in answers {
+            match answer.await {
+                Ok(Ok(is_first)) => recorded.push((stage, due, at_ms, is_first)),
+                Ok(Err(error)) => failed = Some(TurnError::Record(error)),
+                Err(_) => failed = Some(TurnError::Stopping),
+            }
+        }
+        self.with_dues(link, |dues| {
+            for (stage, due, at_ms, _) in &recorded {
+                dues.mark_reached(due, *stage, *at_ms);
+            }
+        })?;
+        let mut is_overdue = false;
+        for (stage, due, _, _) in recorded.into_iter().filter(|(.., is_first)| *is_first) {
+            let is_own = side_of(link, due.duty.owed_by) == LogSide::Own;
+            tracing::warn!(
+                peer = %link.peer, id = %due.duty.message, owed = due.duty.owed.word(),
+                owed_by = if is_own { "this node" } else { "the peer" },
+                exercise = !due.is_actual(), "{stage}"
+            );
+            is_overdue |= stage == Stage::Overdue;
+        }
+        if is_overdue {
+            link.pulse.wanted.send_modify(|count| *count += 1);
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    fn reached(&self, link: &Link, stage: Stage, due: &Due) -> Reached {
+        Reached {
             stage,
             message: due.duty.message.to_string(),
             is_own_message: due.asked.by == link.party(),
             index: due.asked.index,
             owed: due.duty.owed,
-            owed_by_own: owed_by == LogSide::Own,
-            extended_by: key.extended_by,
+            owed_by_own: due.duty.owed_by == link.party(),
+            extended_by: DutyKey::of(due).extended_by,
             status: due.asked.status,
             due_ms: match &due.when {
                 When::At(reckoned) => reckoned.at(),
                 _ => 0,
             },
             at_ms: self.clock.unix_ms(),
-        };
-        let (number, at_ms) = (link.number, reached.at_ms);
-        let is_first = self
-            .ask(|reply| Command::Reach(number, Box::new(reached), key, owed_by, reply))
-            .await?;
-        self.with_dues(link, |dues| dues.mark_reached(due, stage, at_ms))?;
-        if is_first {
-            tracing::warn!(
-                peer = %link.peer, id = %due.duty.message, owed = due.duty.owed.word(),
-                owed_by = if owed_by == LogSide::Own { "this node" } else { "the peer" },
-                exercise = !due.is_actual(), "{stage}"
-            );
-            if stage == Stage::Overdue {
-                link.pulse.wanted.send_modify(|count| *count += 1);
-            }
         }
-        Ok(())
     }
 
     /// The stages reached on a link from a number on, in the order recorded, at most `count`.

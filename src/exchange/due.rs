@@ -77,7 +77,18 @@ impl Due {
     /// Whether it is late at an instant.
     #[must_use]
     pub fn is_overdue(&self, now: Millis) -> bool {
-        matches!(&self.when, When::At(reckoned) if now >= reckoned.at())
+        let is_past = matches!(&self.when, When::At(reckoned) if now >= reckoned.at());
+        is_past && !self.had_passed()
+    }
+
+    /// Whether the time asked for had passed when the message arrived: nobody is late by that.
+    #[must_use]
+    pub fn had_passed(&self) -> bool {
+        let When::At(reckoned) = &self.when else {
+            return false;
+        };
+        self.received_at
+            .is_some_and(|received| received >= reckoned.at())
     }
 
     /// Whether it is real, and neither exercise nor test.
@@ -123,6 +134,8 @@ pub struct DueBook {
     reached: BTreeMap<(DutyKey, Stage), u64>,
     /// Breaches that were noted, by index.
     noted: BTreeSet<u64>,
+    /// The hour in which breaches were noted last, and how many.
+    breaches_of_hour: (u64, usize),
 }
 
 /// A case as the casebook leaves it, before instants are counted.
@@ -160,6 +173,17 @@ impl DueBook {
         self.noted.insert(index);
     }
 
+    /// Counts breaches of an hour (since 1970) that are about to be noted; says how many there were
+    /// before.
+    pub(crate) fn count_breaches(&mut self, hour: u64, more: usize) -> usize {
+        if self.breaches_of_hour.0 != hour {
+            self.breaches_of_hour = (hour, 0);
+        }
+        let before = self.breaches_of_hour.1;
+        self.breaches_of_hour.1 = before.saturating_add(more);
+        before
+    }
+
     /// The stages of something owed that were reached, in order, and when that was recorded,
     /// milliseconds since 1970.
     #[must_use]
@@ -175,18 +199,24 @@ impl DueBook {
         &self.calendars[by.slot()]
     }
 
-    /// The stages that fall by an instant and were not reached yet, in order, each with what is owed.
+    /// The first stages that fall by an instant and were not reached yet, each with what is owed: what
+    /// is urgent first, then in the order in which they fall.
     #[must_use]
-    pub fn falling(&self, now: Millis) -> Vec<(Stage, Due)> {
+    pub fn falling(&self, now: Millis, count: usize) -> Vec<(Stage, Due)> {
         let fallen = self.agenda.iter().take_while(|(at, ..)| *at <= now);
         let of = |(_, stage, key, case): &(Millis, Stage, DutyKey, MessageId)| {
             let dues = self.cases.get(case)?;
             let due = dues.iter().find(|due| DutyKey::of(due) == *key)?;
             // A reminder of what is overdue is none.
             let helps = *stage != Stage::Reminder || !due.is_overdue(now);
-            helps.then(|| (*stage, due.clone()))
+            helps.then_some((*stage, due))
         };
-        fallen.filter_map(of).collect()
+        let (mut first, other): (Vec<_>, Vec<_>) = fallen
+            .filter_map(of)
+            .partition(|(_, due)| remind::is_urgent(due));
+        first.extend(other);
+        let first = first.into_iter().take(count);
+        first.map(|(stage, due)| (stage, due.clone())).collect()
     }
 
     /// When the next stage falls, later than an instant.

@@ -313,7 +313,7 @@ impl Recorder {
             }
             Command::NoteBreach(number, index, incident, reply) => {
                 let is_first = stage.note_breach(&*self.store, number, index)?;
-                if is_first {
+                if let Some(incident) = incident.filter(|_| is_first) {
                     self.stage_incident(stage, &incident)?;
                 }
                 answers.flushed.push(Box::new(move |outcome| {

@@ -118,12 +118,23 @@ pub struct Reached {
     pub at_ms: u64,
 }
 
-/// When each stage of something owed falls, in order; nothing while no instant is known.
+/// Whether it is the acknowledgement of a FLASH or IMMEDIATE message.
+#[must_use]
+pub fn is_urgent(due: &Due) -> bool {
+    due.duty.owed == Owed::Acknowledgement
+        && [Precedence::Flash as i32, Precedence::Immediate as i32].contains(&due.asked.precedence)
+}
+
+/// When each stage of something owed falls, in order; nothing while no instant is known, or where it
+/// had passed when the message arrived.
 #[must_use]
 pub fn stages(due: &Due) -> Vec<(Millis, Stage)> {
     let When::At(reckoned) = &due.when else {
         return Vec::new();
     };
+    if due.had_passed() {
+        return Vec::new();
+    }
     let at = reckoned.at();
     let overdue = whole_second(at);
     let mut stages = Vec::new();
@@ -138,9 +149,7 @@ pub fn stages(due: &Due) -> Vec<(Millis, Stage)> {
         stages.push((reminder, Stage::Reminder));
     }
     stages.push((overdue, Stage::Overdue));
-    let is_urgent = due.duty.owed == Owed::Acknowledgement
-        && [Precedence::Flash as i32, Precedence::Immediate as i32].contains(&due.asked.precedence);
-    let escalation = if is_urgent {
+    let escalation = if is_urgent(due) {
         overdue
     } else {
         overdue.saturating_add(ESCALATION_MS)
@@ -241,7 +250,8 @@ mod tests {
     #[test]
     fn what_was_due_before_it_came_is_not_recalled() {
         let due = due(Owed::Reply, Precedence::Routine, 10 * HOUR, HOUR);
-        assert_eq!(stages(&due)[0].1, Stage::Overdue);
+        assert_eq!(stages(&due), []);
+        assert!(!due.is_overdue(20 * HOUR));
         let unknown = Due {
             when: When::NotReceived,
             ..due

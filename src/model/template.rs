@@ -3,7 +3,7 @@
 //! Both are made by reflection, from the proto and its comments, the table of blanks
 //! ([`super::check`]) and the samples: a kind that is added to the proto has them without a line here.
 //! What only some kinds have stands in two tables: pictures of workflows ([`workflow_of`]) and what an
-//! answer takes over from the message answered ([`prefill`]).
+//! answer takes over from the message answered ([`prefill()`]).
 
 /// Writes to a `String`, which cannot fail. The file has `std::fmt::Write` in use.
 macro_rules! put {

@@ -4,8 +4,6 @@
 //! it are part of every run (`cli::demo::year`), and the whole year without nodes
 //! (`model::sample::year`).
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use std::process::{Command, Stdio};
 
 #[test]

@@ -81,12 +81,10 @@ async fn live(pairs: &mut [Pair], once: bool, screen: Screen) -> Done {
     let begun = Instant::now();
     replay_all(pairs).await?;
     let replayed = begun.elapsed();
+    let lived = judge_all(pairs).await?;
     let mut is_clean = true;
-    for pair in &*pairs {
-        let waiting = Bar::waiting(&format!("{}: counting and proving it", pair.year.pair));
-        let lived = pair.judge().await?;
-        drop(waiting);
-        is_clean &= board::tell(pair, &lived, screen)?;
+    for (pair, lived) in pairs.iter().zip(&lived) {
+        is_clean &= board::tell(pair, lived, screen)?;
     }
     board::end(pairs, (replayed, begun.elapsed()), screen)?;
     if !is_clean {
@@ -132,6 +130,24 @@ async fn replay_all(pairs: &mut [Pair]) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Has both pairs count their year and prove it, side by side.
+async fn judge_all(pairs: &[Pair]) -> Result<Vec<Lived>, Failure> {
+    let _waiting = Bar::waiting("counting the year, and proving it");
+    match pairs {
+        [one, other] => {
+            let (one, other) = tokio::try_join!(Box::pin(one.judge()), Box::pin(other.judge()))?;
+            Ok(vec![one, other])
+        }
+        pairs => {
+            let mut lived = Vec::new();
+            for pair in pairs {
+                lived.push(pair.judge().await?);
+            }
+            Ok(lived)
+        }
+    }
 }
 
 impl Pair {

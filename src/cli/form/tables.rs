@@ -143,12 +143,12 @@ mod tests {
             (
                 "period-report",
                 "figures",
-                "handover.persons         24  hekou.ni.cn.example",
+                "handover.persons          24  hekou.ni.cn.example",
             ),
             (
                 "period-report",
                 "figures",
-                "calls                     9  both",
+                "calls                      9  both",
             ),
             ("calendar", "days_off", "14 weekdays off\n"),
             (

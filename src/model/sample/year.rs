@@ -1,7 +1,7 @@
 //! The year 2025 of two pairs of border authorities, message by message.
 //!
-//! Only the volumes are real: they are those that both pairs have published for that year
-//! ([`PUBLISHED`]). Persons, offices, letters and cases are invented, and visibly so. The same year
+//! Only the volumes are real: they are those that both pairs have published for that year. Persons,
+//! offices, letters and cases are invented, and visibly so. The same year
 //! is made each time, to the byte of each draft, so that it is a data set to test, measure and look
 //! at.
 //!

@@ -405,6 +405,27 @@ async fn what_has_no_receipt_counts_from_none() {
     drop(running.end().await);
 }
 
+#[tokio::test]
+async fn a_time_that_had_passed_when_it_was_asked_makes_nobody_late() {
+    let pair = Pair::open().await;
+    pair.set_clocks(START + 2 * HOUR);
+    // The instant of arrival is as little in time as one before.
+    for (number, after) in [(1, HOUR), (2, 2 * HOUR)] {
+        let id = pair
+            .ask(letter_due(&pair.counter.peer, number, after))
+            .await;
+        let due = pair.all_due().await.pop().unwrap();
+        assert_eq!((&due.message_id, due.overdue), (&id, false));
+        pair.answer(pair.counter.letter(10 + number), "").await;
+        let dir = tempfile::tempdir().unwrap();
+        let refused = lateness(&pair, &id, dir.path()).await.unwrap_err();
+        assert!(refused.contains("had the message only at"), "{refused}");
+    }
+    pair.set_clocks(START + 2 * DAY);
+    pair.turn().await;
+    assert_eq!(pair.stages(), Vec::<String>::new());
+}
+
 /// Writes the evidence into a folder; the refusal's text if there is none.
 async fn lateness(pair: &Pair, id: &str, dir: &Path) -> Result<(), String> {
     let mut auditor = pair.counter.auditor().await;
@@ -467,7 +488,8 @@ async fn a_deadline_that_passes_brings_a_heartbeat_and_with_it_the_proof() {
     let expected = format!(
         "late: no reply to {id} among the 2 entries that hekou.ni.cn.example had signed by \
          2026-11-27T16:00:00Z; due was 2026-11-27T16:00:00Z (7 working days on calendar CN 2026 v1 \
-         SAMPLE, received 2026-11-18T11:06:40Z)"
+         SAMPLE, received 2026-11-18T11:06:40Z); unless it was taken back at index 1 or later of the \
+         log it is in, which is not here: hekou.ni.cn.example holds that log and can show it"
     );
     assert_eq!(statement, expected);
     // Nobody's particulars are in it: the request's body is withheld.
@@ -548,6 +570,48 @@ async fn what_its_author_took_back_in_time_is_owed_no_answer() {
     let dir = tempfile::tempdir().unwrap();
     let refused = lateness(&pair, &id, dir.path()).await.unwrap_err();
     assert!(refused.contains("withdrew"), "{refused}");
+}
+
+#[tokio::test]
+async fn what_was_taken_back_too_late_must_be_shown_to_be() {
+    let pair = Pair::open().await;
+    pair.answer(calendar("cn-2026"), "").await;
+    let [hidden, shown] = [(), ()].map(|()| pair.counter.sample("verification-request"));
+    let hidden = pair.ask(hidden).await;
+    let shown = pair
+        .ask(v1::Draft {
+            id: String::new(),
+            ..shown
+        })
+        .await;
+    let withdrawal = |id: &str| v1::Draft {
+        id: String::new(),
+        supersedes: id.to_owned(),
+        in_reply_to: String::new(),
+        thread_id: String::new(),
+        ..pair.counter.sample("withdrawal")
+    };
+    pair.set_clocks(DUE + DAY);
+    // No receipt is dated between the deadline and this one.
+    pair.ask(withdrawal(&hidden)).await;
+    // That withdrawal's own receipt is: it does not cover the next.
+    pair.ask(withdrawal(&shown)).await;
+    pair.answer(pair.counter.letter(6), "").await;
+    let dir = tempfile::tempdir().unwrap();
+    let refused = lateness(&pair, &hidden, dir.path()).await.unwrap_err();
+    assert!(
+        refused.contains("no receipt of the log without"),
+        "{refused}"
+    );
+    lateness(&pair, &shown, dir.path()).await.unwrap();
+    let statement = judged(dir.path()).unwrap();
+    assert!(!statement.contains("unless"), "{statement}");
+
+    // Without that receipt it is not shown any more.
+    let own = "laocai.bg.vn.example_hekou.ni.cn.example";
+    forge(dir.path(), &format!("{own}/checkpoints/3"), |_| None);
+    let verdict = verify_export(dir.path(), None, &mut |_| ());
+    assert!(!verdict.clean && verdict.claim.is_none());
 }
 
 /// What a forger makes of a file; nothing: it is gone.
