@@ -338,6 +338,8 @@ fn look(book: &mut Casebook, case: MessageId, peer: Party) -> Looked {
             }
         }
     }
+    // Most cases are never asked for again: folded, each would keep some kilobytes.
+    book.forget(case);
     looked
 }
 

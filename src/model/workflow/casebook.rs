@@ -204,6 +204,13 @@ impl Casebook {
         Some(case.folded())
     }
 
+    /// Gives back the memory of a case's folding; it is folded again when it is asked for.
+    pub fn forget(&mut self, thread: MessageId) {
+        if let Some(case) = self.threads.get_mut(&thread) {
+            case.fold_anew();
+        }
+    }
+
     /// How a case stands at an instant.
     pub fn view(&mut self, thread: MessageId, now: Millis) -> Option<ThreadView> {
         self.folded(thread)?;
