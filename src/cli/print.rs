@@ -6,6 +6,8 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, BufRead as _, IsTerminal as _, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -14,6 +16,20 @@ use zeroize::Zeroizing;
 use super::exit::{Exit, Failure, OrExit as _, Told};
 use super::table::{Style, Table};
 use crate::model::text::is_steering;
+
+/// Writes an answer to a new file that only its owner reads; nothing is overwritten.
+pub(crate) fn write_private(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let writing = || format!("the file {}", file.display());
+    let mut out = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(file)
+        .or_fail(Exit::CannotCreate, writing)?;
+    out.write_all(bytes)
+        .and_then(|()| out.sync_all())
+        .or_fail(Exit::CannotCreate, writing)
+}
 
 /// Where the answer goes, and how it is to look there.
 #[derive(Debug, Clone, Copy)]

@@ -4,16 +4,14 @@ mod joint;
 mod period;
 mod shown;
 
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
 use self::period::{PeriodArgs, Zone};
 use super::connect::{Desk, Target};
-use super::exit::{Done, Exit, Failure, OrExit as _};
-use super::print::Screen;
+use super::exit::{Done, Exit, Failure};
+use super::print::{Screen, write_private};
 use super::refused;
 use crate::document;
 use crate::model::json;
@@ -94,7 +92,7 @@ impl Show {
         let text = written(&answer, &zone, format, screen);
         match &self.out {
             Some(file) => {
-                write(file, text.as_bytes())?;
+                write_private(file, text.as_bytes())?;
                 screen.line(file.display().to_string())?;
             }
             None if format == Format::Json => screen.json(&json::to_json_whole(&answer))?,
@@ -119,18 +117,4 @@ fn written(answer: &v1::ReportResponse, zone: &Zone, format: Format, screen: Scr
 
 async fn ask(desk: &Desk, request: v1::ReportRequest) -> Result<v1::ReportResponse, Failure> {
     refused::answer(desk.desk().report(request).await)
-}
-
-/// Figures are for their owner's eyes.
-fn write(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let writing = || format!("the file {}", file.display());
-    let mut out = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(file)
-        .or_fail(Exit::CannotCreate, writing)?;
-    out.write_all(bytes)
-        .and_then(|()| out.sync_all())
-        .or_fail(Exit::CannotCreate, writing)
 }

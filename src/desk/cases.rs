@@ -46,7 +46,7 @@ impl Desk {
         }
         found.retain(|(id, _)| before.is_none_or(|before| *id < before));
         found.sort_by(|(a, _), (b, _)| b.cmp(a));
-        let now = self.now();
+        let now = self.exchange.now();
         let mut page = v1::ListCasesResponse::default();
         for (id, link) in found {
             let case = self.exchange.with_cases(&link, |cases| {
@@ -74,7 +74,7 @@ impl Desk {
     ) -> Result<v1::GetCaseResponse, DeskError> {
         let id = parse_id("id", &request.id)?;
         let (link, _) = self.exchange.find(id)?.ok_or(DeskError::NotFound { id })?;
-        let now = self.now();
+        let now = self.exchange.now();
         let answer = self.exchange.with_cases(&link, |cases| {
             let thread = cases.thread_of(id)?;
             let folded = cases.folded(thread)?;
@@ -84,10 +84,6 @@ impl Desk {
             })
         })?;
         answer.ok_or(DeskError::NotFound { id })
-    }
-
-    fn now(&self) -> Millis {
-        Millis::try_from(self.exchange.clock().unix_ms()).unwrap_or(Millis::MAX)
     }
 }
 

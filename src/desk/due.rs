@@ -25,10 +25,6 @@ pub(super) struct Overdue {
 }
 
 impl Desk {
-    fn now_ms(&self) -> Millis {
-        Millis::try_from(self.exchange.clock().unix_ms()).unwrap_or(Millis::MAX)
-    }
-
     fn links_of(&self, peer: &str) -> Result<Vec<&std::sync::Arc<Link>>, DeskError> {
         if peer.is_empty() {
             return Ok(self.exchange.links().collect());
@@ -44,7 +40,7 @@ impl Desk {
     }
 
     pub(super) fn overdue(&self, link: &Link) -> Result<Overdue, DeskError> {
-        let now = self.now_ms();
+        let now = self.exchange.now();
         let counted = self.exchange.with_dues(link, |dues| {
             let mut counted = Overdue::default();
             for due in dues.all().filter(|due| due.is_overdue(now)) {
@@ -65,7 +61,7 @@ impl Desk {
         &self,
         request: &v1::ListDueRequest,
     ) -> Result<v1::ListDueResponse, DeskError> {
-        let now = self.now_ms();
+        let now = self.exchange.now();
         let mut listed: Vec<(SortKey, v1::Due)> = Vec::new();
         for link in self.links_of(&request.peer)? {
             let wanted = |due: &&Due| {

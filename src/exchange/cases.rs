@@ -59,6 +59,16 @@ impl Link {
         }
     }
 
+    /// Which log of this link a side writes.
+    #[must_use]
+    pub fn side_of(&self, party: Party) -> LogSide {
+        if party == self.party() {
+            LogSide::Own
+        } else {
+            LogSide::Mirror
+        }
+    }
+
     /// The node name of a side.
     #[must_use]
     pub fn node_of(&self, party: Party) -> &NodeName {

@@ -24,7 +24,7 @@ use super::read::ReadError;
 use super::remind::{DutyKey, Reached, Stage};
 use super::{Exchange, Link, RecordError};
 use crate::model::MessageId;
-use crate::model::workflow::{Millis, Party};
+use crate::model::workflow::Millis;
 use crate::store::Direction;
 
 /// The longest sleep: the clock may be set, and is looked at again after so long.
@@ -112,8 +112,9 @@ impl Exchange {
         }
     }
 
-    /// The node's clock.
-    pub(super) fn now(&self) -> Millis {
+    /// The node's clock, in milliseconds since 1970.
+    #[must_use]
+    pub fn now(&self) -> Millis {
         Millis::try_from(self.clock.unix_ms()).unwrap_or(Millis::MAX)
     }
 
@@ -234,7 +235,7 @@ impl Exchange {
     async fn reach(&self, link: &Link, falling: &[(Stage, Due)]) -> Result<(), TurnError> {
         let mut answers = Vec::with_capacity(falling.len());
         for (stage, due) in falling {
-            let (key, owed_by) = (DutyKey::of(due), side_of(link, due.duty.owed_by));
+            let (key, owed_by) = (DutyKey::of(due), link.side_of(due.duty.owed_by));
             let reached = self.reached(link, *stage, due);
             let at_ms = reached.at_ms;
             let (reply, answer) = oneshot::channel();
@@ -257,7 +258,7 @@ impl Exchange {
         })?;
         let mut is_overdue = false;
         for (stage, due, _, _) in recorded.into_iter().filter(|(.., is_first)| *is_first) {
-            let is_own = side_of(link, due.duty.owed_by) == LogSide::Own;
+            let is_own = link.side_of(due.duty.owed_by) == LogSide::Own;
             tracing::warn!(
                 peer = %link.peer, id = %due.duty.message, owed = due.duty.owed.word(),
                 owed_by = if is_own { "this node" } else { "the peer" },
@@ -344,12 +345,4 @@ fn key_of(link: &Link, reached: &Reached) -> Option<DutyKey> {
         },
         extended_by: reached.extended_by,
     })
-}
-
-fn side_of(link: &Link, party: Party) -> LogSide {
-    if party == link.party() {
-        LogSide::Own
-    } else {
-        LogSide::Mirror
-    }
 }

@@ -14,16 +14,16 @@ use std::sync::PoisonError;
 use super::layout::LogSide;
 use super::read::ReadError;
 use super::remind::{self, DutyKey, Stage};
-use super::submit::header_of;
 use super::view::cosigned_at;
 use super::{Exchange, Link};
+use crate::model::MessageId;
 use crate::model::calendar::{CalendarError, YearCalendar};
 use crate::model::workflow::{
     Casebook, Duty, Facts, Millis, Party, Published, Reckoned, Said, Standing, Term,
     calendars_in_force, reckon,
 };
-use crate::model::{MessageId, body};
-use crate::proto::v1::{self, Status};
+use crate::proto::v1::Status;
+use crate::proto::v1::body::Body;
 
 /// Something one side owes the other, and when it is due.
 #[derive(Debug, Clone, PartialEq)]
@@ -408,11 +408,6 @@ impl Exchange {
         posted: Vec<Posted>,
         before: Vec<Listed>,
     ) -> Result<Vec<Listed>, ReadError> {
-        let side = if by == link.party() {
-            LogSide::Own
-        } else {
-            LogSide::Mirror
-        };
         let mut known: BTreeMap<u64, YearCalendar> = before
             .into_iter()
             .map(|listed| (listed.published.index, listed.published.calendar))
@@ -421,7 +416,7 @@ impl Exchange {
         for (message, said_at, index, withdrawn_at) in posted {
             let calendar = match known.remove(&index) {
                 Some(calendar) => Some(calendar),
-                None => self.calendar_at(link, side, index)?,
+                None => self.calendar_at(link, by, index)?,
             };
             // A body that cannot be read is no calendar: what needs it says that it is missing.
             let Some(calendar) = calendar else { continue };
@@ -438,24 +433,18 @@ impl Exchange {
         Ok(listed)
     }
 
-    fn calendar_at(
+    /// The calendar that a side published at an index of its log; `None` if it is none.
+    pub(super) fn calendar_at(
         &self,
         link: &Link,
-        side: LogSide,
+        by: Party,
         index: u64,
     ) -> Result<Option<YearCalendar>, ReadError> {
-        let reader = self.reader(link, side);
-        let stored = reader.entry(index)?;
-        let Ok(header) = header_of(&stored, "") else {
-            return Ok(None);
-        };
-        let content = reader
-            .body(&stored)?
-            .and_then(|(_, bytes)| body::read(header.kind, &header.schema, &bytes));
-        let Some(v1::body::Body::Calendar(calendar)) = content else {
-            return Ok(None);
-        };
-        Ok(YearCalendar::from_message(&calendar, "").ok())
+        let said = self.said(link, link.side_of(by), index)?;
+        Ok(match said {
+            Some((_, Body::Calendar(calendar))) => YearCalendar::from_message(&calendar, "").ok(),
+            _ => None,
+        })
     }
 
     fn count(

@@ -10,12 +10,11 @@ use super::layout::{LogSide, Place};
 use super::read::ReadError;
 use super::submit::header_of;
 use super::{Exchange, Link};
-use crate::model::calendar::YearCalendar;
 use crate::model::check::FieldFault;
 use crate::model::report::compare::Difference;
-use crate::model::report::{Entry, Period, Published, Report, Value};
+use crate::model::report::{Entry, Period, Report, Value};
 use crate::model::workflow::facts::millis;
-use crate::model::workflow::{Casebook, Party};
+use crate::model::workflow::{Casebook, Party, Published};
 use crate::model::{Header, MessageId, body, text};
 use crate::proto::v1::body::Body;
 use crate::proto::v1::{self, Kind};
@@ -200,32 +199,29 @@ impl Exchange {
         Ok(Report::compute(&mut book, sides, period, &calendars))
     }
 
-    /// The calendars that a side has published, as far as they are ones.
+    /// The calendars of a side that are up, as far as they are ones, in the order of its log.
     fn published(
         &self,
         link: &Link,
         book: &Casebook,
         party: Party,
-    ) -> Result<Published, ReadError> {
-        let side = if link.party_of(LogSide::Own) == party {
-            LogSide::Own
-        } else {
-            LogSide::Mirror
-        };
-        let mut calendars = Vec::new();
+    ) -> Result<Vec<Published>, ReadError> {
+        let mut published = Vec::new();
         for posted in book.boards().all_calendars(party) {
-            let said = self.said(link, side, posted.index)?;
-            if let Some((_, Body::Calendar(calendar))) = said
-                && let Ok(calendar) = YearCalendar::from_message(&calendar, "")
-            {
-                calendars.push((posted.index, calendar));
+            if let Some(calendar) = self.calendar_at(link, party, posted.index)? {
+                published.push(Published {
+                    index: posted.index,
+                    withdrawn_at: None,
+                    calendar,
+                });
             }
         }
-        Ok(Published::new(calendars))
+        published.sort_by_key(|published| published.index);
+        Ok(published)
     }
 
     /// Header and body of an entry; `None` if its body is not held or cannot be read.
-    fn said(
+    pub(super) fn said(
         &self,
         link: &Link,
         side: LogSide,

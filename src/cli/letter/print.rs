@@ -1,8 +1,6 @@
 //! `liaison letter print`: a letter as a page.
 
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use jiff::tz::TimeZone;
@@ -11,8 +9,8 @@ use tonic::Code;
 
 use super::followers;
 use crate::cli::connect::{Desk, Target};
-use crate::cli::exit::{Done, Exit, Failure, OrExit as _};
-use crate::cli::print::Screen;
+use crate::cli::exit::{Done, Exit, Failure};
+use crate::cli::print::{Screen, write_private};
 use crate::cli::show::get;
 use crate::cli::{refused, when};
 use crate::document::letter::{Letter, LetterError};
@@ -51,7 +49,7 @@ impl Print {
         let code = letter.qr_text().to_string();
 
         if let Some(file) = &self.out {
-            write(file, &page)?;
+            write_private(file, page.as_bytes())?;
             if screen.json {
                 let file = file.display().to_string();
                 screen.json(&json!({
@@ -96,20 +94,6 @@ fn failure(error: LetterError) -> Failure {
         | LetterError::OtherReceipt => Exit::Internal,
     };
     Failure::of(exit, error.into()).while_doing("there is no page")
-}
-
-/// What the letter says is for its owner's eyes.
-fn write(file: &Path, page: &str) -> Result<(), Failure> {
-    let writing = || format!("the file {}", file.display());
-    let mut out = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(file)
-        .or_fail(Exit::CannotCreate, writing)?;
-    out.write_all(page.as_bytes())
-        .and_then(|()| out.sync_all())
-        .or_fail(Exit::CannotCreate, writing)
 }
 
 fn parse_zone(name: &str) -> Result<TimeZone, String> {

@@ -9,15 +9,14 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use jiff::civil::Date;
 
-use super::calendars::Published;
 use super::tally::{Entry, Measure, Measured, Tally};
 use super::{Case, Period};
 use crate::model::calendar::{CalendarError, CalendarSet};
 use crate::model::deadline::{
     Due, EXTENSION_WORKING_DAYS, VERIFICATION_REPLY_WORKING_DAYS, due_instant,
 };
-use crate::model::workflow::Judged;
 use crate::model::workflow::matter::{Term, acknowledgement_term_of};
+use crate::model::workflow::{Judged, Published, calendars_in_force};
 use crate::model::workflow::{Millis, Said};
 
 const SECOND_MS: i64 = 1_000;
@@ -25,7 +24,7 @@ const SECOND_MS: i64 = 1_000;
 pub(super) fn measure(
     case: &Case<'_>,
     period: Period,
-    calendars: &[Published; 2],
+    calendars: &[Vec<Published>; 2],
     tally: &mut Tally,
 ) {
     for judged in case.live() {
@@ -120,11 +119,11 @@ fn measure_verification(
     case: &Case<'_>,
     judged: &Judged,
     period: Period,
-    calendars: &[Published; 2],
+    calendars: &[Vec<Published>; 2],
     tally: &mut Tally,
 ) {
     let answering = judged.by.other();
-    let calendars = calendars[answering.slot()].in_force(judged.facts.seen_size);
+    let calendars = calendars_in_force(&calendars[answering.slot()], judged.facts.seen_size);
     let reply = last_reply(case, judged);
     let counted = due_of(case, judged, &calendars).and_then(|due| {
         let days = reply.map(|reply| days_taken(&due, reply, &calendars));

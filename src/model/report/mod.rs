@@ -8,7 +8,6 @@
 //!                               ─▶ tally.rs     figures, each with the messages that make it up
 //! catalogue.rs  every figure: name, unit, labels
 //! compare.rs    a period report against what is counted here
-//! calendars.rs  the working-day calendars that both sides have published
 //! ```
 //!
 //! # What counts
@@ -25,7 +24,6 @@
 //! in the same entries.
 
 mod answers;
-pub mod calendars;
 pub mod catalogue;
 pub mod compare;
 mod count;
@@ -37,10 +35,9 @@ use std::collections::{HashMap, HashSet};
 
 use super::{MessageId, NodeName};
 use crate::model::workflow::{Casebook, Matter, Millis, Party, Said, Standing};
-use crate::model::workflow::{Folded, Judged};
+use crate::model::workflow::{Folded, Judged, Published};
 use crate::proto::v1::Status;
 
-pub use calendars::Published;
 pub use catalogue::{Definition, Group, Label, Unit};
 pub use months::parse_zone;
 pub use tally::{Entry, Figure, Value};
@@ -102,7 +99,7 @@ impl Report {
         book: &mut Casebook,
         sides: [NodeName; 2],
         period: Period,
-        calendars: &[Published; 2],
+        calendars: &[Vec<Published>; 2],
     ) -> Self {
         let mut tally = Tally::default();
         for id in book.threads() {

@@ -90,13 +90,16 @@ impl Casebook {
     /// Whoever calls sees to it that a `REFUSAL` names the leaf of the entry that it refuses. One
     /// that does not is handed in as [`Said::System`].
     pub fn take(&mut self, by: Party, facts: Option<Facts>) {
+        self.take_shared(by, facts.map(Arc::new));
+    }
+
+    fn take_shared(&mut self, by: Party, facts: Option<Arc<Facts>>) {
         let log = &mut self.logs[by.slot()];
         let index = log.size();
         let Some(facts) = facts else {
             log.entries.push(None);
             return;
         };
-        let facts = Arc::new(facts);
         log.entries.push(Some(Arc::clone(&facts)));
         if let Said::Refusal { index: refused } = facts.said {
             self.refuse(by.other(), refused, index);
@@ -266,7 +269,7 @@ impl Casebook {
         for party in [Party::A, Party::B] {
             let size = usize::try_from(sizes[party.slot()]).unwrap_or(usize::MAX);
             for facts in self.logs[party.slot()].entries.iter().take(size) {
-                book.take(party, facts.as_deref().cloned());
+                book.take_shared(party, facts.clone());
             }
         }
         book

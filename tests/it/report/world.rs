@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use liaison::model::calendar::YearCalendar;
-use liaison::model::report::{Figure, Period, Published, Report, Value, Whose};
-use liaison::model::workflow::{Casebook, Facts, Millis, Party, Said};
+use liaison::model::report::{Figure, Period, Report, Value, Whose};
+use liaison::model::workflow::{Casebook, Facts, Millis, Party, Published, Said};
 use liaison::model::{MessageId, NodeName};
 use liaison::proto::v1::{self, Kind, Precedence, Status};
 
@@ -21,7 +21,7 @@ pub(crate) fn at(text: &str) -> Millis {
 pub(crate) struct World {
     pub(crate) logs: [Vec<Facts>; 2],
     count: u64,
-    calendars: [Vec<(u64, YearCalendar)>; 2],
+    calendars: [Vec<Published>; 2],
 }
 
 /// A message about to be said.
@@ -153,7 +153,11 @@ impl World {
             version: calendar.version(),
         };
         self.say(by, time, said);
-        self.calendars[slot(by)].push((index, calendar.clone()));
+        self.calendars[slot(by)].push(Published {
+            index,
+            withdrawn_at: None,
+            calendar: calendar.clone(),
+        });
     }
 
     /// Both logs folded, in one of the orders in which they may come.
@@ -185,10 +189,9 @@ impl World {
             to: at(to),
         };
         let sides = SIDES.map(|name| NodeName::parse(name).unwrap());
-        let calendars = self.calendars.clone().map(Published::new);
         let compute = |interleaved| {
             let mut book = self.book(interleaved);
-            Report::compute(&mut book, sides.clone(), period, &calendars)
+            Report::compute(&mut book, sides.clone(), period, &self.calendars)
         };
         let report = compute(false);
         assert_eq!(report, compute(true));

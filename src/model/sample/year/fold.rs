@@ -6,8 +6,8 @@ use super::{Event, Side, Year};
 use crate::limits::SALT_BYTES;
 use crate::model::calendar::YearCalendar;
 use crate::model::header::{HeaderError, HeaderParts};
-use crate::model::report::{Period, Published, Report};
-use crate::model::workflow::{Casebook, Facts, Impossible, Party};
+use crate::model::report::{Period, Report};
+use crate::model::workflow::{Casebook, Facts, Impossible, Party, Published};
 use crate::model::{Header, MessageId, NodeName, body};
 use crate::proto::v1::body::Body;
 
@@ -22,7 +22,7 @@ pub struct Fold<'a> {
     /// The digest of each body, by its place in the year.
     digests: Vec<[u8; 32]>,
     /// The calendars of A and of B, with their places in its log.
-    calendars: [Vec<(u64, YearCalendar)>; 2],
+    calendars: [Vec<Published>; 2],
 }
 
 impl<'a> Fold<'a> {
@@ -98,7 +98,11 @@ impl<'a> Fold<'a> {
             && let Ok(calendar) = YearCalendar::from_message(calendar, "")
         {
             let published = &mut self.calendars[usize::from(party == Party::B)];
-            published.push((self.book.size(party), calendar));
+            published.push(Published {
+                index: self.book.size(party),
+                withdrawn_at: None,
+                calendar,
+            });
         }
         self.cases.insert(id, thread_id);
         self.digests.push(header.body_digest);
@@ -111,8 +115,7 @@ impl<'a> Fold<'a> {
     pub fn report(&mut self, period: Period) -> Report {
         let mut sides: [NodeName; 2] = self.year.nodes.clone();
         sides.sort();
-        let calendars = self.calendars.clone().map(Published::new);
-        Report::compute(&mut self.book, sides, period, &calendars)
+        Report::compute(&mut self.book, sides, period, &self.calendars)
     }
 }
 
