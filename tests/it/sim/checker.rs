@@ -1,0 +1,109 @@
+//! Everything that was promised, looked at where all is quiet.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::collections::BTreeSet;
+
+use liaison::crypto::dsse;
+use liaison::exchange::layout::Place;
+use liaison::exchange::{Exchange, LogSide};
+use liaison::model::{Header, body};
+use liaison::proto::v1;
+use prost::Message as _;
+
+use super::machine::Machine;
+use super::notary::Who;
+use super::world::World;
+use crate::sides::{Side, assert_same_logs, link_of};
+
+impl World {
+    /// Both nodes stand and nothing is under way. `last`: looks at everything again.
+    pub(crate) fn check(&mut self, last: bool) {
+        let [a, b] = &self.machines;
+        let (x, y) = (a.process.as_ref().unwrap(), b.process.as_ref().unwrap());
+        assert_same_logs(x, y);
+        assert_eq!(cases(x), cases(y), "the cases differ");
+        for (who, machine, peer) in [(0, a, b), (1, b, a)] {
+            let (mine, theirs) = (machine.process.as_ref().unwrap(), peer.process.as_ref().unwrap());
+            let link = link_of(mine);
+            assert_eq!(mine.held(&link), None);
+            assert!(link.presence().up);
+            self.notary.assert_of(who, mine, last);
+            self.check_own_log(machine, mine, theirs);
+            check_mirror(&peer.side, mine);
+            self.check_receipts(who, machine, peer, mine);
+        }
+        self.figures.notes = self.notary.count();
+    }
+
+    /// What callers were told is there, once, where they were told; and nothing else is.
+    fn check_own_log(&self, machine: &Machine, mine: &Exchange, theirs: &Exchange) {
+        let link = link_of(mine);
+        let reader = mine.reader(&link, LogSide::Own);
+        let mut ids = BTreeSet::new();
+        for stored in reader.entries(0, u64::MAX, usize::MAX).unwrap() {
+            let entry = v1::Entry::decode(stored.entry.clone()).unwrap();
+            let id = Header::parse(&entry.payload).unwrap().id;
+            assert!(ids.insert(id), "recorded twice: {id}");
+            let Some(told) = machine.told.get(&id) else {
+                let asked = machine.unanswered.iter().any(|d| d.id == id.to_string());
+                assert!(asked || self.forgiven.contains(&id), "of nobody: {id}");
+                continue;
+            };
+            assert_eq!(told.index, stored.index, "not where it was said to be: {id}");
+            let content = told.draft.body.as_ref().unwrap().body.as_ref().unwrap();
+            let (_, bytes) = reader.body(&stored).unwrap().expect("its body");
+            assert_eq!(bytes, body::encode(content), "another content: {id}");
+        }
+        for (id, told) in &machine.told {
+            assert!(ids.contains(id), "told as recorded and not there: {id}");
+            let (_, place) = theirs.find(*id).unwrap().expect("shown at the peer");
+            assert_eq!(place, Place::Log(LogSide::Mirror, told.index));
+        }
+        let there = link_of(theirs);
+        let waiting = theirs.reader(&there, LogSide::Mirror).all_expressed();
+        assert_eq!(waiting.unwrap().len(), 0, "expressed and never mirrored");
+    }
+
+    /// Every receipt kept verifies, is of the own log, and covers what the peer durably holds.
+    fn check_receipts(&self, who: Who, machine: &Machine, peer: &Machine, mine: &Exchange) {
+        let link = link_of(mine);
+        let tree = link.tree(LogSide::Own);
+        let reader = mine.reader(&link, LogSide::Own);
+        let durable = peer.disk.held().mirror;
+        let verifier = machine.side.verifier(&peer.side);
+        let receipts = mine.receipts(&link, LogSide::Own, 0, usize::MAX).unwrap();
+        let newest = receipts.last().map_or(0, |(size, _)| *size);
+        assert_eq!(newest, tree.size(), "not all is under a receipt");
+        for (size, note) in &receipts {
+            let receipt = verifier.receipt(note).expect("a receipt that holds");
+            let checkpoint = &receipt.signed.checkpoint;
+            assert_eq!(checkpoint.size, *size);
+            assert_eq!(checkpoint.root, reader.root_at(&tree, *size).unwrap());
+            assert!(
+                *size <= durable || self.has_liar(1 - who),
+                "a receipt for {size}, {durable} are durable"
+            );
+        }
+    }
+}
+
+/// Nothing was admitted but what its author signed; and of honest peers all of it.
+fn check_mirror(author: &Side, exchange: &Exchange) {
+    let link = link_of(exchange);
+    let keys = [author.keys().message.verifier(&author.name)];
+    let reader = exchange.reader(&link, LogSide::Mirror);
+    for stored in reader.entries(0, u64::MAX, usize::MAX).unwrap() {
+        assert!(!stored.record.refused, "an honest entry was refused");
+        let verified = dsse::verify(stored.entry.clone(), &keys);
+        assert!(verified.is_ok(), "admitted without a signature that holds");
+    }
+}
+
+/// Every case as a node folds it.
+fn cases(exchange: &Exchange) -> String {
+    let link = link_of(exchange);
+    let now = 1_795_000_000_000;
+    let snapshot = exchange.with_cases(&link, |cases| cases.snapshot(now));
+    serde_json::to_string(&snapshot.unwrap()).unwrap()
+}
