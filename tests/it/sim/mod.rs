@@ -13,6 +13,7 @@ mod faults;
 mod hostile_world;
 mod life;
 mod machine;
+mod mutants;
 mod notary;
 mod run;
 mod traffic;

@@ -12,6 +12,7 @@ use liaison::crypto::checkpoint::LogVerifier;
 use liaison::exchange::{Exchange, LogSide};
 use liaison::proto::v1::{Frame, frame};
 use liaison::tlog::Hash;
+use tokio_util::sync::CancellationToken;
 
 use super::disk::Disk;
 use crate::sides::{Side, link_of};
@@ -20,7 +21,7 @@ use crate::sides::{Side, link_of};
 pub(crate) type Who = usize;
 
 #[derive(Debug, Clone)]
-pub(crate) struct Notary(Arc<Mutex<Seen>>);
+pub(crate) struct Notary(Arc<Mutex<Seen>>, CancellationToken);
 
 #[derive(Debug)]
 struct Seen {
@@ -34,6 +35,7 @@ struct Seen {
     authored: [u64; 2],
     /// Whether the disk of each can be believed; where not, its lies come out otherwise.
     believes: [bool; 2],
+    violation: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -52,48 +54,40 @@ struct Signed {
 
 impl Notary {
     pub(crate) fn of(a: &Side, b: &Side) -> Self {
-        Self(Arc::new(Mutex::new(Seen {
+        let seen = Seen {
             verifiers: [a.verifier(b), b.verifier(a)],
             origins: [a.origin_to(b), b.origin_to(a)].map(|origin| origin.to_string()),
             known: HashMap::new(),
             signed: BTreeMap::new(),
             authored: [0; 2],
             believes: [true; 2],
-        })))
+            violation: None,
+        };
+        Self(Arc::new(Mutex::new(seen)), CancellationToken::new())
     }
 
-    /// A frame leaves a node.
+    /// A frame leaves a node. What is wrong with it is kept: whoever carries it cannot stop the run.
     pub(crate) fn see(&self, speaker: Who, disk: &Disk, frame: &Frame) {
-        let other = 1 - speaker;
         let mut seen = self.seen();
-        match frame.frame.as_ref().expect("a frame of some kind") {
-            frame::Frame::Hello(hello) => {
-                seen.note(speaker, speaker, disk, &hello.own_checkpoint);
-                seen.note(speaker, other, disk, &hello.mirrored_checkpoint);
-            }
-            frame::Frame::Push(push) => {
-                seen.authored[speaker] += 1;
-                seen.note(speaker, speaker, disk, &push.checkpoint);
-            }
-            frame::Frame::Heartbeat(beat) => {
-                seen.authored[speaker] += 1;
-                seen.note(speaker, speaker, disk, &beat.checkpoint);
-            }
-            frame::Frame::Cosigned(cosigned) => {
-                seen.note(speaker, other, disk, &cosigned.checkpoint);
-            }
-            frame::Frame::Express(express) => {
-                let marked = disk.marked(&seen.origins[speaker]);
-                assert!(
-                    express.index < marked || !seen.believes[speaker],
-                    "expressed beyond the high-water mark: {} of {marked}",
-                    express.index
-                );
-            }
-            _ => {}
+        if let Err(violation) = seen.look_at(speaker, disk, frame) {
+            seen.violation.get_or_insert(violation);
+            drop(seen);
+            self.1.cancel();
         }
     }
 
+    /// Ready once something was wrong.
+    pub(crate) async fn alarm(&self) {
+        self.1.cancelled().await;
+    }
+
+    /// Nothing that ever left a node was wrong.
+    pub(crate) fn assert_clean(&self) {
+        let violation = self.seen().violation.clone();
+        if let Some(violation) = violation {
+            panic!("{violation}");
+        }
+    }
     pub(crate) fn count(&self) -> u64 {
         self.seen().signed.len() as u64
     }
@@ -150,52 +144,87 @@ impl Notary {
 }
 
 impl Seen {
-    fn note(&mut self, signer: Who, log: Who, disk: &Disk, note: &str) {
+    fn look_at(&mut self, speaker: Who, disk: &Disk, frame: &Frame) -> Result<(), String> {
+        let other = 1 - speaker;
+        match frame.frame.as_ref().ok_or("a frame of no kind")? {
+            frame::Frame::Hello(hello) => {
+                self.note(speaker, speaker, disk, &hello.own_checkpoint)?;
+                self.note(speaker, other, disk, &hello.mirrored_checkpoint)
+            }
+            frame::Frame::Push(push) => {
+                self.authored[speaker] += 1;
+                self.note(speaker, speaker, disk, &push.checkpoint)
+            }
+            frame::Frame::Heartbeat(beat) => {
+                self.authored[speaker] += 1;
+                self.note(speaker, speaker, disk, &beat.checkpoint)
+            }
+            frame::Frame::Cosigned(cosigned) => {
+                self.note(speaker, other, disk, &cosigned.checkpoint)
+            }
+            frame::Frame::Express(express) => {
+                let marked = disk.marked(&self.origins[speaker]);
+                if express.index < marked || !self.believes[speaker] {
+                    return Ok(());
+                }
+                let index = express.index;
+                Err(format!(
+                    "expressed beyond the high-water mark: {index} of {marked}"
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn note(&mut self, signer: Who, log: Who, disk: &Disk, note: &str) -> Result<(), String> {
         if note.is_empty() {
-            return;
+            return Ok(());
         }
         let statement = match self.known.get(note) {
             Some(statement) => *statement,
-            None => self.read(log, note),
+            None => self.read(log, note)?,
         };
-        assert_eq!(statement.log, log, "a note of the other log");
+        let origin = &self.origins[log];
+        if statement.log != log {
+            return Err(format!("a note of the other log than {origin}"));
+        }
         let Statement { size, root, .. } = statement;
         let signed = Signed {
             root,
             confirmed: false,
         };
         let before = *self.signed.entry((signer, log, size)).or_insert(signed);
-        assert_eq!(
-            before.root, root,
-            "two trees of size {size} were signed for {}",
-            self.origins[log]
-        );
+        if before.root != root {
+            return Err(format!("two trees of size {size} were signed for {origin}"));
+        }
         if self.believes[signer] {
             let held = disk.held();
             let durable = if signer == log { held.own } else { held.mirror };
-            assert!(
-                size <= durable,
-                "signed before it was durable: {size} of {}, durable are {durable}",
-                self.origins[log]
-            );
-            let marked = disk.marked(&self.origins[log]);
-            assert!(
-                size <= marked,
-                "signed beyond the high-water mark: {size} of {}, marked are {marked}",
-                self.origins[log]
-            );
+            if size > durable {
+                return Err(format!(
+                    "signed before it was durable: {size} of {origin}, durable are {durable}"
+                ));
+            }
+            let marked = disk.marked(origin);
+            if size > marked {
+                return Err(format!(
+                    "signed beyond the high-water mark: {size} of {origin}, marked are {marked}"
+                ));
+            }
         }
+        Ok(())
     }
 
-    fn read(&mut self, log: Who, note: &str) -> Statement {
+    fn read(&mut self, log: Who, note: &str) -> Result<Statement, String> {
         let signed = self.verifiers[log].checkpoint(note);
-        let signed = signed.expect("a checkpoint on the wire does not verify");
+        let signed =
+            signed.map_err(|error| format!("a checkpoint on the wire does not verify: {error}"))?;
         let statement = Statement {
             log,
             size: signed.checkpoint.size,
             root: signed.checkpoint.root,
         };
         self.known.insert(note.to_owned(), statement);
-        statement
+        Ok(statement)
     }
 }

@@ -16,6 +16,7 @@ use liaison::store::{Failure, StoreError};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::checker::Known;
 use super::dice::Dice;
 use super::disk::Defect;
 use super::faults::{AFTER_ROLLBACK, AfterRollback, Special};
@@ -90,6 +91,7 @@ pub(crate) struct World {
     set_back: Option<SetBack>,
     /// Entries whose caller lost them with the disk: no machine can know.
     pub(crate) forgiven: Vec<MessageId>,
+    pub(crate) verified: Known,
 }
 
 impl World {
@@ -111,6 +113,7 @@ impl World {
             snapshot: None,
             set_back: None,
             forgiven: Vec::new(),
+            verified: Known::default(),
         }
     }
 
@@ -228,6 +231,7 @@ impl World {
             judge_end(running.end.await);
         }
         self.look_at_what_came_ahead();
+        self.notary.assert_clean();
     }
 
     /// What was delivered ahead of its turn is shown, unless the session ended over it.
@@ -304,7 +308,8 @@ impl World {
                     matches!(error, SubmitError::Impossible { .. } | SubmitError::Faults(_)),
                     "{error}"
                 );
-                assert!(!machine.told.contains_key(&id), "{error}");
+                let told = machine.told.get(&id);
+                assert!(told.is_none_or(|told| told.draft != draft), "{error}");
                 self.figures.refused += 1;
             }
         }
@@ -643,8 +648,10 @@ impl World {
                     _ = y.wait_for(Option::is_some) => {}
                 }
             };
+            let notary = self.notary.clone();
             let stands = tokio::select! {
                 biased;
+                () = notary.alarm() => false,
                 () = troubled => false,
                 () = async { up(&a, &b).await; quiet(&a, &b).await } => true,
             };
@@ -660,7 +667,7 @@ impl World {
 }
 
 /// A session may end in many ways; not by a panic, and not because its own store is not whole.
-fn judge_end(end: Result<End, tokio::task::JoinError>) {
+pub(crate) fn judge_end(end: Result<End, tokio::task::JoinError>) {
     match end {
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
         Ok(End::Unreadable(error)) => {
