@@ -26,7 +26,10 @@ impl World {
         assert_same_logs(x, y);
         assert_eq!(cases(x), cases(y), "the cases differ");
         for (who, machine, peer) in [(0, a, b), (1, b, a)] {
-            let (mine, theirs) = (machine.process.as_ref().unwrap(), peer.process.as_ref().unwrap());
+            let (mine, theirs) = (
+                machine.process.as_ref().unwrap(),
+                peer.process.as_ref().unwrap(),
+            );
             let link = link_of(mine);
             assert_eq!(mine.held(&link), None);
             assert!(link.presence().up);
@@ -58,7 +61,10 @@ impl World {
                 assert!(asked || self.forgiven.contains(&id), "of nobody: {id}");
                 continue;
             };
-            assert_eq!(told.index, stored.index, "not where it was said to be: {id}");
+            assert_eq!(
+                told.index, stored.index,
+                "not where it was said to be: {id}"
+            );
             let content = told.draft.body.as_ref().unwrap().body.as_ref().unwrap();
             let (_, bytes) = reader.body(&stored).unwrap().expect("its body");
             assert_eq!(bytes, body::encode(content), "another content: {id}");

@@ -10,9 +10,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use liaison::store::{
-    Batch, Direction, Failure, Marks, MarksFile, Record, Store, StoreError,
-};
+use liaison::store::{Batch, Direction, Failure, Marks, MarksFile, Record, Store, StoreError};
 
 use super::life::{Life, Point, What};
 

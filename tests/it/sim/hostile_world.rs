@@ -60,7 +60,7 @@ pub(crate) async fn run(seed: u64) -> Outcome {
         figures: Figures::default(),
         submitted: 0,
     };
-    for _ in 0..8 + world.dice.below(8) {
+    for _ in 0..10 + world.dice.below(10) {
         world.session().await;
         world.look().await;
     }
@@ -101,7 +101,14 @@ impl World {
         self.submitted += 1;
         let unix_ms = liaison::exchange::clock::Clock::unix_ms(&*self.node.clock);
         let ids: Vec<_> = self.node.told.keys().copied().collect();
-        let draft = traffic::draft(&mut self.dice, &self.peer, self.submitted, unix_ms, &ids, &[]);
+        let draft = traffic::draft(
+            &mut self.dice,
+            &self.peer,
+            self.submitted,
+            unix_ms,
+            &ids,
+            &[],
+        );
         self.submit_one(&exchange, Arc::new(draft)).await;
     }
 
@@ -131,8 +138,8 @@ impl World {
         self.submit().await;
         let exchange = self.open();
         self.figures.sessions += 1;
-        if self.dice.one_in(2) {
-            let points = self.dice.below(60);
+        if !self.dice.one_in(3) {
+            let points = self.dice.below(40);
             self.node.life.light(points);
         }
         let (me, them) = (self.copy_of_peer(), self.copy_of_node());
@@ -219,7 +226,9 @@ impl World {
             1 => hello.mirrored_checkpoint.push('x'),
             2 => hello.own_size = 0,
             3 => hello.own_checkpoint = self.forked(hostile),
-            4 => hello.own_checkpoint = hostile.checkpoint(hostile.tree.size(), hostile.tree.root()),
+            4 => {
+                hello.own_checkpoint = hostile.checkpoint(hostile.tree.size(), hostile.tree.root())
+            }
             5 => hello.version_min = 9,
             6 => "mengla.bg.cn.example".clone_into(&mut hello.node),
             7 => return self.replayed(),
@@ -472,10 +481,16 @@ impl World {
                 }
             }
         }
-        assert!(self.node.told.keys().all(|id| ids.contains(id)), "told and lost");
+        assert!(
+            self.node.told.keys().all(|id| ids.contains(id)),
+            "told and lost"
+        );
         let tree = link.tree(LogSide::Own);
         let verifier = self.node.side.verifier(&self.peer);
-        for (size, note) in exchange.receipts(&link, LogSide::Own, 0, usize::MAX).unwrap() {
+        for (size, note) in exchange
+            .receipts(&link, LogSide::Own, 0, usize::MAX)
+            .unwrap()
+        {
             let receipt = verifier.receipt(&note).expect("a receipt that holds");
             let root = reader.root_at(&tree, size).unwrap();
             assert_eq!(receipt.signed.checkpoint.root, root);

@@ -4,8 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use liaison::exchange::clock::{Clock, Entropy};
 use liaison::exchange::{Exchange, Foundations, LinkTerms, OpenError, RecorderMode};

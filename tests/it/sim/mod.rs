@@ -15,6 +15,8 @@ mod life;
 mod machine;
 mod mutants;
 mod notary;
+mod partition;
+mod points;
 mod run;
 mod traffic;
 mod wire;
@@ -30,7 +32,9 @@ const FOUND: &str = include_str!("seeds.txt");
 
 fn from_environment(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).map_or(otherwise, |number| {
-        number.parse().unwrap_or_else(|_| panic!("{name} is a number"))
+        number
+            .parse()
+            .unwrap_or_else(|_| panic!("{name} is a number"))
     })
 }
 
@@ -46,7 +50,11 @@ fn found_before() -> Vec<u64> {
 fn no_storm_loses_doubles_or_forks_anything() {
     let seeds = from_environment("LIAISON_SIM_SEEDS", SEEDS);
     let first = from_environment("LIAISON_SIM_FIRST", 0);
-    let mut all = if seeds > 1 { found_before() } else { Vec::new() };
+    let mut all = if seeds > 1 {
+        found_before()
+    } else {
+        Vec::new()
+    };
     all.extend(first..first + seeds);
     let began = Instant::now();
     let figures = run::run_all(&all);

@@ -16,7 +16,10 @@ fn caught(defect: Defect, by: &[&str]) {
         let Err(error) = run::run(seed, Some(defect)) else {
             continue;
         };
-        println!("{defect:?}: caught by seed {seed}, after {} seeds: {error}", seed + 1);
+        println!(
+            "{defect:?}: caught by seed {seed}, after {} seeds: {error}",
+            seed + 1
+        );
         assert!(
             by.iter().any(|text| error.contains(text)),
             "caught, but not for what it is: {error}"
@@ -28,12 +31,18 @@ fn caught(defect: Defect, by: &[&str]) {
 
 #[test]
 fn a_node_that_does_not_sync_is_caught() {
-    caught(Defect::NoSync, &["before it was durable", "high-water mark", "not there"]);
+    caught(
+        Defect::NoSync,
+        &["before it was durable", "high-water mark", "not there"],
+    );
 }
 
 #[test]
 fn a_node_that_forgets_ids_is_caught() {
-    caught(Defect::NoIds, &["recorded twice", "told two things", "shown"]);
+    caught(
+        Defect::NoIds,
+        &["recorded twice", "told two things", "shown"],
+    );
 }
 
 #[test]

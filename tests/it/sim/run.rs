@@ -84,7 +84,7 @@ async fn storms(world: &mut World) -> Result<(), Noticed> {
     world.start(1).await?;
     world.calm().await?;
     for _ in 0..2 {
-        for _ in 0..15 + world.dice.below(30) {
+        for _ in 0..20 + world.dice.below(35) {
             world.step().await?;
         }
         world.calm().await?;
@@ -144,13 +144,19 @@ impl Figures {
     /// One line of figures.
     pub(crate) fn line(&self) -> String {
         let numbers = self.numbers();
-        let parts: Vec<_> = numbers.iter().map(|(name, n)| format!("{n} {name}")).collect();
+        let parts: Vec<_> = numbers
+            .iter()
+            .map(|(name, n)| format!("{n} {name}"))
+            .collect();
         format!("{}, at {} points", parts.join(", "), self.ends.0.len())
     }
 
     fn numbers(&self) -> Vec<(&'static str, u64)> {
         let mut copy = self.clone();
-        copy.numbers_mut().into_iter().map(|(name, n)| (name, *n)).collect()
+        copy.numbers_mut()
+            .into_iter()
+            .map(|(name, n)| (name, *n))
+            .collect()
     }
 
     fn numbers_mut(&mut self) -> [(&'static str, &mut u64); 16] {

@@ -6,14 +6,18 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use liaison::model::{MessageId, sample};
-use liaison::proto::v1::body::Body;
 use liaison::proto::v1;
+use liaison::proto::v1::body::Body;
 
 use super::dice::Dice;
 use crate::sides::{Side, flash, letter};
 
 /// Kinds that open something to be answered.
-const OPENINGS: [&str; 3] = ["verification-request", "meeting-proposal", "handover-request"];
+const OPENINGS: [&str; 3] = [
+    "verification-request",
+    "meeting-proposal",
+    "handover-request",
+];
 /// Kinds that answer. Most are impossible at most moments: then nothing is recorded.
 const ANSWERS: [&str; 6] = [
     "acknowledgement",

@@ -30,6 +30,8 @@ pub(crate) struct Net {
     trace: Arc<Mutex<Sha256>>,
     /// Frames of earlier wires, by the speaker, for the man in the middle.
     past: Arc<Mutex<[Vec<Frame>; 2]>>,
+    /// What arrived, in order, while somebody keeps it.
+    tap: Arc<Mutex<Option<Vec<(Who, Frame)>>>>,
     /// Urgent messages that arrived ahead of their turn: to whom, on which wire.
     arrived: Arc<Mutex<Vec<(Who, u64, MessageId)>>>,
 }
@@ -59,6 +61,7 @@ impl Net {
             notary,
             trace: Arc::default(),
             past: Arc::default(),
+            tap: Arc::default(),
             arrived: Arc::default(),
         }
     }
@@ -75,6 +78,12 @@ impl Net {
 
     pub(crate) fn trace(&self) -> Vec<u8> {
         self.trace.lock().unwrap().clone().finalize().to_vec()
+    }
+
+    /// Keeps what arrives from now on, by speaker; gives what was kept before.
+    pub(crate) fn tap(&self) -> Vec<(Who, Frame)> {
+        let mut tap = self.tap.lock().unwrap();
+        tap.replace(Vec::new()).unwrap_or_default()
     }
 
     /// The urgent messages that arrived since the last call.
@@ -188,6 +197,9 @@ impl Way {
             let mut trace = self.net.trace.lock().unwrap();
             trace.update([u8::from(self.speaker == 1)]);
             trace.update(frame.encode_to_vec());
+        }
+        if let Some(tap) = &mut *self.net.tap.lock().unwrap() {
+            tap.push((self.speaker, frame.clone()));
         }
         if let Some(frame::Frame::Express(express)) = &frame.frame
             && let Some(id) = id_of(express)

@@ -77,6 +77,15 @@ struct SetBack {
     mirrored: u64,
 }
 
+/// Where a process is to end, when nothing is left to the dice.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Order {
+    pub(crate) who: Who,
+    /// The point of its life, from 0.
+    pub(crate) point: u64,
+    pub(crate) power_lost: bool,
+}
+
 pub(crate) struct World {
     pub(crate) dice: Dice,
     pub(crate) machines: [Machine; 2],
@@ -92,6 +101,9 @@ pub(crate) struct World {
     /// Entries whose caller lost them with the disk: no machine can know.
     pub(crate) forgiven: Vec<MessageId>,
     pub(crate) verified: Known,
+    /// Ends of processes, each of the next one of its machine; then nobody falls by chance.
+    pub(crate) orders: Option<Vec<Order>>,
+    power_lost: [bool; 2],
 }
 
 impl World {
@@ -114,6 +126,8 @@ impl World {
             set_back: None,
             forgiven: Vec::new(),
             verified: Known::default(),
+            orders: None,
+            power_lost: [false; 2],
         }
     }
 
@@ -130,33 +144,45 @@ impl World {
 
     /// Starts a node if it is down; one whose store failed is restarted.
     pub(crate) async fn start(&mut self, who: Who) -> Result<(), Noticed> {
-        let failed = |process: &Arc<Exchange>| process.trouble().is_some();
+        let is_over = self.machines[who].life.is_over();
+        let failed = |process: &Arc<Exchange>| is_over || process.trouble().is_some();
         if self.machines[who].process.as_ref().is_some_and(failed) {
-            self.figures.failures += u64::from(!self.machines[who].life.is_over());
-            let power_lost = self.dice.one_in(2);
+            self.figures.failures += u64::from(!is_over);
+            let power_lost = self.is_power_lost(who);
             self.kill(who, power_lost).await;
         }
         if self.machines[who].process.is_some() {
             return Ok(());
         }
         // Some fall while they open.
-        let fuse = self.dice.one_in(8).then(|| self.dice.below(6));
+        let fuse = match &mut self.orders {
+            None => self.dice.one_in(8).then(|| self.dice.below(6)),
+            Some(orders) => {
+                let next = orders.iter().position(|order| order.who == who);
+                let order = next.map(|at| orders.remove(at));
+                self.power_lost[who] = order.is_some_and(|order| order.power_lost);
+                order.map(|order| order.point)
+            }
+        };
         let [a, b] = &mut self.machines;
         let (machine, peer) = if who == 0 { (a, b) } else { (b, a) };
         let opened = machine.open(&peer.side, fuse);
-        machine.life.light(u64::MAX);
+        if self.orders.is_none() {
+            machine.life.light(u64::MAX);
+        }
         match opened {
             Ok(()) => {}
             // A disk that is full may not let a node start; it is tried again later.
             Err(OpenError::Store(StoreError::Full { .. })) => return Ok(()),
             // The failure that was ordered hit while opening: start once more.
             Err(OpenError::Store(StoreError::OutcomeUnknown { .. } | StoreError::Io { .. })) => {
-                let power_lost = self.dice.one_in(2);
+                let power_lost = self.is_power_lost(who);
                 self.kill(who, power_lost).await;
                 return Ok(());
             }
             Err(OpenError::Read(_)) if machine.life.is_over() => {
-                self.kill(who, true).await;
+                let power_lost = self.is_power_lost(who);
+                self.kill(who, power_lost).await;
                 return Ok(());
             }
             Err(error) => return Err(Noticed::Open(error)),
@@ -181,6 +207,13 @@ impl World {
         self.machines[who].bury(power_lost);
         if power_lost && self.has_liar(who) {
             self.forgive_the_unmarked(who);
+        }
+    }
+
+    fn is_power_lost(&mut self, who: Who) -> bool {
+        match self.orders {
+            None => self.dice.one_in(2),
+            Some(_) => self.power_lost[who],
         }
     }
 
@@ -219,7 +252,7 @@ impl World {
     async fn look_round(&mut self) {
         for who in [0, 1] {
             if self.machines[who].process.is_some() && self.machines[who].life.is_over() {
-                let power_lost = self.dice.one_in(2);
+                let power_lost = self.is_power_lost(who);
                 self.kill(who, power_lost).await;
             }
         }
@@ -244,14 +277,17 @@ impl World {
             };
             if process.trouble().is_none() && !machine.life.is_over() {
                 let found = process.find(id).unwrap();
-                assert!(found.is_some(), "came ahead of its turn and is not shown: {id}");
+                assert!(
+                    found.is_some(),
+                    "came ahead of its turn and is not shown: {id}"
+                );
                 self.figures.expressed += 1;
             }
         }
     }
 
     /// Lets time pass; ends sooner when somebody dies.
-    async fn nap(&mut self, ms: u64) {
+    pub(crate) async fn nap(&mut self, ms: u64) {
         let [a, b] = [0, 1].map(|who| self.machines[who].life.clone());
         let down = [0, 1].map(|who| self.machines[who].process.is_none());
         tokio::select! {
@@ -305,7 +341,10 @@ impl World {
             Err(error) => {
                 assert!(!traffic::is_always_possible(&draft), "{error}");
                 assert!(
-                    matches!(error, SubmitError::Impossible { .. } | SubmitError::Faults(_)),
+                    matches!(
+                        error,
+                        SubmitError::Impossible { .. } | SubmitError::Faults(_)
+                    ),
                     "{error}"
                 );
                 let told = machine.told.get(&id);
@@ -386,16 +425,16 @@ impl World {
     pub(crate) async fn step(&mut self) -> Result<(), Noticed> {
         let who = self.dice.index(2);
         match self.dice.below(26) {
-            0..=8 => self.submit_new(who).await,
-            9 => self.submit_again(who).await,
-            10..=12 => self.connect(false),
-            13..=15 => {
+            0..=7 => self.submit_new(who).await,
+            8 => self.submit_again(who).await,
+            9..=11 => self.connect(false),
+            12..=14 => {
                 let ms = self.dice.below(5_000);
                 self.nap(ms).await;
             }
-            16..=19 => {
+            15..=19 => {
                 // It falls where the fuse burns out, between any two steps.
-                let points = self.dice.below(40);
+                let points = self.dice.below(30);
                 self.machines[who].life.light(points);
             }
             20 => {
@@ -514,7 +553,10 @@ impl World {
             self.kill(peer, true).await;
         }
         let known = self.machines[peer].disk.copy().held();
-        if self.machines[peer].disk.knows_beyond(known.mirror.max(old.own)) {
+        if self.machines[peer]
+            .disk
+            .knows_beyond(known.mirror.max(old.own))
+        {
             // It would sign what contradicts a note or an entry that the peer keeps without having
             // mirrored it: that is a fork, found when its turn comes, and no run goes on from there.
             self.figures.unnoticeable += 1;
