@@ -1,5 +1,6 @@
 //! Which faults a seed has, and which holds of a link they excuse.
 
+use liaison::exchange::RecordError;
 use liaison::proto::v1::FaultCode;
 
 use super::dice::Dice;
@@ -12,6 +13,13 @@ pub(crate) enum AfterRollback {
     HeldUntilPutBack,
     /// What the peer has is fetched; what was recorded since is recorded again behind it.
     Refilled,
+}
+
+impl AfterRollback {
+    /// Whether a submission is refused only because records are coming back.
+    pub(crate) fn is_busy(self, error: &RecordError) -> bool {
+        self == Self::Refilled && error.to_string().contains("being restored")
+    }
 }
 
 /// The one switch: what this version does.
@@ -49,7 +57,9 @@ impl Special {
             // Frames twice, missing or out of order are frames outside the protocol.
             Self::Meddling => matches!(code, FaultCode::Protocol | FaultCode::IndexGap),
             // Of the machine that was set back only: see `World::set_back`.
-            Self::Rollback(_) => code == FaultCode::RolledBack,
+            Self::Rollback(_) => {
+                AFTER_ROLLBACK == AfterRollback::HeldUntilPutBack && code == FaultCode::RolledBack
+            }
             Self::None | Self::LyingDisk(_) => false,
         }
     }

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,6 +100,8 @@ pub(crate) struct World {
     set_back: Option<SetBack>,
     /// Entries whose caller lost them with the disk: no machine can know.
     pub(crate) forgiven: Vec<MessageId>,
+    /// Entries that were told and recorded again: their index may be another one.
+    pub(crate) moved: BTreeSet<MessageId>,
     pub(crate) verified: Known,
     /// Ends of processes, each of the next one of its machine; then nobody falls by chance.
     pub(crate) orders: Option<Vec<Order>>,
@@ -125,6 +127,7 @@ impl World {
             snapshot: None,
             set_back: None,
             forgiven: Vec::new(),
+            moved: BTreeSet::new(),
             verified: Known::default(),
             orders: None,
             power_lost: [false; 2],
@@ -318,8 +321,9 @@ impl World {
                     draft: Arc::clone(&draft),
                 };
                 let before = machine.told.insert(id, told.clone());
+                let is_moved = self.moved.contains(&id);
                 assert!(
-                    before.is_none_or(|before| before == told),
+                    is_moved || before.is_none_or(|before| before == told),
                     "told two things of one message: {id}"
                 );
                 self.figures.told += 1;
@@ -337,6 +341,10 @@ impl World {
                     || machine.unanswered.iter().any(|other| same(other));
                 assert!(rival, "an id that nobody used is used: {id}");
                 self.figures.refused += 1;
+            }
+            // Its records are coming back; the caller asks again.
+            Err(SubmitError::Record(error)) if AFTER_ROLLBACK.is_busy(&error) => {
+                machine.unanswered.push(draft);
             }
             Err(error) => {
                 assert!(!traffic::is_always_possible(&draft), "{error}");
@@ -646,8 +654,11 @@ impl World {
                 self.forgiven.extend(asked);
             }
             AfterRollback::Refilled => {
-                // What the peer had is back where it was; the rest the caller may have lost.
+                // What the peer had is back where it was, what was told since lies behind it. What
+                // only this machine had is lost.
                 let machine = &mut self.machines[who];
+                let since = machine.told.keys().filter(|id| !told.contains_key(id));
+                self.moved.extend(since);
                 for (id, told) in told {
                     if told.index < mirrored {
                         machine.told.insert(id, told);
@@ -691,9 +702,17 @@ impl World {
                 }
             };
             let notary = self.notary.clone();
+            let ends = self.running.iter().map(|running| running.end.abort_handle());
+            let ends: Vec<_> = ends.collect();
+            let ended = async {
+                while !ends.iter().any(tokio::task::AbortHandle::is_finished) {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            };
             let stands = tokio::select! {
                 biased;
                 () = notary.alarm() => false,
+                () = ended => false,
                 () = troubled => false,
                 () = async { up(&a, &b).await; quiet(&a, &b).await } => true,
             };
