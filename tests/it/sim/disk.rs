@@ -15,6 +15,8 @@ use liaison::store::{Batch, Direction, Failure, Marks, MarksFile, Record, Store,
 use super::life::{Life, Point, What};
 
 type Rows = BTreeMap<Vec<u8>, Arc<[u8]>>;
+/// A key, and what it held before.
+type Former = (Vec<u8>, Option<Arc<[u8]>>);
 
 /// A line of the node that is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +36,7 @@ pub(crate) enum Defect {
 struct Content {
     rows: Rows,
     /// How to go back to what is durable: former values, newest last.
-    undo: Vec<(Vec<u8>, Option<Arc<[u8]>>)>,
+    undo: Vec<Former>,
     marks: Vec<u8>,
     durable_marks: Vec<u8>,
 }

@@ -227,7 +227,7 @@ impl World {
             2 => hello.own_size = 0,
             3 => hello.own_checkpoint = self.forked(hostile),
             4 => {
-                hello.own_checkpoint = hostile.checkpoint(hostile.tree.size(), hostile.tree.root())
+                hello.own_checkpoint = newest(hostile);
             }
             5 => hello.version_min = 9,
             6 => "mengla.bg.cn.example".clone_into(&mut hello.node),
@@ -257,7 +257,7 @@ impl World {
     /// A checkpoint of another tree than the node was told of.
     fn forked(&mut self, hostile: &Hostile<'_>) -> String {
         let size = 1 + self.dice.below(hostile.tree.size() + 3);
-        hostile.checkpoint(size, Hash([self.dice.below(3) as u8; 32]))
+        hostile.checkpoint(size, Hash([u8::from(self.dice.one_in(2)); 32]))
     }
 
     fn replayed(&mut self) -> frame::Frame {
@@ -284,7 +284,7 @@ impl World {
                 vec![push(hostile.append(vec![bad, next]))]
             }
             7 => {
-                let mut bent = self.bent_push(hostile);
+                let mut bent = unkept(hostile);
                 match self.dice.below(6) {
                     0 => bent.start_index += 1,
                     1 => bent.start_index = bent.start_index.saturating_sub(1),
@@ -309,8 +309,7 @@ impl World {
                 cosigned.into_iter().collect()
             }
             13 | 14 => {
-                let (size, root) = (hostile.tree.size(), hostile.tree.root());
-                vec![beat(hostile.checkpoint(size, root))]
+                vec![beat(newest(hostile))]
             }
             15 => {
                 let forked = self.forked(hostile);
@@ -320,7 +319,7 @@ impl World {
             17 => vec![self.first(hostile)],
             18 => (0..12).map(|_| beat(String::new())).collect(),
             19 => vec![frame::Frame::Fault(v1::Fault {
-                code: self.dice.index(12) as i32,
+                code: [0, 1, 4, 7, 9, 11, 99][self.dice.index(7)],
                 text: "\u{202e}".repeat(self.dice.index(40)),
                 ..v1::Fault::default()
             })],
@@ -337,14 +336,6 @@ impl World {
                 vec![push(first), push(hostile.append(letters))]
             }
         }
-    }
-
-    fn bent_push(&mut self, hostile: &mut Hostile<'_>) -> v1::Push {
-        let before = hostile.tree.clone();
-        let letters = hostile.letters(2);
-        let bent = hostile.append(letters);
-        hostile.tree = before;
-        bent
     }
 
     /// An urgent entry ahead of its turn, and what comes in its place.
@@ -378,7 +369,7 @@ impl World {
     fn refusal(&mut self, hostile: &mut Hostile<'_>) -> v1::Item {
         let mut forge = hostile.forge();
         forge.header.kind = v1::Kind::Refusal as i32;
-        forge.header.schema = "liaison.v1.Refusal".to_owned();
+        "liaison.v1.Refusal".clone_into(&mut forge.header.schema);
         forge.body = v1::Refusal {
             index: self.dice.below(6),
             entry_digest: vec![7; 32].into(),
@@ -524,6 +515,20 @@ fn mirrored(exchange: &Exchange) -> Tree {
         tree.append(leaf_hash(&stored.entry), &mut Vec::new());
     }
     tree
+}
+
+/// Its true checkpoint.
+fn newest(hostile: &Hostile<'_>) -> String {
+    hostile.checkpoint(hostile.tree.size(), hostile.tree.root())
+}
+
+/// A push of which it forgets that it made it.
+fn unkept(hostile: &mut Hostile<'_>) -> v1::Push {
+    let before = hostile.tree.clone();
+    let letters = hostile.letters(2);
+    let push = hostile.append(letters);
+    hostile.tree = before;
+    push
 }
 
 fn beat(checkpoint: String) -> frame::Frame {

@@ -71,7 +71,7 @@ pub(crate) struct Life(Arc<Mutex<State>>, CancellationToken);
 struct State {
     /// Points that are left to live; none: it lives until it is killed.
     fuse: Option<u64>,
-    ended: Option<Option<Point>>,
+    ended: Option<Ended>,
     passed: Vec<Point>,
 }
 
@@ -90,7 +90,7 @@ impl Life {
             return false;
         }
         if state.fuse == Some(0) {
-            state.ended = Some(Some(point));
+            state.ended = Some(Ended::At(point));
             drop(state);
             self.1.cancel();
             return false;
@@ -107,7 +107,7 @@ impl Life {
 
     /// Ends it from outside.
     pub(crate) fn kill(&self) {
-        self.state().ended.get_or_insert(None);
+        self.state().ended.get_or_insert(Ended::Killed);
         self.1.cancel();
     }
 
@@ -117,7 +117,10 @@ impl Life {
 
     /// Where the fuse burnt out; `None` while it lives and when it was killed.
     pub(crate) fn ended_at(&self) -> Option<Point> {
-        self.state().ended.flatten()
+        match self.state().ended {
+            Some(Ended::At(point)) => Some(point),
+            Some(Ended::Killed) | None => None,
+        }
     }
 
     /// Ready once it is over.
@@ -133,6 +136,15 @@ impl Life {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy)]
+enum Ended {
+    /// It was killed from outside.
+    Killed,
+    /// Its fuse burnt out.
+    At(Point),
 }
 
 /// How often each point was where a process ended.

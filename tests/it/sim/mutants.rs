@@ -16,10 +16,7 @@ fn caught(defect: Defect, by: &[&str]) {
         let Err(error) = run::run(seed, Some(defect)) else {
             continue;
         };
-        println!(
-            "{defect:?}: caught by seed {seed}, after {} seeds: {error}",
-            seed + 1
-        );
+        say(defect, seed, &error);
         assert!(
             by.iter().any(|text| error.contains(text)),
             "caught, but not for what it is: {error}"
@@ -27,6 +24,11 @@ fn caught(defect: Defect, by: &[&str]) {
         return;
     }
     panic!("{defect:?}: {SEEDS} seeds did not notice");
+}
+
+#[expect(clippy::print_stdout, reason = "the figures of a harness")]
+fn say(defect: Defect, seed: u64, error: &str) {
+    println!("{defect:?}: caught after {} seeds: {error}", seed + 1);
 }
 
 #[test]
@@ -69,6 +71,6 @@ fn what_is_not_durable_shows_without_a_look_at_the_disk() {
             Some((seed, error))
         });
         let (seed, error) = found.unwrap_or_else(|| panic!("{defect:?} shows nowhere"));
-        println!("{defect:?}: shows after {} seeds: {error}", seed + 1);
+        say(defect, seed, &error);
     }
 }

@@ -172,7 +172,7 @@ impl Seen {
                     "expressed beyond the high-water mark: {index} of {marked}"
                 ))
             }
-            _ => Ok(()),
+            frame::Frame::Fault(_) => Ok(()),
         }
     }
 

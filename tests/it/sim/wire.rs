@@ -31,10 +31,13 @@ pub(crate) struct Net {
     /// Frames of earlier wires, by the speaker, for the man in the middle.
     past: Arc<Mutex<[Vec<Frame>; 2]>>,
     /// What arrived, in order, while somebody keeps it.
-    tap: Arc<Mutex<Option<Vec<(Who, Frame)>>>>,
+    tap: Arc<Mutex<Option<Heard>>>,
     /// Urgent messages that arrived ahead of their turn: to whom, on which wire.
     arrived: Arc<Mutex<Vec<(Who, u64, MessageId)>>>,
 }
+
+/// Frames in the order in which they arrived, by speaker.
+pub(crate) type Heard = Vec<(Who, Frame)>;
 
 /// How a wire treats its frames.
 #[derive(Debug, Clone, Copy)]
@@ -81,7 +84,7 @@ impl Net {
     }
 
     /// Keeps what arrives from now on, by speaker; gives what was kept before.
-    pub(crate) fn tap(&self) -> Vec<(Who, Frame)> {
+    pub(crate) fn tap(&self) -> Heard {
         let mut tap = self.tap.lock().unwrap();
         tap.replace(Vec::new()).unwrap_or_default()
     }

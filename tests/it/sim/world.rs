@@ -442,7 +442,7 @@ impl World {
             }
             15..=19 => {
                 // It falls where the fuse burns out, between any two steps.
-                let points = self.dice.below(30);
+                let points = self.dice.below(24);
                 self.machines[who].life.light(points);
             }
             20 => {
@@ -702,7 +702,10 @@ impl World {
                 }
             };
             let notary = self.notary.clone();
-            let ends = self.running.iter().map(|running| running.end.abort_handle());
+            let ends = self
+                .running
+                .iter()
+                .map(|running| running.end.abort_handle());
             let ends: Vec<_> = ends.collect();
             let ended = async {
                 while !ends.iter().any(tokio::task::AbortHandle::is_finished) {
