@@ -62,6 +62,8 @@ mod peer_misbehaves;
 mod peer_quotas;
 #[path = "it/power_cut.rs"]
 mod power_cut;
+#[path = "it/recover.rs"]
+mod recover;
 #[path = "it/renewal.rs"]
 mod renewal;
 #[path = "it/report.rs"]

@@ -32,6 +32,11 @@ pub(super) async fn conclude(
             tell(outgoing, FaultCode::Held, &hold.origin, hold.index, text).await;
             End::Held(hold)
         }
+        Stop::End(End::Restoring(why)) => {
+            let text = format!("{why}. It comes back to fetch what it lacks");
+            tell(outgoing, FaultCode::Restoring, "", 0, text).await;
+            End::Restoring(why)
+        }
         Stop::End(End::PeerFault(fault)) => {
             note_fault(exchange, link, &fault).await;
             End::PeerFault(fault)
@@ -89,7 +94,7 @@ async fn note_fault(exchange: &Exchange, link: &Link, fault: &v1::Fault) {
     let code = FaultCode::try_from(fault.code).unwrap_or(FaultCode::Unspecified);
     if matches!(
         code,
-        FaultCode::Held | FaultCode::Version | FaultCode::ShuttingDown
+        FaultCode::Held | FaultCode::Version | FaultCode::ShuttingDown | FaultCode::Restoring
     ) {
         return;
     }
@@ -109,7 +114,7 @@ async fn note_fault(exchange: &Exchange, link: &Link, fault: &v1::Fault) {
 }
 
 /// The end by a Fault of the peer, its texts cut to what is worth showing.
-pub(super) fn peer_fault(fault: &v1::Fault) -> Stop {
+pub(crate) fn peer_fault(fault: &v1::Fault) -> Stop {
     let cut = |text| hold::cut(text, FAULT_TEXT_BYTES_MAX).to_owned();
     Stop::End(End::PeerFault(Box::new(v1::Fault {
         code: fault.code,

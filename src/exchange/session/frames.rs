@@ -25,7 +25,7 @@ pub(crate) async fn send(outgoing: &mpsc::Sender<Frame>, frame: frame::Frame) ->
 
 /// # Errors
 /// [`End::Refused`] for a frame that is none of the protocol's.
-pub(super) fn next_frame(next: Option<Result<Frame, ChannelError>>) -> Result<frame::Frame, Stop> {
+pub(crate) fn next_frame(next: Option<Result<Frame, ChannelError>>) -> Result<frame::Frame, Stop> {
     match next {
         None => Err(Stop::End(End::Closed)),
         Some(Err(error)) => Err(Stop::End(End::Lost(error))),
@@ -36,7 +36,7 @@ pub(super) fn next_frame(next: Option<Result<Frame, ChannelError>>) -> Result<fr
     }
 }
 
-pub(super) fn touch(exchange: &Exchange, link: &Link) {
+pub(crate) fn touch(exchange: &Exchange, link: &Link) {
     let now = exchange.clock().unix_ms();
     link.presence.send_if_modified(|presence| {
         presence.heard_at_ms = Some(now);

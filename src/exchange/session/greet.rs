@@ -7,6 +7,7 @@ use tokio_stream::StreamExt as _;
 use super::super::channel::Incoming;
 use super::super::command::Command;
 use super::super::read::ReadError;
+use super::super::restore::Behind;
 use super::super::{Exchange, Link, LogSide};
 use super::farewell::{peer_fault, tell};
 use super::frames::{heard, next_frame, send};
@@ -14,8 +15,21 @@ use super::{End, PROTOCOL_VERSION, Stop};
 use crate::limits::HELLO_TIME_MAX;
 use crate::proto::v1::{self, FaultCode, Frame, frame};
 
-/// Where both logs stand once both Hellos were accepted.
-pub(super) struct Greeted {
+/// What the session is for, once both Hellos were accepted.
+pub(super) enum Greeted {
+    /// Both push, mirror and settle.
+    Standing(Standing),
+    /// One side restores its records, or both.
+    Restoring {
+        /// What the peer shows that is not here.
+        shown: Behind,
+        /// The peer restores.
+        theirs: bool,
+    },
+}
+
+/// Where both logs stand.
+pub(super) struct Standing {
     /// How much of the own log the peer has mirrored.
     pub(super) peer_mirrored: u64,
     /// How much of the peer's log this side said it has mirrored.
@@ -37,17 +51,33 @@ pub(super) async fn greet(
     let mirror = exchange.reader(link, LogSide::Mirror);
     let own = exchange.reader(link, LogSide::Own);
     let own_checkpoint = own.latest_checkpoint()?.map(|(_, note)| note);
-    let mirrored_checkpoint = match mirror.checkpoint(head.mirror_size)? {
-        None if head.mirror_size == 0 => String::new(),
-        // An empty one would look like a lie to the peer, and hold the link.
-        None => {
-            return Err(Stop::End(End::Unreadable(ReadError::Missing {
-                what: "checkpoint",
-                origin: link.mirror.to_string(),
-                index: head.mirror_size,
-            })));
-        }
-        Some(note) => exchange.cosigned_again(link, &note).await?,
+    let restores = exchange.restores(link);
+    let (mirrored_size, mirrored_checkpoint) = if restores {
+        // Nothing is signed now: the latest that was.
+        exchange
+            .latest_receipt(link, LogSide::Mirror)?
+            .unwrap_or_default()
+    } else {
+        let note = match mirror.checkpoint(head.mirror_size)? {
+            None if head.mirror_size == 0 => String::new(),
+            // An empty one would look like a lie to the peer, and hold the link.
+            None => {
+                return Err(Stop::End(End::Unreadable(ReadError::Missing {
+                    what: "checkpoint",
+                    origin: link.mirror.to_string(),
+                    index: head.mirror_size,
+                })));
+            }
+            Some(note) => exchange.cosigned_again(link, &note).await?,
+        };
+        (head.mirror_size, note)
+    };
+    let restoring = if restores {
+        v1::Restoring::Records
+    } else if head.files_lost {
+        v1::Restoring::Files
+    } else {
+        v1::Restoring::Unspecified
     };
     let hello = v1::Hello {
         version_min: PROTOCOL_VERSION,
@@ -55,9 +85,10 @@ pub(super) async fn greet(
         node: exchange.node().to_string(),
         own_checkpoint: own_checkpoint.unwrap_or_default(),
         own_size: head.own_size,
-        mirrored_size: head.mirror_size,
+        mirrored_size,
         mirrored_checkpoint,
         sent_at: Some(exchange.clock().timestamp()),
+        restoring: restoring as i32,
     };
     send(outgoing, frame::Frame::Hello(hello)).await?;
 
@@ -86,10 +117,28 @@ pub(super) async fn greet(
         return Err(Stop::End(End::Refused(text)));
     }
     heard(exchange, link, theirs.sent_at.as_ref()).await;
+    let they_restore = theirs.restoring() == v1::Restoring::Records;
+    exchange.note_peer_restores(link, &theirs).await?;
+    let shown = exchange.behind(link, &theirs)?;
+    if let Some(restoring) = exchange.restoring(link) {
+        exchange.must_reach(link, &restoring, &shown)?;
+    }
+    if shown.is_behind() {
+        let why = exchange.notice_behind(link, &shown).await?;
+        if !restores && !they_restore {
+            return Err(Stop::End(End::Restoring(why)));
+        }
+    }
+    if restores || they_restore {
+        return Ok(Greeted::Restoring {
+            shown,
+            theirs: they_restore,
+        });
+    }
     exchange.judge_peer_log(link, &theirs).await?;
     let peer_mirrored = exchange.judge_own_log(link, &theirs).await?;
-    Ok(Greeted {
+    Ok(Greeted::Standing(Standing {
         peer_mirrored,
         mirror_size: head.mirror_size,
-    })
+    }))
 }

@@ -27,18 +27,20 @@ use super::channel::{ChannelError, FrameChannel, Incoming};
 use super::hold::{self, Hold};
 use super::push::Pusher;
 use super::read::ReadError;
+use super::restore::restore_session;
 use super::{Exchange, Link, RecordError};
 use crate::crypto::Verified;
 use crate::crypto::checkpoint::SignedCheckpoint;
 use crate::model::{NodeName, Origin};
 use crate::proto::v1::{self, FaultCode, Frame};
 
+pub(crate) use farewell::peer_fault;
 pub use frames::is_skewed;
-pub(crate) use frames::{framed, send};
+pub(crate) use frames::{framed, next_frame, send, touch};
 pub(crate) use window::{Mirroring, item_bytes};
 
 use farewell::{conclude, part};
-use greet::greet;
+use greet::{Greeted, greet};
 use pulse::pulse;
 use seat::{Seat, Standing, held};
 use take::read;
@@ -63,6 +65,10 @@ pub enum End {
     Refused(String),
     /// Another session took the link over.
     Replaced,
+    /// This store lacks what this node signed: the session ends, and the next one fetches it back.
+    Restoring(String),
+    /// A session in which records were given back is over: all that was wanted has come.
+    Restored,
     /// This node is going down.
     ShuttingDown,
     /// This node cannot record: disk full or store failed.
@@ -88,6 +94,8 @@ impl std::fmt::Display for End {
                 }
             }
             Self::Refused(text) => write!(f, "session refused: {text}"),
+            Self::Restoring(why) => write!(f, "restoring: {why}"),
+            Self::Restored => f.write_str("records were restored; the link goes on"),
             Self::Replaced => f.write_str("another session took over"),
             Self::ShuttingDown => f.write_str("this node is going down"),
             Self::Unable(error) => write!(f, "{error}"),
@@ -98,7 +106,10 @@ impl std::fmt::Display for End {
 
 /// Whether the side that says this Fault holds the link. It never holds the side that hears it.
 fn holds_the_speaker(code: FaultCode) -> bool {
-    !matches!(code, FaultCode::Version | FaultCode::ShuttingDown)
+    !matches!(
+        code,
+        FaultCode::Version | FaultCode::ShuttingDown | FaultCode::Restoring
+    )
 }
 
 impl From<RecordError> for End {
@@ -202,7 +213,10 @@ pub async fn run(
     drop(standing);
     drop(alone);
     drop(seat);
-    if matches!(end, End::ShuttingDown | End::Held(_)) {
+    if matches!(
+        end,
+        End::ShuttingDown | End::Held(_) | End::Restoring(_) | End::Restored
+    ) {
         part(outgoing, incoming).await;
     }
     end
@@ -225,8 +239,18 @@ async fn converse(
 ) -> Stop {
     let greeted = match greet(exchange, link, outgoing, incoming).await {
         Err(stop) => return stop,
-        Ok(greeted) => greeted,
+        Ok(Greeted::Restoring { shown, theirs }) => {
+            link.presence.send_modify(|presence| {
+                presence.up = true;
+                presence.down_reason = None;
+            });
+            return restore_session(exchange, link, outgoing, incoming, shown, theirs).await;
+        }
+        Ok(Greeted::Standing(greeted)) => greeted,
     };
+    if let Err(stop) = exchange.say_owed_refusals(link).await {
+        return stop;
+    }
     link.presence.send_modify(|presence| {
         presence.up = true;
         presence.down_reason = None;

@@ -84,6 +84,9 @@ pub(super) async fn read(
             frame::Frame::Hello(_) => {
                 return Err(protocol("a second Hello in one session", 0));
             }
+            frame::Frame::Fetch(_) | frame::Frame::Fetched(_) => {
+                return Err(protocol("a fetch in a session in which nobody restores", 0));
+            }
         }
     }
 }
