@@ -262,6 +262,7 @@ fn store_row(error: &StoreError) -> (Code, &'static str) {
         | StoreError::BatchTooLarge { .. }
         | StoreError::MarkRefused { .. }
         | StoreError::Missing { .. }
+        | StoreError::Recovering { .. }
         | StoreError::Version { .. } => (Code::Internal, "UNEXPECTED"),
     }
 }

@@ -262,8 +262,7 @@ pub enum OpenError {
     #[error(
         "log {origin}: the store holds {found_size} entries, but the high-water mark says that \
          {marked_size} were durable here; the store was lost, shortened or replaced by an older \
-         copy. Nothing is served from it. Put the right data directory back if you have it; else \
-         {DO_NOW}"
+         copy. Nothing is served from it; {DO_NOW}"
     )]
     BehindMark {
         /// The log.

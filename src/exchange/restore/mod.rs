@@ -20,6 +20,7 @@ mod behind;
 mod files;
 mod give;
 mod recording;
+pub mod salvage;
 mod staging;
 mod tail;
 mod take;
@@ -34,7 +35,8 @@ use super::hold::Incident;
 use super::layout::{self, LinkNumber, LogSide, RestorePart};
 use super::{Exchange, Link};
 use crate::crypto::Verified;
-use crate::crypto::checkpoint::Receipt;
+use crate::crypto::checkpoint::{Checkpoint, Receipt};
+use crate::crypto::note::Note;
 use crate::store::{Direction, Store, StoreError};
 use crate::tlog::{Hash, Tree};
 
@@ -294,6 +296,40 @@ impl RestoreStep {
                     Again::Keep(_, record) => record.len(),
                 })
                 .sum(),
+        }
+    }
+}
+
+/// How far a link's restoring is, for whoever waits for it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Entries of the own log that are here, and that must be; 0 as long as the peer has said
+    /// nothing.
+    pub own: (u64, u64),
+    /// The same of the mirror.
+    pub mirror: (u64, u64),
+}
+
+impl Exchange {
+    /// How far a link's restoring is.
+    #[must_use]
+    pub fn restore_progress(&self, link: &Link) -> Progress {
+        let head = link.head();
+        let target = |note: Option<&String>| {
+            let note = note.and_then(|note| Note::parse(note).ok());
+            let checkpoint = note.and_then(|note| Checkpoint::parse(note.text()).ok());
+            checkpoint.map_or(0, |checkpoint| checkpoint.size)
+        };
+        let restoring = head.restoring.as_deref();
+        Progress {
+            own: (
+                head.own_size,
+                target(restoring.and_then(|r| r.own.as_ref())),
+            ),
+            mirror: (
+                head.mirror_size,
+                target(restoring.and_then(|r| r.mirror.as_ref())),
+            ),
         }
     }
 }
