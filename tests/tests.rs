@@ -64,6 +64,8 @@ mod peer_quotas;
 mod power_cut;
 #[path = "it/recover.rs"]
 mod recover;
+#[path = "it/recover_node.rs"]
+mod recover_node;
 #[path = "it/renewal.rs"]
 mod renewal;
 #[path = "it/report.rs"]

@@ -46,6 +46,7 @@ pub async fn run(exchange: Arc<Exchange>, link: Arc<Link>, client: Client) {
         link,
         client,
         brought: BTreeSet::new(),
+        gave_back: false,
         waits: Waits::default(),
     };
     loop {
@@ -92,6 +93,8 @@ struct Carrier {
     client: Client,
     /// Files that the peer has whole; it will confirm them.
     brought: BTreeSet<[u8; 32]>,
+    /// A peer that lost its files has got all that is here.
+    gave_back: bool,
     waits: Waits,
 }
 
@@ -157,9 +160,11 @@ impl Carrier {
 
     /// Brings a peer that has lost its files what it asks for, of either log; once a session each.
     async fn give_back(&mut self) -> Result<(), StoreError> {
-        if self.link.presence().peer_restoring == v1::Restoring::Unspecified {
+        let asks = self.link.presence().peer_restoring;
+        if asks == v1::Restoring::Unspecified || self.gave_back {
             return Ok(());
         }
+        let mut all = true;
         for side in [LogSide::Own, LogSide::Mirror] {
             let mut behind = None;
             loop {
@@ -169,11 +174,15 @@ impl Carrier {
                 for file in page.files {
                     if self.brought.contains(&file.sha256)
                         || self.exchange.blobs().size(&file.sha256)? != Some(file.size)
-                        || !self.waits.may_try(Way::There, &file, Instant::now())
                     {
                         continue;
                     }
+                    if !self.waits.may_try(Way::There, &file, Instant::now()) {
+                        all = false;
+                        continue;
+                    }
                     let brought = bring(&self.exchange, &mut self.client, file).await;
+                    all &= brought.is_ok();
                     if brought.is_ok() {
                         self.brought.insert(file.sha256);
                     }
@@ -185,6 +194,8 @@ impl Carrier {
                 }
             }
         }
+        // While its entries come, it does not know yet what it wants.
+        self.gave_back = all && asks == v1::Restoring::Files;
         Ok(())
     }
 

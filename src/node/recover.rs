@@ -216,10 +216,13 @@ fn why_lost(error: NodeError, config: &Config, lost: bool) -> Result<String, Rec
     if !is_lost {
         return Err(error.into());
     }
-    let text = error.to_string();
-    // The remedy is being carried out.
+    Ok(without_remedy(&error.to_string()))
+}
+
+/// The remedy is being carried out.
+fn without_remedy(text: &str) -> String {
     let what = text.split(crate::store::DO_NOW).next().unwrap_or_default();
-    Ok(what.trim_end_matches(['.', ';', ' ']).to_owned())
+    what.trim_end_matches(['.', ';', ' ']).to_owned()
 }
 
 /// Sets the old store aside, makes a new one, and puts into it what the old one still gives.
@@ -255,7 +258,7 @@ fn replace(
     };
     let mut salvaged = salvage.run(&peers)?;
     if let Err(error) = &old {
-        salvaged.trouble = Some(error.to_string());
+        salvaged.trouble = Some(without_remedy(&error.to_string()));
     }
     tell(&Step::Salvaged(salvaged.clone()));
     came.salvaged = Some(salvaged);

@@ -7,17 +7,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use liaison::crypto::checkpoint::{cosign, sign_checkpoint};
 use liaison::exchange::layout::Place;
 use liaison::exchange::restore::Restoring;
 use liaison::exchange::session::End;
 use liaison::exchange::submit::SubmitError;
-use liaison::exchange::view::Detail;
-use liaison::exchange::{Exchange, LogSide, RecordError};
+use liaison::exchange::{Exchange, LogSide, PeerMessageKey, RecordError, RecorderMode};
 use liaison::proto::v1::{self, FaultCode, Frame, frame};
-use liaison::store::{Marks, MemoryStore};
+use liaison::store::{Failure, Marks, MemoryStore};
 use liaison::tlog::Hash;
 
-use crate::hostile::Hostile;
 use crate::sides::{
     Notary, Running, Side, Step, assert_same_logs, join, join_over, letter, link_of, quiet, sides,
     submit, temp_dir, wire,
@@ -358,4 +357,304 @@ async fn both_sides_restore_in_one_session() {
     let (_, running) = heal(&left, &right).await;
     running.end().await;
     assert_eq!((heads(&left), heads(&right)), before);
+}
+
+/// A pair of which the first was rolled back and has recorded three entries since; both disks can be
+/// had again and again.
+struct RolledBack {
+    a: Side,
+    b: Side,
+}
+
+async fn rolled_back() -> RolledBack {
+    let (mut a, b) = sides();
+    let right = b.open(&a);
+    let mut left = a.open(&b);
+    let running = join(&left, &right);
+    traffic(&left, &right, (&a, &b), 4).await;
+    let old = a.snapshot();
+    traffic(&left, &right, (&a, &b), 20).await;
+    running.end().await;
+    drop((left, right));
+    a.restore(old);
+    left = a.open(&b);
+    for number in 0..3 {
+        submit(&left, letter(&b, 100 + number)).await.unwrap();
+    }
+    drop(left);
+    RolledBack { a, b }
+}
+
+impl RolledBack {
+    fn again(&self) -> (Side, Side) {
+        let (mut a, mut b) = sides();
+        a.restore(self.a.snapshot());
+        b.restore(self.b.snapshot());
+        (a, b)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_at_any_commit_while_records_come_back_changes_nothing() {
+    let prepared = rolled_back().await;
+    let (a, b) = prepared.again();
+    let (mut left, right) = (a.open(&b), b.open(&a));
+    let (_, running) = heal(&left, &right).await;
+    running.end().await;
+    let expected = heads(&left);
+    assert_eq!(expected.own.0, 4 + 20 + 3);
+    let commits = a.store.commits();
+    drop((left, right));
+    let mut crashes = 0;
+    for failure in [Failure::Before, Failure::Volatile, Failure::After] {
+        for at in 0..commits {
+            let (a, b) = prepared.again();
+            a.store.fail_commit(at, failure);
+            let right = b.open(&a);
+            left = if let Ok(left) = a.try_open(&b, b.card_for(&a), RecorderMode::Inline) {
+                left
+            } else {
+                a.store.crash();
+                a.open(&b)
+            };
+            for _ in 0..20 {
+                let running = join(&left, &right);
+                let mut trouble = left.watch_trouble();
+                let whole = async {
+                    while restores(&left) {
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                    }
+                    quiet(&left, &right).await;
+                };
+                tokio::select! {
+                    biased;
+                    _ = trouble.wait_for(Option::is_some) => {}
+                    () = whole => {}
+                    () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                }
+                running.end().await;
+                if left.trouble().is_some() {
+                    crashes += 1;
+                    drop(left);
+                    if failure == Failure::After {
+                        a.store.reopen();
+                    } else {
+                        a.store.crash();
+                    }
+                    left = a.open(&b);
+                } else if !restores(&left) && heads(&left).own.0 == expected.own.0 {
+                    break;
+                }
+            }
+            let seen = heads(&left);
+            assert_eq!(
+                (seen.own, seen.mirror),
+                (expected.own, expected.mirror),
+                "{failure:?} at commit {at}"
+            );
+            assert!(!restores(&left));
+            assert_eq!(left.kept_aside(&link_of(&left)).unwrap(), 0);
+            assert_eq!(left.waiting_aside(&link_of(&left)).unwrap(), 0);
+            drop(right);
+        }
+    }
+    assert!(crashes > 20, "{crashes}");
+}
+
+/// Runs restoring sessions over a peer that bends what it gives back, and looks that nothing of it
+/// was kept; returns how the last session ended here.
+async fn lied_to(bend: impl Fn(&mut v1::Fetched) + Clone + Send + 'static) -> End {
+    let prepared = rolled_back().await;
+    let (a, b) = prepared.again();
+    let (left, right) = (a.open(&b), b.open(&a));
+    join(&left, &right).ended().await;
+    // The three recorded since are set aside by the first honest answer; the lies come then.
+    join(&left, &right).ended().await;
+    let before = heads(&left);
+    let mut last = None;
+    for _ in 0..2 {
+        let bend = bend.clone();
+        let bending = move |mut frame: Frame| {
+            if let Some(frame::Frame::Fetched(given)) = &mut frame.frame {
+                bend(given);
+            }
+            Step::Pass(frame)
+        };
+        let running = join_over(&left, &right, wire(Step::Pass, bending));
+        last = Some(running.ended().await.0);
+    }
+    assert_eq!(heads(&left), before, "something was kept");
+    assert!(restores(&left));
+    let (_, running) = heal(&left, &right).await;
+    running.end().await;
+    assert_same_logs(&left, &right);
+    let incidents = left.incidents(20).unwrap();
+    let told = incidents
+        .iter()
+        .filter(|i| i.what.contains("cannot be restored from the peer"));
+    assert!(told.count() <= 1, "told once: {incidents:?}");
+    last.unwrap()
+}
+
+type Bend = Arc<dyn Fn(&mut v1::Fetched) + Send + Sync>;
+
+fn flip(bytes: &mut bytes::Bytes) {
+    let mut bent = bytes.to_vec();
+    *bent.last_mut().unwrap() ^= 1;
+    *bytes = bent.into();
+}
+
+#[tokio::test]
+async fn a_peer_that_gives_back_something_else_gains_nothing() {
+    let bends: Vec<(&str, Bend)> = vec![
+        ("an entry", Arc::new(|g| flip(&mut g.items[0].entry))),
+        ("a body", Arc::new(|g| flip(&mut g.items[0].body))),
+        ("a salt", Arc::new(|g| flip(&mut g.items[0].salt))),
+        ("order", Arc::new(|g| g.items.swap(0, 1))),
+        ("one less", Arc::new(|g| drop(g.items.remove(0)))),
+        ("one twice", Arc::new(|g| g.items.push(g.items[0].clone()))),
+        ("nothing", Arc::new(|g| g.items.clear())),
+        ("elsewhere", Arc::new(|g| g.start_index += 1)),
+        (
+            "a proof",
+            Arc::new(|g| g.consistency.push(vec![7; 32].into())),
+        ),
+        (
+            "no proof",
+            Arc::new(|g| g.consistency = vec![vec![1; 31].into()]),
+        ),
+        (
+            "a receipt",
+            Arc::new(|g| g.receipts[0] = g.receipts[0].replace('A', "B")),
+        ),
+        (
+            "a receipt twice",
+            Arc::new(|g| g.receipts.push(g.receipts[0].clone())),
+        ),
+    ];
+    for (name, bend) in bends {
+        let end = lied_to(move |given| bend(given)).await;
+        assert!(matches!(end, End::Refused(_)), "{name}: {end}");
+    }
+}
+
+#[tokio::test]
+async fn a_receipt_of_another_tree_under_the_own_key_holds_or_gives_nothing() {
+    for (size, holds) in [(3, true), (60, false)] {
+        let prepared = rolled_back().await;
+        let (a, b) = prepared.again();
+        let (left, right) = (a.open(&b), b.open(&a));
+        let before = heads(&left);
+        // Signed by both keys, over a log that never was.
+        let (me, peer) = (a.keys(), b.keys());
+        let origin = a.origin_to(&b);
+        let signed = sign_checkpoint(&me.log, &origin, size, Hash([9; 32]), 1);
+        let receipt = cosign(&peer.log, &b.name, &signed, 2).note.clone();
+        let bending = move |mut frame: Frame| {
+            if let Some(frame::Frame::Hello(hello)) = &mut frame.frame {
+                hello.mirrored_size = size;
+                hello.mirrored_checkpoint.clone_from(&receipt);
+            }
+            Step::Pass(frame)
+        };
+        let mut ends = Vec::new();
+        for _ in 0..3 {
+            let running = join_over(&left, &right, wire(Step::Pass, bending.clone()));
+            ends.push(running.ended().await.0);
+        }
+        let seen = heads(&left);
+        if holds {
+            let End::Held(hold) = &ends[0] else {
+                panic!("{ends:?}")
+            };
+            assert_eq!(hold.code, FaultCode::RolledBack as i32);
+            assert_eq!(hold.evidence.len(), 2, "both notes");
+            assert_eq!(seen, before);
+        } else {
+            assert!(restores(&left), "{ends:?}");
+            assert_eq!(left.held(&link_of(&left)), None);
+            assert!(seen.own.0 <= before.own.0 && seen.mirror == before.mirror);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_shows_less_than_before_holds_the_link_until_someone_has_called() {
+    let prepared = rolled_back().await;
+    let (a, mut b) = prepared.again();
+    let left = a.open(&b);
+    let mut right = b.open(&a);
+    join(&left, &right).ended().await;
+    assert!(restores(&left));
+    drop(right);
+    lose_disk(&mut b);
+    right = b.open(&a);
+    let (end, _) = join(&left, &right).ended().await;
+    let End::Held(hold) = end else {
+        panic!("{end}")
+    };
+    assert_eq!(hold.code, FaultCode::RolledBack as i32);
+    assert!(hold.text.contains("shows fewer now"), "{}", hold.text);
+    // Whoever releases goes on with what there is; what was recorded since is not lost.
+    left.release(&link_of(&left), "they have lost it for good")
+        .await
+        .unwrap();
+    flag_as_lost(&right).await;
+    let (_, running) = heal(&left, &right).await;
+    running.end().await;
+    assert_same_logs(&left, &right);
+    assert_eq!(heads(&left).own.0, 4 + 3);
+}
+
+#[tokio::test]
+async fn what_was_refused_is_refused_again_and_not_said_twice() {
+    let (mut a, mut b) = sides();
+    // The key that signs is known for the first three entries only.
+    let card = |a: &Side, b: &Side| {
+        let mut card = a.card_for(b);
+        let key = card.message_keys.remove(0);
+        card.message_keys.push(PeerMessageKey {
+            last_index: Some(2),
+            ..key
+        });
+        card
+    };
+    let open = |a: &Side, b: &Side| b.try_open(a, card(a, b), RecorderMode::Inline).unwrap();
+    let mut right = open(&a, &b);
+    let mut left = a.open(&b);
+    let running = join(&left, &right);
+    for number in 0..6 {
+        submit(&left, letter(&b, number)).await.unwrap();
+        quiet(&left, &right).await;
+    }
+    running.end().await;
+    let (before_a, before_b) = (heads(&left), heads(&right));
+    let (rows_a, rows_b) = (derived(&a), derived(&b));
+    let mirror = entries(&right, LogSide::Mirror);
+    assert_eq!(before_b.own.0, 3, "three REFUSALs");
+    assert_eq!(mirror.iter().filter(|(_, refused, _)| *refused).count(), 3);
+
+    drop(right);
+    lose_disk(&mut b);
+    right = open(&a, &b);
+    flag_as_lost(&right).await;
+    let (_, running) = heal(&left, &right).await;
+    running.end().await;
+    assert_eq!(heads(&right), before_b);
+    assert_eq!(derived(&b), rows_b);
+    assert_eq!(entries(&right, LogSide::Mirror), mirror);
+    assert_eq!(heads(&left), before_a);
+
+    // The other way, the peer does not keep the bodies that it refused.
+    drop(left);
+    lose_disk(&mut a);
+    left = a.open(&b);
+    flag_as_lost(&left).await;
+    let (_, running) = heal(&left, &right).await;
+    running.end().await;
+    assert_eq!(heads(&left), before_a);
+    assert_eq!(derived(&a), rows_a);
+    let restored = link_of(&left).presence().restored.unwrap();
+    assert_eq!(restored.bodies_absent, 3);
+    assert_eq!((restored.own_fetched, restored.mirror_fetched), (6, 3));
 }

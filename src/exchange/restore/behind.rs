@@ -201,17 +201,17 @@ impl Exchange {
             noticed.join("; ")
         );
         let note = |receipt: &Option<Verified<Receipt>>| receipt.as_ref().map(|r| r.note.clone());
+        let before = head.restoring.as_deref();
         let restoring = Restoring {
-            at_ms: self.clock().unix_ms(),
-            why: why.clone(),
             own: note(&behind.own),
             mirror: note(&behind.mirror),
-            own_from: head.own_size,
-            mirror_from: head.mirror_size,
-            ..match &head.restoring {
-                Some(before) => (**before).clone(),
-                None => Restoring::default(),
-            }
+            ..before.cloned().unwrap_or_else(|| Restoring {
+                at_ms: self.clock().unix_ms(),
+                why: why.clone(),
+                own_from: head.own_size,
+                mirror_from: head.mirror_size,
+                ..Restoring::default()
+            })
         };
         if head.restoring.is_none() {
             let incident = Incident {
@@ -229,7 +229,9 @@ impl Exchange {
             };
             self.note_incident(incident).await;
         }
-        self.begin_restoring(link, restoring).await?;
+        if before != Some(&restoring) {
+            self.begin_restoring(link, restoring).await?;
+        }
         Ok(why)
     }
 
@@ -243,6 +245,10 @@ impl Exchange {
         let before = link.presence.borrow().peer_restoring;
         link.presence
             .send_modify(|presence| presence.peer_restoring = says);
+        if says != v1::Restoring::Unspecified {
+            // Whoever carries files looks again: the peer may want some.
+            self.file_arrived(link);
+        }
         if says == v1::Restoring::Records && before != says {
             let (theirs, ours) = (link.head().mirror_size, link.head().own_size);
             let incident = Incident {

@@ -75,10 +75,13 @@ impl Salvage<'_> {
                 Region::Stage,
                 Region::Breach,
                 Region::Dated,
-                Region::Restore,
             ] {
                 self.copy(&mut found, region, |_| true)?;
             }
+            // Of a restoring that was under way: all but what is said anew below.
+            self.copy(&mut found, Region::Restore, |key| {
+                key.get(3) != Some(&(RestorePart::Record as u8))
+            })?;
         }
         let mut numbers = super::super::link_numbers(self.new)?;
         for peer in peers {

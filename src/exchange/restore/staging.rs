@@ -16,12 +16,19 @@ use crate::tlog::verify_consistency;
 /// the next one.
 const ROWS_AT_ONCE: usize = 4_096;
 
+/// Parts of what is said of a restoring: two notes of 8 KiB as JSON, and as much again.
+const PARTS_MAX: u8 = 8;
+
 impl Stage {
     /// Notes that a link restores, or what it must reach now.
     pub(in super::super) fn begin_restoring(&mut self, book: &Book, restoring: Restoring) {
         let number = book.link.number;
         let value = serde_json::to_vec(&restoring).unwrap_or_default();
         let key = layout::restore(number, RestorePart::Record);
+        // What was said before may have had more parts.
+        for part in 1..=PARTS_MAX {
+            self.batch.delete([&key[..], &[part]].concat());
+        }
         for (key, part) in layout::parts(&key, &value) {
             self.batch.put(key, part);
         }

@@ -399,9 +399,5 @@ fn told(restoring: &Restoring, came: &Restored, mirror_lost: u64) -> String {
              of them has reached the peer, it sends them again"
         ));
     }
-    format!(
-        "{}. It was noticed since: {}",
-        parts.join("; "),
-        restoring.why
-    )
+    format!("{}. What had happened: {}", parts.join("; "), restoring.why)
 }

@@ -9,7 +9,6 @@ use prost::Message as _;
 use super::super::admit::{self, Authentic, Refused, RunIds};
 use super::super::command::{Effect, Facts, Leaf, PeerEntry, RecordError};
 use super::super::layout::{self, LogSide, Place, RestorePart, StoredBody};
-use super::super::read::ReadError;
 use super::super::session::{End, Stop};
 use super::super::submit::facts_of;
 use super::super::{Exchange, Link};
@@ -315,7 +314,9 @@ impl Exchange {
             let was_refused = refused.get(&index) == Some(&leaf);
             let receipted = dates.range(index + 1..).next().map(|(_, at)| *at);
             let header = header_in(&item.entry);
-            let recorded_at_ms = receipted.unwrap_or_else(|| header.as_ref().map_or(0, created_ms));
+            let created = header.as_ref().map_or(0, created_ms);
+            // The receipt has whole seconds; within that one, the order is that of the author.
+            let recorded_at_ms = receipted.map_or(created, |at| created.clamp(at, at + 999));
             let mut peer = RestoredPeer {
                 entry: PeerEntry {
                     leaf: Leaf::inline(leaf, Bytes::new(), StoredBody::Absent),
@@ -471,16 +472,5 @@ pub(super) fn facts_without_body(header: &Header) -> Facts {
             .flatten()
             .collect(),
         files: Vec::new(),
-    }
-}
-
-impl From<ReadError> for RecordError {
-    fn from(error: ReadError) -> Self {
-        match error {
-            ReadError::Store(error) => Self::of(&error),
-            other => Self::Stopped {
-                reason: other.to_string(),
-            },
-        }
     }
 }
