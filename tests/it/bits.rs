@@ -96,8 +96,11 @@ fn sized(recipient: &Side, number: usize) -> v1::Draft {
     draft
 }
 
-/// Entries, salts and bodies of both logs.
-type Truth = [Vec<(Bytes, Option<([u8; 32], Bytes)>)>; 2];
+/// An entry with its salt and body.
+type Whole = (Bytes, Option<([u8; 32], Bytes)>);
+
+/// Both logs.
+type Truth = [Vec<Whole>; 2];
 
 fn read_all(exchange: &Exchange) -> Result<Truth, String> {
     let link = link_of(exchange);
