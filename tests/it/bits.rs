@@ -75,8 +75,11 @@ fn open(
     Ok((exchange, store))
 }
 
+/// A key with its value.
+type Row = (Vec<u8>, Vec<u8>);
+
 /// Every row of a store.
-fn rows(store: &SledStore) -> Result<Vec<(Vec<u8>, Vec<u8>)>, String> {
+fn rows(store: &SledStore) -> Result<Vec<Row>, String> {
     let rows = store.scan(&[], &[0xfe], usize::MAX, Direction::Forward);
     rows.map_err(|error| error.to_string())
 }
@@ -157,7 +160,7 @@ struct Model {
     disk: tempfile::TempDir,
     truth: Truth,
     /// Every row of the store.
-    rows: Vec<(Vec<u8>, Vec<u8>)>,
+    rows: Vec<Row>,
     notary: Notary,
     files: Vec<(PathBuf, u64)>,
 }
