@@ -68,6 +68,10 @@ mod peer_misbehaves;
 mod peer_quotas;
 #[path = "it/power_cut.rs"]
 mod power_cut;
+#[path = "it/recover.rs"]
+mod recover;
+#[path = "it/recover_node.rs"]
+mod recover_node;
 #[path = "it/renewal.rs"]
 mod renewal;
 #[path = "it/report.rs"]
