@@ -78,7 +78,7 @@ mod renewal;
 mod report;
 #[path = "it/sides.rs"]
 mod sides;
-#[path = "it/sim.rs"]
+#[path = "it/sim/mod.rs"]
 mod sim;
 #[path = "it/store.rs"]
 mod store;

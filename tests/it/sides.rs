@@ -305,7 +305,6 @@ pub(crate) enum Step {
     Pass(Frame),
     /// Passes it once the gate is open; what comes after it waits behind it.
     Behind(watch::Receiver<bool>, Frame),
-    Later(Duration, Frame),
     /// Breaks the wire in both directions.
     Cut,
 }
@@ -343,10 +342,6 @@ async fn relay(
                 Step::Pass(frame) => frame,
                 Step::Behind(mut gate, frame) => {
                     drop(gate.wait_for(|open| *open).await);
-                    frame
-                }
-                Step::Later(wait, frame) => {
-                    tokio::time::sleep(wait).await;
                     frame
                 }
                 Step::Cut => {
@@ -477,10 +472,6 @@ impl Notary {
                 checkpoint.origin
             );
         }
-    }
-
-    pub(crate) fn count(&self) -> usize {
-        self.0.lock().unwrap().roots.len()
     }
 
     /// Every checkpoint ever seen is one of the logs as they are now.
