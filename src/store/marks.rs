@@ -305,6 +305,24 @@ impl Marks {
         Ok(())
     }
 
+    /// Sets the mark of a log back, durably: to a head that is proven to have been signed before
+    /// what the mark says, and was not signed. Only restoring does this, before the log itself is cut
+    /// back, and only under a verified receipt of what this node did sign: the mark then guards
+    /// nothing that anybody was told.
+    ///
+    /// # Errors
+    /// As [`Marks::record`], but for going back.
+    pub fn restate(&mut self, mark: &Mark) -> Result<(), StoreError> {
+        let before = self.heads.remove(&mark.origin);
+        let restated = self.record(std::slice::from_ref(mark));
+        if restated.is_err()
+            && let Some(before) = before
+        {
+            self.heads.insert(mark.origin.clone(), before);
+        }
+        restated
+    }
+
     /// Compares what was vouched for with what the store holds; `held` answers for one log. An
     /// empty answer means that all is there. A store may hold more than its marks say.
     ///

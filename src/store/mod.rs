@@ -13,6 +13,7 @@
 //!
 //! The files are described to the byte in `docs/storage.md`.
 
+mod aside;
 mod blobs;
 mod disk;
 mod engine;
@@ -27,6 +28,7 @@ use std::fmt::Debug;
 
 use crate::limits;
 
+pub use aside::Aside;
 pub use blobs::{Blobs, Digest, Partial};
 pub(crate) use error::full_text;
 pub use error::{DO_NOW, StoreError};

@@ -131,6 +131,7 @@ impl<'a> Hostile<'a> {
             mirrored_size: self.mirrored.size(),
             mirrored_checkpoint,
             sent_at: Some(self.me.clock.timestamp()),
+            restoring: 0,
         }
     }
 
