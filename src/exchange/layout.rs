@@ -44,8 +44,9 @@ impl LogSide {
     }
 }
 
-/// Regions of the key space.
-#[derive(Debug, Clone, Copy)]
+/// Regions of the key space. What a backup does with each is decided in
+/// [`super::backup::regions::fate`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Region {
     Answers = b'A',
@@ -69,6 +70,39 @@ pub(crate) enum Region {
     Wanted = b'W',
     Expressed = b'X',
     Breach = b'Y',
+}
+
+impl Region {
+    /// Every region.
+    pub(crate) const ALL: [Self; 21] = [
+        Self::Answers,
+        Self::Author,
+        Self::Checkpoint,
+        Self::Dated,
+        Self::Entry,
+        Self::Fault,
+        Self::Head,
+        Self::Id,
+        Self::Link,
+        Self::Meta,
+        Self::Incident,
+        Self::Outgoing,
+        Self::Pending,
+        Self::StageOf,
+        Self::Refused,
+        Self::Stage,
+        Self::Tile,
+        Self::Urgent,
+        Self::Wanted,
+        Self::Expressed,
+        Self::Breach,
+    ];
+
+    /// The region of a key.
+    pub(crate) fn of(key: &[u8]) -> Option<Self> {
+        let first = *key.first()?;
+        Self::ALL.into_iter().find(|region| *region as u8 == first)
+    }
 }
 
 fn key(region: Region, parts: &[&[u8]]) -> Vec<u8> {
@@ -250,6 +284,11 @@ pub(crate) fn wanted(number: LinkNumber, side: LogSide, sha256: &[u8; 32]) -> Ve
     )
 }
 
+/// Reads the digest back from a [`wanted`] key.
+pub(crate) fn wanted_digest(key: &[u8]) -> Option<[u8; 32]> {
+    key.get(4..)?.try_into().ok()
+}
+
 /// `N unix-ms sequence` → an incident (JSON of [`super::hold::Incident`], in parts).
 pub(crate) fn incident(unix_ms: u64, sequence: u32) -> Vec<u8> {
     key(
@@ -315,6 +354,12 @@ pub(crate) fn side_range(
         indexed(region, number, Some(side), from),
         indexed(region, number, Some(side), to),
     )
+}
+
+/// The link that a key of a link's region belongs to.
+pub(crate) fn link_of(key: &[u8]) -> Option<LinkNumber> {
+    let number = key.get(1..3)?;
+    Some(LinkNumber(u16::from_be_bytes(number.try_into().ok()?)))
 }
 
 /// The index at the end of a numbered key.
