@@ -224,3 +224,5 @@ pub const BACKUP_NAMES_MAX: usize = 1_024;
 pub const BACKUP_CONFIG_FILES_MAX: usize = 2 * (2 * LINKS_MAX + 1);
 /// A file of the configuration: a card with every authority and revoked key is some 20 KiB.
 pub const BACKUP_CONFIG_BYTES_MAX: u64 = 1 << 20;
+/// Logs that a backup says it holds: those of every link, and of links that were configured once.
+pub const BACKUP_HELD_MAX: usize = 8 * LINKS_MAX;

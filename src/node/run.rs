@@ -171,7 +171,7 @@ pub async fn run_in(
     Ok(())
 }
 
-fn load_keys(config: &Config) -> Result<NodeKeys, NodeError> {
+pub(super) fn load_keys(config: &Config) -> Result<NodeKeys, NodeError> {
     let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
     let passphrase = config.keys.passphrase.get(credentials.as_deref(), || {
         rpassword::prompt_password(format!("Passphrase of {}'s keys: ", config.node))
@@ -239,7 +239,7 @@ async fn fold_cases(exchange: &Arc<Exchange>) -> Result<(), NodeError> {
     }
 }
 
-fn link_terms(node: &NodeName, link: &LinkConfig) -> Result<LinkTerms, NodeError> {
+pub(super) fn link_terms(node: &NodeName, link: &LinkConfig) -> Result<LinkTerms, NodeError> {
     let no_key = |source| NodeError::Card {
         peer: link.peer.clone(),
         source,

@@ -398,10 +398,10 @@ impl LinkWork<'_> {
             let verified = dsse::verify(read.stored.entry.clone(), &[key]);
             verified.map_err(|error| not_signed(log, index, &error))?;
         }
-        let (Some(header), Some(content)) = (&read.header, &read.content) else {
+        let Some(header) = &read.header else {
             return Err(not_authentic(log, format!("own entry {index} has no body")));
         };
-        let mut facts = facts_of(header, Some(content));
+        let mut facts = facts_of(header, read.content.as_ref());
         // Outbox rows of what is delivered are gone already.
         facts.urgent &= index >= log.checkpoint_size;
         let own = OwnEntry {
@@ -696,7 +696,8 @@ fn admit_expressed(ground: &Ground, link: &Link) -> Result<u64, RestoreError> {
 /// What people see of it later, and auditors.
 fn note_restore(manifest: &Manifest, ground: &Ground) -> Result<(), RestoreError> {
     let mut batch = Batch::new();
-    for (link, sequence) in manifest.links.iter().zip(0..) {
+    let mut sequence = 0;
+    for link in &manifest.links {
         let incident = Incident {
             at_ms: ground.now_ms,
             peer: link.peer.clone(),
@@ -707,7 +708,12 @@ fn note_restore(manifest: &Manifest, ground: &Ground) -> Result<(), RestoreError
             evidence: Vec::new(),
         };
         let value = serde_json::to_vec(&incident).unwrap_or_default();
-        let key = layout::incident(ground.now_ms, sequence);
+        let mut key = layout::incident(ground.now_ms, sequence);
+        while ground.store.get(&key)?.is_some() {
+            sequence += 1;
+            key = layout::incident(ground.now_ms, sequence);
+        }
+        sequence += 1;
         for (key, part) in layout::parts(&key, &value) {
             batch.put(key, part);
         }
