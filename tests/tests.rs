@@ -6,6 +6,8 @@ mod answers;
 mod audit;
 #[path = "it/audit_cli.rs"]
 mod audit_cli;
+#[path = "it/backup/mod.rs"]
+mod backup;
 #[path = "it/calendar.rs"]
 mod calendar;
 #[path = "it/cases.rs"]
