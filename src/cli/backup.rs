@@ -16,6 +16,7 @@ use crate::exchange::backup::manifest::is_plain_name;
 use crate::exchange::backup::pack::PackedFile;
 use crate::exchange::backup::take::{TakeError, Taken, Taking};
 use crate::limits::{BACKUP_CONFIG_BYTES_MAX, BACKUP_CONFIG_FILES_MAX};
+use crate::model::text::escape;
 use crate::node::config::Config;
 use crate::node::links::{CARD_SUFFIX, LINK_SUFFIX};
 use crate::proto::v1;
@@ -139,7 +140,9 @@ fn configuration(target: &Target) -> Result<Vec<(String, Vec<u8>)>, Failure> {
         let Some(name) = name.filter(|name| is_plain_name(name)) else {
             continue;
         };
-        let length = std::fs::metadata(&path).or_fail(Exit::Config, reading)?.len();
+        let length = std::fs::metadata(&path)
+            .or_fail(Exit::Config, reading)?
+            .len();
         let known = copies.iter().any(|(known, _)| known == name);
         if known || length > BACKUP_CONFIG_BYTES_MAX || copies.len() == BACKUP_CONFIG_FILES_MAX {
             continue;
@@ -184,9 +187,10 @@ fn report(dir: &Path, taken: &Taken, screen: Screen) -> Done {
         Exit::Negative
     };
     if screen.json {
-        let logs = taken.logs.iter().map(|(origin, size)| {
-            serde_json::json!({ "origin": origin, "size": size })
-        });
+        let logs = taken
+            .logs
+            .iter()
+            .map(|(origin, size)| serde_json::json!({ "origin": origin, "size": size }));
         screen.json(&serde_json::json!({
             "directory": dir,
             "generation": taken.generation,
@@ -271,11 +275,12 @@ fn check_only(dir: &Path, screen: Screen) -> Done {
             words::bytes(checked.bytes)
         ))?;
         if is_whole {
-            screen.line("whole: every byte is as it was written, every entry is in its log's root")?;
+            screen
+                .line("whole: every byte is as it was written, every entry is in its log's root")?;
         } else {
             screen.line(format!(
-                "NOT whole: {} findings. Keep it for the files that are whole, and make a new backup \
-                 into another directory",
+                "NOT as it was written: {} findings. Keep it for what is whole, and make the next \
+                 backup into another directory",
                 checked.findings.len()
             ))?;
         }
@@ -292,7 +297,12 @@ pub(super) fn checked(folder: &Folder) -> Result<Checked, Failure> {
 /// Tells what is wrong, place by place.
 pub(super) fn tell_findings(checked: &Checked, screen: Screen) -> Result<(), Failure> {
     for finding in &checked.findings {
-        screen.line(format!("{}: {}", finding.place, finding.what))?;
+        // Names of files may be anybody's.
+        screen.line(format!(
+            "{}: {}",
+            escape(&finding.place),
+            escape(&finding.what)
+        ))?;
     }
     if checked.unnamed > 0 {
         screen.note(format!(

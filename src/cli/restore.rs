@@ -32,8 +32,8 @@ impl Restore {
         check_place(&config).map_err(failure)?;
         let folder = Folder::new(&self.dir);
         let checked = checked(&folder)?;
-        if !checked.findings.is_empty() {
-            tell_findings(&checked, screen)?;
+        tell_findings(&checked, screen)?;
+        if checked.findings.iter().any(|finding| !finding.is_aside) {
             return Err(Failure::new(
                 Exit::Negative,
                 format!(
@@ -55,7 +55,8 @@ impl Restore {
 fn report(config: &Config, manifest: &Manifest, restored: &Restored, screen: Screen) -> Done {
     let logs = || manifest.logs().map(|(_, _, log)| (&log.origin, log.size));
     if screen.json {
-        let logs = logs().map(|(origin, size)| serde_json::json!({ "origin": origin, "size": size }));
+        let logs =
+            logs().map(|(origin, size)| serde_json::json!({ "origin": origin, "size": size }));
         screen.json(&serde_json::json!({
             "node": manifest.node,
             "dataDirectory": config.data_dir,
@@ -78,6 +79,12 @@ fn report(config: &Config, manifest: &Manifest, restored: &Restored, screen: Scr
     for (origin, size) in logs() {
         screen.line(format!("  {origin}: {size} entries"))?;
     }
+    if restored.dropped > 0 {
+        screen.line(format!(
+            "  {} messages that the other side had sent ahead come again with their turn",
+            restored.dropped
+        ))?;
+    }
     screen.note(
         "what came after that moment is not in it. When the node is started it asks the other side \
          what that holds, and signs nothing before it has compared",
@@ -95,6 +102,7 @@ fn failure(error: PlaceError) -> Failure {
             Exit::CannotCreate
         }
         PlaceError::InUse(_)
+        | PlaceError::Running(_)
         | PlaceError::Store(StoreError::InUse { .. } | StoreError::Full { .. })
         | PlaceError::Restore(RestoreError::Store(StoreError::Full { .. })) => Exit::TryLater,
         PlaceError::Node(_)

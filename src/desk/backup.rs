@@ -38,6 +38,7 @@ impl BackupService for Arc<Desk> {
         request: Request<v1::BackupRequest>,
     ) -> Result<Response<Pieces>, Status> {
         let caller = admit_backup(&request)?;
+        tracing::info!(%caller, "a backup is asked for: everything that is kept, bodies included");
         let result = Desk::backup(self, request.into_inner()).await;
         answer(&caller, Method::Backup, result)
     }

@@ -154,10 +154,9 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::ListCalendars
             | M::Lateness,
         )
-        | (
-            Role::Admin,
-            M::Status | M::ReleaseLink | M::ListDue | M::ListCalendars | M::Backup,
-        ) => Access::Full,
+        | (Role::Admin, M::Status | M::ReleaseLink | M::ListDue | M::ListCalendars | M::Backup) => {
+            Access::Full
+        }
         (Role::Integration, M::Submit | M::Get | M::List | M::Watch | M::UploadAttachment)
         | (Role::Operator, M::Backup) => Access::Own,
         (Role::Admin, M::Get | M::List | M::ListCases | M::GetCase) => Access::Outline,

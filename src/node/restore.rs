@@ -6,6 +6,7 @@
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -30,6 +31,13 @@ pub enum PlaceError {
         dir = .0.display()
     )]
     Occupied(PathBuf),
+    /// The node runs.
+    #[error(
+        "the node answers at {}: it runs, be its data directory where it may. Stop it first; two \
+         nodes with the same keys would sign two logs",
+        .0.display()
+    )]
+    Running(PathBuf),
     /// What is at the place of the work is not a restore's.
     #[error("{} is in the way and no restore made it; move it away", .0.display())]
     InTheWay(PathBuf),
@@ -69,11 +77,15 @@ fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Plac
     }
 }
 
-/// Whether a store may be put at the place of the configuration: nothing is there.
+/// Whether a store may be put at the place of the configuration: no node runs, and nothing is there.
 ///
 /// # Errors
-/// [`PlaceError::Occupied`].
+/// [`PlaceError::Running`], [`PlaceError::Occupied`].
 pub fn check_place(config: &Config) -> Result<(), PlaceError> {
+    // A node whose data directory was moved away goes on in it.
+    if UnixStream::connect(&config.desk.socket).is_ok() {
+        return Err(PlaceError::Running(config.desk.socket.clone()));
+    }
     match fs::read_dir(&config.data_dir) {
         Ok(mut entries) => match entries.next() {
             None => Ok(()),

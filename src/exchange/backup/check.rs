@@ -28,6 +28,8 @@ pub struct Finding {
     pub place: String,
     /// What.
     pub what: String,
+    /// A store can be made from the backup all the same: it speaks of what lies beside the content.
+    pub is_aside: bool,
 }
 
 /// What was found.
@@ -82,8 +84,12 @@ pub fn check(folder: &Folder, progress: &mut dyn FnMut(u64)) -> Result<Checked, 
     work.rows(&manifest)?;
     work.content_of_files()?;
     for file in &manifest.config {
-        if let Err(error) = folder.config(manifest.generation, &file.name, &file.sha256) {
-            work.note(&format!("the configuration file {}", file.name), error)?;
+        match folder.config(manifest.generation, &file.name, &file.sha256) {
+            Err(error) if error.is_finding() => {
+                let place = format!("the configuration file {}", file.name);
+                work.find_aside(&place, error.to_string());
+            }
+            read => drop(read?),
         }
     }
     let mut named: BTreeSet<_> = manifest.contents().collect();
@@ -93,7 +99,10 @@ pub fn check(folder: &Folder, progress: &mut dyn FnMut(u64)) -> Result<Checked, 
     let (unnamed, foreign) = folder.strangers(manifest.generation, &named)?;
     work.checked.unnamed = unnamed;
     for path in foreign {
-        work.find(&path.display().to_string(), "it does not belong to a backup");
+        work.find_aside(
+            &path.display().to_string(),
+            "it does not belong to a backup",
+        );
     }
     Ok(work.checked)
 }
@@ -105,10 +114,15 @@ pub fn check(folder: &Folder, progress: &mut dyn FnMut(u64)) -> Result<Checked, 
 pub(crate) fn files_of(folder: &Folder, manifest: &Manifest) -> Result<Files, FolderError> {
     let list = &manifest.files;
     let mut files = Files::new();
-    folder.items(&list.sha256.0, list.bytes, list.count, |file: PackedFile| {
-        files.insert(file.sha256, (file.used, file.size));
-        Ok::<_, FolderError>(())
-    })?;
+    folder.items(
+        &list.sha256.0,
+        list.bytes,
+        list.count,
+        |file: PackedFile| {
+            files.insert(file.sha256, (file.used, file.size));
+            Ok::<_, FolderError>(())
+        },
+    )?;
     Ok(files)
 }
 
@@ -137,7 +151,15 @@ impl Work<'_> {
             self.checked.findings.push(Finding {
                 place: place.to_owned(),
                 what: what.into(),
+                is_aside: false,
             });
+        }
+    }
+
+    fn find_aside(&mut self, place: &str, what: impl Into<String>) {
+        self.find(place, what);
+        if let Some(finding) = self.checked.findings.last_mut() {
+            finding.is_aside |= finding.place == place;
         }
     }
 
@@ -254,7 +276,11 @@ impl Work<'_> {
         );
         self.read(notes.bytes);
         if let Err(stop) = read {
-            let place = format!("checkpoints of sizes {} to {end} of {}", start + 1, log.origin);
+            let place = format!(
+                "checkpoints of sizes {} to {end} of {}",
+                start + 1,
+                log.origin
+            );
             self.stopped(&place, stop)?;
         }
         Ok(roots)
@@ -339,7 +365,9 @@ pub(crate) fn leaf_of(
                 Some((FileUse::Record, size)) if *size <= ENTRY_BYTES_MAX as u64 => *size,
                 _ => return Err("its file is not in the backup".to_owned()),
             };
-            let bytes = folder.whole(digest, size).map_err(|error| error.to_string())?;
+            let bytes = folder
+                .whole(digest, size)
+                .map_err(|error| error.to_string())?;
             if <[u8; 32]>::from(Sha256::digest(&bytes)) != *digest {
                 return Err("its file is not what it was".to_owned());
             }

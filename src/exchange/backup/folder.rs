@@ -240,7 +240,12 @@ impl Folder {
     ///
     /// # Errors
     /// When it is not there or not what it was.
-    pub fn config(&self, generation: u64, name: &str, sha256: &Hex32) -> Result<Vec<u8>, FolderError> {
+    pub fn config(
+        &self,
+        generation: u64,
+        name: &str,
+        sha256: &Hex32,
+    ) -> Result<Vec<u8>, FolderError> {
         let path = self.dir.join(format!("{CONFIG}{generation}")).join(name);
         let missing = || FolderError::NoContent { path: path.clone() };
         let bytes = read_plain(&path, BACKUP_CONFIG_BYTES_MAX)?.ok_or_else(missing)?;
@@ -491,8 +496,7 @@ impl Shelf {
         let shelf = path.parent().unwrap_or(&self.folder.dir).to_owned();
         make_dir(&shelf)?;
         self.step("name")?;
-        fs::rename(&content.path, &path)
-            .map_err(|error| FolderError::io("name", &path, error))?;
+        fs::rename(&content.path, &path).map_err(|error| FolderError::io("name", &path, error))?;
         self.touched.insert(shelf);
         self.written += content.bytes;
         Ok((sha256, content.bytes))
@@ -766,7 +770,9 @@ fn list_or_none(dir: &Path) -> Result<Vec<PathBuf>, FolderError> {
 }
 
 fn name_of(path: &Path) -> &str {
-    path.file_name().and_then(|name| name.to_str()).unwrap_or("")
+    path.file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or("")
 }
 
 fn remove(path: &Path) -> Result<(), FolderError> {

@@ -6,7 +6,10 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::limits::{BACKUP_CONFIG_FILES_MAX, BACKUP_SEGMENT_ENTRIES, LINKS_MAX};
+use crate::limits::{
+    BACKUP_CONFIG_FILES_MAX, BACKUP_HELD_MAX, BACKUP_SEGMENT_ENTRIES, VKEY_BYTES_MAX,
+};
+use crate::model::text::escape;
 use crate::model::{NodeName, Origin};
 use crate::tlog::{Hash, node_hash};
 
@@ -206,7 +209,10 @@ impl Manifest {
             format: String,
             version: u32,
         }
-        let malformed = |error: serde_json::Error| ManifestError::Malformed(error.to_string());
+        // What it quotes of the file may steer a terminal.
+        let malformed = |error: serde_json::Error| {
+            ManifestError::Malformed(escape(&error.to_string()).into_owned())
+        };
         let head: Head = serde_json::from_slice(bytes).map_err(malformed)?;
         if head.format != FORMAT {
             return Err(ManifestError::Malformed("its format is another".to_owned()));
@@ -230,7 +236,19 @@ impl Manifest {
             reason,
         };
         let node = NodeName::parse(&self.node).map_err(|_| wrong("node", "not a node name"))?;
-        if self.links.len() > LINKS_MAX {
+        if self.taken_at != super::time_text(self.taken_at_ms) {
+            return Err(wrong("taken_at", "not the time that taken_at_ms is"));
+        }
+        for (field, key) in [
+            ("message_key", &self.message_key),
+            ("log_key", &self.log_key),
+        ] {
+            // Shown to people when it is another one.
+            if key.len() > VKEY_BYTES_MAX || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+                return Err(wrong(field, "not a key"));
+            }
+        }
+        if self.links.len() > BACKUP_HELD_MAX / 2 {
             return Err(wrong("links", "more links than a node takes"));
         }
         if self.config.len() > BACKUP_CONFIG_FILES_MAX {
@@ -245,11 +263,17 @@ impl Manifest {
         for link in &self.links {
             let peer = NodeName::parse(&link.peer).map_err(|_| wrong("peer", "not a node name"))?;
             if link.number <= last {
-                return Err(wrong("number", "links are not in the order of their numbers"));
+                return Err(wrong(
+                    "number",
+                    "links are not in the order of their numbers",
+                ));
             }
             last = link.number;
             let own = Origin::new(node.clone(), peer);
-            for (log, origin) in [(&link.own, own.to_string()), (&link.mirror, own.reversed().to_string())] {
+            for (log, origin) in [
+                (&link.own, own.to_string()),
+                (&link.mirror, own.reversed().to_string()),
+            ] {
                 log.check(&origin)?;
             }
         }
@@ -369,7 +393,16 @@ mod tests {
 
     #[test]
     fn names_lead_nowhere() {
-        for name in ["", ".", "..", "a/b", "/etc/passwd", ".hidden", "a\\b", "a\0"] {
+        for name in [
+            "",
+            ".",
+            "..",
+            "a/b",
+            "/etc/passwd",
+            ".hidden",
+            "a\\b",
+            "a\0",
+        ] {
             assert!(!is_plain_name(name), "{name:?}");
         }
         assert!(is_plain_name("hekou.ni.cn.example.link.toml"));

@@ -265,10 +265,7 @@ mod tests {
             PackedEntry::unpack(&mut &bytes[..])
         };
         assert!(at(VALUE_BYTES_MAX).is_ok());
-        assert!(matches!(
-            at(VALUE_BYTES_MAX + 1),
-            Err(PackError::Malformed)
-        ));
+        assert!(matches!(at(VALUE_BYTES_MAX + 1), Err(PackError::Malformed)));
         assert!(matches!(
             PackedNote::unpack(&mut &[2_u8][..]),
             Err(PackError::Malformed)

@@ -192,6 +192,7 @@ pub fn restore(
     }
     put_rows(folder, manifest, &*ground.store)?;
     for link in &books {
+        check_dated(ground, link)?;
         restored.dropped += admit_expressed(ground, link)?;
     }
     note_restore(manifest, ground)?;
@@ -319,7 +320,12 @@ impl LinkWork<'_> {
         Ok(())
     }
 
-    fn read(&self, log: &LogContent, index: u64, packed: &PackedEntry) -> Result<Read, RestoreError> {
+    fn read(
+        &self,
+        log: &LogContent,
+        index: u64,
+        packed: &PackedEntry,
+    ) -> Result<Read, RestoreError> {
         let side = self.side_of(log);
         let damaged = || ReadError::Damaged {
             what: "entry",
@@ -662,6 +668,25 @@ fn put_rows(folder: &Folder, manifest: &Manifest, store: &dyn Store) -> Result<(
     Ok(store.commit(batch)?)
 }
 
+/// A checkpoint that the peer signed ahead of the mirror must be one: a false one would look like a
+/// second tree later.
+fn check_dated(ground: &Ground, link: &Link) -> Result<(), RestoreError> {
+    let reader = LogReader::new(&ground.store, &ground.blobs, link.number, LogSide::Mirror);
+    let (from, to) = (link.head().mirror_size + 1, u64::MAX);
+    for (size, note) in reader.dated(from, to, usize::MAX, Direction::Forward)? {
+        let what = match link.mirror_verifier.checkpoint(&note) {
+            Ok(signed) if signed.checkpoint.size == size => continue,
+            Ok(_) => "it is of another size".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        return Err(RestoreError::NotAuthentic {
+            origin: link.mirror.to_string(),
+            what: format!("the dated checkpoint of size {size} does not verify: {what}"),
+        });
+    }
+    Ok(())
+}
+
 /// Gives the entries that came ahead of their turn their ids back. One that would not be admitted
 /// now is dropped: it comes again with its turn.
 fn admit_expressed(ground: &Ground, link: &Link) -> Result<u64, RestoreError> {
@@ -669,7 +694,9 @@ fn admit_expressed(ground: &Ground, link: &Link) -> Result<u64, RestoreError> {
     let mut batch = Batch::new();
     let mut dropped = 0;
     for stored in reader.all_expressed()? {
-        let (salt, body) = reader.body(&stored)?.unwrap_or(([0; SALT_BYTES], Bytes::new()));
+        let (salt, body) = reader
+            .body(&stored)?
+            .unwrap_or(([0; SALT_BYTES], Bytes::new()));
         let item = v1::Item {
             entry: stored.entry.clone(),
             salt: salt.to_vec().into(),
@@ -740,11 +767,17 @@ fn not_authentic(log: &LogContent, what: String) -> RestoreError {
 }
 
 fn not_signed(log: &LogContent, index: u64, error: &DsseError) -> RestoreError {
-    not_authentic(log, format!("entry {index} is not signed by this node: {error}"))
+    not_authentic(
+        log,
+        format!("entry {index} is not signed by this node: {error}"),
+    )
 }
 
 fn not_verified(log: &LogContent, size: u64, error: &CheckpointError) -> RestoreError {
-    not_authentic(log, format!("the checkpoint of size {size} does not verify: {error}"))
+    not_authentic(
+        log,
+        format!("the checkpoint of size {size} does not verify: {error}"),
+    )
 }
 
 fn not_covered(log: &LogContent, end: u64) -> RestoreError {

@@ -12,9 +12,7 @@ use super::super::read::{LogReader, ReadError, Stored};
 use super::super::submit::header_of;
 use super::super::{Exchange, HeadRecord, link_numbers};
 use super::regions::{Fate, fate, unknown_region};
-use crate::limits::{
-    BACKUP_ITEMS_MAX, BACKUP_NAMES_MAX, BACKUP_SEGMENT_ENTRIES,
-};
+use crate::limits::{BACKUP_ITEMS_MAX, BACKUP_NAMES_MAX, BACKUP_SEGMENT_ENTRIES};
 use crate::model::header::body_digest;
 use crate::model::{NodeName, Origin};
 use crate::proto::v1::{self, backup_response::Piece};
@@ -185,9 +183,8 @@ impl Exchange {
         if let Some(region) = unknown_region(&*self.store)? {
             return Err(SourceError::UnknownRegion { region });
         }
-        let mut give = |piece| {
-            sink(v1::BackupResponse { piece: Some(piece) }).map_err(SourceError::Sink)
-        };
+        let mut give =
+            |piece| sink(v1::BackupResponse { piece: Some(piece) }).map_err(SourceError::Sink);
         give(Piece::Start(self.start(moment)))?;
         for log in moment.logs() {
             let origin = log.origin.to_string();
@@ -272,7 +269,9 @@ impl Exchange {
     }
 
     fn author_at(&self, log: &LogMoment, index: u64) -> Result<String, StoreError> {
-        let value = self.store.get(&layout::author(log.reader.number(), index))?;
+        let value = self
+            .store
+            .get(&layout::author(log.reader.number(), index))?;
         Ok(value.map_or_else(String::new, |text| {
             String::from_utf8_lossy(&text).into_owned()
         }))
@@ -320,10 +319,7 @@ impl Exchange {
     }
 
     /// The files that the records of waiting entries lie in.
-    fn files_of_expressed<E>(
-        &self,
-        rows: &[Row],
-    ) -> Result<Vec<v1::BackupNamed>, SourceError<E>> {
+    fn files_of_expressed<E>(&self, rows: &[Row]) -> Result<Vec<v1::BackupNamed>, SourceError<E>> {
         let mut files = Vec::new();
         for (key, value) in rows {
             let index = layout::index_of(key).unwrap_or_default();
@@ -394,9 +390,7 @@ impl Exchange {
 
 impl Moment {
     fn logs(&self) -> impl Iterator<Item = &LogMoment> {
-        self.links
-            .iter()
-            .flat_map(|link| [&link.own, &link.mirror])
+        self.links.iter().flat_map(|link| [&link.own, &link.mirror])
     }
 
     /// Whether a row speaks of this moment, not of a later one.

@@ -177,10 +177,15 @@ impl Taking {
         }
         let files = former.files.clone();
         let known = &mut self.former_files;
-        let read = folder.items(&files.sha256.0, files.bytes, files.count, |file: PackedFile| {
-            known.insert(file.sha256, (file.used, file.size));
-            Ok::<_, FolderError>(())
-        });
+        let read = folder.items(
+            &files.sha256.0,
+            files.bytes,
+            files.count,
+            |file: PackedFile| {
+                known.insert(file.sha256, (file.used, file.size));
+                Ok::<_, FolderError>(())
+            },
+        );
         match read {
             Err(error) if error.is_finding() => {
                 // Which files belong to old pieces is not known: all of it is sent again.
@@ -506,10 +511,14 @@ impl Taking {
         let here = here.filter(|(_, (used, _))| *used != FileUse::Awaited);
         named.extend(here.map(|(sha256, _)| *sha256));
         self.shelf.publish(&manifest, &named)?;
-        let logs = manifest.logs().map(|(_, _, log)| (log.origin.clone(), log.size));
+        let logs = manifest
+            .logs()
+            .map(|(_, _, log)| (log.origin.clone(), log.size));
         let logs: Vec<_> = logs.collect();
         let awaited = self.files.values();
-        let awaited = awaited.filter(|(used, _)| *used == FileUse::Awaited).count() as u64;
+        let awaited = awaited
+            .filter(|(used, _)| *used == FileUse::Awaited)
+            .count() as u64;
         Ok(Taken {
             generation,
             entries: logs.iter().map(|(_, size)| size).sum(),
@@ -542,7 +551,9 @@ fn links(logs: BTreeMap<String, LogTaking>) -> Result<Vec<LinkContent>, TakeErro
             own,
             mirror,
         }),
-        _ => Err(TakeError::Version("it gives one log of a link without the other")),
+        _ => Err(TakeError::Version(
+            "it gives one log of a link without the other",
+        )),
     });
     links.collect()
 }
@@ -569,7 +580,9 @@ impl LogTaking {
             });
         }
         let pieces = |size: u64| usize::try_from(size / BACKUP_SEGMENT_ENTRIES).unwrap_or(0);
-        let held_segments = held.map(|held| held.segments.as_slice()).unwrap_or_default();
+        let held_segments = held
+            .map(|held| held.segments.as_slice())
+            .unwrap_or_default();
         let held_notes = held.map(|held| held.notes.as_slice()).unwrap_or_default();
         Ok(Self {
             segments: held_segments[..pieces(entries)].to_vec(),
@@ -672,7 +685,13 @@ impl LogTaking {
     }
 
     fn content(self) -> LogContent {
-        let root = joined(&self.segments.iter().map(|s| Hash(s.root.0)).collect::<Vec<_>>());
+        let root = joined(
+            &self
+                .segments
+                .iter()
+                .map(|s| Hash(s.root.0))
+                .collect::<Vec<_>>(),
+        );
         LogContent {
             origin: self.said.origin,
             size: self.said.size,

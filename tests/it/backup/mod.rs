@@ -50,7 +50,11 @@ async fn back_up_with(
         .give_backup(&moment, &held, &mut |piece| taking.take(piece))
         .map_err(Failed::Source)?;
     for file in taking.missing()? {
-        match exchange.blobs().read_at(&file.sha256, 0, usize::MAX).unwrap() {
+        match exchange
+            .blobs()
+            .read_at(&file.sha256, 0, usize::MAX)
+            .unwrap()
+        {
             None => taking.leave_out(&file)?,
             Some(bytes) => {
                 let mut content = taking.begin_file()?;
@@ -112,7 +116,8 @@ fn records(store: &MemoryStore, delivered: u64) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let mut records = store.records();
     records.retain(|key, value| {
         let is_swept = key[0] == b'U' && key[3..] < delivered.to_be_bytes()[..];
-        let is_note = key[0] == b'N' && String::from_utf8_lossy(value).contains("was restored from");
+        let is_note =
+            key[0] == b'N' && String::from_utf8_lossy(value).contains("was restored from");
         !is_swept && !is_note
     });
     records

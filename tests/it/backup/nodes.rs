@@ -75,7 +75,10 @@ async fn a_node_comes_back_on_another_machine_from_a_backup_made_under_traffic()
             let draft = Some(letter(RIGHT, number));
             from_left.submit(v1::SubmitRequest { draft }).await.unwrap();
             let draft = Some(letter(LEFT, number));
-            from_right.submit(v1::SubmitRequest { draft }).await.unwrap();
+            from_right
+                .submit(v1::SubmitRequest { draft })
+                .await
+                .unwrap();
         }
     });
     while !traffic.is_finished() {
@@ -234,7 +237,11 @@ async fn a_killed_backup_and_a_killed_restore_harm_nothing() {
     if !data.exists() {
         succeed(&args);
     }
-    assert_eq!(listing(&bak), kept, "a restore changes nothing of the backup");
+    assert_eq!(
+        listing(&bak),
+        kept,
+        "a restore changes nothing of the backup"
+    );
     // A second time nothing is overwritten.
     let again = liaison(&args);
     assert_eq!(again.status.code(), Some(73));
@@ -259,10 +266,14 @@ fn what_is_in_the_way_of_a_restore_is_left_alone() {
     backup(&left, &bak);
     let config = left.config();
     let args = ["--config", &config, "restore", text(&bak)];
-    // Over a running node.
-    assert_eq!(liaison(&args).status.code(), Some(73));
-    left.stop();
+    // Over a running node, even if someone has moved its store away under it.
+    assert_eq!(liaison(&args).status.code(), Some(75));
     fs::rename(left.dir.join("data"), left.dir.join("data.lost")).unwrap();
+    let refused = liaison(&args);
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(75), "{told}");
+    assert!(told.contains("Stop it first"), "{told}");
+    left.stop();
     let other = left.dir.join("data.restoring");
     fs::create_dir(&other).unwrap();
     fs::write(other.join("letters.odt"), b"x").unwrap();
@@ -283,6 +294,16 @@ fn what_is_in_the_way_of_a_restore_is_left_alone() {
     assert_eq!(check.status.code(), Some(1), "{check:?}");
     fs::write(bak.join("BACKUP.json"), &manifest).unwrap();
     succeed(&["backup", "check", text(&bak)]);
+    // What lies beside the content is told, and stops nobody at three in the morning.
+    fs::write(bak.join("\u{1b}[2Jnotes.txt"), b"x").unwrap();
+    fs::write(bak.join("config-1/liaison.toml"), b"x").unwrap();
+    let check = liaison(&["backup", "check", text(&bak)]);
+    assert_eq!(check.status.code(), Some(1), "{check:?}");
+    let told = String::from_utf8_lossy(&check.stdout).into_owned();
+    assert!(
+        told.contains("notes.txt") && !told.contains('\u{1b}'),
+        "{told}"
+    );
     succeed(&args);
     assert!(left.dir.join("data.lost").is_dir());
     let nothing = dir.path().join("nothing");

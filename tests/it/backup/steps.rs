@@ -31,7 +31,12 @@ async fn a_crash_at_any_step_leaves_a_whole_generation() {
     loop {
         let before = assert_whole(dir.path()).manifest;
         // Something is new each time: an entry, a row, a file.
-        let (draft, _) = letter_with(&world.left, &world.b, 100 + u8::try_from(at % 100).unwrap(), 900 + at);
+        let (draft, _) = letter_with(
+            &world.left,
+            &world.b,
+            100 + u8::try_from(at % 100).unwrap(),
+            900 + at,
+        );
         submit(&world.left, draft).await.unwrap();
         let (_, prepare) = failing_at(at, io::ErrorKind::Interrupted);
         let outcome = back_up_with(&world.left, dir.path(), prepare).await;
@@ -64,7 +69,9 @@ async fn the_first_backup_that_breaks_off_is_none_and_is_made_again() {
     let world = World::furnished().await;
     let (steps, prepare) = failing_at(usize::MAX, io::ErrorKind::Interrupted);
     let dir = tempfile::tempdir().unwrap();
-    back_up_with(&world.left, dir.path(), prepare).await.unwrap();
+    back_up_with(&world.left, dir.path(), prepare)
+        .await
+        .unwrap();
     let steps = steps.load(Ordering::Relaxed);
     let dir = tempfile::tempdir().unwrap();
     for at in 0..steps {
@@ -91,7 +98,10 @@ async fn a_full_disk_at_the_target_is_told_and_harms_nothing() {
         let (_, prepare) = failing_at(at, io::ErrorKind::StorageFull);
         let error = back_up_with(&world.left, dir.path(), prepare).await;
         let told = error.unwrap_err().to_string();
-        assert!(told.contains("is full; the former backup is whole"), "{told}");
+        assert!(
+            told.contains("is full; the former backup is whole"),
+            "{told}"
+        );
         assert_eq!(assert_whole(dir.path()).manifest, before);
     }
     back_up(&world.left, dir.path()).await;

@@ -62,7 +62,10 @@ async fn a_changed_byte_of_any_file_is_found() {
         let bytes = fs::read(path).unwrap();
         // First, last, and some between: every file has a digest over all of it.
         let step = (bytes.len() / 7).max(1);
-        for at in (0..bytes.len()).step_by(step).chain(bytes.len().checked_sub(1)) {
+        for at in (0..bytes.len())
+            .step_by(step)
+            .chain(bytes.len().checked_sub(1))
+        {
             let mut changed = bytes.clone();
             changed[at] ^= 1 << (at % 8);
             fs::write(path, &changed).unwrap();
@@ -151,7 +154,9 @@ async fn a_manifest_that_agrees_with_itself_leads_nowhere() {
         ("a newer version", |m| m.version = 2),
         ("another format", |m| m.format = "tar".to_owned()),
         ("a node that is none", |m| m.node = "../../etc".to_owned()),
-        ("a peer that is none", |m| m.links[0].peer = "a/b".to_owned()),
+        ("a peer that is none", |m| {
+            m.links[0].peer = "a/b".to_owned()
+        }),
         ("logs turned round", |m| {
             let link = &mut m.links[0];
             std::mem::swap(&mut link.own, &mut link.mirror);
@@ -193,7 +198,12 @@ async fn a_log_that_was_made_up_is_refused_by_the_keys() {
         mirror.checkpoint_size = 0;
     });
     let error = restore_to(&kept.world.a, dir, kept.world.terms()).unwrap_err();
-    assert!(error.to_string().contains("no checkpoint of its author covers"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("no checkpoint of its author covers"),
+        "{error}"
+    );
     fs::write(dir.join("BACKUP.json"), &original).unwrap();
     forge(dir, |manifest| {
         let own = &mut manifest.links[0].own;

@@ -1,7 +1,7 @@
 //! Everything comes back as it was; only what is new is sent.
 
-use liaison::exchange::backup::manifest::Manifest;
 use liaison::exchange::LogSide;
+use liaison::exchange::backup::manifest::Manifest;
 use liaison::limits::BACKUP_SEGMENT_ENTRIES;
 use liaison::store::{Batch, Store as _};
 
@@ -40,7 +40,12 @@ async fn every_region_comes_back_as_it_was() {
             assert_eq!(copy, std::fs::read(&path).unwrap());
         }
     }
-    let marks = |side: &Side| Marks::open(side.dir.path()).unwrap().iter().collect::<Vec<_>>();
+    let marks = |side: &Side| {
+        Marks::open(side.dir.path())
+            .unwrap()
+            .iter()
+            .collect::<Vec<_>>()
+    };
     assert_eq!(marks(&world.a), marks(&place));
     // It opens as a node's store does, and says what happened.
     let again = place.open(&world.b);
@@ -86,12 +91,18 @@ async fn a_large_log_comes_back_with_its_tiles_and_is_backed_up_piece_by_piece()
     let third = back_up(&left, dir.path()).await;
     assert_eq!((third.generation, third.entries_sent), (3, 302));
     let checked = assert_whole(dir.path());
-    assert_eq!(checked.unnamed, 0, "what belongs to no generation is removed");
+    assert_eq!(
+        checked.unnamed, 0,
+        "what belongs to no generation is removed"
+    );
     running.end().await;
 
     let (place, _) = restore_to(&a, dir.path(), vec![terms(&a, &b)]).unwrap();
     let delivered = link_of(&left).head().delivered_size;
-    assert_eq!(records(&a.store, delivered), records(&place.store, delivered));
+    assert_eq!(
+        records(&a.store, delivered),
+        records(&place.store, delivered)
+    );
     assert!(by_region(&place.store.records())[&'T'] >= 5);
 }
 
@@ -256,7 +267,10 @@ async fn a_link_that_is_configured_no_longer_is_backed_up_all_the_same() {
     let both = vec![terms(&a, &b), terms(&a, &other)];
     let (place, _) = restore_to(&a, dir.path(), both).unwrap();
     let delivered = sizes.delivered_size;
-    assert_eq!(records(&a.store, delivered), records(&place.store, delivered));
+    assert_eq!(
+        records(&a.store, delivered),
+        records(&place.store, delivered)
+    );
 }
 
 #[tokio::test]
