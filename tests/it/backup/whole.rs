@@ -2,10 +2,12 @@
 
 use liaison::exchange::LogSide;
 use liaison::exchange::backup::manifest::Manifest;
+use liaison::exchange::layout::StoredEntry;
 use liaison::limits::BACKUP_SEGMENT_ENTRIES;
 use liaison::store::{Batch, Store as _};
 
 use super::*;
+use crate::hostile::Hostile;
 
 #[tokio::test]
 async fn every_region_comes_back_as_it_was() {
@@ -104,6 +106,54 @@ async fn a_large_log_comes_back_with_its_tiles_and_is_backed_up_piece_by_piece()
         records(&place.store, delivered)
     );
     assert!(by_region(&place.store.records())[&'T'] >= 5);
+}
+
+#[tokio::test]
+async fn whatever_a_peer_says_is_backed_up_and_comes_back() {
+    let (a, b) = sides();
+    let node = a.open(&b);
+    let mut peer = Hostile::meet(&b, &a, &node).await;
+    // What no version knows, with an entry too large for its record; what is no entry at all.
+    let mut newer = peer.forge();
+    newer.header.kind = 77;
+    newer.header.schema = "liaison.v9.".to_owned() + &"Tomorrow".repeat(1_200);
+    newer.body = b"\xff anything".to_vec();
+    let newer = newer.state_body().sign(&b);
+    let junk = v1::Item {
+        entry: vec![0xff; 20_000].into(),
+        ..newer.clone()
+    };
+    let empty = v1::Item {
+        entry: Vec::new().into(),
+        ..newer.clone()
+    };
+    let honest = peer.letter();
+    peer.push(vec![newer, junk, empty, honest]).await;
+    let link = link_of(&node);
+    assert_eq!(link.head().mirror_size, 4);
+    let reader = node.reader(&link, LogSide::Mirror);
+    for index in [0, 1] {
+        let stored = reader.entry(index).unwrap();
+        assert!(matches!(stored.record.entry, StoredEntry::File(_)));
+    }
+    peer.end().await;
+    let dir = tempfile::tempdir().unwrap();
+    let taken = back_up(&node, dir.path()).await;
+    assert_eq!(taken.files, 3);
+    let again = back_up(&node, dir.path()).await;
+    assert_eq!((again.files, again.files_sent), (3, 0));
+    assert_whole(dir.path());
+    let (place, _) = restore_to(&a, dir.path(), vec![terms(&a, &b)]).unwrap();
+    assert_eq!(records(&a.store, 0), records(&place.store, 0));
+    // The file of an entry that is gone from the node is damage of that entry.
+    let digest = match reader.entry(1).unwrap().record.entry {
+        StoredEntry::File(digest) => digest,
+        StoredEntry::Inline(_) => unreachable!("it is in a file"),
+    };
+    node.blobs().remove(&digest).unwrap();
+    let error = back_up_with(&node, dir.path(), |_| ()).await.unwrap_err();
+    assert!(error.to_string().contains("entry 1 of"), "{error}");
+    assert_whole(dir.path());
 }
 
 #[tokio::test]
