@@ -116,9 +116,12 @@ async fn whatever_a_peer_says_is_backed_up_and_comes_back() {
     // What no version knows, with an entry too large for its record; what is no entry at all.
     let mut newer = peer.forge();
     newer.header.kind = 77;
-    newer.header.schema = "liaison.v9.".to_owned() + &"Tomorrow".repeat(1_200);
+    newer.header.schema = "liaison.v9.Tomorrow".to_owned();
     newer.body = b"\xff anything".to_vec();
-    let newer = newer.state_body().sign(&b);
+    let mut newer = newer.state_body().sign(&b);
+    // Field 100 of the entry, 9,000 bytes: of a version to come.
+    let field = [&[0xa2, 0x06, 0xa8, 0x46][..], &[0; 9_000]].concat();
+    newer.entry = [&newer.entry[..], &field].concat().into();
     let junk = v1::Item {
         entry: vec![0xff; 20_000].into(),
         ..newer.clone()
@@ -136,7 +139,12 @@ async fn whatever_a_peer_says_is_backed_up_and_comes_back() {
         let stored = reader.entry(index).unwrap();
         assert!(matches!(stored.record.entry, StoredEntry::File(_)));
     }
-    peer.end().await;
+    peer.hear(2).await;
+    let mut heads = link.watch_head();
+    let settled = heads.wait_for(|head| head.own_size == head.delivered_size);
+    patiently(settled).await.unwrap();
+    assert_eq!(peer.refusals().len(), 2, "{:?}", peer.refusals());
+    drop(peer);
     let dir = tempfile::tempdir().unwrap();
     let taken = back_up(&node, dir.path()).await;
     assert_eq!(taken.files, 3);
