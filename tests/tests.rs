@@ -8,6 +8,8 @@ mod audit;
 mod audit_cli;
 #[path = "it/bits.rs"]
 mod bits;
+#[path = "it/backup/mod.rs"]
+mod backup;
 #[path = "it/calendar.rs"]
 mod calendar;
 #[path = "it/cases.rs"]
