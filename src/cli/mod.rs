@@ -3,6 +3,8 @@
 //! # Layout
 //!
 //! One file per noun: `init`, `peer`, `node`, `new`, `check`, `send`, `list`, `show`, `case`,
+//! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `recover`, `audit`, `calendar`,
+//! `gate`, `demo`. Beside them what they share: `connect`
 //! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `audit`, `backup`,
 //! `restore`, `calendar`, `gate`, `demo`. Beside them what they share: `connect`
 //! (which configuration, the way to the desk), `refused` (what the node's refusal means),
@@ -33,6 +35,7 @@ mod new;
 mod node;
 mod peer;
 mod print;
+mod recover;
 mod refused;
 mod report;
 mod restore;
@@ -99,6 +102,7 @@ enum Command {
     Status(status::Status),
     #[command(subcommand)]
     Link(link::Link),
+    Recover(recover::Recover),
     #[command(subcommand)]
     Audit(audit::Audit),
     Backup(backup::Backup),
@@ -154,6 +158,7 @@ impl Cli {
             Command::Letter(letter) => letter.run(&target, screen),
             Command::Status(status) => in_turn(status.run(&target, screen)),
             Command::Link(link) => in_turn(link.run(&target, screen)),
+            Command::Recover(recover) => on_threads(recover.run(&target, screen)),
             Command::Audit(audit) => audit.run(&target, screen),
             Command::Backup(backup) => in_turn(backup.run(&target, screen)),
             Command::Restore(restore) => restore.run(&target, screen),

@@ -14,6 +14,7 @@ pub mod links;
 pub mod material;
 pub mod passphrase;
 pub mod peer_card;
+pub mod recover;
 pub mod restore;
 mod run;
 pub mod template;

@@ -24,7 +24,8 @@ pub(crate) const fn fate(region: Region) -> Fate {
         | Region::StageOf
         | Region::Stage
         | Region::Expressed
-        | Region::Breach => Fate::Carried,
+        | Region::Breach
+        | Region::Restore => Fate::Carried,
         Region::Answers
         | Region::Head
         | Region::Id

@@ -299,8 +299,10 @@ impl Exchange {
                     .into_iter()
                     .filter(|(key, value)| moment.is_row_of(region, key, value))
                     .collect();
-                if region == Region::Expressed {
-                    let files = self.files_of_expressed(&rows)?;
+                let records = rows.iter().filter(|(key, _)| layout::is_record_row(key));
+                let records: Vec<_> = records.cloned().collect();
+                if !records.is_empty() {
+                    let files = self.files_of_records(&records)?;
                     give(Piece::Files(v1::BackupFiles { files }))?;
                 }
                 let rows: Vec<_> = rows
@@ -318,8 +320,8 @@ impl Exchange {
         Ok(())
     }
 
-    /// The files that the records of waiting entries lie in.
-    fn files_of_expressed<E>(&self, rows: &[Row]) -> Result<Vec<v1::BackupNamed>, SourceError<E>> {
+    /// The files that the records of entries lie in which wait for their turn or are set aside.
+    fn files_of_records<E>(&self, rows: &[Row]) -> Result<Vec<v1::BackupNamed>, SourceError<E>> {
         let mut files = Vec::new();
         for (key, value) in rows {
             let index = layout::index_of(key).unwrap_or_default();
@@ -331,7 +333,7 @@ impl Exchange {
                     index,
                 }
             };
-            let record = Record::decode(value).ok_or_else(|| damaged("expressed entry"))?;
+            let record = Record::decode(value).ok_or_else(|| damaged("waiting entry"))?;
             let entry = match record.entry {
                 StoredEntry::File(digest) => Some(digest),
                 StoredEntry::Inline(_) => None,
@@ -342,7 +344,7 @@ impl Exchange {
             };
             for digest in entry.into_iter().chain(body) {
                 let size = self.blobs.size(&digest)?;
-                let size = size.ok_or_else(|| damaged("file of the expressed entry"))?;
+                let size = size.ok_or_else(|| damaged("file of the waiting entry"))?;
                 files.push(v1::BackupNamed {
                     sha256: digest.to_vec().into(),
                     size,

@@ -181,6 +181,7 @@ impl LinkWork<'_> {
             facts,
             author: (!packed.author.is_empty()).then(|| Author::new(packed.author.clone())),
             confirms_files_of: None,
+            owed_for: None,
         };
         group.stage.append(&self.books[&self.number], own);
         let key = layout::entry(self.number, LogSide::Own, index);
