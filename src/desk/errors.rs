@@ -202,7 +202,7 @@ fn row(error: &DeskError) -> (Code, &'static str) {
         DeskError::Crowded { .. } => (Code::ResourceExhausted, "TOO_MANY_OPEN"),
 
         DeskError::NotFound { .. } => (Code::NotFound, "NO_SUCH_MESSAGE"),
-        DeskError::NoSuchFile { .. } => (Code::NotFound, "NO_SUCH_FILE"),
+        DeskError::NoSuchFile { .. } | DeskError::NoFile => (Code::NotFound, "NO_SUCH_FILE"),
         DeskError::Page(PageError::Read(error)) | DeskError::Read(error) => read_row(error),
         DeskError::Fields(_) | DeskError::Page(_) => (Code::InvalidArgument, "BAD_FIELDS"),
         DeskError::Cursor(_) => (Code::InvalidArgument, "BAD_CURSOR"),
@@ -225,7 +225,6 @@ fn row(error: &DeskError) -> (Code, &'static str) {
         DeskError::Store(error) => store_row(error),
         DeskError::Export(_) => (Code::Internal, "EXPORT_STOPPED"),
         DeskError::Damaged(_) => (Code::DataLoss, "STORE_DAMAGED"),
-        DeskError::NoFile => (Code::NotFound, "NO_SUCH_FILE"),
 
         DeskError::Stalled => (Code::DeadlineExceeded, "UPLOAD_STALLED"),
         DeskError::BrokenOff => (Code::Aborted, "UPLOAD_BROKEN_OFF"),
