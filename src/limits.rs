@@ -131,6 +131,14 @@ pub const BATCH_BYTES_MAX: usize = 4 * GROUP_BYTES_MAX;
 pub const WATCHERS_MAX: usize = 256;
 /// Subscribers of one caller: eight of them do not crowd out the ninth.
 pub const CALLER_WATCHERS_MAX: usize = WATCHERS_MAX / 8;
+/// Messages that are being recorded for all callers of the desk together.
+pub const SUBMITS_MAX: usize = 4_096;
+/// Such messages of one caller, unless the configuration says otherwise: four of them do not crowd
+/// out the fifth.
+pub const CALLER_SUBMITS_MAX: usize = SUBMITS_MAX / 4;
+/// How many times the floor must stay free where an ordinary message is recorded: what is below is
+/// for receipts, what the peer sends, acknowledgements, FLASH and IMMEDIATE.
+pub const BULK_FLOORS: u64 = 2;
 /// Uploads under way: each occupies a thread that may block, of tokio's 512.
 pub const UPLOADS_MAX: usize = 32;
 /// Time between two parts of an upload.
@@ -191,6 +199,12 @@ pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
 pub const DISK_FREE_BYTES_MIN: u64 = 64 << 20;
 /// Bytes set aside in a file of their own, given back when the disk is full.
 pub const BALLAST_BYTES: u64 = 16 << 20;
+/// Identities whose quotas are held in memory, at some 300 bytes. What each has taken of its day is
+/// in the store.
+pub const METERS_MAX: usize = 4_096;
+/// What an identity may take of a day whatever its share of the disk is: the largest run of the
+/// mirror four times over, so that each fits an empty day.
+pub const QUOTA_DAY_BYTES_MIN: u64 = 64 << 20;
 /// Findings that a verdict lists; the rest is counted. 300 bytes each: 3 MiB.
 pub const FINDINGS_MAX: usize = 10_000;
 /// Logs of one export: both directions of every link.

@@ -69,6 +69,7 @@ pub(crate) enum Region {
     Wanted = b'W',
     Expressed = b'X',
     Breach = b'Y',
+    Quota = b'q',
 }
 
 fn key(region: Region, parts: &[&[u8]]) -> Vec<u8> {
@@ -78,6 +79,11 @@ fn key(region: Region, parts: &[&[u8]]) -> Vec<u8> {
         out.extend_from_slice(part);
     }
     out
+}
+
+/// `q name` → what the identity of that name, such as `integration/radar`, has taken of its day.
+pub(crate) fn quota(name: &str) -> Vec<u8> {
+    key(Region::Quota, &[name.as_bytes()])
 }
 
 /// `M`: the format version, u32.

@@ -142,6 +142,7 @@ impl Exchange {
             signed: signed.clone(),
             refusals: Vec::new(),
             incidents: Vec::new(),
+            charge: None,
         };
         for ((item, judged), index) in items.iter().zip(judged).zip(start_index..) {
             let Judged { entry, refused } = self

@@ -41,6 +41,7 @@ pub mod layout;
 mod mirror;
 pub mod period;
 mod push;
+pub mod quota;
 pub mod read;
 mod receipts;
 mod recorder;
@@ -68,6 +69,7 @@ use clock::{Clock, Entropy};
 use command::Command;
 use hold::{Hold, Incident};
 use layout::{LinkNumber, Region};
+use quota::Meters;
 use read::{LogReader, ReadError};
 use recorder::{Recorder, RecorderHandle};
 
@@ -125,6 +127,7 @@ pub struct Exchange {
     entropy: Entropy,
     recorder: RecorderHandle,
     links: BTreeMap<NodeName, Arc<Link>>,
+    meters: Meters,
     trouble: watch_channel::Sender<Option<String>>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
@@ -195,6 +198,7 @@ impl Exchange {
             entropy,
             recorder,
             links,
+            meters: Meters::new(),
             trouble,
             thread: Mutex::new(thread),
         }))
@@ -228,6 +232,15 @@ impl Exchange {
     #[must_use]
     pub fn blobs(&self) -> &Arc<Blobs> {
         &self.blobs
+    }
+
+    /// The files of messages, as the peer of a link brings them: what it has not finished lies apart
+    /// from what others have not.
+    ///
+    /// # Errors
+    /// When the place for it cannot be made.
+    pub fn blobs_of(&self, link: &Link) -> Result<Arc<Blobs>, StoreError> {
+        self.blobs.of(&format!("link-{}", link.number.0)).map(Arc::new)
     }
 
     /// Free bytes where the store lies.

@@ -8,6 +8,7 @@ use super::book::{Ahead, Book, Trees};
 use super::command::{Effect, Leaf, MirrorRun, OwnEntry, PeerEntry, RecordError, Recorded};
 use super::hold::{Hold, Incident};
 use super::layout::{self, FileRef, FileRefs, HeadRecord, LinkNumber, LogSide, Place, Record};
+use super::quota::Meter;
 use super::remind::{DutyKey, Reached};
 use crate::crypto::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::crypto::note::Note;
@@ -31,6 +32,8 @@ pub(super) struct Stage {
     wanted: BTreeSet<Vec<u8>>,
     /// What is noted once and was noted in this group, by key.
     once: BTreeSet<Vec<u8>>,
+    /// Whose quotas this group draws on.
+    usage: BTreeMap<String, Arc<Meter>>,
 }
 
 /// What a group does to a link's hold.
@@ -67,6 +70,22 @@ impl Stage {
             dated: BTreeMap::new(),
             wanted: BTreeSet::new(),
             once: BTreeSet::new(),
+            usage: BTreeMap::new(),
+        }
+    }
+
+    /// An identity has taken of its quota for what is in this group.
+    pub(super) fn use_up(&mut self, meter: &Arc<Meter>) {
+        if !self.usage.contains_key(meter.name()) {
+            self.usage.insert(meter.name().to_owned(), Arc::clone(meter));
+        }
+    }
+
+    /// Writes what each identity has taken by now.
+    pub(super) fn write_usage(&mut self) {
+        for meter in std::mem::take(&mut self.usage).into_values() {
+            let (key, value) = meter.row();
+            self.batch.put(key, value);
         }
     }
 
@@ -91,6 +110,9 @@ impl Stage {
 
     /// Appends to the own log: entry, tiles, id, answers, outbox, in one batch.
     pub(super) fn append(&mut self, book: &Book, own: OwnEntry) -> Recorded {
+        if let Some(charge) = &own.charge {
+            self.use_up(charge.keep());
+        }
         let number = book.link.number;
         let staged = self.links.entry(number).or_default();
         let tree = staged.own.get_or_insert_with(|| (*book.own).clone());
@@ -183,6 +205,9 @@ impl Stage {
             return Ok(Err(RecordError::Contradicts { size, earlier }));
         }
 
+        if let Some(charge) = &run.charge {
+            self.use_up(charge.keep());
+        }
         self.put_tiles(number, LogSide::Mirror, full);
         self.touch(number).mirror = Some(tree);
         for (entry, index) in run.entries.into_iter().zip(run.start_index..) {

@@ -129,7 +129,7 @@ impl ExchangeService for ExchangeDoor {
         let Some(size) = wanted else {
             return Ok(Response::new(v1::StatAttachmentResponse::default()));
         };
-        let blobs = self.exchange.blobs();
+        let blobs = self.exchange.blobs_of(&link).map_err(|e| status_of(&e))?;
         let complete = blobs.size(&sha256).map_err(|e| status_of(&e))? == Some(size);
         let held_bytes = if complete {
             size
@@ -164,6 +164,7 @@ impl ExchangeService for ExchangeDoor {
                 "no message admitted here names this file with this size",
             ));
         }
+        let part = self.exchange.blobs_of(&link).map_err(|e| status_of(&e))?;
         let mut held_bytes = start.offset;
         while let Some(message) = in_time(parts.message()).await? {
             let Some(Part::Chunk(chunk)) = message.part else {
@@ -175,13 +176,12 @@ impl ExchangeService for ExchangeDoor {
             if held_bytes.saturating_add(chunk.len() as u64) > start.size {
                 return Err(Status::invalid_argument("more bytes than announced"));
             }
-            let blobs = Arc::clone(self.exchange.blobs());
+            let blobs = Arc::clone(&part);
             held_bytes = blocking(move || blobs.write_at(&sha256, held_bytes, &chunk)).await?;
         }
         let complete = held_bytes == start.size;
         if complete {
-            let blobs = Arc::clone(self.exchange.blobs());
-            blocking(move || blobs.finish(&sha256, start.size)).await?;
+            blocking(move || part.finish(&sha256, start.size)).await?;
             self.exchange.file_arrived(&link);
         }
         Ok(Response::new(v1::PutAttachmentResponse {

@@ -105,7 +105,7 @@ impl Carrier {
                 if !self.waits.may_try(Way::Here, &file, Instant::now()) {
                     continue;
                 }
-                let fetched = fetch(&self.exchange, &mut self.client, file).await;
+                let fetched = fetch(&self.exchange, &self.link, &mut self.client, file).await;
                 if fetched.is_ok() {
                     self.exchange.file_arrived(&self.link);
                 }
@@ -215,8 +215,16 @@ async fn in_time<T>(answer: impl Future<Output = Result<T, Status>>) -> Result<T
 }
 
 /// Fetches a file that a message of the peer names.
-async fn fetch(exchange: &Exchange, client: &mut Client, file: FileRef) -> Result<(), Status> {
-    let blobs = Arc::clone(exchange.blobs());
+async fn fetch(
+    exchange: &Exchange,
+    link: &Link,
+    client: &mut Client,
+    file: FileRef,
+) -> Result<(), Status> {
+    let part = exchange
+        .blobs_of(link)
+        .map_err(|error| Status::unavailable(error.to_string()))?;
+    let blobs = Arc::clone(&part);
     let mut offset = blocking(move || blobs.partial(&file.sha256)).await?;
     if offset < file.size {
         let request = v1::GetAttachmentRequest {
@@ -228,12 +236,11 @@ async fn fetch(exchange: &Exchange, client: &mut Client, file: FileRef) -> Resul
             if offset + chunk.chunk.len() as u64 > file.size {
                 return Err(Status::data_loss("more bytes than the message states"));
             }
-            let blobs = Arc::clone(exchange.blobs());
+            let blobs = Arc::clone(&part);
             offset = blocking(move || blobs.write_at(&file.sha256, offset, &chunk.chunk)).await?;
         }
     }
-    let blobs = Arc::clone(exchange.blobs());
-    blocking(move || blobs.finish(&file.sha256, file.size)).await
+    blocking(move || part.finish(&file.sha256, file.size)).await
 }
 
 /// Brings a file that an own message names.

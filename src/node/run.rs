@@ -20,6 +20,7 @@ use super::passphrase::PassphraseError;
 use super::peer_card::PeerCard;
 use crate::crypto::keys::{KeyError, LogKey, MessageKey};
 use crate::crypto::vkey::VkeyError;
+use crate::desk::quota::DeskQuotas;
 use crate::desk::{self, Desk, DeskRules, NodeFacts};
 use crate::exchange::clock::{Clock, Entropy, SystemClock, timestamp_of_seconds};
 use crate::exchange::{
@@ -221,7 +222,9 @@ fn open_exchange(
         clock: surroundings.clock,
         entropy: Entropy::system(),
     };
-    Ok(Exchange::open(foundations, terms, RecorderMode::Thread)?)
+    let exchange = Exchange::open(foundations, terms, RecorderMode::Thread)?;
+    exchange.limit_peers(config.limits.peer, config.limits.disk_free_bytes_min);
+    Ok(exchange)
 }
 
 /// Folds both logs of every link before anyone is served: whoever comes first would else wait for
@@ -302,11 +305,17 @@ impl Running {
 
     /// The desk, on its Unix socket and, if so configured, over TCP.
     async fn serve_desk(&self, config: &Config) -> Result<(), NodeError> {
-        let rules = config.desk.integrations.iter();
+        let rules = || config.desk.integrations.iter();
         let rules = DeskRules {
-            integrations: rules
+            integrations: rules()
                 .map(|rule| (rule.name.clone(), rule.kinds.clone()))
                 .collect(),
+            quotas: DeskQuotas {
+                everyone: config.limits.desk,
+                programs: rules()
+                    .map(|rule| (rule.name.clone(), rule.quota))
+                    .collect(),
+            },
         };
         let desk = Desk::new(
             Arc::clone(&self.exchange),

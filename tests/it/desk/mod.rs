@@ -80,6 +80,7 @@ impl Counter {
                 .map(|(name, kinds)| (name.to_owned(), kinds))
                 .into_iter()
                 .collect::<BTreeMap<_, _>>(),
+            ..DeskRules::default()
         };
         let facts = NodeFacts {
             disk_free_bytes_min: FLOOR_BYTES,
