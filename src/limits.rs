@@ -195,10 +195,39 @@ pub const BACKOFF_MAX: Duration = Duration::from_secs(30);
 pub const CLOCK_SKEW_MAX: Duration = Duration::from_secs(120);
 /// Time for running work when told to stop.
 pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
+/// Of that, for pushing what is recorded and taking its receipts.
+pub const DRAIN_PUSH_TIME_MAX: Duration = Duration::from_secs(3);
+/// From when on whoever still has a call open while the node goes down is cut: two seconds for
+/// connections without one, and what remains of the ten for the store to close.
+pub const DRAIN_CUT_TIME: Duration = Duration::from_secs(5);
 /// Free disk space below which nothing more is recorded.
 pub const DISK_FREE_BYTES_MIN: u64 = 64 << 20;
 /// Bytes set aside in a file of their own, given back when the disk is full.
 pub const BALLAST_BYTES: u64 = 16 << 20;
+/// How often the free space is looked at.
+pub const SPACE_INTERVAL: Duration = Duration::from_secs(10);
+/// How often old uploads are looked for.
+pub const SWEEP_INTERVAL: Duration = Duration::from_secs(3_600);
+/// How long an upload waits to be named by a message.
+pub const UPLOAD_TIME_MAX: Duration = Duration::from_secs(24 * 3_600);
+/// How long an unfinished file waits for its next part: the line may be down for weeks.
+pub const PARTIAL_TIME_MAX: Duration = Duration::from_secs(30 * 24 * 3_600);
+/// Incidents of one cause that one peer can bring about at once: 32 of 8 KiB.
+pub const INCIDENTS_BURST_MAX: u32 = 32;
+/// After these, one more each: 24 a day for each cause.
+pub const INCIDENTS_INTERVAL: Duration = Duration::from_secs(3_600);
+/// Frames of one session that are taken at once: two whole windows of single entries and their
+/// receipts.
+pub const FRAMES_BURST_MAX: u32 = 16_384;
+/// Frames a second after that; more are not read, and the peer waits. Twice what two disks that
+/// answer at once can make of single entries.
+pub const FRAMES_PER_SECOND_MAX: u32 = 8_192;
+/// Sessions that a peer may open here at once: a line that flaps.
+pub const SESSIONS_BURST_MAX: u32 = 30;
+/// Sessions a second after that; the next one waits.
+pub const SESSIONS_PER_SECOND_MAX: u32 = 1;
+/// Sessions of a peer that wait to be opened; one more is refused.
+pub const SESSIONS_WAITING_MAX: usize = 2;
 /// Identities whose quotas are held in memory, at some 300 bytes. What each has taken of its day is
 /// in the store.
 pub const METERS_MAX: usize = 4_096;

@@ -51,9 +51,14 @@ impl Desk {
         let draft = acknowledgement(&message, &request, earlier.unwrap_or(now));
         let author = caller.author();
         // A person's word: nobody's bulk stands before it.
-        let Admission { seat, charge } =
-            self.let_in(caller, Class::Urgent, draft.encoded_len()).await?;
-        let recorded = match self.exchange.submit_charged(draft, &author, Some(charge)).await {
+        let Admission { seat, charge } = self
+            .let_in(caller, Class::Urgent, draft.encoded_len())
+            .await?;
+        let recorded = match self
+            .exchange
+            .submit_charged(draft, &author, Some(charge))
+            .await
+        {
             Err(SubmitError::IdUsed { .. }) if earlier.is_none() => {
                 let earlier = self.earlier_time(&link, &request.acknowledgement_id)?;
                 let draft = acknowledgement(&message, &request, earlier.unwrap_or(now));

@@ -101,7 +101,11 @@ impl Desk {
                 method: Method::UploadAttachment,
             });
         }
-        let Some(Part::Start(start)) = next_part(&mut parts).await? else {
+        let first = tokio::select! {
+            first = next_part(&mut parts) => first?,
+            () = self.stop.cancelled() => return Err(DeskError::Stopping),
+        };
+        let Some(Part::Start(start)) = first else {
             return Err(DeskError::field(
                 "start",
                 "the first part is not the start",
@@ -129,7 +133,10 @@ impl Desk {
             exchange.keep_charge(charge).await;
             Ok(())
         });
-        let received = receive(&mut parts, start.size, chunks).await;
+        let received = tokio::select! {
+            received = receive(&mut parts, start.size, chunks) => received,
+            () = self.stop.cancelled() => Err(Unreceived::Refused(DeskError::Stopping)),
+        };
         // Waited for in any case: when the caller hears of a failure, nothing is left of it.
         let written = writing.await.unwrap_or(Err(DeskError::Stopping));
         match (received, written) {

@@ -83,6 +83,9 @@ impl Desk {
         class: Class,
         draft_bytes: usize,
     ) -> Result<Admission, DeskError> {
+        if self.stop.is_cancelled() {
+            return Err(DeskError::Stopping);
+        }
         let quota = self.rules.quotas.of(caller);
         let in_flight = match class {
             Class::Bulk => quota.in_flight,

@@ -69,7 +69,13 @@ impl Desk {
                 v1::LinkState::Held,
                 format!("{}: {}", hold.code_name(), hold.text),
             ),
-            None if presence.up => (v1::LinkState::Up, String::new()),
+            None if presence.up => {
+                let words: Vec<_> = [presence.slowed, presence.slows]
+                    .into_iter()
+                    .flatten()
+                    .collect();
+                (v1::LinkState::Up, words.join("; "))
+            }
             None => (
                 v1::LinkState::Down,
                 presence.down_reason.unwrap_or_default(),

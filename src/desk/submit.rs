@@ -22,8 +22,9 @@ impl Desk {
         if caller.role == Role::Integration {
             self.check_program(caller, &draft)?;
         }
-        let Admission { seat, charge } =
-            self.let_in(caller, class_of(&draft), draft.encoded_len()).await?;
+        let Admission { seat, charge } = self
+            .let_in(caller, class_of(&draft), draft.encoded_len())
+            .await?;
         let recipient = draft.recipient.clone();
         let author = caller.author();
         let recorded = self

@@ -117,6 +117,10 @@ pub struct Presence {
     pub rolled_back_to: Option<u64>,
     /// Why there is no session.
     pub down_reason: Option<String>,
+    /// The peer takes ordinary messages no further for now: its own words, and until when.
+    pub slowed: Option<String>,
+    /// This node takes the peer's ordinary messages no further for now.
+    pub slows: Option<String>,
 }
 
 /// A link of this node.
@@ -321,6 +325,12 @@ impl Link {
             }
             down
         });
+    }
+
+    /// The peer takes messages again.
+    pub(crate) fn no_longer_slowed(&self) {
+        self.presence
+            .send_if_modified(|presence| presence.slowed.take().is_some());
     }
 
     /// The tree of one log as of the last commit.

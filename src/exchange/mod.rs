@@ -39,6 +39,7 @@ pub mod files;
 pub mod hold;
 pub mod layout;
 mod mirror;
+mod noted;
 pub mod period;
 mod push;
 pub mod quota;
@@ -48,6 +49,8 @@ mod recorder;
 pub mod remind;
 pub mod session;
 mod settle;
+mod slow;
+mod space;
 mod stage;
 pub mod submit;
 mod system;
@@ -69,6 +72,7 @@ use clock::{Clock, Entropy};
 use command::Command;
 use hold::{Hold, Incident};
 use layout::{LinkNumber, Region};
+use noted::Noted;
 use quota::Meters;
 use read::{LogReader, ReadError};
 use recorder::{Recorder, RecorderHandle};
@@ -128,6 +132,7 @@ pub struct Exchange {
     recorder: RecorderHandle,
     links: BTreeMap<NodeName, Arc<Link>>,
     meters: Meters,
+    noted: Noted,
     trouble: watch_channel::Sender<Option<String>>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
@@ -199,6 +204,7 @@ impl Exchange {
             recorder,
             links,
             meters: Meters::new(),
+            noted: Noted::default(),
             trouble,
             thread: Mutex::new(thread),
         }))
@@ -240,7 +246,9 @@ impl Exchange {
     /// # Errors
     /// When the place for it cannot be made.
     pub fn blobs_of(&self, link: &Link) -> Result<Arc<Blobs>, StoreError> {
-        self.blobs.of(&format!("link-{}", link.number.0)).map(Arc::new)
+        self.blobs
+            .of(&format!("link-{}", link.number.0))
+            .map(Arc::new)
     }
 
     /// Free bytes where the store lies.
@@ -375,6 +383,20 @@ impl Exchange {
     #[must_use]
     pub fn held(&self, link: &Link) -> Option<Arc<Hold>> {
         link.head().held
+    }
+
+    /// Waits until the peers of all sessions that are up have receipted what is recorded for them.
+    pub async fn pushed_out(&self) {
+        for link in self.links() {
+            let (mut heads, mut presence) = (link.watch_head(), link.watch_presence());
+            let receipted = heads.wait_for(|head| head.delivered_size >= head.own_size);
+            let down = presence.wait_for(|presence| !presence.up);
+            // The senders live in the link: it is one of the two that ends.
+            tokio::select! {
+                _ = receipted => {}
+                _ = down => {}
+            }
+        }
     }
 
     /// Waits until everything queued is durable and the recorder has ended. Call it when every

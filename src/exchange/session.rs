@@ -23,15 +23,17 @@ use super::book::Occupant;
 use super::channel::{ChannelError, FrameChannel, Incoming};
 use super::command::Command;
 use super::hold::{self, Hold};
+use super::noted::Cause;
 use super::push::Pusher;
+use super::quota::Bucket;
 use super::read::ReadError;
 use super::{Exchange, Link, LogSide, RecordError};
 use crate::crypto::Verified;
 use crate::crypto::checkpoint::SignedCheckpoint;
 use crate::limits::{
-    CLOCK_SKEW_MAX, FAREWELL_TIME_MAX, FAULT_TEXT_BYTES_MAX, HEARTBEAT_INTERVAL,
-    HEARTBEATS_BURST_MAX, HELLO_TIME_MAX, KEPT_NOTE_BYTES_MAX, SILENCE_TIME_MAX, WINDOW_BYTES_MAX,
-    WINDOW_ENTRIES_MAX,
+    CLOCK_SKEW_MAX, FAREWELL_TIME_MAX, FAULT_TEXT_BYTES_MAX, FRAMES_BURST_MAX,
+    FRAMES_PER_SECOND_MAX, HEARTBEAT_INTERVAL, HEARTBEATS_BURST_MAX, HELLO_TIME_MAX,
+    KEPT_NOTE_BYTES_MAX, SILENCE_TIME_MAX, WINDOW_BYTES_MAX, WINDOW_ENTRIES_MAX,
 };
 use crate::model::{NodeName, Origin};
 use crate::proto::v1::{self, FaultCode, Frame, frame};
@@ -379,7 +381,7 @@ async fn note_fault(exchange: &Exchange, link: &Link, fault: &v1::Fault) {
         ),
         evidence: Vec::new(),
     };
-    exchange.note_incident(incident).await;
+    exchange.note_caused(Cause::Fault, incident).await;
 }
 
 /// The end by a Fault of the peer, its texts cut to what is worth showing.
@@ -411,6 +413,7 @@ async fn converse(
     link.presence.send_modify(|presence| {
         presence.up = true;
         presence.down_reason = None;
+        (presence.slowed, presence.slows) = (None, None);
     });
     tracing::info!(peer = %link.peer, resume_at = greeted.peer_mirrored, "session up");
     let window = Window::default();
@@ -580,6 +583,7 @@ async fn read(
         Breach::stop(FaultCode::Protocol, &link.mirror, index, text, Vec::new())
     };
     let mut beats = Beats::new();
+    let mut frames = Bucket::new(FRAMES_PER_SECOND_MAX, FRAMES_BURST_MAX);
     loop {
         let Ok(next) = tokio::time::timeout(SILENCE_TIME_MAX, incoming.next()).await else {
             let text = "the peer has said nothing for three heartbeats".to_owned();
@@ -593,6 +597,10 @@ async fn read(
             other => other?,
         };
         touch(exchange, link);
+        // Whoever sends more is not read: the stream fills, and it waits.
+        while let Err(wait) = frames.take(1, Instant::now()) {
+            tokio::time::sleep(wait).await;
+        }
         match frame {
             frame::Frame::Push(push) => {
                 let start_index = push.start_index;
@@ -618,7 +626,10 @@ async fn read(
                 }
             }
             // The newest covers those before it.
-            frame::Frame::Cosigned(note) => drop(cosigned.send_replace(note.checkpoint)),
+            frame::Frame::Cosigned(note) => {
+                link.no_longer_slowed();
+                drop(cosigned.send_replace(note.checkpoint));
+            }
             frame::Frame::Express(express) => exchange.take_express(link, express).await?,
             // Each costs verification and a flush; no honest peer sends so many.
             frame::Frame::Heartbeat(_) if !beats.take() => {
@@ -631,6 +642,7 @@ async fn read(
             frame::Frame::Fault(fault) => {
                 return Err(peer_fault(&fault));
             }
+            frame::Frame::Slowed(slowed) => exchange.slowed_by_peer(link, &slowed).await,
             frame::Frame::Hello(_) => {
                 return Err(protocol("a second Hello in one session", 0));
             }
@@ -758,7 +770,7 @@ async fn heard(exchange: &Exchange, link: &Link, sent_at: Option<&prost_types::T
             ),
             evidence: Vec::new(),
         };
-        exchange.note_incident(incident).await;
+        exchange.note_caused(Cause::Clock, incident).await;
     }
 }
 

@@ -140,7 +140,7 @@ impl Exchange {
                 ),
                 evidence: Vec::new(),
             };
-            self.note_incident(incident).await;
+            self.note_caused(super::noted::Cause::Lost, incident).await;
         }
         if mirrored == 0 {
             return Ok(0);

@@ -77,7 +77,8 @@ impl Stage {
     /// An identity has taken of its quota for what is in this group.
     pub(super) fn use_up(&mut self, meter: &Arc<Meter>) {
         if !self.usage.contains_key(meter.name()) {
-            self.usage.insert(meter.name().to_owned(), Arc::clone(meter));
+            self.usage
+                .insert(meter.name().to_owned(), Arc::clone(meter));
         }
     }
 

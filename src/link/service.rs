@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt as _};
 use tokio_util::sync::CancellationToken;
@@ -15,8 +16,12 @@ use super::connection::ConnectInfo;
 use super::identity::Identity;
 use super::stream::opened_here;
 use crate::exchange::layout::LinkNumber;
+use crate::exchange::quota::Bucket;
 use crate::exchange::{Exchange, Link, LogSide, session};
-use crate::limits::{CHUNK_BYTES_MAX, FRAME_BYTES_MAX, LINK_TRANSFERS_MAX, SILENCE_TIME_MAX};
+use crate::limits::{
+    CHUNK_BYTES_MAX, FRAME_BYTES_MAX, LINK_TRANSFERS_MAX, SESSIONS_BURST_MAX,
+    SESSIONS_PER_SECOND_MAX, SESSIONS_WAITING_MAX, SILENCE_TIME_MAX,
+};
 use crate::proto::v1::exchange_service_server::{ExchangeService, ExchangeServiceServer};
 use crate::proto::v1::put_attachment_request::Part;
 use crate::proto::v1::{self, SessionRequest, SessionResponse};
@@ -33,6 +38,45 @@ pub struct ExchangeDoor {
     tasks: TaskTracker,
     /// Attachments that each peer may have under way.
     transfers: BTreeMap<LinkNumber, Arc<Semaphore>>,
+    /// How often each peer may open a session.
+    paces: BTreeMap<LinkNumber, Pace>,
+}
+
+/// How often a peer may open a session, and how many wait for it.
+#[derive(Debug)]
+struct Pace {
+    bucket: Mutex<Bucket>,
+    waiting: Semaphore,
+}
+
+impl Pace {
+    fn new() -> Self {
+        Self {
+            bucket: Mutex::new(Bucket::new(SESSIONS_PER_SECOND_MAX, SESSIONS_BURST_MAX)),
+            waiting: Semaphore::new(SESSIONS_WAITING_MAX),
+        }
+    }
+
+    /// Waits until one more session may be opened: a peer that dials and hangs up costs no more than
+    /// one that stays.
+    async fn keep(&self) -> Result<(), Status> {
+        let take = || {
+            let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+            bucket.take(1, Instant::now())
+        };
+        if take().is_ok() {
+            return Ok(());
+        }
+        let Ok(_place) = self.waiting.try_acquire() else {
+            return Err(Status::resource_exhausted(
+                "sessions are opened too often; wait some seconds before the next",
+            ));
+        };
+        while let Err(wait) = take() {
+            tokio::time::sleep(wait).await;
+        }
+        Ok(())
+    }
 }
 
 impl ExchangeDoor {
@@ -47,6 +91,10 @@ impl ExchangeDoor {
         let transfers = exchange.links().map(|link| (link.number, permits()));
         ExchangeServiceServer::new(Self {
             transfers: transfers.collect(),
+            paces: exchange
+                .links()
+                .map(|link| (link.number, Pace::new()))
+                .collect(),
             exchange,
             shutdown,
             tasks,
@@ -92,6 +140,9 @@ impl ExchangeService for ExchangeDoor {
         request: Request<Streaming<SessionRequest>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
         let (link, info) = self.link_of(&request)?;
+        if let Some(pace) = self.paces.get(&link.number) {
+            pace.keep().await?;
+        }
         let (channel, queue) = opened_here(request.into_inner());
         let exchange = Arc::clone(&self.exchange);
         let shutdown = self.shutdown.clone();
@@ -176,6 +227,9 @@ impl ExchangeService for ExchangeDoor {
             if held_bytes.saturating_add(chunk.len() as u64) > start.size {
                 return Err(Status::invalid_argument("more bytes than announced"));
             }
+            let over = |over| Status::resource_exhausted(format!("your quota: {over}"));
+            let taken = self.exchange.charge_file(&link, chunk.len());
+            taken.map_err(|error| status_of(&error))?.map_err(over)?;
             let blobs = Arc::clone(&part);
             held_bytes = blocking(move || blobs.write_at(&sha256, held_bytes, &chunk)).await?;
         }

@@ -236,6 +236,9 @@ async fn fetch(
             if offset + chunk.chunk.len() as u64 > file.size {
                 return Err(Status::data_loss("more bytes than the message states"));
             }
+            let taken = exchange.charge_file(link, chunk.chunk.len());
+            let taken = taken.map_err(|error| Status::unavailable(error.to_string()))?;
+            taken.map_err(|over| Status::resource_exhausted(format!("its quota here: {over}")))?;
             let blobs = Arc::clone(&part);
             offset = blocking(move || blobs.write_at(&file.sha256, offset, &chunk.chunk)).await?;
         }

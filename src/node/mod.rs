@@ -16,4 +16,4 @@ pub mod peer_card;
 mod run;
 pub mod template;
 
-pub use run::{NodeError, Surroundings, create_store, run, run_in};
+pub use run::{Drained, NodeError, Surroundings, create_store, run, run_in};

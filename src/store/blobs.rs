@@ -305,6 +305,7 @@ impl Blobs {
     /// [`StoreError::Io`].
     pub fn uploaded(&self, digest: &Digest, now: SystemTime) -> Result<Option<u64>, StoreError> {
         let path = self.upload_path(digest);
+        let _busy = self.begin(path.clone(), digest)?;
         let renewed = File::options()
             .append(true)
             .open(&path)
@@ -372,13 +373,12 @@ impl Blobs {
         let mut removed = 0;
         for (dir, before) in places {
             for path in list(&dir)? {
+                let Ok(_busy) = self.begin(path.clone(), &[0; 32]) else {
+                    continue; // in use at this moment, and so not old
+                };
                 let is_old = fs::metadata(&path)
                     .and_then(|meta| Ok(meta.is_file() && meta.modified()? < before));
-                // One that is gone, or is being moved, is not old.
                 if is_old.unwrap_or(false) {
-                    let Ok(_busy) = self.begin(path.clone(), &[0; 32]) else {
-                        continue;
-                    };
                     remove(&path)?;
                     removed += 1;
                 }

@@ -101,7 +101,13 @@ mod tests {
         let later = start + Duration::from_millis(2_100);
         bucket.take(1, later).unwrap();
         assert_eq!(bucket.take(25, later), Err(Duration::from_millis(500)));
-        bucket.take(u64::MAX, later + Duration::from_secs(1)).unwrap();
-        assert!(bucket.take(1, later + Duration::from_secs(1 << 20)).is_err());
+        bucket
+            .take(u64::MAX, later + Duration::from_secs(1))
+            .unwrap();
+        assert!(
+            bucket
+                .take(1, later + Duration::from_secs(1 << 20))
+                .is_err()
+        );
     }
 }

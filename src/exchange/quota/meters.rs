@@ -131,6 +131,23 @@ impl Exchange {
         }
     }
 
+    /// Takes a part of a file from the quota of the peer that brings it. It is written with what the
+    /// peer says next.
+    ///
+    /// # Errors
+    /// When the store cannot be read; within, that the quota is used up.
+    pub fn charge_file(
+        &self,
+        link: &Link,
+        bytes: usize,
+    ) -> Result<Result<(), OverQuota>, StoreError> {
+        let meter = self.peer_meter(link)?;
+        let taken = self.take(&meter, Class::Bulk, 0, bytes as u64);
+        Ok(taken.map(|charge| {
+            charge.keep();
+        }))
+    }
+
     /// Keeps a charge for what no message records, such as a file.
     pub async fn keep_charge(&self, charge: Charge) {
         let meter = Arc::clone(charge.keep());

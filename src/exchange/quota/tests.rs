@@ -13,7 +13,11 @@ fn quota() -> Quota {
 }
 
 fn meter() -> Arc<Meter> {
-    Arc::new(Meter::new("integration/radar".into(), quota(), Day::default()))
+    Arc::new(Meter::new(
+        "integration/radar".into(),
+        quota(),
+        Day::default(),
+    ))
 }
 
 fn at(day: u64, ms: u64) -> Moment {
@@ -83,7 +87,11 @@ fn the_share_of_the_disk_is_fixed_when_the_day_begins() {
         free_bytes: 1,
         ..at(2, 0)
     };
-    keep(meter.take(Class::Bulk, 0, QUOTA_DAY_BYTES_MIN, tomorrow).unwrap());
+    keep(
+        meter
+            .take(Class::Bulk, 0, QUOTA_DAY_BYTES_MIN, tomorrow)
+            .unwrap(),
+    );
     meter.take(Class::Bulk, 0, 1, tomorrow).unwrap_err();
 }
 
