@@ -28,6 +28,8 @@ mod demo;
 mod desk;
 #[path = "it/doors/mod.rs"]
 mod doors;
+#[path = "it/drain.rs"]
+mod drain;
 #[path = "it/evidence.rs"]
 mod evidence;
 #[path = "it/exchange.rs"]
@@ -70,6 +72,8 @@ mod report;
 mod sides;
 #[path = "it/sim.rs"]
 mod sim;
+#[path = "it/slowed.rs"]
+mod slowed;
 #[path = "it/store.rs"]
 mod store;
 #[path = "it/store_damage.rs"]
@@ -84,6 +88,8 @@ mod tampering;
 mod tidy;
 #[path = "it/tlog.rs"]
 mod tlog;
+#[path = "it/uploads.rs"]
+mod uploads;
 #[path = "it/whole_year.rs"]
 mod whole_year;
 #[path = "it/wire.rs"]

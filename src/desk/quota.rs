@@ -10,7 +10,6 @@ use super::seats::Seat;
 use crate::exchange::quota::{Charge, Class, Quota};
 use crate::exchange::submit::is_urgent;
 use crate::limits::{BULK_FLOORS, CALLER_SUBMITS_MAX};
-use crate::model::check;
 use crate::proto::v1;
 
 /// What one person or program may take.
@@ -53,13 +52,9 @@ impl DeskQuotas {
 /// What a message costs beside its draft: header, signature, leaf and indices.
 const AROUND_BYTES: u64 = 1 << 10;
 
-/// How urgent a draft is, as it will be recorded.
+/// How urgent a draft is. One that does not say becomes ROUTINE.
 pub(super) fn class_of(draft: &v1::Draft) -> Class {
-    let precedence = match draft.precedence {
-        0 => check::with_defaults(draft.clone()).precedence,
-        given => given,
-    };
-    if is_urgent(precedence) {
+    if is_urgent(draft.precedence) {
         Class::Urgent
     } else {
         Class::Bulk
@@ -129,9 +124,11 @@ impl Desk {
         if class == Class::Urgent {
             return Ok(()); // the store's own floor
         }
-        let needed = self.facts.disk_free_bytes_min.saturating_mul(BULK_FLOORS);
+        let floor = self.facts.disk_free_bytes_min;
+        let needed = floor.saturating_mul(BULK_FLOORS);
         let free = self.exchange.free_bytes()?;
-        if free < needed {
+        // Below the floor itself the store says so, of everything.
+        if (floor..needed).contains(&free) {
             return Err(DeskError::Reserved { free, needed });
         }
         Ok(())

@@ -457,7 +457,7 @@ impl Notary {
             frame::Frame::Push(push) => vec![&push.checkpoint],
             frame::Frame::Cosigned(cosigned) => vec![&cosigned.checkpoint],
             frame::Frame::Heartbeat(beat) => vec![&beat.checkpoint],
-            frame::Frame::Express(_) | frame::Frame::Fault(_) => vec![],
+            frame::Frame::Express(_) | frame::Frame::Fault(_) | frame::Frame::Slowed(_) => vec![],
         };
         let mut seen = self.0.lock().unwrap();
         for note in notes.into_iter().filter(|note| !note.is_empty()) {
