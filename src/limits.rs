@@ -69,6 +69,12 @@ pub const CHUNK_BYTES_MAX: usize = 256 << 10;
 pub const VALUE_BYTES_MAX: usize = 8 << 10;
 /// A key in the store: two node names of 253 bytes and what surrounds them, twice over.
 pub const KEY_BYTES_MAX: usize = 1 << 10;
+/// Time for a request of one message to come whole, beside what its bytes may take.
+pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(30);
+/// Bytes a second at which a request must come at least, on average: 4 MiB take two minutes.
+pub const REQUEST_BYTES_PER_SECOND_MIN: u64 = 32 << 10;
+/// KiB of such requests of one identity that have come and are not answered: 16 of the largest.
+pub const REQUESTS_KIB_MAX: usize = 64 << 10;
 /// A request from the desk: a body as JSON or protobuf with its frame.
 pub const DESK_MESSAGE_BYTES_MAX: usize = 4 << 20;
 /// Messages of one side that a case takes: a handover of a large batch has some dozens. Each message

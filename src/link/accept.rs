@@ -75,7 +75,17 @@ impl AcceptLimits {
         }
     }
 
-    /// For own people and programs.
+    /// For own people and programs over the network: some connections each, with 4 MiB in flight on
+    /// each at most.
+    #[must_use]
+    pub fn desk_tcp() -> Self {
+        Self {
+            identity_connections_max: 16,
+            ..Self::desk()
+        }
+    }
+
+    /// For own people and programs on this machine.
     #[must_use]
     pub fn desk() -> Self {
         Self {

@@ -28,6 +28,7 @@ use crate::exchange::{
 };
 use crate::limits::{DRAIN_PUSH_TIME_MAX, DRAIN_TIME_MAX};
 use crate::link::accept::{AcceptLimits, accept};
+use crate::link::bodies::BoundBodies;
 use crate::link::calls::CountCalls;
 use crate::link::expiry::{ExpiryLog, expiry_status};
 use crate::link::files::MaterialError;
@@ -309,6 +310,7 @@ impl Running {
         self.spawn("exchange listener", async move {
             server_builder()
                 .layer(CountCalls)
+                .layer(BoundBodies::new())
                 .add_service(service)
                 .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
                 .await
@@ -339,10 +341,11 @@ impl Running {
         let routes = desk::services(&desk).await;
         if let (Some(tcp), Some(tls)) = (&config.desk.tcp, &self.desk_tls) {
             let listener = bind(tcp.listen).await?;
-            let incoming = accept(listener, Arc::clone(tls), AcceptLimits::desk())
+            let incoming = accept(listener, Arc::clone(tls), AcceptLimits::desk_tcp())
                 .cut_idle_after(self.no_more_work.clone());
             let server = server_builder()
                 .layer(CountCalls)
+                .layer(BoundBodies::new())
                 .add_routes(routes.clone());
             let stop = self.no_more_work.clone().cancelled_owned();
             self.spawn("desk listener", async move {
@@ -356,6 +359,7 @@ impl Running {
         self.spawn("desk socket", async move {
             server_builder()
                 .layer(CountCalls)
+                .layer(BoundBodies::new())
                 .add_routes(routes)
                 .serve_with_incoming_shutdown(incoming, stop)
                 .await
