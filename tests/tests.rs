@@ -6,6 +6,8 @@ mod answers;
 mod audit;
 #[path = "it/audit_cli.rs"]
 mod audit_cli;
+#[path = "it/besieged.rs"]
+mod besieged;
 #[path = "it/calendar.rs"]
 mod calendar;
 #[path = "it/cases.rs"]
@@ -42,6 +44,8 @@ mod express;
 mod farewell;
 #[path = "it/foreign.rs"]
 mod foreign;
+#[path = "it/forgeries.rs"]
+mod forgeries;
 #[path = "it/forms.rs"]
 mod forms;
 #[path = "it/hostile.rs"]
