@@ -30,6 +30,8 @@ mod deadlines;
 mod demo;
 #[path = "it/desk/mod.rs"]
 mod desk;
+#[path = "it/disks.rs"]
+mod disks;
 #[path = "it/doors/mod.rs"]
 mod doors;
 #[path = "it/drain.rs"]
@@ -96,6 +98,8 @@ mod tidy;
 mod tlog;
 #[path = "it/uploads.rs"]
 mod uploads;
+#[path = "it/traffic.rs"]
+mod traffic;
 #[path = "it/whole_year.rs"]
 mod whole_year;
 #[path = "it/wire.rs"]
