@@ -147,6 +147,10 @@ pub const CALLER_SUBMITS_MAX: usize = SUBMITS_MAX / 4;
 pub const BULK_FLOORS: u64 = 2;
 /// Uploads under way: each occupies a thread that may block, of tokio's 512.
 pub const UPLOADS_MAX: usize = 32;
+/// Downloads under way: each holds some 2 MiB.
+pub const DOWNLOADS_MAX: usize = 64;
+/// Downloads of one caller: four of them do not crowd out the fifth.
+pub const CALLER_DOWNLOADS_MAX: usize = DOWNLOADS_MAX / 4;
 /// Time between two parts of an upload.
 pub const UPLOAD_PAUSE_MAX: Duration = Duration::from_secs(30);
 /// Uploads of one caller: four of them do not crowd out the fifth.
@@ -185,6 +189,11 @@ pub const FAULT_TEXT_BYTES_MAX: usize = 1 << 10;
 /// A session whose peer says nothing, or takes no frame, for so long is over: three heartbeats. A
 /// frame of 1.1 MiB passes within it at 50 kbit/s.
 pub const SILENCE_TIME_MAX: Duration = Duration::from_secs(3 * 60);
+/// Time in which a caller must read on what it asked for; as a peer must.
+pub const READER_TIME_MAX: Duration = SILENCE_TIME_MAX;
+/// Time for a peer to answer that it opens a session; it may be made to wait for it, see
+/// [`SESSIONS_PER_SECOND_MAX`].
+pub const SESSION_OPEN_TIME_MAX: Duration = Duration::from_secs(30);
 /// A heartbeat with a dated checkpoint.
 pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(60);
 /// Heartbeats taken at once; after that one a second, sixty times what is due. More are not looked at.

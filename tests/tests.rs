@@ -96,10 +96,10 @@ mod tampering;
 mod tidy;
 #[path = "it/tlog.rs"]
 mod tlog;
-#[path = "it/uploads.rs"]
-mod uploads;
 #[path = "it/traffic.rs"]
 mod traffic;
+#[path = "it/uploads.rs"]
+mod uploads;
 #[path = "it/whole_year.rs"]
 mod whole_year;
 #[path = "it/wire.rs"]

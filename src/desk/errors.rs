@@ -182,6 +182,9 @@ pub enum DeskError {
     /// The upload stalled.
     #[error("the upload stalled: no part came for 30 seconds; start again")]
     Stalled,
+    /// Nobody reads the answer.
+    #[error("the answer was not read for three minutes; ask again, from the last cursor or offset")]
+    NotRead,
     /// The upload broke off.
     #[error("the upload broke off before its end; nothing of it was kept")]
     BrokenOff,
@@ -255,6 +258,7 @@ fn row(error: &DeskError) -> (Code, &'static str) {
         DeskError::Export(_) => (Code::Internal, "EXPORT_STOPPED"),
 
         DeskError::Stalled => (Code::DeadlineExceeded, "UPLOAD_STALLED"),
+        DeskError::NotRead => (Code::DeadlineExceeded, "NOT_READ"),
         DeskError::BrokenOff => (Code::Aborted, "UPLOAD_BROKEN_OFF"),
         DeskError::Stopping => (Code::Unavailable, "STOPPING"),
         DeskError::Transport(status) => (status.code(), "TRANSPORT"),

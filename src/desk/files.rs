@@ -21,7 +21,9 @@ use crate::exchange::Exchange;
 use crate::exchange::quota::Class;
 use crate::exchange::submit::files_of;
 use crate::exchange::view::Detail;
-use crate::limits::{ATTACHMENT_BYTES_MAX, ATTACHMENT_FLOORS, CHUNK_BYTES_MAX, UPLOAD_PAUSE_MAX};
+use crate::limits::{
+    ATTACHMENT_BYTES_MAX, ATTACHMENT_FLOORS, CHUNK_BYTES_MAX, READER_TIME_MAX, UPLOAD_PAUSE_MAX,
+};
 use crate::proto::v1::{self, upload_attachment_request::Part};
 use crate::store::{Blobs, StoreError};
 
@@ -202,6 +204,8 @@ impl Desk {
             let held = blobs.partial(&digest)?;
             return Err(DeskError::FileIncomplete { held, size });
         }
+        let seat = self.downloads.take(caller);
+        let seat = seat.ok_or(DeskError::Crowded { what: "downloads" })?;
         let (chunks, stream) = mpsc::channel(AHEAD_CHUNKS);
         let (exchange, stop) = (Arc::clone(&self.exchange), self.stop.clone());
         tokio::spawn(async move {
@@ -210,6 +214,7 @@ impl Desk {
                 () = chunks.closed() => return,
                 () = stop.cancelled() => Err(DeskError::Stopping),
             };
+            drop(seat);
             if let Err(error) = sent {
                 tracing::warn!(reason = error.reason(), "a download has ended early");
                 drop(chunks.try_send(Err(error.into())));
@@ -348,11 +353,11 @@ async fn send_file(
             return Err(DeskError::FileIncomplete { held: offset, size });
         }
         offset += chunk.len() as u64;
-        let sent = chunks
-            .send(Ok(v1::DownloadAttachmentResponse { chunk }))
-            .await;
-        if sent.is_err() {
-            return Ok(());
+        let sent = chunks.send(Ok(v1::DownloadAttachmentResponse { chunk }));
+        match tokio::time::timeout(READER_TIME_MAX, sent).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return Ok(()),
+            Err(_) => return Err(DeskError::NotRead),
         }
     }
     Ok(())

@@ -42,8 +42,9 @@ use tonic::service::Routes;
 
 use crate::exchange::Exchange;
 use crate::limits::{
-    CALLER_READS_MAX, CALLER_SUBMITS_MAX, CALLER_UPLOADS_MAX, CALLER_WATCHERS_MAX,
-    DESK_MESSAGE_BYTES_MAX, EXPORTS_MAX, READS_MAX, SUBMITS_MAX, UPLOADS_MAX, WATCHERS_MAX,
+    CALLER_DOWNLOADS_MAX, CALLER_READS_MAX, CALLER_SUBMITS_MAX, CALLER_UPLOADS_MAX,
+    CALLER_WATCHERS_MAX, DESK_MESSAGE_BYTES_MAX, DOWNLOADS_MAX, EXPORTS_MAX, READS_MAX,
+    SUBMITS_MAX, UPLOADS_MAX, WATCHERS_MAX,
 };
 use crate::proto::v1;
 use crate::proto::v1::audit_service_server::AuditServiceServer;
@@ -94,6 +95,7 @@ pub struct Desk {
     reads: Seats,
     submits: Seats,
     uploads: files::Uploads,
+    downloads: Seats,
     exports: Arc<Semaphore>,
 }
 
@@ -115,6 +117,7 @@ impl Desk {
             reads: Seats::new(READS_MAX, CALLER_READS_MAX),
             submits: Seats::new(SUBMITS_MAX, CALLER_SUBMITS_MAX),
             uploads: files::Uploads::new(Seats::new(UPLOADS_MAX, CALLER_UPLOADS_MAX)),
+            downloads: Seats::new(DOWNLOADS_MAX, CALLER_DOWNLOADS_MAX),
             exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
         })
     }

@@ -508,12 +508,11 @@ impl Running {
             self.tasks.close();
             self.tasks.wait().await;
         });
-        let drained = match ended.await {
-            Ok(()) => Drained::Whole,
-            Err(_) => {
-                tracing::warn!("some work did not end in time and was cut");
-                Drained::Cut
-            }
+        let drained = if ended.await.is_ok() {
+            Drained::Whole
+        } else {
+            tracing::warn!("some work did not end in time and was cut");
+            Drained::Cut
         };
         let exchange = self.exchange;
         drop(tokio::task::spawn_blocking(move || exchange.finish()).await);

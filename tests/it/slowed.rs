@@ -1,7 +1,5 @@
 //! A peer over its quota is slowed, told why, and loses nothing; its alerts and receipts pass.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use std::sync::Arc;
 use std::time::Duration;
 

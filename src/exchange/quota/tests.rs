@@ -28,6 +28,7 @@ fn at(day: u64, ms: u64) -> Moment {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "kept, it is dropped")]
 fn keep(charge: Charge) {
     charge.keep();
 }
