@@ -1,3 +1,5 @@
+//! Days, shares, the reserve, and what a restart keeps.
+
 use super::*;
 use tokio::time::Instant;
 
