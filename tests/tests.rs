@@ -6,8 +6,12 @@ mod answers;
 mod audit;
 #[path = "it/audit_cli.rs"]
 mod audit_cli;
+#[path = "it/backup/mod.rs"]
+mod backup;
 #[path = "it/besieged.rs"]
 mod besieged;
+#[path = "it/bits.rs"]
+mod bits;
 #[path = "it/calendar.rs"]
 mod calendar;
 #[path = "it/cases.rs"]
@@ -72,13 +76,17 @@ mod peer_misbehaves;
 mod peer_quotas;
 #[path = "it/power_cut.rs"]
 mod power_cut;
+#[path = "it/recover.rs"]
+mod recover;
+#[path = "it/recover_node.rs"]
+mod recover_node;
 #[path = "it/renewal.rs"]
 mod renewal;
 #[path = "it/report.rs"]
 mod report;
 #[path = "it/sides.rs"]
 mod sides;
-#[path = "it/sim.rs"]
+#[path = "it/sim/mod.rs"]
 mod sim;
 #[path = "it/slowed.rs"]
 mod slowed;

@@ -28,6 +28,7 @@
 //! entry, body, tiles, id index and outbox (5); delivery at least once, recording idempotent (6).
 
 mod admit;
+pub mod backup;
 pub mod book;
 pub mod cases;
 pub mod channel;
@@ -47,6 +48,7 @@ pub mod read;
 mod receipts;
 mod recorder;
 pub mod remind;
+pub mod restore;
 pub mod session;
 mod settle;
 mod slow;
@@ -71,7 +73,7 @@ use book::Book;
 use clock::{Clock, Entropy};
 use command::Command;
 use hold::{Hold, Incident};
-use layout::{LinkNumber, Region};
+use layout::{HeadRecord, LinkNumber, Region};
 use noted::Noted;
 use quota::Meters;
 use read::{LogReader, ReadError};
@@ -134,6 +136,8 @@ pub struct Exchange {
     meters: Meters,
     noted: Noted,
     trouble: watch_channel::Sender<Option<String>>,
+    /// Sessions only restore; see [`Exchange::restore_only`].
+    only_restores: std::sync::atomic::AtomicBool,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
 
@@ -206,6 +210,7 @@ impl Exchange {
             meters: Meters::new(),
             noted: Noted::default(),
             trouble,
+            only_restores: std::sync::atomic::AtomicBool::new(false),
             thread: Mutex::new(thread),
         }))
     }
@@ -268,6 +273,11 @@ impl Exchange {
     #[must_use]
     pub fn link(&self, peer: &str) -> Option<&Arc<Link>> {
         self.links.get(&NodeName::parse(peer).ok()?)
+    }
+
+    /// Whether everything runs within its callers, so that a simulation replays.
+    pub(crate) fn is_inline(&self) -> bool {
+        self.recorder.is_inline()
     }
 
     /// Reads one log of a link.

@@ -15,7 +15,7 @@ use tonic::Status;
 
 use super::service::blocking;
 use crate::exchange::layout::FileRef;
-use crate::exchange::{Exchange, Link};
+use crate::exchange::{Exchange, Link, LogSide};
 use crate::limits::{CHUNK_BYTES_MAX, UPLOAD_PAUSE_MAX};
 use crate::proto::v1;
 use crate::proto::v1::exchange_service_client::ExchangeServiceClient;
@@ -26,6 +26,8 @@ type Client = ExchangeServiceClient<tonic::transport::Channel>;
 
 /// Chunks read ahead of the network.
 const CHUNKS_AHEAD: usize = 4;
+/// Lost files asked for in one look.
+const LOST_AT_ONCE: usize = 1_024;
 /// First wait of a file that could not be carried.
 const WAIT_MIN: Duration = Duration::from_secs(1);
 /// Longest wait of a file that could not be carried.
@@ -44,6 +46,7 @@ pub async fn run(exchange: Arc<Exchange>, link: Arc<Link>, client: Client) {
         link,
         client,
         brought: BTreeSet::new(),
+        gave_back: false,
         waits: Waits::default(),
     };
     loop {
@@ -90,6 +93,8 @@ struct Carrier {
     client: Client,
     /// Files that the peer has whole; it will confirm them.
     brought: BTreeSet<[u8; 32]>,
+    /// A peer that lost its files has got all that is here.
+    gave_back: bool,
     waits: Waits,
 }
 
@@ -105,7 +110,8 @@ impl Carrier {
                 if !self.waits.may_try(Way::Here, &file, Instant::now()) {
                     continue;
                 }
-                let fetched = fetch(&self.exchange, &self.link, &mut self.client, file).await;
+                let fetched =
+                    fetch(&self.exchange, &self.link, &mut self.client, file, Of::Peer).await;
                 if fetched.is_ok() {
                     self.exchange.file_arrived(&self.link);
                 }
@@ -129,7 +135,69 @@ impl Carrier {
                 self.note(Way::There, &file, brought);
             }
         }
+        self.give_back().await?;
+        self.take_back().await?;
         self.waits.end_round();
+        Ok(())
+    }
+
+    /// Fetches files of earlier messages that were lost here, of either log.
+    async fn take_back(&mut self) -> Result<(), StoreError> {
+        let head = self.link.head();
+        if !head.files_lost || head.restoring.is_some() {
+            return Ok(());
+        }
+        for file in self.exchange.lost_files(&self.link, LOST_AT_ONCE)? {
+            if self.waits.may_try(Way::Here, &file, Instant::now()) {
+                let (exchange, link) = (&self.exchange, &self.link);
+                let fetched = fetch(exchange, link, &mut self.client, file, Of::Us).await;
+                if fetched.is_ok() {
+                    self.exchange.file_arrived(&self.link);
+                }
+                self.note(Way::Here, &file, fetched);
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings a peer that has lost its files what it asks for, of either log; once a session each.
+    async fn give_back(&mut self) -> Result<(), StoreError> {
+        let asks = self.link.presence().peer_restoring;
+        if asks == v1::Restoring::Unspecified || self.gave_back {
+            return Ok(());
+        }
+        let mut all = true;
+        for side in [LogSide::Own, LogSide::Mirror] {
+            let mut behind = None;
+            loop {
+                let page = self
+                    .exchange
+                    .named_files(&self.link, side, behind.as_ref())?;
+                for file in page.files {
+                    if self.brought.contains(&file.sha256)
+                        || self.exchange.blobs().size(&file.sha256)? != Some(file.size)
+                    {
+                        continue;
+                    }
+                    if !self.waits.may_try(Way::There, &file, Instant::now()) {
+                        all = false;
+                        continue;
+                    }
+                    let brought = bring(&self.exchange, &mut self.client, file).await;
+                    all &= brought.is_ok();
+                    if brought.is_ok() {
+                        self.brought.insert(file.sha256);
+                    }
+                    self.note(Way::There, &file, brought);
+                }
+                behind = page.next;
+                if behind.is_none() {
+                    break;
+                }
+            }
+        }
+        // While its entries come, it does not know yet what it wants.
+        self.gave_back = all && asks == v1::Restoring::Files;
         Ok(())
     }
 
@@ -214,12 +282,20 @@ async fn in_time<T>(answer: impl Future<Output = Result<T, Status>>) -> Result<T
         .unwrap_or_else(|_| Err(Status::deadline_exceeded("the peer carries nothing")))
 }
 
-/// Fetches a file that a message of the peer names.
+/// On whose account a file comes: what was lost here and is given back is not the peer's doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Of {
+    Peer,
+    Us,
+}
+
+/// Fetches a file that a message names.
 async fn fetch(
     exchange: &Exchange,
     link: &Link,
     client: &mut Client,
     file: FileRef,
+    of: Of,
 ) -> Result<(), Status> {
     let part = exchange
         .blobs_of(link)
@@ -236,9 +312,12 @@ async fn fetch(
             if offset + chunk.chunk.len() as u64 > file.size {
                 return Err(Status::data_loss("more bytes than the message states"));
             }
-            let taken = exchange.charge_file(link, chunk.chunk.len());
-            let taken = taken.map_err(|error| Status::unavailable(error.to_string()))?;
-            taken.map_err(|over| Status::resource_exhausted(format!("its quota here: {over}")))?;
+            if of == Of::Peer {
+                let taken = exchange.charge_file(link, chunk.chunk.len());
+                let taken = taken.map_err(|error| Status::unavailable(error.to_string()))?;
+                let over = |over| Status::resource_exhausted(format!("its quota here: {over}"));
+                taken.map_err(over)?;
+            }
             let blobs = Arc::clone(&part);
             offset = blocking(move || blobs.write_at(&file.sha256, offset, &chunk.chunk)).await?;
         }

@@ -89,7 +89,7 @@ impl Exchange {
         messages: u64,
         bytes: u64,
     ) -> Result<Charge, OverQuota> {
-        meter.take(class, messages, bytes, self.moment())
+        meter.take(class, messages, bytes, self.now_here())
     }
 
     /// Notes for the administrator, once a day for each identity, that its quota of the day is used
@@ -120,7 +120,7 @@ impl Exchange {
             .await;
     }
 
-    fn moment(&self) -> Moment {
+    fn now_here(&self) -> Moment {
         let floor = self.meters.terms().floor_bytes;
         // A disk that cannot be asked refuses the commit, in its own words.
         let free = self.store.free_bytes().unwrap_or(u64::MAX);
