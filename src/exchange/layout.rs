@@ -70,12 +70,13 @@ pub(crate) enum Region {
     Wanted = b'W',
     Expressed = b'X',
     Breach = b'Y',
+    Quota = b'q',
     Restore = b'Z',
 }
 
 impl Region {
     /// Every region.
-    pub(crate) const ALL: [Self; 22] = [
+    pub(crate) const ALL: [Self; 23] = [
         Self::Answers,
         Self::Author,
         Self::Checkpoint,
@@ -97,6 +98,7 @@ impl Region {
         Self::Wanted,
         Self::Expressed,
         Self::Breach,
+        Self::Quota,
         Self::Restore,
     ];
 
@@ -114,6 +116,11 @@ fn key(region: Region, parts: &[&[u8]]) -> Vec<u8> {
         out.extend_from_slice(part);
     }
     out
+}
+
+/// `q name` → what the identity of that name, such as `integration/radar`, has taken of its day.
+pub(crate) fn quota(name: &str) -> Vec<u8> {
+    key(Region::Quota, &[name.as_bytes()])
 }
 
 /// `M`: the format version, u32.
