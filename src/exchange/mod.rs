@@ -16,6 +16,7 @@
 //! published from there through [`book::Link`]. [`files`] brings attachments after their messages.
 //! [`view`] reads it all back as people see it, `receipts` as auditors do, [`watch`] tells what
 //! happens. [`due`] says by when what is owed is due, and [`deadlines`] sees to it that it is said.
+//! [`restore`] gets back from the peer what was lost here.
 //!
 //! Transport-free: a session speaks over a [`channel::FrameChannel`], which `link` makes from a
 //! gRPC stream and a test from a pair of queues. The other two seams are [`clock::Clock`] and

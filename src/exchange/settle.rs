@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError};
 use tokio::sync::watch;
 
 use super::command::{Command, RecordError};
+use super::restore::shown_receipt;
 use super::session::{Breach, End, Never, Stop};
 use super::{Exchange, Link, LogSide};
 use crate::crypto::Verified;
@@ -142,7 +143,7 @@ impl Exchange {
             self.note_caused(super::noted::Cause::Lost, incident).await;
         }
         // It is of the tree recorded here: `Exchange::behind` has compared.
-        let Some(receipt) = self.shown_receipt(link, hello)? else {
+        let Some(receipt) = shown_receipt(link, hello)? else {
             return Ok(0);
         };
         if mirrored > link.head().delivered_size {

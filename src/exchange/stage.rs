@@ -50,6 +50,15 @@ enum Holding {
     Released,
 }
 
+/// What a group does to a link's restoring.
+#[derive(Default)]
+pub(super) enum Whether {
+    #[default]
+    AsBefore,
+    Restores(Arc<Restoring>),
+    IsWhole,
+}
+
 /// What a group changes on one link.
 #[derive(Default)]
 pub(super) struct StagedLink {
@@ -59,7 +68,7 @@ pub(super) struct StagedLink {
     /// The own log was cut back to so many entries.
     pub(super) cut_to: Option<u64>,
     /// What the link restores from now on, if anything.
-    pub(super) restoring: Option<Option<Arc<Restoring>>>,
+    pub(super) restoring: Whether,
     /// Whether files of earlier messages may be missing from now on.
     pub(super) files_lost: Option<bool>,
     urgent: Vec<u64>,
@@ -124,9 +133,10 @@ impl Stage {
     /// Whether nothing may be appended to a link now.
     pub(super) fn restores(&self, book: &Book) -> bool {
         let staged = self.links.get(&book.link.number);
-        match staged.and_then(|staged| staged.restoring.as_ref()) {
-            Some(restoring) => restoring.is_some(),
-            None => book.restoring.is_some(),
+        match staged.map(|staged| &staged.restoring) {
+            Some(Whether::Restores(_)) => true,
+            Some(Whether::IsWhole) => false,
+            Some(Whether::AsBefore) | None => book.restoring.is_some(),
         }
     }
 
@@ -709,8 +719,10 @@ impl StagedLink {
         if let Some(tree) = self.mirror {
             book.mirror = Arc::new(tree);
         }
-        if let Some(restoring) = self.restoring {
-            book.restoring = restoring;
+        match self.restoring {
+            Whether::AsBefore => {}
+            Whether::Restores(restoring) => book.restoring = Some(restoring),
+            Whether::IsWhole => book.restoring = None,
         }
         let expressed_count = self.expressed.len() as u64;
         book.stages_reached += self.stages_reached;

@@ -244,7 +244,7 @@ async fn converse(
                 presence.up = true;
                 presence.down_reason = None;
             });
-            return restore_session(exchange, link, outgoing, incoming, shown, theirs).await;
+            return restore_session(exchange, link, outgoing, incoming, *shown, theirs).await;
         }
         Ok(Greeted::Standing(greeted)) => greeted,
     };
