@@ -6,6 +6,8 @@ mod answers;
 mod audit;
 #[path = "it/audit_cli.rs"]
 mod audit_cli;
+#[path = "it/bundle/mod.rs"]
+mod bundle;
 #[path = "it/calendar.rs"]
 mod calendar;
 #[path = "it/cases.rs"]

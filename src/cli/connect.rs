@@ -14,6 +14,7 @@ use crate::link::tls::{ClientTls, OwnFiles, TlsOptions};
 use crate::model::NodeName;
 use crate::node::config::Config;
 use crate::proto::v1::audit_service_client::AuditServiceClient;
+use crate::proto::v1::bundle_service_client::BundleServiceClient;
 use crate::proto::v1::desk_service_client::DeskServiceClient;
 
 /// The configuration in the working directory, where none is named.
@@ -234,6 +235,13 @@ impl Desk {
     /// For messages.
     pub(crate) fn desk(&self) -> DeskServiceClient<Channel> {
         DeskServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(DESK_MESSAGE_BYTES_MAX)
+    }
+
+    /// For what is carried by hand.
+    pub(crate) fn bundle(&self) -> BundleServiceClient<Channel> {
+        BundleServiceClient::new(self.channel.clone())
             .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX)
             .max_encoding_message_size(DESK_MESSAGE_BYTES_MAX)
     }

@@ -3,7 +3,7 @@
 //! # Layout
 //!
 //! One file per noun: `init`, `peer`, `node`, `new`, `check`, `send`, `list`, `show`, `case`,
-//! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `audit`, `calendar`,
+//! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `audit`, `bundle`, `calendar`,
 //! `gate`, `demo`. Beside them what they share: `connect`
 //! (which configuration, the way to the desk), `refused` (what the node's refusal means),
 //! `exit` (how a command ends), `draft`, `attach`; and for showing: `print` (the only place
@@ -12,6 +12,7 @@
 mod ack;
 mod attach;
 mod audit;
+mod bundle;
 mod calendar;
 mod case;
 mod check;
@@ -100,6 +101,8 @@ enum Command {
     #[command(subcommand)]
     Audit(audit::Audit),
     #[command(subcommand)]
+    Bundle(bundle::Bundle),
+    #[command(subcommand)]
     Calendar(calendar::Calendar),
     #[command(subcommand)]
     Gate(gate::GateCommand),
@@ -151,6 +154,7 @@ impl Cli {
             Command::Status(status) => in_turn(status.run(&target, screen)),
             Command::Link(link) => in_turn(link.run(&target, screen)),
             Command::Audit(audit) => audit.run(&target, screen),
+            Command::Bundle(bundle) => bundle.run(&target, screen),
             Command::Calendar(calendar) => calendar.run(&target, screen),
             Command::Gate(gate) => gate.run(screen),
             Command::Demo(demo) => on_threads(demo.run(screen)),

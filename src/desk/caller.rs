@@ -47,11 +47,15 @@ pub enum Method {
     ListCalendars,
     /// Evidence that the peer is late.
     Lateness,
+    /// What waits for a peer, as a file.
+    ExportBundle,
+    /// Such a file of a peer.
+    ImportBundle,
 }
 
 impl Method {
     /// Every call.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Submit,
         Self::Get,
         Self::List,
@@ -69,6 +73,8 @@ impl Method {
         Self::ListDue,
         Self::ListCalendars,
         Self::Lateness,
+        Self::ExportBundle,
+        Self::ImportBundle,
     ];
 
     /// Its name in the proto.
@@ -92,6 +98,8 @@ impl Method {
             Self::ListDue => "ListDue",
             Self::ListCalendars => "ListCalendars",
             Self::Lateness => "Lateness",
+            Self::ExportBundle => "ExportBundle",
+            Self::ImportBundle => "ImportBundle",
         }
     }
 }
@@ -132,7 +140,9 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::Export
             | M::ListDue
             | M::ListCalendars
-            | M::Lateness,
+            | M::Lateness
+            | M::ExportBundle
+            | M::ImportBundle,
         )
         | (
             Role::Auditor,
@@ -149,7 +159,15 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::ListCalendars
             | M::Lateness,
         )
-        | (Role::Admin, M::Status | M::ReleaseLink | M::ListDue | M::ListCalendars) => Access::Full,
+        | (
+            Role::Admin,
+            M::Status
+            | M::ReleaseLink
+            | M::ListDue
+            | M::ListCalendars
+            | M::ExportBundle
+            | M::ImportBundle,
+        ) => Access::Full,
         (Role::Integration, M::Submit | M::Get | M::List | M::Watch | M::UploadAttachment) => {
             Access::Own
         }
@@ -228,6 +246,8 @@ mod tests {
             (Method::ListDue, [Full, No, Full, Full]),
             (Method::ListCalendars, [Full, No, Full, Full]),
             (Method::Lateness, [Full, No, Full, No]),
+            (Method::ExportBundle, [Full, No, No, Full]),
+            (Method::ImportBundle, [Full, No, No, Full]),
         ];
         assert_eq!(table.map(|(method, _)| method), Method::ALL);
         for (method, row) in table {

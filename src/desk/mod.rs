@@ -8,6 +8,7 @@
 //! - `submit`, `acknowledge`, `read`, `watch`, `files`, `status`, `report`, `audit`: the calls.
 //! - `submit`, `acknowledge`, `read`, `watch`, `files`, `status`, `due`, `audit`, `lateness`: the
 //!   calls.
+//! - `bundle`: what is carried by hand, out and in.
 //! - `health`: serving means: can sign, can append.
 //!
 //! Nothing here decides what a message may say (`model`) or how it is recorded
@@ -16,6 +17,7 @@
 mod acknowledge;
 mod audit;
 mod audit_service;
+mod bundle;
 pub mod caller;
 mod cases;
 mod due;
@@ -41,11 +43,12 @@ use tonic::service::Routes;
 
 use crate::exchange::Exchange;
 use crate::limits::{
-    CALLER_READS_MAX, CALLER_UPLOADS_MAX, CALLER_WATCHERS_MAX, DESK_MESSAGE_BYTES_MAX, EXPORTS_MAX,
-    READS_MAX, UPLOADS_MAX, WATCHERS_MAX,
+    BUNDLES_MAX, CALLER_READS_MAX, CALLER_UPLOADS_MAX, CALLER_WATCHERS_MAX, DESK_MESSAGE_BYTES_MAX,
+    EXPORTS_MAX, READS_MAX, UPLOADS_MAX, WATCHERS_MAX,
 };
 use crate::proto::v1;
 use crate::proto::v1::audit_service_server::AuditServiceServer;
+use crate::proto::v1::bundle_service_server::BundleServiceServer;
 use crate::proto::v1::desk_service_server::DeskServiceServer;
 use errors::DeskError;
 use seats::Seats;
@@ -90,6 +93,7 @@ pub struct Desk {
     reads: Seats,
     uploads: files::Uploads,
     exports: Arc<Semaphore>,
+    bundles: Arc<Semaphore>,
 }
 
 impl Desk {
@@ -110,6 +114,7 @@ impl Desk {
             reads: Seats::new(READS_MAX, CALLER_READS_MAX),
             uploads: files::Uploads::new(Seats::new(UPLOADS_MAX, CALLER_UPLOADS_MAX)),
             exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
+            bundles: Arc::new(Semaphore::new(BUNDLES_MAX)),
         })
     }
 }
@@ -124,8 +129,11 @@ pub async fn services(desk: &Arc<Desk>) -> Routes {
         DeskServiceServer::new(Arc::clone(desk)).max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     let evidence =
         AuditServiceServer::new(Arc::clone(desk)).max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
+    let carriage = BundleServiceServer::new(Arc::clone(desk))
+        .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     Routes::new(calls)
         .add_service(evidence)
+        .add_service(carriage)
         .add_service(health::serve(desk).await)
         .add_service(health::reflection())
 }

@@ -71,7 +71,7 @@ impl Exchange {
     }
 
     /// Records a run and cosigns its checkpoint.
-    async fn mirror_run(
+    pub(super) async fn mirror_run(
         self: &Arc<Self>,
         link: &Arc<Link>,
         start_index: u64,
@@ -293,7 +293,7 @@ impl Exchange {
     }
 
     /// A checkpoint of the peer within what is mirrored must be of the same tree.
-    fn compare_with_mirror(
+    pub(super) fn compare_with_mirror(
         &self,
         link: &Link,
         signed: &Verified<SignedCheckpoint>,
@@ -382,7 +382,11 @@ fn has_room(waiting: Waiting, item: &v1::Item) -> bool {
 
 /// Verifies the checkpoint of a run or heartbeat: signed by the peer's log key, of the size
 /// it claims to cover.
-fn peer_checkpoint(link: &Link, note: &str, size: u64) -> Result<Verified<SignedCheckpoint>, Stop> {
+pub(super) fn peer_checkpoint(
+    link: &Link,
+    note: &str,
+    size: u64,
+) -> Result<Verified<SignedCheckpoint>, Stop> {
     let bad = |text: String| {
         Breach::stop(
             FaultCode::BadCheckpoint,

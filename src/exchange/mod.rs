@@ -29,6 +29,7 @@
 
 mod admit;
 pub mod book;
+pub mod bundle;
 pub mod cases;
 pub mod channel;
 pub mod clock;

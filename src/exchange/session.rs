@@ -408,6 +408,7 @@ async fn converse(
         Err(stop) => return stop,
         Ok(greeted) => greeted,
     };
+    link.carriage.judged();
     link.presence.send_modify(|presence| {
         presence.up = true;
         presence.down_reason = None;
