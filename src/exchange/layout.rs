@@ -755,6 +755,8 @@ mod tests {
             ("link", link(number)),
             ("head", head(number)),
             ("fault", fault(number)),
+            ("bundles taken", bundles_taken(number)),
+            ("ids", encode_ids(&[id, id])),
             ("entry own", entry(number, LogSide::Own, 5)),
             ("entry mirror", entry(number, LogSide::Mirror, 5)),
             ("tile", tile(number, LogSide::Mirror, 1, 5)),

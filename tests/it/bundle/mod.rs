@@ -3,6 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod carried;
+mod format;
+mod nodes;
+mod storm;
 
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::sync::Arc;
