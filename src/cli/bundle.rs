@@ -255,7 +255,7 @@ impl Show {
         let preamble = reader.preamble().clone();
         let card = match &self.card {
             Some(file) => PeerCard::load(file).or_exit(Exit::Data)?,
-            None => self.card_of(target, preamble.from.as_str())?,
+            None => Self::card_of(target, preamble.from.as_str())?,
         };
         if card.node != preamble.from {
             let what = format!(
@@ -289,7 +289,7 @@ impl Show {
         Ok(Exit::Ok)
     }
 
-    fn card_of(&self, target: &Target, from: &str) -> Result<PeerCard, Failure> {
+    fn card_of(target: &Target, from: &str) -> Result<PeerCard, Failure> {
         let config = target.load_config()?;
         let link = config
             .links
@@ -322,6 +322,7 @@ fn tell_statement(statement: &v1::BundleStatement, screen: Screen) -> Result<(),
     };
     let range = match entries {
         0 => "none".to_owned(),
+        1 => format!("1 (index {}){how}", statement.start_index),
         _ => format!(
             "{entries} ({} to {}){how}",
             statement.start_index,

@@ -227,7 +227,7 @@ mod tests {
             waiting_since: at(1_795_000_000),
             ..v1::LinkStatus::default()
         };
-        let on = |seconds| Timestamp::from_second(1_795_000_000 + seconds).unwrap();
+        let on = |seconds: i64| Timestamp::from_second(1_795_000_000 + seconds).unwrap();
         assert_eq!(by_hand(&link, on(24 * 3_600 - 1)), None);
         let told = by_hand(&link, on(24 * 3_600)).unwrap();
         assert!(

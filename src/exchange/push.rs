@@ -159,6 +159,7 @@ impl<'a> Pusher<'a> {
     }
 }
 
+/// An own entry with its body, as it is sent.
 pub(super) fn item(reader: &LogReader, stored: &Stored) -> Result<v1::Item, ReadError> {
     Ok(match reader.body(stored)? {
         Some((salt, body)) => v1::Item {
@@ -173,6 +174,29 @@ pub(super) fn item(reader: &LogReader, stored: &Stored) -> Result<v1::Item, Read
             ..v1::Item::default()
         },
     })
+}
+
+/// What was read back must hash to what the tree holds, before a checkpoint over it is signed: one
+/// flipped bit on disk would otherwise become a signed contradiction.
+fn check_leaves(
+    link: &Link,
+    reader: &LogReader,
+    start_index: u64,
+    items: &[v1::Item],
+) -> Result<(), ReadError> {
+    let tree = link.tree(LogSide::Own);
+    let end = start_index + items.len() as u64;
+    let leaves = reader.leaf_hashes(&tree, start_index, end)?;
+    for ((item, leaf), index) in items.iter().zip(leaves).zip(start_index..) {
+        if leaf_hash(&item.entry) != leaf {
+            return Err(ReadError::Damaged {
+                what: "entry",
+                origin: link.own.to_string(),
+                index,
+            });
+        }
+    }
+    Ok(())
 }
 
 impl Exchange {
@@ -213,32 +237,8 @@ impl Exchange {
                 index: start_index,
             });
         }
-        self.check_leaves(link, &reader, start_index, &items)?;
+        check_leaves(link, &reader, start_index, &items)?;
         Ok((items, bytes))
-    }
-
-    /// What was read back must hash to what the tree holds, before a checkpoint over it is
-    /// signed: one flipped bit on disk would otherwise become a signed contradiction.
-    fn check_leaves(
-        &self,
-        link: &Link,
-        reader: &LogReader,
-        start_index: u64,
-        items: &[v1::Item],
-    ) -> Result<(), ReadError> {
-        let tree = link.tree(LogSide::Own);
-        let end = start_index + items.len() as u64;
-        let leaves = reader.leaf_hashes(&tree, start_index, end)?;
-        for ((item, leaf), index) in items.iter().zip(leaves).zip(start_index..) {
-            if leaf_hash(&item.entry) != leaf {
-                return Err(ReadError::Damaged {
-                    what: "entry",
-                    origin: link.own.to_string(),
-                    index,
-                });
-            }
-        }
-        Ok(())
     }
 
     /// Signs a checkpoint of the own log. Only ever called within a session, after Hello has shown

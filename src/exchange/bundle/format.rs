@@ -40,7 +40,7 @@ const SEALED_BYTES: usize = BUNDLE_SEGMENT_BYTES + TAG_BYTES;
 const INSTRUCTIONS: &str = "\n\
 Signed notifications between two authorities, carried by hand while no network joins them. Sealed:\n\
 only the node named after \"to\" can open it. Bring it there; its duty officer runs\n\
-  liaison bundle import FILE\n\
+\x20 liaison bundle import FILE\n\
 If you have found it, please hand it to one of the two authorities above.\n\
 \n\
 Thông báo đã ký giữa hai cơ quan, chuyển bằng tay khi mất kết nối. Đã niêm phong: chỉ nút ghi sau\n\
@@ -481,7 +481,7 @@ impl<R: Read> Pieces<R> {
     ///
     /// # Errors
     /// [`FormatError`].
-    pub fn next(&mut self) -> Result<Option<v1::BundlePiece>, FormatError> {
+    pub fn piece(&mut self) -> Result<Option<v1::BundlePiece>, FormatError> {
         if self.ended {
             return Ok(None);
         }

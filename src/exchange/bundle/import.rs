@@ -184,7 +184,7 @@ impl Exchange {
         self.judge_bundle_hello(judged).await?;
         let mut pieces = Pieces::new(open(file)?, &self.keys().log)?;
         let mut taking: Option<Taking> = None;
-        while let Some(piece) = pieces.next()? {
+        while let Some(piece) = pieces.piece()? {
             refuse_held(link)?;
             match piece.piece {
                 Some(Piece::Frame(v1::Frame { frame: Some(frame) })) => {
@@ -467,7 +467,7 @@ fn check_pieces<R: std::io::Read>(
     from: &NodeName,
 ) -> Result<v1::Hello, FormatError> {
     let malformed = |what| Err(FormatError::Malformed(what));
-    let first = pieces.next()?.and_then(|piece| piece.piece);
+    let first = pieces.piece()?.and_then(|piece| piece.piece);
     let Some(Piece::Frame(v1::Frame {
         frame: Some(frame::Frame::Hello(hello)),
     })) = first
@@ -490,7 +490,7 @@ fn check_pieces<R: std::io::Read>(
         next_index: statement.start_index,
         ..Tally::default()
     };
-    while let Some(piece) = pieces.next()? {
+    while let Some(piece) = pieces.piece()? {
         match piece.piece {
             Some(Piece::Frame(v1::Frame { frame: Some(frame) })) => tally.frame(&frame)?,
             Some(Piece::File(file)) => tally.file(&file)?,

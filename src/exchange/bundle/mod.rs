@@ -243,3 +243,43 @@ where
         Err(_) => Err(BundleError::Ended("the node is going down".to_owned())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: u8) -> MessageId {
+        MessageId::from_parts(1_795_000_000_000, [number; 10])
+    }
+
+    #[test]
+    fn only_an_answer_to_a_bundle_of_this_process_is_known_as_one() {
+        let carriage = Carriage::default();
+        let standing = |mirror_size, delivered_size| Standing {
+            mirror_size,
+            delivered_size,
+        };
+        assert!(carriage.answered(&[id(1)]).is_none());
+        carriage.issue(id(1), standing(1, 5));
+        carriage.issue(id(2), standing(2, 4));
+        assert!(carriage.answered(&[]).is_none());
+        assert!(carriage.answered(&[id(3)]).is_none());
+        let both = carriage.answered(&[id(3), id(2), id(1)]).unwrap();
+        assert_eq!((both.mirror_size, both.delivered_size), (2, 5));
+        assert!(!carriage.may_sign(), "only judging lets it");
+        carriage.judged();
+        assert!(carriage.may_sign());
+    }
+
+    #[test]
+    fn of_very_many_bundles_the_oldest_is_forgotten() {
+        let carriage = Carriage::default();
+        carriage.issue(id(1), Standing::default());
+        for _ in 1..BUNDLES_ISSUED_MAX {
+            carriage.issue(id(2), Standing::default());
+        }
+        assert!(carriage.answered(&[id(1)]).is_some());
+        carriage.issue(id(2), Standing::default());
+        assert!(carriage.answered(&[id(1)]).is_none());
+    }
+}

@@ -90,7 +90,7 @@ fn judged(bytes: &[u8]) -> Result<v1::BundleStatement, FormatError> {
 fn opened(bytes: &[u8], key: &LogKey) -> Result<Vec<v1::BundlePiece>, FormatError> {
     let mut pieces = Pieces::new(Reader::new(bytes)?, key)?;
     let mut all = Vec::new();
-    while let Some(piece) = pieces.next()? {
+    while let Some(piece) = pieces.piece()? {
         all.push(piece);
     }
     Ok(all)

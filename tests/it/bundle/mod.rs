@@ -4,6 +4,7 @@
 
 mod carried;
 mod format;
+mod hostile;
 mod nodes;
 mod storm;
 
