@@ -1,7 +1,7 @@
 //! What two sides come to when only files go between them: late, twice, out of order, or never.
 
 use liaison::exchange::{LogSide, RecorderMode};
-use liaison::proto::v1::FaultCode;
+use liaison::proto::v1::{self, FaultCode};
 
 use super::*;
 use crate::sides::{assert_same_logs, flash, join, letter, quiet, sides, submit, up};
@@ -230,4 +230,88 @@ async fn what_is_not_for_this_node_or_of_no_peer_is_refused() {
             .unwrap()
             .is_empty()
     );
+}
+
+/// A letter with a file, which lies at its sender.
+async fn letter_with(exchange: &Exchange, to: &crate::sides::Side, content: &[u8]) -> [u8; 32] {
+    use sha2::Digest as _;
+    let digest: [u8; 32] = sha2::Sha256::digest(content).into();
+    exchange.blobs().put(&digest, content).unwrap();
+    let mut draft = letter(to, 1);
+    if let Some(v1::body::Body::OfficialLetter(letter)) =
+        draft.body.as_mut().and_then(|b| b.body.as_mut())
+        && let Some(common) = &mut letter.common
+    {
+        common.attachments = vec![v1::Attachment {
+            name: "mẫu.bin".to_owned(),
+            media_type: "application/octet-stream".to_owned(),
+            size: content.len() as u64,
+            sha256: digest.to_vec().into(),
+            description: None,
+        }];
+    }
+    submit(exchange, draft).await.unwrap();
+    digest
+}
+
+#[tokio::test(start_paused = true)]
+async fn files_go_on_where_a_transfer_was_cut_and_are_checked() {
+    let (left, right) = sides();
+    let (a, b) = (left.open(&right), right.open(&left));
+    let running = join(&a, &b);
+    up(&a, &b).await;
+    let content: Vec<u8> = (0..1_000_000_u32).flat_map(u32::to_be_bytes).collect();
+    let cut = letter_with(&a, &right, &content).await;
+    let spoilt = letter_with(&a, &right, &content[4..]).await;
+    let whole = letter_with(&a, &right, &[7]).await;
+    quiet(&a, &b).await;
+    running.end().await;
+    // A transfer over the network has brought a part of one, and of another something else.
+    b.blobs().write_at(&cut, 0, &content[..300_001]).unwrap();
+    b.blobs().write_at(&spoilt, 0, &[9; 1_000]).unwrap();
+
+    let file = export(&a).await;
+    let taken = import(&b, &file).await;
+    assert_eq!(
+        (taken.files_taken, taken.files_failed, taken.files_unwanted),
+        (2, 1, 0)
+    );
+    assert_eq!(b.blobs().get(&cut).unwrap().unwrap(), content);
+    assert!(b.blobs().has(&whole).unwrap());
+    assert!(!b.blobs().has(&spoilt).unwrap(), "what is wrong is dropped");
+    // The same bundle brings it.
+    let taken = import(&b, &file).await;
+    assert_eq!((taken.files_taken, taken.files_failed), (1, 0));
+    assert_eq!(b.blobs().get(&spoilt).unwrap().unwrap(), content[4..]);
+    assert_eq!(b.blobs().partials().unwrap(), []);
+    // The node said so for each message, once; its word goes back by hand, and nothing is owed.
+    assert_eq!(link_of(&b).head().own_size, 3);
+    import(&a, &export(&b).await).await;
+    let owed = (
+        a.files_under_way(&link_of(&a)).unwrap(),
+        b.files_under_way(&link_of(&b)).unwrap(),
+    );
+    assert_eq!(owed, ((0, 0), (0, 0)));
+    let next = export(&a).await;
+    assert!(next.len() < 100_000, "what was confirmed goes no more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_is_full_takes_nothing_and_goes_on_afterwards() {
+    let (left, right) = sides();
+    let (a, b) = (left.open(&right), right.open(&left));
+    let running = join(&a, &b);
+    up(&a, &b).await;
+    running.end().await;
+    for number in 0..3 {
+        submit(&a, letter(&right, number)).await.unwrap();
+    }
+    let file = export(&a).await;
+    right.store.set_full(true);
+    let refused = try_import(&b, &file).await.unwrap_err();
+    assert!(refused.to_string().contains("disk is full"), "{refused}");
+    right.store.set_full(false);
+    assert_eq!(import(&b, &file).await.recorded, 3);
+    import(&a, &export(&b).await).await;
+    assert_same_logs(&a, &b);
 }
