@@ -3,6 +3,7 @@
 //! It needs no place on the link: it reads what is durable, and signs only what a session could sign
 //! at the same moment. Nothing is kept of it but, in memory, that it was made.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use prost_types::Timestamp;
@@ -271,19 +272,18 @@ impl Exchange {
 
     /// Files that the peer lacks, of messages below an index that are whole here.
     fn files_to_carry(&self, link: &Link, end: u64) -> Result<Vec<FileRef>, StoreError> {
-        let mut files: Vec<FileRef> = Vec::new();
+        let mut files = BTreeMap::new();
         let mut from = Some(0);
         while let Some(at) = from {
             let page = self.unconfirmed_files_below(link, at, end)?;
             from = page.next;
             for file in page.files {
-                let whole = self.blobs().size(&file.sha256)? == Some(file.size);
-                if whole && !files.contains(&file) {
-                    files.push(file);
+                if self.blobs().size(&file.sha256)? == Some(file.size) {
+                    files.insert(file.sha256, file);
                 }
             }
         }
-        Ok(files)
+        Ok(files.into_values().collect())
     }
 
     async fn file(&self, file: &FileRef, out: &mut Out<'_>) -> Result<(), BundleError> {

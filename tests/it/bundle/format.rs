@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use liaison::crypto::keys::{LogKey, MessageKey};
 use liaison::exchange::bundle::format::{FormatError, Pieces, Preamble, Reader, Writer};
-use liaison::limits::{BUNDLE_PIECE_BYTES_MAX, BUNDLE_SEGMENT_BYTES};
+use liaison::limits::{BUNDLE_PIECE_BYTES_MAX, BUNDLE_PREAMBLE_BYTES_MAX, BUNDLE_SEGMENT_BYTES};
 use liaison::model::{MessageId, NodeName};
 use liaison::proto::v1::{self, bundle_piece::Piece, frame};
 use prost::Message as _;
@@ -215,6 +215,35 @@ fn another_version_says_which() {
             "{not:?}"
         );
     }
+}
+
+#[test]
+fn the_first_lines_have_a_limit() {
+    let line = |bytes: usize| {
+        let text = format!("liaison bundle 1\nfrom: {}\n", "x".repeat(bytes));
+        judged(text.as_bytes()).unwrap_err()
+    };
+    // As long as it may be, it is at least read; then it is no name.
+    let most = BUNDLE_PREAMBLE_BYTES_MAX - "liaison bundle 1\nfrom: \n".len();
+    for bytes in [most, most + 1, 1 << 20] {
+        let refused = line(bytes);
+        assert!(
+            matches!(refused, FormatError::Preamble("from")),
+            "{refused}"
+        );
+    }
+    let longest = NodeName::parse(&format!("{}.b", vec!["a".repeat(50); 4].join("."))).unwrap();
+    let (from, to) = (longest.clone(), longest);
+    assert!(
+        Preamble {
+            from,
+            to,
+            ..preamble()
+        }
+        .text()
+        .len()
+            < BUNDLE_PREAMBLE_BYTES_MAX
+    );
 }
 
 #[test]
