@@ -6,6 +6,8 @@ mod answers;
 mod audit;
 #[path = "it/audit_cli.rs"]
 mod audit_cli;
+#[path = "it/bits.rs"]
+mod bits;
 #[path = "it/bundle/mod.rs"]
 mod bundle;
 #[path = "it/calendar.rs"]
@@ -68,13 +70,17 @@ mod peer_misbehaves;
 mod peer_quotas;
 #[path = "it/power_cut.rs"]
 mod power_cut;
+#[path = "it/recover.rs"]
+mod recover;
+#[path = "it/recover_node.rs"]
+mod recover_node;
 #[path = "it/renewal.rs"]
 mod renewal;
 #[path = "it/report.rs"]
 mod report;
 #[path = "it/sides.rs"]
 mod sides;
-#[path = "it/sim.rs"]
+#[path = "it/sim/mod.rs"]
 mod sim;
 #[path = "it/store.rs"]
 mod store;

@@ -159,23 +159,6 @@ impl<'a> Pusher<'a> {
     }
 }
 
-/// An own entry with its body, as it is sent.
-pub(super) fn item(reader: &LogReader, stored: &Stored) -> Result<v1::Item, ReadError> {
-    Ok(match reader.body(stored)? {
-        Some((salt, body)) => v1::Item {
-            entry: stored.entry.clone(),
-            salt: salt.to_vec().into(),
-            body,
-            erased: false,
-        },
-        None => v1::Item {
-            entry: stored.entry.clone(),
-            erased: true,
-            ..v1::Item::default()
-        },
-    })
-}
-
 /// What was read back must hash to what the tree holds, before a checkpoint over it is signed: one
 /// flipped bit on disk would otherwise become a signed contradiction.
 fn check_leaves(
@@ -197,6 +180,24 @@ fn check_leaves(
         }
     }
     Ok(())
+}
+
+/// An entry as it travels, with its body if that is kept.
+pub(super) fn item(reader: &LogReader, stored: &Stored) -> Result<v1::Item, ReadError> {
+    let body = reader.body(stored)?;
+    Ok(match body {
+        Some((salt, body)) => v1::Item {
+            entry: stored.entry.clone(),
+            salt: salt.to_vec().into(),
+            body,
+            erased: false,
+        },
+        None => v1::Item {
+            entry: stored.entry.clone(),
+            erased: true,
+            ..v1::Item::default()
+        },
+    })
 }
 
 impl Exchange {

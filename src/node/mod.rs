@@ -13,6 +13,7 @@ pub mod links;
 pub mod material;
 pub mod passphrase;
 pub mod peer_card;
+pub mod recover;
 mod run;
 pub mod template;
 

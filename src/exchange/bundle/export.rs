@@ -10,7 +10,7 @@ use prost_types::Timestamp;
 use tokio::sync::mpsc;
 
 use super::format::{Preamble, Writer};
-use super::{BundleError, Standing, blocking, refuse_held};
+use super::{BundleError, Standing, blocking, refuse_stopped};
 use crate::exchange::command::Command;
 use crate::exchange::layout::FileRef;
 use crate::exchange::push::item;
@@ -90,7 +90,7 @@ impl Exchange {
         since: Since,
         parts: mpsc::Sender<Part>,
     ) -> Result<v1::BundleStatement, BundleError> {
-        refuse_held(link)?;
+        refuse_stopped(link)?;
         // Before the Hello is made: it says at least what was known when these had been taken in.
         let answers = self.bundles_taken(link)?;
         // What is being recorded is counted in the Hello, as in a session's.
@@ -206,6 +206,7 @@ impl Exchange {
                 seconds: i64::try_from(self.clock().unix_seconds()).unwrap_or(i64::MAX),
                 nanos: 0,
             }),
+            restoring: v1::Restoring::Unspecified as i32,
         })
     }
 

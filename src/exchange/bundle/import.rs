@@ -20,7 +20,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::format::{FormatError, Pieces, Reader};
-use super::{BundleError, blocking, refuse_held};
+use super::{BundleError, blocking, refuse_stopped};
 use crate::exchange::command::Command;
 use crate::exchange::hold::Hold;
 use crate::exchange::mirror::peer_checkpoint;
@@ -95,7 +95,7 @@ impl Exchange {
         let judged = blocking(move || exchange.judge_bundle(&spool)).await?;
         let link = Arc::clone(&judged.link);
         let alone = own_link(&link).await;
-        refuse_held(&link)?;
+        refuse_stopped(&link)?;
         // A session that was stopped may have left a run with the recorder.
         self.ask(Command::Barrier).await?;
         let (start_index, mirror_size) = (judged.statement.start_index, link.head().mirror_size);
@@ -185,7 +185,7 @@ impl Exchange {
         let mut pieces = Pieces::new(open(file)?, &self.keys().log)?;
         let mut taking: Option<Taking> = None;
         while let Some(piece) = pieces.piece()? {
-            refuse_held(link)?;
+            refuse_stopped(link)?;
             match piece.piece {
                 Some(Piece::Frame(v1::Frame { frame: Some(frame) })) => {
                     self.take_frame(link, frame, imported).await?;
@@ -235,6 +235,13 @@ impl Exchange {
             .iter()
             .filter_map(|id| MessageId::from_slice(id).ok())
             .collect();
+        // However old: what carries this node's own signature and is not here is missing here.
+        let shown = self.behind(link, hello)?;
+        if shown.is_behind() {
+            let why = self.notice_behind(link, &shown).await?;
+            let peer = link.peer.to_string();
+            return Err(BundleError::Restoring { peer, why }.into());
+        }
         let answered = link.carriage.answered(&answers);
         let head = link.head();
         let rolled_back = answered.is_some_and(|then| hello.own_size < then.mirror_size);
@@ -479,6 +486,9 @@ fn check_pieces<R: std::io::Read>(
     }
     if hello.node != from.as_str() {
         return malformed("its Hello names another node than its first lines");
+    }
+    if hello.restoring() != v1::Restoring::Unspecified {
+        return malformed("its sender fetches its records back, and makes no bundles meanwhile");
     }
     if hello.mirrored_size != statement.mirrored_size
         || hello.own_size < statement.own_size

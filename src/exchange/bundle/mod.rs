@@ -102,6 +102,17 @@ pub enum BundleError {
         /// Why.
         why: String,
     },
+    /// Records of the link come back from the peer: nothing may be signed until they are here.
+    #[error(
+        "this node lacks records of the link with {peer} and fetches them back from it: {why}. That \
+         needs the network; nothing is carried by hand until it is done: liaison status"
+    )]
+    Restoring {
+        /// The peer.
+        peer: String,
+        /// What was noticed.
+        why: String,
+    },
     /// The range that was asked for.
     #[error("the own log for {peer} has {own_size} entries; --from {start_index} is beyond them")]
     Beyond {
@@ -198,8 +209,15 @@ impl Exchange {
     }
 }
 
-fn refuse_held(link: &Link) -> Result<(), BundleError> {
-    match link.head().held {
+fn refuse_stopped(link: &Link) -> Result<(), BundleError> {
+    let head = link.head();
+    if let Some(restoring) = head.restoring {
+        return Err(BundleError::Restoring {
+            peer: link.peer.to_string(),
+            why: restoring.why.clone(),
+        });
+    }
+    match head.held {
         None => Ok(()),
         Some(hold) => Err(BundleError::Held {
             peer: link.peer.to_string(),
