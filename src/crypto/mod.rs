@@ -18,6 +18,7 @@ pub mod dsse;
 mod keyfile;
 pub mod keys;
 pub mod note;
+pub mod seal;
 mod verified;
 pub mod vkey;
 

@@ -49,11 +49,15 @@ pub enum Method {
     Lateness,
     /// Everything that the node keeps, and its files.
     Backup,
+    /// What waits for a peer, as a file.
+    ExportBundle,
+    /// Such a file of a peer.
+    ImportBundle,
 }
 
 impl Method {
     /// Every call.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::Submit,
         Self::Get,
         Self::List,
@@ -72,6 +76,8 @@ impl Method {
         Self::ListCalendars,
         Self::Lateness,
         Self::Backup,
+        Self::ExportBundle,
+        Self::ImportBundle,
     ];
 
     /// Its name in the proto.
@@ -96,6 +102,8 @@ impl Method {
             Self::ListCalendars => "ListCalendars",
             Self::Lateness => "Lateness",
             Self::Backup => "Backup",
+            Self::ExportBundle => "ExportBundle",
+            Self::ImportBundle => "ImportBundle",
         }
     }
 }
@@ -137,7 +145,9 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::Export
             | M::ListDue
             | M::ListCalendars
-            | M::Lateness,
+            | M::Lateness
+            | M::ExportBundle
+            | M::ImportBundle,
         )
         | (
             Role::Auditor,
@@ -154,9 +164,16 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::ListCalendars
             | M::Lateness,
         )
-        | (Role::Admin, M::Status | M::ReleaseLink | M::ListDue | M::ListCalendars | M::Backup) => {
-            Access::Full
-        }
+        | (
+            Role::Admin,
+            M::Status
+            | M::ReleaseLink
+            | M::ListDue
+            | M::ListCalendars
+            | M::ExportBundle
+            | M::ImportBundle
+            | M::Backup,
+        ) => Access::Full,
         (Role::Integration, M::Submit | M::Get | M::List | M::Watch | M::UploadAttachment)
         | (Role::Operator, M::Backup) => Access::Own,
         (Role::Admin, M::Get | M::List | M::ListCases | M::GetCase) => Access::Outline,
@@ -235,6 +252,8 @@ mod tests {
             (Method::ListCalendars, [Full, No, Full, Full]),
             (Method::Lateness, [Full, No, Full, No]),
             (Method::Backup, [Own, No, No, Full]),
+            (Method::ExportBundle, [Full, No, No, Full]),
+            (Method::ImportBundle, [Full, No, No, Full]),
         ];
         assert_eq!(table.map(|(method, _)| method), Method::ALL);
         for (method, row) in table {

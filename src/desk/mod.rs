@@ -5,10 +5,10 @@
 //! - [`caller`]: who calls, and the one table of what each role may do. Default deny.
 //! - [`errors`]: every way to refuse, and the one table from there to gRPC.
 //! - `service`, `audit_service`: the generated traits; identify, admit, call, log what was refused.
-//! - `submit`, `acknowledge`, `read`, `watch`, `files`, `status`, `report`, `audit`: the calls.
-//! - `submit`, `acknowledge`, `read`, `watch`, `files`, `status`, `due`, `audit`, `lateness`: the
-//!   calls.
+//! - `submit`, `acknowledge`, `read`, `watch`, `files`, `status`, `due`, `report`, `audit`,
+//!   `lateness`: the calls.
 //! - `backup`: everything, for administrators.
+//! - `bundle`: what is carried by hand, out and in.
 //! - `health`: serving means: can sign, can append.
 //!
 //! Nothing here decides what a message may say (`model`) or how it is recorded
@@ -18,6 +18,7 @@ mod acknowledge;
 mod audit;
 mod audit_service;
 mod backup;
+mod bundle;
 pub mod caller;
 mod cases;
 mod due;
@@ -44,13 +45,14 @@ use tonic::service::Routes;
 
 use crate::exchange::Exchange;
 use crate::limits::{
-    CALLER_DOWNLOADS_MAX, CALLER_READS_MAX, CALLER_SUBMITS_MAX, CALLER_UPLOADS_MAX,
+    BUNDLES_MAX, CALLER_DOWNLOADS_MAX, CALLER_READS_MAX, CALLER_SUBMITS_MAX, CALLER_UPLOADS_MAX,
     CALLER_WATCHERS_MAX, DESK_MESSAGE_BYTES_MAX, DOWNLOADS_MAX, EXPORTS_MAX, READS_MAX,
     SUBMITS_MAX, UPLOADS_MAX, WATCHERS_MAX,
 };
 use crate::proto::v1;
 use crate::proto::v1::audit_service_server::AuditServiceServer;
 use crate::proto::v1::backup_service_server::BackupServiceServer;
+use crate::proto::v1::bundle_service_server::BundleServiceServer;
 use crate::proto::v1::desk_service_server::DeskServiceServer;
 use errors::DeskError;
 use quota::DeskQuotas;
@@ -101,6 +103,7 @@ pub struct Desk {
     downloads: Seats,
     exports: Arc<Semaphore>,
     backups: Arc<Semaphore>,
+    bundles: Arc<Semaphore>,
 }
 
 impl Desk {
@@ -124,11 +127,12 @@ impl Desk {
             downloads: Seats::new(DOWNLOADS_MAX, CALLER_DOWNLOADS_MAX),
             exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
             backups: Arc::new(Semaphore::new(1)),
+            bundles: Arc::new(Semaphore::new(BUNDLES_MAX)),
         })
     }
 }
 
-/// Every service of the desk: notifications, audit, backup, health, reflection. Call it once and give
+/// Every service of the desk: notifications, audit, backup, bundles, health, reflection. Call it once and give
 /// clones to the listeners, whose connections must tell who calls
 /// ([`ConnectInfo`](crate::link::connection::ConnectInfo)); without that, every call is refused.
 ///
@@ -140,9 +144,12 @@ pub async fn services(desk: &Arc<Desk>) -> Routes {
         AuditServiceServer::new(Arc::clone(desk)).max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     let backup = BackupServiceServer::new(Arc::clone(desk))
         .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
+    let carriage = BundleServiceServer::new(Arc::clone(desk))
+        .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     Routes::new(calls)
         .add_service(evidence)
         .add_service(backup)
+        .add_service(carriage)
         .add_service(health::serve(desk).await)
         .add_service(health::reflection())
 }

@@ -25,6 +25,7 @@ pub(crate) const fn fate(region: Region) -> Fate {
         | Region::Stage
         | Region::Expressed
         | Region::Breach
+        | Region::BundlesTaken
         | Region::Restore => Fate::Carried,
         Region::Answers
         | Region::Head
