@@ -4,6 +4,7 @@
 //! mostly that reading and writing are each other's inverse, so that nobody can say one thing in two
 //! ways. The fuzzer (`fuzz_targets/`) feeds them; the test suite runs them over the kept corpus.
 
+mod backup;
 mod bundle_file;
 mod export;
 mod session;
@@ -25,6 +26,7 @@ use liaison::proto::v1;
 use liaison::tlog::{Hash, bundle, path::TilePath, proof::TlogProof};
 use prost::Message as _;
 
+pub use backup::backup;
 pub use bundle_file::bundle_file;
 pub use export::export;
 pub use session::session;
@@ -33,7 +35,7 @@ pub use session::session;
 pub type Target = fn(&[u8]);
 
 /// Every target, by name.
-pub const TARGETS: [(&str, Target); 19] = [
+pub const TARGETS: [(&str, Target); 20] = [
     ("note", note),
     ("checkpoint", checkpoint),
     ("receipt", receipt),
@@ -52,6 +54,7 @@ pub const TARGETS: [(&str, Target); 19] = [
     ("frame", frame),
     ("session", session),
     ("export", export),
+    ("backup", backup),
     ("bundle_file", bundle_file),
 ];
 

@@ -9,6 +9,7 @@
 //! - `submit`, `acknowledge`, `read`, `watch`, `files`, `status`, `due`, `audit`, `lateness`: the
 //!   calls.
 //! - `bundle`: what is carried by hand, out and in.
+//! - `backup`: everything, for administrators.
 //! - `health`: serving means: can sign, can append.
 //!
 //! Nothing here decides what a message may say (`model`) or how it is recorded
@@ -17,6 +18,7 @@
 mod acknowledge;
 mod audit;
 mod audit_service;
+mod backup;
 mod bundle;
 pub mod caller;
 mod cases;
@@ -48,6 +50,7 @@ use crate::limits::{
 };
 use crate::proto::v1;
 use crate::proto::v1::audit_service_server::AuditServiceServer;
+use crate::proto::v1::backup_service_server::BackupServiceServer;
 use crate::proto::v1::bundle_service_server::BundleServiceServer;
 use crate::proto::v1::desk_service_server::DeskServiceServer;
 use errors::DeskError;
@@ -94,6 +97,7 @@ pub struct Desk {
     uploads: files::Uploads,
     exports: Arc<Semaphore>,
     bundles: Arc<Semaphore>,
+    backups: Arc<Semaphore>,
 }
 
 impl Desk {
@@ -115,11 +119,12 @@ impl Desk {
             uploads: files::Uploads::new(Seats::new(UPLOADS_MAX, CALLER_UPLOADS_MAX)),
             exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
             bundles: Arc::new(Semaphore::new(BUNDLES_MAX)),
+            backups: Arc::new(Semaphore::new(1)),
         })
     }
 }
 
-/// Every service of the desk: notifications, audit, health, reflection. Call it once and give
+/// Every service of the desk: notifications, audit, backup, health, reflection. Call it once and give
 /// clones to the listeners, whose connections must tell who calls
 /// ([`ConnectInfo`](crate::link::connection::ConnectInfo)); without that, every call is refused.
 ///
@@ -131,8 +136,11 @@ pub async fn services(desk: &Arc<Desk>) -> Routes {
         AuditServiceServer::new(Arc::clone(desk)).max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     let carriage = BundleServiceServer::new(Arc::clone(desk))
         .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
+    let backup = BackupServiceServer::new(Arc::clone(desk))
+        .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     Routes::new(calls)
         .add_service(evidence)
+        .add_service(backup)
         .add_service(carriage)
         .add_service(health::serve(desk).await)
         .add_service(health::reflection())

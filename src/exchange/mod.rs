@@ -28,6 +28,7 @@
 //! entry, body, tiles, id index and outbox (5); delivery at least once, recording idempotent (6).
 
 mod admit;
+pub mod backup;
 pub mod book;
 pub mod bundle;
 pub mod cases;
@@ -69,7 +70,7 @@ use book::Book;
 use clock::{Clock, Entropy};
 use command::Command;
 use hold::{Hold, Incident};
-use layout::{LinkNumber, Region};
+use layout::{HeadRecord, LinkNumber, Region};
 use read::{LogReader, ReadError};
 use recorder::{Recorder, RecorderHandle};
 

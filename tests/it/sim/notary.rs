@@ -172,7 +172,7 @@ impl Seen {
                     "expressed beyond the high-water mark: {index} of {marked}"
                 ))
             }
-            frame::Frame::Fault(_) => Ok(()),
+            frame::Frame::Fault(_) | frame::Frame::Fetch(_) | frame::Frame::Fetched(_) => Ok(()),
         }
     }
 
