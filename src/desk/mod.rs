@@ -8,7 +8,11 @@
 //! - `submit`, `acknowledge`, `read`, `watch`, `files`, `status`, `due`, `report`, `audit`,
 //!   `lateness`: the calls.
 //! - `backup`: everything, for administrators.
+//! - `submit`, `acknowledge`, `read`, `watch`, `files`, `status`, `report`, `audit`: the calls.
+//! - `submit`, `acknowledge`, `read`, `watch`, `files`, `status`, `due`, `audit`, `lateness`: the
+//!   calls.
 //! - `bundle`: what is carried by hand, out and in.
+//! - `backup`: everything, for administrators.
 //! - `health`: serving means: can sign, can append.
 //!
 //! Nothing here decides what a message may say (`model`) or how it is recorded
@@ -102,8 +106,8 @@ pub struct Desk {
     uploads: files::Uploads,
     downloads: Seats,
     exports: Arc<Semaphore>,
-    backups: Arc<Semaphore>,
     bundles: Arc<Semaphore>,
+    backups: Arc<Semaphore>,
 }
 
 impl Desk {
@@ -126,8 +130,8 @@ impl Desk {
             uploads: files::Uploads::new(Seats::new(UPLOADS_MAX, CALLER_UPLOADS_MAX)),
             downloads: Seats::new(DOWNLOADS_MAX, CALLER_DOWNLOADS_MAX),
             exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
-            backups: Arc::new(Semaphore::new(1)),
             bundles: Arc::new(Semaphore::new(BUNDLES_MAX)),
+            backups: Arc::new(Semaphore::new(1)),
         })
     }
 }

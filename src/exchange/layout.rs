@@ -84,6 +84,7 @@ impl Region {
         Self::Dated,
         Self::Entry,
         Self::Fault,
+        Self::BundlesTaken,
         Self::Head,
         Self::Id,
         Self::Link,
@@ -99,7 +100,6 @@ impl Region {
         Self::Wanted,
         Self::Expressed,
         Self::Breach,
-        Self::BundlesTaken,
         Self::Quota,
         Self::Restore,
     ];

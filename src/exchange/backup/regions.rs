@@ -19,13 +19,14 @@ pub(crate) const fn fate(region: Region) -> Fate {
     match region {
         // Of `Dated`, what lies beyond the mirror is carried as rows.
         Region::Author | Region::Checkpoint | Region::Dated | Region::Entry => Fate::Logged,
-        Region::Fault
+        // Of the same moment as the mirror, so that what they answer is known there.
+        Region::BundlesTaken
+        | Region::Fault
         | Region::Incident
         | Region::StageOf
         | Region::Stage
         | Region::Expressed
         | Region::Breach
-        | Region::BundlesTaken
         | Region::Restore => Fate::Carried,
         Region::Answers
         | Region::Head
