@@ -6,6 +6,10 @@ mod answers;
 mod audit;
 #[path = "it/audit_cli.rs"]
 mod audit_cli;
+#[path = "it/backup/mod.rs"]
+mod backup;
+#[path = "it/besieged.rs"]
+mod besieged;
 #[path = "it/bits.rs"]
 mod bits;
 #[path = "it/calendar.rs"]
@@ -34,6 +38,8 @@ mod desk;
 mod disks;
 #[path = "it/doors/mod.rs"]
 mod doors;
+#[path = "it/drain.rs"]
+mod drain;
 #[path = "it/evidence.rs"]
 mod evidence;
 #[path = "it/exchange.rs"]
@@ -44,6 +50,8 @@ mod express;
 mod farewell;
 #[path = "it/foreign.rs"]
 mod foreign;
+#[path = "it/forgeries.rs"]
+mod forgeries;
 #[path = "it/forms.rs"]
 mod forms;
 #[path = "it/hostile.rs"]
@@ -78,8 +86,10 @@ mod renewal;
 mod report;
 #[path = "it/sides.rs"]
 mod sides;
-#[path = "it/sim.rs"]
+#[path = "it/sim/mod.rs"]
 mod sim;
+#[path = "it/slowed.rs"]
+mod slowed;
 #[path = "it/store.rs"]
 mod store;
 #[path = "it/store_damage.rs"]
@@ -96,6 +106,8 @@ mod tidy;
 mod tlog;
 #[path = "it/traffic.rs"]
 mod traffic;
+#[path = "it/uploads.rs"]
+mod uploads;
 #[path = "it/whole_year.rs"]
 mod whole_year;
 #[path = "it/wire.rs"]

@@ -8,6 +8,7 @@
 //! - `submit`, `acknowledge`, `read`, `watch`, `files`, `status`, `report`, `audit`: the calls.
 //! - `submit`, `acknowledge`, `read`, `watch`, `files`, `status`, `due`, `audit`, `lateness`: the
 //!   calls.
+//! - `backup`: everything, for administrators.
 //! - `health`: serving means: can sign, can append.
 //!
 //! Nothing here decides what a message may say (`model`) or how it is recorded
@@ -16,6 +17,7 @@
 mod acknowledge;
 mod audit;
 mod audit_service;
+mod backup;
 pub mod caller;
 mod cases;
 mod due;
@@ -23,6 +25,7 @@ pub mod errors;
 mod files;
 mod health;
 mod lateness;
+pub mod quota;
 mod read;
 mod report;
 mod seats;
@@ -41,13 +44,16 @@ use tonic::service::Routes;
 
 use crate::exchange::Exchange;
 use crate::limits::{
-    CALLER_READS_MAX, CALLER_UPLOADS_MAX, CALLER_WATCHERS_MAX, DESK_MESSAGE_BYTES_MAX, EXPORTS_MAX,
-    READS_MAX, UPLOADS_MAX, WATCHERS_MAX,
+    CALLER_DOWNLOADS_MAX, CALLER_READS_MAX, CALLER_SUBMITS_MAX, CALLER_UPLOADS_MAX,
+    CALLER_WATCHERS_MAX, DESK_MESSAGE_BYTES_MAX, DOWNLOADS_MAX, EXPORTS_MAX, READS_MAX,
+    SUBMITS_MAX, UPLOADS_MAX, WATCHERS_MAX,
 };
 use crate::proto::v1;
 use crate::proto::v1::audit_service_server::AuditServiceServer;
+use crate::proto::v1::backup_service_server::BackupServiceServer;
 use crate::proto::v1::desk_service_server::DeskServiceServer;
 use errors::DeskError;
+use quota::DeskQuotas;
 use seats::Seats;
 
 /// What programs may send.
@@ -56,6 +62,8 @@ pub struct DeskRules {
     /// By the name in a program's certificate, the numbers of the [`v1::Kind`]s it may submit. A
     /// program that is not named may submit nothing.
     pub integrations: BTreeMap<String, BTreeSet<i32>>,
+    /// How much everyone may take.
+    pub quotas: DeskQuotas,
 }
 
 /// What only the running node knows.
@@ -88,8 +96,11 @@ pub struct Desk {
     stop: CancellationToken,
     watchers: Seats,
     reads: Seats,
+    submits: Seats,
     uploads: files::Uploads,
+    downloads: Seats,
     exports: Arc<Semaphore>,
+    backups: Arc<Semaphore>,
 }
 
 impl Desk {
@@ -108,13 +119,16 @@ impl Desk {
             stop,
             watchers: Seats::new(WATCHERS_MAX, CALLER_WATCHERS_MAX),
             reads: Seats::new(READS_MAX, CALLER_READS_MAX),
+            submits: Seats::new(SUBMITS_MAX, CALLER_SUBMITS_MAX),
             uploads: files::Uploads::new(Seats::new(UPLOADS_MAX, CALLER_UPLOADS_MAX)),
+            downloads: Seats::new(DOWNLOADS_MAX, CALLER_DOWNLOADS_MAX),
             exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
+            backups: Arc::new(Semaphore::new(1)),
         })
     }
 }
 
-/// Every service of the desk: notifications, audit, health, reflection. Call it once and give
+/// Every service of the desk: notifications, audit, backup, health, reflection. Call it once and give
 /// clones to the listeners, whose connections must tell who calls
 /// ([`ConnectInfo`](crate::link::connection::ConnectInfo)); without that, every call is refused.
 ///
@@ -124,8 +138,11 @@ pub async fn services(desk: &Arc<Desk>) -> Routes {
         DeskServiceServer::new(Arc::clone(desk)).max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     let evidence =
         AuditServiceServer::new(Arc::clone(desk)).max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
+    let backup = BackupServiceServer::new(Arc::clone(desk))
+        .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     Routes::new(calls)
         .add_service(evidence)
+        .add_service(backup)
         .add_service(health::serve(desk).await)
         .add_service(health::reflection())
 }

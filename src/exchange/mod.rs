@@ -29,6 +29,7 @@
 //! entry, body, tiles, id index and outbox (5); delivery at least once, recording idempotent (6).
 
 mod admit;
+pub mod backup;
 pub mod book;
 pub mod cases;
 pub mod channel;
@@ -40,8 +41,10 @@ pub mod files;
 pub mod hold;
 pub mod layout;
 mod mirror;
+mod noted;
 pub mod period;
 mod push;
+pub mod quota;
 pub mod read;
 mod receipts;
 mod recorder;
@@ -49,6 +52,8 @@ pub mod remind;
 pub mod restore;
 pub mod session;
 mod settle;
+mod slow;
+mod space;
 mod stage;
 pub mod submit;
 mod system;
@@ -69,7 +74,9 @@ use book::Book;
 use clock::{Clock, Entropy};
 use command::Command;
 use hold::{Hold, Incident};
-use layout::{LinkNumber, Region};
+use layout::{HeadRecord, LinkNumber, Region};
+use noted::Noted;
+use quota::Meters;
 use read::{LogReader, ReadError};
 use recorder::{Recorder, RecorderHandle};
 
@@ -127,6 +134,8 @@ pub struct Exchange {
     entropy: Entropy,
     recorder: RecorderHandle,
     links: BTreeMap<NodeName, Arc<Link>>,
+    meters: Meters,
+    noted: Noted,
     trouble: watch_channel::Sender<Option<String>>,
     /// Sessions only restore; see [`Exchange::restore_only`].
     only_restores: std::sync::atomic::AtomicBool,
@@ -199,6 +208,8 @@ impl Exchange {
             entropy,
             recorder,
             links,
+            meters: Meters::new(),
+            noted: Noted::default(),
             trouble,
             only_restores: std::sync::atomic::AtomicBool::new(false),
             thread: Mutex::new(thread),
@@ -233,6 +244,17 @@ impl Exchange {
     #[must_use]
     pub fn blobs(&self) -> &Arc<Blobs> {
         &self.blobs
+    }
+
+    /// The files of messages, as the peer of a link brings them: what it has not finished lies apart
+    /// from what others have not.
+    ///
+    /// # Errors
+    /// When the place for it cannot be made.
+    pub fn blobs_of(&self, link: &Link) -> Result<Arc<Blobs>, StoreError> {
+        self.blobs
+            .of(&format!("link-{}", link.number.0))
+            .map(Arc::new)
     }
 
     /// Free bytes where the store lies.
@@ -372,6 +394,20 @@ impl Exchange {
     #[must_use]
     pub fn held(&self, link: &Link) -> Option<Arc<Hold>> {
         link.head().held
+    }
+
+    /// Waits until the peers of all sessions that are up have receipted what is recorded for them.
+    pub async fn pushed_out(&self) {
+        for link in self.links() {
+            let (mut heads, mut presence) = (link.watch_head(), link.watch_presence());
+            let receipted = heads.wait_for(|head| head.delivered_size >= head.own_size);
+            let down = presence.wait_for(|presence| !presence.up);
+            // The senders live in the link: it is one of the two that ends.
+            tokio::select! {
+                _ = receipted => {}
+                _ = down => {}
+            }
+        }
     }
 
     /// Waits until everything queued is durable and the recorder has ended. Call it when every

@@ -159,6 +159,7 @@ impl Recorder {
             }
         }
         stage.write_heads(&self.books);
+        stage.write_usage();
         if stage.batch.is_empty() {
             answers.give(&Ok(()));
             return;
@@ -303,6 +304,7 @@ impl Recorder {
                     drop(reply.send(outcome));
                 }));
             }
+            Command::KeepUsage(meter) => stage.use_up(&meter),
             Command::Incident(incident) => self.stage_incident(stage, &incident)?,
             Command::Reach(number, reached, key, owed_by, reply) => {
                 let Some(book) = self.books.get(&number) else {
@@ -407,6 +409,6 @@ fn refuse(command: Command, error: &RecordError) {
         Command::Reach(.., reply) | Command::NoteBreach(.., reply) => {
             drop(reply.send(Err(error.clone())));
         }
-        Command::KeepCosigned(..) | Command::Incident(..) => {}
+        Command::KeepCosigned(..) | Command::KeepUsage(..) | Command::Incident(..) => {}
     }
 }

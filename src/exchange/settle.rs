@@ -140,7 +140,7 @@ impl Exchange {
                 ),
                 evidence: Vec::new(),
             };
-            self.note_incident(incident).await;
+            self.note_caused(super::noted::Cause::Lost, incident).await;
         }
         // It is of the tree recorded here: `Exchange::behind` has compared.
         let Some(receipt) = shown_receipt(link, hello)? else {

@@ -10,6 +10,7 @@ use super::hold::{Hold, Incident};
 use super::layout::{
     self, FileRef, FileRefs, HeadRecord, LinkNumber, LogSide, Place, Record, RestorePart,
 };
+use super::quota::Meter;
 use super::remind::{DutyKey, Reached};
 use super::restore::Restoring;
 use crate::crypto::checkpoint::{Checkpoint, SignedCheckpoint};
@@ -34,6 +35,8 @@ pub(super) struct Stage {
     wanted: BTreeSet<Vec<u8>>,
     /// What is noted once and was noted in this group, by key.
     once: BTreeSet<Vec<u8>>,
+    /// Whose quotas this group draws on.
+    usage: BTreeMap<String, Arc<Meter>>,
     /// The time to put into records instead of now: that of an entry recorded long ago.
     pub(super) recorded_at_ms: Option<u64>,
 }
@@ -88,6 +91,23 @@ impl Stage {
             wanted: BTreeSet::new(),
             once: BTreeSet::new(),
             recorded_at_ms: None,
+            usage: BTreeMap::new(),
+        }
+    }
+
+    /// An identity has taken of its quota for what is in this group.
+    pub(super) fn use_up(&mut self, meter: &Arc<Meter>) {
+        if !self.usage.contains_key(meter.name()) {
+            self.usage
+                .insert(meter.name().to_owned(), Arc::clone(meter));
+        }
+    }
+
+    /// Writes what each identity has taken by now.
+    pub(super) fn write_usage(&mut self) {
+        for meter in std::mem::take(&mut self.usage).into_values() {
+            let (key, value) = meter.row();
+            self.batch.put(key, value);
         }
     }
 
@@ -122,6 +142,9 @@ impl Stage {
 
     /// Appends to the own log: entry, tiles, id, answers, outbox, in one batch.
     pub(super) fn append(&mut self, book: &Book, own: OwnEntry) -> Recorded {
+        if let Some(charge) = &own.charge {
+            self.use_up(charge.keep());
+        }
         let number = book.link.number;
         let staged = self.links.entry(number).or_default();
         let tree = staged.own.get_or_insert_with(|| (*book.own).clone());
@@ -219,6 +242,9 @@ impl Stage {
             return Ok(Err(RecordError::Contradicts { size, earlier }));
         }
 
+        if let Some(charge) = &run.charge {
+            self.use_up(charge.keep());
+        }
         self.put_tiles(number, LogSide::Mirror, full);
         self.touch(number).mirror = Some(tree);
         for (entry, index) in run.entries.into_iter().zip(run.start_index..) {

@@ -5,6 +5,7 @@
 //!   `init` writes.
 //! - [`peer_card`]: what a side gives the other at link set-up.
 //! - [`run()`]: open, bind, spawn, wait, drain.
+//! - [`restore`]: a store from a backup, in place of one that is lost.
 //! - [`material`]: from the configuration to TLS material that reloads.
 
 pub mod config;
@@ -14,7 +15,8 @@ pub mod material;
 pub mod passphrase;
 pub mod peer_card;
 pub mod recover;
+pub mod restore;
 mod run;
 pub mod template;
 
-pub use run::{NodeError, Surroundings, create_store, run, run_in};
+pub use run::{Drained, NodeError, Surroundings, create_store, run, run_in};

@@ -173,6 +173,7 @@ pub async fn recover(
     };
     exchange.restore_only();
     let running = Running {
+        no_more_work: CancellationToken::new(),
         stop: CancellationToken::new(),
         tasks: TaskTracker::new(),
         exchange_tls: material::exchange(&config, TlsOptions::new(config.allow_example_ca))

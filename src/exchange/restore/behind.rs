@@ -1,6 +1,7 @@
 //! Judging a Hello: does the peer hold receipts, by this node's own key, of more than is here?
 
 use super::super::hold::Incident;
+use super::super::noted::Cause;
 use super::super::read::ReadError;
 use super::super::session::{Breach, Stop};
 use super::super::{Exchange, Link, LogSide};
@@ -212,7 +213,7 @@ impl Exchange {
                 ),
                 evidence: Vec::new(),
             };
-            self.note_incident(incident).await;
+            self.note_caused(Cause::Lost, incident).await;
         }
         Ok(())
     }

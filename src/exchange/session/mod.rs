@@ -254,6 +254,7 @@ async fn converse(
     link.presence.send_modify(|presence| {
         presence.up = true;
         presence.down_reason = None;
+        (presence.slowed, presence.slows) = (None, None);
     });
     tracing::info!(peer = %link.peer, resume_at = greeted.peer_mirrored, "session up");
     let window = Window::default();
