@@ -6,10 +6,10 @@ mod answers;
 mod audit;
 #[path = "it/audit_cli.rs"]
 mod audit_cli;
-#[path = "it/bits.rs"]
-mod bits;
 #[path = "it/backup/mod.rs"]
 mod backup;
+#[path = "it/bits.rs"]
+mod bits;
 #[path = "it/calendar.rs"]
 mod calendar;
 #[path = "it/cases.rs"]
