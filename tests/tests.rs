@@ -28,6 +28,8 @@ mod demo;
 mod desk;
 #[path = "it/doors/mod.rs"]
 mod doors;
+#[path = "it/equivocation.rs"]
+mod equivocation;
 #[path = "it/evidence.rs"]
 mod evidence;
 #[path = "it/exchange.rs"]

@@ -47,11 +47,15 @@ pub enum Method {
     ListCalendars,
     /// Evidence that the peer is late.
     Lateness,
+    /// Why a link is held, and was.
+    ShowLink,
+    /// The file that proves that a key signed two logs.
+    LinkEvidence,
 }
 
 impl Method {
     /// Every call.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Submit,
         Self::Get,
         Self::List,
@@ -69,6 +73,8 @@ impl Method {
         Self::ListDue,
         Self::ListCalendars,
         Self::Lateness,
+        Self::ShowLink,
+        Self::LinkEvidence,
     ];
 
     /// Its name in the proto.
@@ -92,6 +98,8 @@ impl Method {
             Self::ListDue => "ListDue",
             Self::ListCalendars => "ListCalendars",
             Self::Lateness => "Lateness",
+            Self::ShowLink => "ShowLink",
+            Self::LinkEvidence => "LinkEvidence",
         }
     }
 }
@@ -132,7 +140,9 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::Export
             | M::ListDue
             | M::ListCalendars
-            | M::Lateness,
+            | M::Lateness
+            | M::ShowLink
+            | M::LinkEvidence,
         )
         | (
             Role::Auditor,
@@ -147,9 +157,13 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::Export
             | M::ListDue
             | M::ListCalendars
-            | M::Lateness,
+            | M::Lateness
+            | M::ShowLink
+            | M::LinkEvidence,
         )
-        | (Role::Admin, M::Status | M::ReleaseLink | M::ListDue | M::ListCalendars) => Access::Full,
+        | (Role::Admin, M::Status | M::ReleaseLink | M::ListDue | M::ListCalendars | M::ShowLink) => {
+            Access::Full
+        }
         (Role::Integration, M::Submit | M::Get | M::List | M::Watch | M::UploadAttachment) => {
             Access::Own
         }
@@ -228,6 +242,8 @@ mod tests {
             (Method::ListDue, [Full, No, Full, Full]),
             (Method::ListCalendars, [Full, No, Full, Full]),
             (Method::Lateness, [Full, No, Full, No]),
+            (Method::ShowLink, [Full, No, Full, Full]),
+            (Method::LinkEvidence, [Full, No, Full, No]),
         ];
         assert_eq!(table.map(|(method, _)| method), Method::ALL);
         for (method, row) in table {

@@ -125,6 +125,16 @@ pub enum DeskError {
         peer: String,
     },
 
+    /// Nothing that is held there is proven by signatures alone.
+    #[error(
+        "there is no file of evidence for the link with {peer}: it is not, and was not, held for two \
+         signed trees that contradict each other. `link show` tells what it was held for"
+    )]
+    NoEvidence {
+        /// The peer.
+        peer: String,
+    },
+
     // --- The path's own words. ---
     /// Submitting.
     #[error(transparent)]
@@ -196,6 +206,7 @@ fn row(error: &DeskError) -> (Code, &'static str) {
         DeskError::NoReceipt { .. } => (Code::FailedPrecondition, "NOT_DELIVERED"),
         DeskError::NotLate { .. } => (Code::FailedPrecondition, "NOT_LATE"),
         DeskError::NotHeld { .. } => (Code::FailedPrecondition, "LINK_NOT_HELD"),
+        DeskError::NoEvidence { .. } => (Code::NotFound, "NO_EVIDENCE"),
 
         DeskError::Submit(error) => match error {
             SubmitError::Faults(_) => (Code::InvalidArgument, "BAD_FIELDS"),

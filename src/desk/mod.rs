@@ -5,9 +5,8 @@
 //! - [`caller`]: who calls, and the one table of what each role may do. Default deny.
 //! - [`errors`]: every way to refuse, and the one table from there to gRPC.
 //! - `service`, `audit_service`: the generated traits; identify, admit, call, log what was refused.
-//! - `submit`, `acknowledge`, `read`, `watch`, `files`, `status`, `report`, `audit`: the calls.
-//! - `submit`, `acknowledge`, `read`, `watch`, `files`, `status`, `due`, `audit`, `lateness`: the
-//!   calls.
+//! - `submit`, `acknowledge`, `read`, `watch`, `files`, `status`, `due`, `report`, `audit`,
+//!   `lateness`, `link`: the calls.
 //! - `health`: serving means: can sign, can append.
 //!
 //! Nothing here decides what a message may say (`model`) or how it is recorded
@@ -23,6 +22,7 @@ pub mod errors;
 mod files;
 mod health;
 mod lateness;
+mod link;
 mod read;
 mod report;
 mod seats;
@@ -47,6 +47,7 @@ use crate::limits::{
 use crate::proto::v1;
 use crate::proto::v1::audit_service_server::AuditServiceServer;
 use crate::proto::v1::desk_service_server::DeskServiceServer;
+use crate::proto::v1::link_service_server::LinkServiceServer;
 use errors::DeskError;
 use seats::Seats;
 
@@ -124,8 +125,11 @@ pub async fn services(desk: &Arc<Desk>) -> Routes {
         DeskServiceServer::new(Arc::clone(desk)).max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     let evidence =
         AuditServiceServer::new(Arc::clone(desk)).max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
+    let links =
+        LinkServiceServer::new(Arc::clone(desk)).max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     Routes::new(calls)
         .add_service(evidence)
+        .add_service(links)
         .add_service(health::serve(desk).await)
         .add_service(health::reflection())
 }

@@ -102,6 +102,8 @@ pub struct Head {
     pub stages_count: u64,
     /// The link is stopped until someone looks.
     pub held: Option<Arc<Hold>>,
+    /// The peer has stopped it, as it said.
+    pub peer_hold: Option<Arc<Hold>>,
 }
 
 /// The state of a link's session as `status` shows it.
@@ -413,17 +415,23 @@ impl Book {
             .iter()
             .filter_map(|(key, _)| layout::index_of(key))
             .collect();
-        let held = match hold::recorded_hold(&**store, number)? {
-            // A hold that cannot be read must not turn into none.
-            Some(value) => Some(Arc::new(serde_json::from_slice(&value).map_err(|_| {
-                ReadError::Damaged {
-                    what: "hold",
-                    origin: own_origin.to_string(),
-                    index: 0,
-                }
-            })?)),
-            None => None,
+        // A hold that cannot be read must not turn into none.
+        let read_hold = |value: Option<Vec<u8>>| {
+            let damaged = |_| ReadError::Damaged {
+                what: "hold",
+                origin: own_origin.to_string(),
+                index: 0,
+            };
+            value
+                .map(|value| {
+                    serde_json::from_slice(&value)
+                        .map(Arc::new)
+                        .map_err(damaged)
+                })
+                .transpose()
         };
+        let held = read_hold(hold::recorded_hold(&**store, number)?)?;
+        let peer_hold = read_hold(hold::recorded_peer_hold(&**store, number)?)?;
         let (start, end) = layout::indexed_from(Region::Stage, number, 0);
         let last_stage = store.scan(&start, &end, 1, Direction::Backward)?;
         let stages_reached = last_stage
@@ -442,6 +450,7 @@ impl Book {
             changes_count: 0,
             stages_count: stages_reached,
             held,
+            peer_hold,
         };
         let link = Link {
             number,

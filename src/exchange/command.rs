@@ -5,6 +5,7 @@ use tokio::sync::oneshot;
 
 use super::cases::CaseLock;
 use super::hold::{Hold, Incident};
+use super::holding::Release;
 use super::layout::{FileRef, LinkNumber, LogSide, StoredBody, StoredEntry};
 use super::remind::{DutyKey, Reached};
 use super::submit::Author;
@@ -209,11 +210,19 @@ pub(crate) enum Command {
     KeepCosigned(LinkNumber, Box<Verified<Receipt>>),
     /// Keep the peer's latest dated checkpoint of its size, unless it contradicts an earlier one.
     KeepDated(LinkNumber, Box<Verified<SignedCheckpoint>>, Reply<()>),
-    /// Stop a link.
-    Hold(LinkNumber, Box<Hold>, Reply<()>),
+    /// Stop a link, with the incident that tells of it.
+    Hold(LinkNumber, Box<Hold>, Box<Incident>, Reply<()>),
+    /// The peer says that it has stopped the link; or it goes on.
+    PeerHold(LinkNumber, Option<Box<Hold>>, Box<Incident>, Reply<()>),
     /// Let a link go on. An expressed entry that is not what came at its index is forgotten: its
     /// index, and its id.
-    Release(LinkNumber, Option<(u64, MessageId)>, Reply<()>),
+    Release(
+        LinkNumber,
+        Box<Release>,
+        Option<(u64, MessageId)>,
+        Box<Incident>,
+        Reply<()>,
+    ),
     /// Something a person should look at.
     Incident(Box<Incident>),
     /// Something owed has reached a stage; answered when durable, with whether this is the first
@@ -235,6 +244,7 @@ impl Command {
             Self::Express(_, _, entry, _) => entry.leaf.cost_bytes,
             Self::Settle(..) | Self::KeepCosigned(..) | Self::KeepDated(..) => 1 << 10,
             Self::Hold(..)
+            | Self::PeerHold(..)
             | Self::Release(..)
             | Self::Incident(..)
             | Self::Reach(..)

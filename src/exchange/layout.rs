@@ -69,6 +69,8 @@ pub(crate) enum Region {
     Wanted = b'W',
     Expressed = b'X',
     Breach = b'Y',
+    PastHold = b'f',
+    PeerHold = b'h',
 }
 
 fn key(region: Region, parts: &[&[u8]]) -> Vec<u8> {
@@ -99,6 +101,23 @@ pub(crate) fn head(number: LinkNumber) -> Vec<u8> {
 /// not.
 pub(crate) fn fault(number: LinkNumber) -> Vec<u8> {
     key(Region::Fault, &[&number.0.to_be_bytes()])
+}
+
+/// `h link` → why the peer holds the link, as it said (JSON of [`super::hold::Hold`], in parts);
+/// absent when it does not, or has not said so.
+pub(crate) fn peer_hold(number: LinkNumber) -> Vec<u8> {
+    key(Region::PeerHold, &[&number.0.to_be_bytes()])
+}
+
+/// `f link sequence` → a hold that is over (JSON of [`super::PastHold`], in parts). The sequence
+/// counts from 0.
+pub(crate) fn past_hold(number: LinkNumber, sequence: u64) -> Vec<u8> {
+    indexed(Region::PastHold, number, None, sequence)
+}
+
+/// Reads the sequence back from any part of a [`past_hold`].
+pub(crate) fn past_hold_sequence(key: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(key.get(3..11)?.try_into().ok()?))
 }
 
 /// `E link side index` → [`Record`].

@@ -285,18 +285,29 @@ impl Recorder {
                     Err(error) => drop(reply.send(Err(error))),
                 }
             }
-            Command::Hold(number, hold, reply) => {
+            Command::Hold(number, hold, incident, reply) => {
                 if let Some(book) = self.books.get(&number) {
                     stage.hold(&*self.store, book, &hold)?;
                 }
+                self.stage_incident(stage, &incident)?;
                 answers.flushed.push(Box::new(move |outcome| {
                     drop(reply.send(outcome));
                 }));
             }
-            Command::Release(number, forgotten, reply) => {
+            Command::PeerHold(number, hold, incident, reply) => {
                 if let Some(book) = self.books.get(&number) {
-                    stage.release(&*self.store, book, forgotten)?;
+                    stage.peer_hold(&*self.store, book, hold.as_deref())?;
                 }
+                self.stage_incident(stage, &incident)?;
+                answers.flushed.push(Box::new(move |outcome| {
+                    drop(reply.send(outcome));
+                }));
+            }
+            Command::Release(number, release, forgotten, incident, reply) => {
+                if let Some(book) = self.books.get(&number) {
+                    stage.release(&*self.store, book, *release, forgotten)?;
+                }
+                self.stage_incident(stage, &incident)?;
                 answers.flushed.push(Box::new(move |outcome| {
                     drop(reply.send(outcome));
                 }));
@@ -380,8 +391,9 @@ fn refuse(command: Command, error: &RecordError) {
         Command::Mirror(_, reply)
         | Command::Express(_, _, _, reply)
         | Command::Settle(_, _, reply)
-        | Command::Hold(_, _, reply)
-        | Command::Release(_, _, reply)
+        | Command::Hold(.., reply)
+        | Command::PeerHold(.., reply)
+        | Command::Release(.., reply)
         | Command::KeepDated(_, _, reply)
         | Command::Barrier(reply) => drop(reply.send(Err(error.clone()))),
         Command::Reach(.., reply) | Command::NoteBreach(.., reply) => {

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::book::Occupant;
 use super::channel::{ChannelError, FrameChannel, Incoming};
 use super::command::Command;
-use super::hold::{self, Hold};
+use super::hold::{self, Evidence, Hold};
 use super::push::Pusher;
 use super::read::ReadError;
 use super::{Exchange, Link, LogSide, RecordError};
@@ -89,7 +89,7 @@ impl std::fmt::Display for End {
 }
 
 /// Whether the side that says this Fault holds the link. It never holds the side that hears it.
-fn holds_the_speaker(code: FaultCode) -> bool {
+pub(super) fn holds_the_speaker(code: FaultCode) -> bool {
     !matches!(code, FaultCode::Version | FaultCode::ShuttingDown)
 }
 
@@ -118,7 +118,7 @@ pub(crate) struct Breach {
     pub(crate) origin: String,
     pub(crate) index: u64,
     pub(crate) text: String,
-    pub(crate) evidence: Vec<String>,
+    pub(crate) evidence: Evidence,
 }
 
 /// How a part of a session ends early.
@@ -140,14 +140,14 @@ impl Breach {
         origin: &Origin,
         index: u64,
         text: impl Into<String>,
-        evidence: Vec<String>,
+        evidence: impl Into<Evidence>,
     ) -> Stop {
         Stop::Breach(Box::new(Self {
             code,
             origin: origin.to_string(),
             index,
             text: text.into(),
-            evidence: evidence.into_iter().map(|e| hold::evidence(&e)).collect(),
+            evidence: evidence.into(),
         }))
     }
 }
@@ -307,7 +307,7 @@ async fn conclude(
             End::Held(hold)
         }
         Stop::End(End::PeerFault(fault)) => {
-            note_fault(exchange, link, &fault).await;
+            exchange.note_fault(link, &fault).await;
             End::PeerFault(fault)
         }
         Stop::End(end) => end,
@@ -317,7 +317,8 @@ async fn conclude(
                 origin: breach.origin,
                 index: breach.index,
                 text: breach.text,
-                evidence: breach.evidence,
+                evidence: breach.evidence.pieces,
+                equivocation: breach.evidence.equivocation,
                 at_ms: exchange.clock().unix_ms(),
             };
             // Recorded before the peer is told: after a crash here the link is held all the same.
@@ -357,31 +358,6 @@ async fn part(outgoing: mpsc::Sender<Frame>, mut incoming: Incoming) {
     drop(tokio::time::timeout(FAREWELL_TIME_MAX, closed).await);
 }
 
-/// Records that the peer holds the link because of something this side said. That it is still
-/// held, its version and its going down are shown while they last and not recorded each time.
-async fn note_fault(exchange: &Exchange, link: &Link, fault: &v1::Fault) {
-    let code = FaultCode::try_from(fault.code).unwrap_or(FaultCode::Unspecified);
-    if matches!(
-        code,
-        FaultCode::Held | FaultCode::Version | FaultCode::ShuttingDown
-    ) {
-        return;
-    }
-    let incident = super::Incident {
-        at_ms: exchange.clock().unix_ms(),
-        peer: link.peer.to_string(),
-        what: format!(
-            "the peer holds the link: {} at index {} of {}: {}",
-            code.as_str_name(),
-            fault.index,
-            crate::model::text::escape(&fault.origin),
-            crate::model::text::escape(&fault.text)
-        ),
-        evidence: Vec::new(),
-    };
-    exchange.note_incident(incident).await;
-}
-
 /// The end by a Fault of the peer, its texts cut to what is worth showing.
 fn peer_fault(fault: &v1::Fault) -> Stop {
     let cut = |text| hold::cut(text, FAULT_TEXT_BYTES_MAX).to_owned();
@@ -412,6 +388,7 @@ async fn converse(
         presence.up = true;
         presence.down_reason = None;
     });
+    exchange.peer_goes_on(link).await;
     tracing::info!(peer = %link.peer, resume_at = greeted.peer_mirrored, "session up");
     let window = Window::default();
     let (pushes, mirror_queue) = mpsc::channel(window_frames());

@@ -69,7 +69,7 @@ async fn told_by_left(left_dials: bool) {
         .await;
     let link = right
         .until(LEFT, "told of the hold", |link| {
-            link.state() == v1::LinkState::Down && link.detail.contains("FAULT_CODE_")
+            link.state() == v1::LinkState::HeldByPeer && link.detail.contains("FAULT_CODE_")
         })
         .await;
     assert!(

@@ -15,6 +15,7 @@ const CALLERS: [(&str, Role); 4] = [
 async fn call(counter: &Counter, role: &'static str, method: Method) -> Result<(), Status> {
     let mut desk = counter.caller(role).await;
     let mut audit = AuditServiceClient::with_interceptor(counter.channel().await, As(role));
+    let mut links = LinkServiceClient::with_interceptor(counter.channel().await, As(role));
     match method {
         Method::Submit => desk.submit(v1::SubmitRequest::default()).await.map(drop),
         Method::Get => desk.get(v1::GetRequest::default()).await.map(drop),
@@ -54,6 +55,14 @@ async fn call(counter: &Counter, role: &'static str, method: Method) -> Result<(
             .lateness(v1::LatenessRequest::default())
             .await
             .map(drop),
+        Method::ShowLink => {
+            let request = v1::ShowLinkRequest::default();
+            links.show_link(request).await.map(drop)
+        }
+        Method::LinkEvidence => {
+            let request = v1::LinkEvidenceRequest::default();
+            links.link_evidence(request).await.map(drop)
+        }
     }
 }
 
