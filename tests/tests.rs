@@ -40,6 +40,8 @@ mod express;
 mod farewell;
 #[path = "it/foreign.rs"]
 mod foreign;
+#[path = "it/forked.rs"]
+mod forked;
 #[path = "it/forms.rs"]
 mod forms;
 #[path = "it/hostile.rs"]

@@ -13,7 +13,7 @@ use super::keyring::Keyring;
 use crate::crypto::checkpoint::Checkpoint;
 use crate::crypto::note::{self, Note, NoteError};
 use crate::crypto::vkey::{Algorithm, VerifierKey};
-use crate::model::Origin;
+use crate::model::{Origin, text};
 use crate::tlog::equivocation::{Equivocation, Prefix};
 use crate::tlog::verify_consistency;
 
@@ -88,6 +88,8 @@ struct Judged {
     log: Vec<VerifierKey>,
     authored_at: Option<u64>,
     cosigned_at: Option<u64>,
+    /// Names of lines by keys that the caller did not name.
+    others: Vec<String>,
 }
 
 fn prove(
@@ -121,6 +123,11 @@ fn prove(
         if judged.authored_at.is_none() {
             let what = "no line of a trusted key of its author dates it";
             findings.push(Finding::note(Code::Date, place, what));
+        }
+        for name in &judged.others {
+            let name = text::escape(name);
+            let what = format!("a line by {name} is of no key named, and was not looked at");
+            findings.push(Finding::note(Code::SignatureLines, place, what));
         }
     }
     if first.cosigned_at.is_some() && second.cosigned_at.is_some() {
@@ -186,13 +193,13 @@ fn contradict(
 }
 
 fn judge(
-    text: &str,
+    whole: &str,
     place: &str,
     keys: &[VerifierKey],
     counts: &mut Counts,
 ) -> Result<Judged, Finding> {
     let fault = |code, what: String| Finding::error(code, place, what);
-    let note = Note::parse(text).map_err(|error| fault(Code::Checkpoint, error.to_string()))?;
+    let note = Note::parse(whole).map_err(|error| fault(Code::Checkpoint, error.to_string()))?;
     let claimed = Checkpoint::parse(note.text())
         .map_err(|error| fault(Code::Checkpoint, error.to_string()))?;
     let origin = Origin::parse(&claimed.origin)
@@ -233,6 +240,16 @@ fn judge(
         log: by_log,
         authored_at: dated(origin.sender().as_str()),
         cosigned_at: dated(origin.recipient().as_str()),
+        others: note
+            .signatures()
+            .iter()
+            .filter(|line| {
+                !known
+                    .iter()
+                    .any(|key| key.key_id() == line.key_id && key.name() == line.name)
+            })
+            .map(|line| line.name.clone())
+            .collect(),
     })
 }
 
