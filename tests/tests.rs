@@ -14,6 +14,8 @@ mod cases;
 mod cli;
 #[path = "it/contained.rs"]
 mod contained;
+#[path = "it/corpus.rs"]
+mod corpus;
 #[path = "it/crash_points.rs"]
 mod crash_points;
 #[path = "it/crypto.rs"]
