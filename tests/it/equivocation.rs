@@ -51,7 +51,7 @@ where
     }
     misbehave(&mut peer).await;
     peer.expect_fault().await;
-    assert!(matches!(peer.end().await, End::Held(_)));
+    assert!(matches!(peer.hang_up().await, End::Held(_)));
     drop((peer, node));
     a.store.crash();
     let node = a.open(&b);
@@ -272,7 +272,7 @@ async fn after_a_release_the_same_contradiction_holds_the_link_again() {
     for round in 1..=3 {
         peer.send(beat(peer.checkpoint(2, OTHER))).await;
         assert_eq!(peer.expect_fault().await.code(), FaultCode::Equivocation);
-        assert!(matches!(peer.end().await, End::Held(_)));
+        assert!(matches!(peer.hang_up().await, End::Held(_)));
         // The log is what it was: nothing of the fork was taken.
         assert_eq!(link.head().mirror_size, 5);
         a.clock.advance(1_000);
@@ -295,7 +295,7 @@ async fn after_a_release_the_same_contradiction_holds_the_link_again() {
     push.checkpoint = peer.checkpoint(7, forked.root());
     peer.send(frame::Frame::Push(push)).await;
     assert_eq!(peer.expect_fault().await.code(), FaultCode::RootMismatch);
-    peer.end().await;
+    peer.hang_up().await;
     assert_eq!(link.head().mirror_size, 6);
     drop((peer, node));
 
@@ -329,7 +329,7 @@ async fn a_released_fork_ahead_of_the_mirror_is_caught_by_what_was_chosen() {
     peer.send(beat(peer.checkpoint(4, OTHER))).await;
     peer.send(beat(peer.checkpoint(4, Hash([6; 32])))).await;
     peer.expect_fault().await;
-    peer.end().await;
+    peer.hang_up().await;
     let link = link_of(&node);
     let by = Author::new("admin/qt-1");
     node.release(&link, "they say what comes now is the truth", &by)
@@ -341,7 +341,7 @@ async fn a_released_fork_ahead_of_the_mirror_is_caught_by_what_was_chosen() {
     peer.push(letters).await;
     peer.send(beat(peer.checkpoint(4, OTHER))).await;
     assert_eq!(peer.expect_fault().await.code(), FaultCode::Equivocation);
-    peer.end().await;
+    peer.hang_up().await;
     let hold = node.held(&link).unwrap();
     let two = proven(hold.equivocation.as_deref().unwrap(), &cards(&a, &b));
     assert_eq!(two.notes[0].size, 4);
@@ -355,7 +355,8 @@ async fn a_released_fork_ahead_of_the_mirror_is_caught_by_what_was_chosen() {
 async fn killed_at_every_commit_the_link_is_held_if_the_peer_was_told() {
     use liaison::store::Failure;
     let mut told_count = 0;
-    for number in 0..8 {
+    // The earlier note, the hold, the release.
+    for number in 0..3 {
         for failure in [Failure::Before, Failure::Volatile, Failure::After] {
             for power_cut in [true, false] {
                 let (a, b) = sides();
@@ -366,7 +367,7 @@ async fn killed_at_every_commit_the_link_is_held_if_the_peer_was_told() {
                 a.store.fail_commit(number, failure);
                 peer.send(beat(peer.checkpoint(9, OTHER))).await;
                 peer.send(beat(peer.checkpoint(2, OTHER))).await;
-                let told = matches!(peer.end().await, End::Held(_));
+                let told = matches!(peer.hang_up().await, End::Held(_));
                 let link = link_of(&node);
                 let by = Author::new("operator/mai");
                 let released = told && node.release(&link, "explained", &by).await.is_ok();
@@ -421,12 +422,12 @@ async fn killed_at_every_commit_the_link_is_held_if_the_peer_was_told() {
                     }
                     peer.greet().await;
                     peer.send(beat(peer.checkpoint(2, OTHER))).await;
-                    assert!(matches!(peer.end().await, End::Held(_)), "{context}");
+                    assert!(matches!(peer.hang_up().await, End::Held(_)), "{context}");
                 }
             }
         }
     }
-    assert!(told_count > 10, "{told_count}");
+    assert!(told_count >= 6, "{told_count}");
 }
 
 /// The peer hangs up before it can be told: it is held all the same.
@@ -438,10 +439,8 @@ async fn a_peer_that_does_not_listen_is_held_all_the_same() {
     let letters = peer.letters(3);
     peer.push(letters).await;
     peer.send(beat(peer.checkpoint(2, OTHER))).await;
-    let running = peer.running.take().unwrap();
-    drop(peer);
-    running.await.unwrap();
-    drop(node);
+    peer.hang_up().await;
+    drop((peer, node));
     a.store.crash();
     let node = a.open(&b);
     assert!(node.held(&link_of(&node)).unwrap().equivocation.is_some());
@@ -463,7 +462,7 @@ async fn the_accused_side_keeps_why_the_peer_holds_the_link() {
     let mut peer = Hostile::meet(&b, &a, &node).await;
     peer.send(fault(FaultCode::Equivocation, "it signed two"))
         .await;
-    peer.end().await;
+    peer.hang_up().await;
     let what = |node: &Exchange| {
         let incidents = node.incidents(10).unwrap();
         incidents.into_iter().map(|i| i.what).collect::<Vec<_>>()
@@ -474,7 +473,7 @@ async fn the_accused_side_keeps_why_the_peer_holds_the_link() {
         peer.connect();
         peer.send(fault(FaultCode::Held, "held here: it signed two"))
             .await;
-        peer.end().await;
+        peer.hang_up().await;
     }
     assert_eq!(what(&node).len(), 1);
     drop((peer, node));
@@ -486,7 +485,7 @@ async fn the_accused_side_keeps_why_the_peer_holds_the_link() {
     // Its going down says nothing of it.
     let mut peer = Hostile::stranger(&b, &a, &node);
     peer.send(fault(FaultCode::ShuttingDown, "bye")).await;
-    peer.end().await;
+    peer.hang_up().await;
     assert!(node.held_by_peer(&link_of(&node)).is_some());
     peer.connect();
     peer.greet().await;
@@ -500,7 +499,7 @@ async fn the_accused_side_keeps_why_the_peer_holds_the_link() {
     );
     // What was missed when it was first said is recorded when it is said again.
     peer.send(fault(FaultCode::Held, "held here")).await;
-    peer.end().await;
+    peer.hang_up().await;
     assert_eq!(what(&node).len(), 3);
     assert!(node.held_by_peer(&link_of(&node)).is_some());
 }
