@@ -11,6 +11,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::caller::{Method, Role};
+use crate::crypto::dsse::DsseError;
 use crate::exchange::RecordError;
 use crate::exchange::read::ReadError;
 use crate::exchange::submit::SubmitError;
@@ -214,6 +215,7 @@ fn row(error: &DeskError) -> (Code, &'static str) {
             SubmitError::Impossible { .. } => (Code::FailedPrecondition, "IMPOSSIBLE_NOW"),
             SubmitError::Record(error) => record_row(error),
             SubmitError::Read(error) => read_row(error),
+            SubmitError::Sign(DsseError::Unsigned(_)) => (Code::Unavailable, "TOKEN_AWAY"),
             SubmitError::Header(_) | SubmitError::Sign(_) => (Code::Internal, "CANNOT_SIGN"),
             SubmitError::Entropy(_) => (Code::Unavailable, "NO_RANDOMNESS"),
         },

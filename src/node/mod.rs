@@ -5,6 +5,7 @@
 //!   `init` writes.
 //! - [`peer_card`]: what a side gives the other at link set-up.
 //! - [`run()`]: open, bind, spawn, wait, drain.
+//! - [`token`]: a message key that lies in a PKCS#11 token.
 //! - [`material`]: from the configuration to TLS material that reloads.
 
 pub mod config;
@@ -15,5 +16,6 @@ pub mod passphrase;
 pub mod peer_card;
 mod run;
 pub mod template;
+pub mod token;
 
 pub use run::{NodeError, Surroundings, create_store, run, run_in};
