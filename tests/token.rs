@@ -1,4 +1,4 @@
-//! The message key in a PKCS#11 token: real nodes with SoftHSM2, behind a library that makes the
+//! The message key in a PKCS#11 token: real nodes with `SoftHSM2`, behind a library that makes the
 //! token vanish or lie on demand.
 //!
 //! A target of its own, since it is the only one that needs the feature:
@@ -126,11 +126,13 @@ fn start_fails(node: &Node) -> (i32, String) {
 fn name_key(node: &Node) -> String {
     let (code, said) = start_fails(node);
     assert_eq!(code, 64, "{said}");
-    let line = said
+    let vkey = said
         .lines()
-        .find_map(|line| line.split_once("message_vkey = "))
-        .map(|(_, vkey)| format!("message_vkey = {vkey}"))
-        .unwrap_or_else(|| panic!("{said}"));
+        .find_map(|line| line.split_once("message_vkey = "));
+    let Some((_, vkey)) = vkey else {
+        panic!("{said}");
+    };
+    let line = format!("message_vkey = {vkey}");
     configure(
         node,
         "pin = \"file:pin\"",

@@ -22,7 +22,7 @@ pub struct MessageKey(Secret);
 
 #[derive(Debug)]
 enum Secret {
-    Held(NodeKey<ForMessages>),
+    Held(Box<NodeKey<ForMessages>>),
     #[cfg(feature = "pkcs11")]
     Token(Box<super::token::TokenKey>),
 }
@@ -256,8 +256,7 @@ impl<U: Use> NodeKey<U> {
     }
 
     fn named(&self, name: &str, algorithm: Algorithm) -> VerifierKey {
-        VerifierKey::new(name, algorithm, self.public())
-            .expect("node names are key names, and the public key of a seed is of prime order")
+        named(name, algorithm, self.public())
     }
 }
 
@@ -312,13 +311,13 @@ impl MessageKey {
     ///
     /// [`KeyError::Randomness`].
     pub fn generate() -> Result<Self, KeyError> {
-        NodeKey::generate().map(|key| Self(Secret::Held(key)))
+        NodeKey::generate().map(|key| Self(Secret::Held(Box::new(key))))
     }
 
     /// The key of a 32-byte seed (the "private key" of RFC 8032).
     #[must_use]
     pub fn from_seed(seed: &[u8; 32]) -> Self {
-        Self(Secret::Held(NodeKey::from_seed(seed)))
+        Self(Secret::Held(Box::new(NodeKey::from_seed(seed))))
     }
 
     /// Loads the key from a file, see [`NodeKey::load_file`].
@@ -332,7 +331,7 @@ impl MessageKey {
     ) -> Result<Loaded<Self>, KeyError> {
         let Loaded { key, encrypted } = NodeKey::load_file(path, passphrase)?;
         Ok(Loaded {
-            key: Self(Secret::Held(key)),
+            key: Self(Secret::Held(Box::new(key))),
             encrypted,
         })
     }
@@ -400,8 +399,7 @@ impl MessageKey {
     /// The vkey by which others verify this node's entries: its name, type 0x01.
     #[must_use]
     pub fn verifier(&self, node: &NodeName) -> VerifierKey {
-        VerifierKey::new(node.as_str(), Algorithm::Ed25519, self.public())
-            .expect("node names are key names, and the key was judged when it was made or opened")
+        named(node.as_str(), Algorithm::Ed25519, self.public())
     }
 
     /// The `keyid` of DSSE signatures: lower-case hex SHA-256 of the public key.
@@ -409,6 +407,12 @@ impl MessageKey {
         use sha2::Digest as _;
         hex::encode(sha2::Sha256::digest(self.public().as_bytes()))
     }
+}
+
+/// A public key of this node under a name. One from a token was judged when it was opened.
+fn named(name: &str, algorithm: Algorithm, public: VerifyingKey) -> VerifierKey {
+    VerifierKey::new(name, algorithm, public)
+        .expect("node names are key names, and the public key of a seed is of prime order")
 }
 
 impl LogKey {

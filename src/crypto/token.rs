@@ -250,10 +250,12 @@ fn public_key(session: &Session, uri: &TokenUri) -> Result<VerifyingKey, SignErr
             _ => None,
         });
     let point = point.unwrap_or_default();
-    let bytes = match (point.len(), &point[..]) {
-        (34, [0x04, 0x20, bytes @ ..]) | (35, [0x03, 0x21, 0x00, bytes @ ..]) => bytes,
-        (_, bytes) => bytes,
-    };
+    let wrapped: [&[u8]; 2] = [&[0x04, 0x20], &[0x03, 0x21, 0x00]];
+    let bytes = wrapped
+        .iter()
+        .filter_map(|wrapping| point.strip_prefix(*wrapping))
+        .find(|bytes| bytes.len() == 32)
+        .unwrap_or(&point);
     let key = <&[u8; 32]>::try_from(bytes)
         .ok()
         .and_then(|bytes| VerifyingKey::from_bytes(bytes).ok())

@@ -58,8 +58,8 @@ pub(super) struct StagedLink {
     changed: bool,
     stages_reached: u64,
     held: Holding,
-    /// Whether the peer holds the link now, if that changed.
-    peer_hold: Option<Option<Arc<Hold>>>,
+    /// What becomes of the peer's hold, as it said.
+    peer_held: Holding,
 }
 
 impl Stage {
@@ -465,7 +465,10 @@ impl Stage {
                 self.batch.put(key, part);
             }
         }
-        self.touch(number).peer_hold = Some(hold.cloned().map(Arc::new));
+        self.touch(number).peer_held = match hold {
+            Some(hold) => Holding::Held(Arc::new(hold.clone())),
+            None => Holding::Released,
+        };
         Ok(())
     }
 
@@ -729,8 +732,10 @@ impl StagedLink {
                 Holding::Held(hold) => head.held = Some(hold),
                 Holding::Released => head.held = None,
             }
-            if let Some(peer_hold) = self.peer_hold {
-                head.peer_hold = peer_hold;
+            match self.peer_held {
+                Holding::AsBefore => {}
+                Holding::Held(hold) => head.peer_hold = Some(hold),
+                Holding::Released => head.peer_hold = None,
             }
         });
         if self.files {

@@ -266,14 +266,14 @@ impl RawKeys {
     /// The token that the message key lies in, if it is written so.
     fn token(&self, document: &Document) -> Result<Option<TokenConfig>, Fault> {
         if !self.message.get_ref().starts_with(token_uri::SCHEME) {
-            for of_tokens in [&self.message_vkey, &self.pin].into_iter().flatten() {
-                return Err(document.fault(
+            return match self.message_vkey.as_ref().or(self.pin.as_ref()) {
+                Some(of_tokens) => Err(document.fault(
                     of_tokens,
                     "it goes with a message key in a token only",
                     "remove it, or write message = \"pkcs11:…\"",
-                ));
-            }
-            return Ok(None);
+                )),
+                None => Ok(None),
+            };
         }
         let uri = TokenUri::parse(self.message.get_ref()).map_err(|error| {
             let remedy = "docs/operations.md, The message key in a token, has an example";

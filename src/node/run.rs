@@ -190,23 +190,18 @@ fn load_keys(config: &Config) -> Result<NodeKeys, NodeError> {
             })
         }
     };
-    let message = match &config.keys.token {
-        Some(token) => token.open(
-            &config.node,
-            passphrase.as_ref(),
-            credentials.as_deref(),
-            || {
-                rpassword::prompt_password(format!("PIN of the token of {}: ", config.node))
-                    .map(Zeroizing::new)
-            },
-            true,
-        )?,
-        None => {
-            let file = &config.keys.message;
-            let loaded = MessageKey::load_file(file, passphrase.as_ref())?;
-            check(file, loaded.encrypted)?;
-            loaded.key
-        }
+    let message = if let Some(token) = &config.keys.token {
+        let prompt = || {
+            rpassword::prompt_password(format!("PIN of the token of {}: ", config.node))
+                .map(Zeroizing::new)
+        };
+        let pins = credentials.as_deref();
+        token.open(&config.node, passphrase.as_ref(), pins, prompt, true)?
+    } else {
+        let file = &config.keys.message;
+        let loaded = MessageKey::load_file(file, passphrase.as_ref())?;
+        check(file, loaded.encrypted)?;
+        loaded.key
     };
     let log = LogKey::load_file(&config.keys.log, passphrase.as_ref())?;
     check(&config.keys.log, log.encrypted)?;

@@ -105,7 +105,7 @@ fn tell(title: &str, seen: Seen<'_>, screen: Screen) -> Result<(), Failure> {
     if seen.holder == seen.here {
         row("evidence", &kept, screen)?;
     }
-    for (step, number) in seen.to_do().iter().zip(1..) {
+    for (step, number) in seen.steps().iter().zip(1..) {
         let label = if number == 1 { "what to do" } else { "" };
         row(label, &format!("{number}. {step}"), screen)?;
     }

@@ -78,7 +78,7 @@ impl Seen<'_> {
     }
 
     /// What to do, step by step.
-    pub(super) fn to_do(&self) -> Vec<String> {
+    pub(super) fn steps(&self) -> Vec<String> {
         let (here, peer) = (self.here, escape(self.peer()).into_owned());
         let call = format!(
             "Call an officer of {peer} whom you know, on a number that did not come over the link."
@@ -173,8 +173,8 @@ mod tests {
                 here,
             };
             assert_eq!(seen(US).what(), seen(THEM).what());
-            assert!(seen(US).to_do().last().unwrap().contains("link release"));
-            let theirs = seen(THEM).to_do();
+            assert!(seen(US).steps().last().unwrap().contains("link release"));
+            let theirs = seen(THEM).steps();
             assert!(!theirs.iter().any(|step| step.contains("link release")));
         }
     }
@@ -188,11 +188,11 @@ mod tests {
             other: THEM,
             here,
         };
-        assert!(seen(THEM).to_do()[0].contains("second copy"));
-        assert!(!seen(US).to_do()[0].contains("second copy"));
+        assert!(seen(THEM).steps()[0].contains("second copy"));
+        assert!(!seen(US).steps()[0].contains("second copy"));
         assert!(
             seen(US)
-                .to_do()
+                .steps()
                 .iter()
                 .any(|step| step.contains("link evidence"))
         );
