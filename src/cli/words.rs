@@ -129,6 +129,7 @@ pub(crate) fn link_state(state: LinkState) -> (&'static str, Style) {
         LinkState::Up => ("up", Style::Good),
         LinkState::Held => ("HELD", Style::Bad),
         LinkState::HeldByPeer => ("HELD BY PEER", Style::Bad),
+        LinkState::Restoring => ("restoring", Style::Warn),
     }
 }
 

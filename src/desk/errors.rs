@@ -31,6 +31,8 @@ pub const DOMAIN: &str = "liaison";
 const DISK_FULL_RETRY: Duration = Duration::from_secs(30);
 /// When to ask again after somebody else was at it.
 const BUSY_RETRY: Duration = Duration::from_secs(1);
+/// While records are restored: some hundred thousand entries a minute.
+const RESTORING_RETRY: Duration = Duration::from_secs(60);
 
 /// Why a call was refused.
 #[derive(Debug, thiserror::Error)]
@@ -236,6 +238,7 @@ fn record_row(error: &RecordError) -> (Code, &'static str) {
         RecordError::Stopped { .. } => (Code::Unavailable, "STORE_STOPPED"),
         RecordError::Busy { .. } => (Code::Aborted, "FILE_BUSY"),
         RecordError::IdUsed => (Code::AlreadyExists, "ID_USED"),
+        RecordError::Restoring => (Code::Unavailable, "RESTORING"),
         // Between nodes only; here it would be a mistake of this program.
         RecordError::NotNext { .. }
         | RecordError::RootMismatch { .. }
@@ -243,6 +246,7 @@ fn record_row(error: &RecordError) -> (Code, &'static str) {
         | RecordError::Contradicts { .. }
         | RecordError::ExpressFull
         | RecordError::NotTaken { .. }
+        | RecordError::NotOfTree { .. }
         | RecordError::WrongTree { .. } => (Code::Internal, "UNEXPECTED"),
     }
 }
@@ -271,6 +275,7 @@ fn store_row(error: &StoreError) -> (Code, &'static str) {
         | StoreError::BatchTooLarge { .. }
         | StoreError::MarkRefused { .. }
         | StoreError::Missing { .. }
+        | StoreError::Recovering { .. }
         | StoreError::Version { .. } => (Code::Internal, "UNEXPECTED"),
     }
 }
@@ -344,6 +349,7 @@ fn retry_of(reason: &str) -> Option<Duration> {
     match reason {
         "DISK_FULL" => Some(DISK_FULL_RETRY),
         "FILE_BUSY" | "TOO_MANY_OPEN" => Some(BUSY_RETRY),
+        "RESTORING" => Some(RESTORING_RETRY),
         _ => None,
     }
 }

@@ -69,6 +69,7 @@ pub(crate) enum Region {
     Wanted = b'W',
     Expressed = b'X',
     Breach = b'Y',
+    Restore = b'Z',
     PastHold = b'f',
     PeerHold = b'h',
 }
@@ -261,12 +262,64 @@ pub(crate) fn breach(number: LinkNumber, mirror_index: u64) -> Vec<u8> {
     indexed(Region::Breach, number, None, mirror_index)
 }
 
+/// What region `Z` holds while a link gets its records back; see [`restore`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RestorePart {
+    /// Why, since when and up to which receipts (JSON, in parts); absent when nothing is restored.
+    Record,
+    /// By own index: a [`Record`] that was set aside until the log is what was signed.
+    Aside,
+    /// By own index: who submitted the one set aside.
+    AsideAuthor,
+    /// By mirror index: leaf hash of what a restored own REFUSAL refuses.
+    Refused,
+    /// By mirror index: a REFUSAL that is still to be said (JSON).
+    OwedRefusal,
+    /// Files of earlier messages may be missing: nothing.
+    Files,
+    /// By own index: a [`Record`] that stays set aside, since its id was used for another message.
+    Kept,
+    /// A hold that takes effect once the records are back (JSON, in parts).
+    Hold,
+}
+
+/// `Z link part`: what stands once a link.
+pub(crate) fn restore(number: LinkNumber, part: RestorePart) -> Vec<u8> {
+    key(Region::Restore, &[&number.0.to_be_bytes(), &[part as u8]])
+}
+
+/// `Z link part index`: what stands once an index.
+pub(crate) fn restore_at(number: LinkNumber, part: RestorePart, index: u64) -> Vec<u8> {
+    key(
+        Region::Restore,
+        &[&number.0.to_be_bytes(), &[part as u8], &index.to_be_bytes()],
+    )
+}
+
+/// Every [`restore_at`] of one part from an index on: first key and the key after the last.
+pub(crate) fn restore_from(number: LinkNumber, part: RestorePart, from: u64) -> (Vec<u8>, Vec<u8>) {
+    let mut end = restore(number, part);
+    end.extend_from_slice(&[0xff; 9]);
+    (restore_at(number, part, from), end)
+}
+
 /// `W link side sha256` → size, u64: a message of that side names the file.
 pub(crate) fn wanted(number: LinkNumber, side: LogSide, sha256: &[u8; 32]) -> Vec<u8> {
     key(
         Region::Wanted,
         &[&number.0.to_be_bytes(), &[side.byte()], sha256],
     )
+}
+
+/// Every [`wanted`] of one side from a file on: first key and the key after the last.
+pub(crate) fn wanted_from(
+    number: LinkNumber,
+    side: LogSide,
+    sha256: &[u8; 32],
+) -> (Vec<u8>, Vec<u8>) {
+    let mut end = key(Region::Wanted, &[&number.0.to_be_bytes(), &[side.byte()]]);
+    end.extend_from_slice(&[0xff; 33]);
+    (wanted(number, side, sha256), end)
 }
 
 /// `N unix-ms sequence` → an incident (JSON of [`super::hold::Incident`], in parts).

@@ -188,6 +188,16 @@ impl LogReader {
         })
     }
 
+    /// An entry with its record, of a record that is kept elsewhere than in the log.
+    pub(crate) fn read_back(&self, index: u64, record: Record) -> Result<Stored, ReadError> {
+        let entry = self.entry_of(&record, index)?;
+        Ok(Stored {
+            index,
+            record,
+            entry,
+        })
+    }
+
     fn entry_of(&self, record: &Record, index: u64) -> Result<Bytes, ReadError> {
         match &record.entry {
             StoredEntry::Inline(bytes) => Ok(bytes.clone()),

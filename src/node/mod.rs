@@ -14,6 +14,7 @@ pub mod links;
 pub mod material;
 pub mod passphrase;
 pub mod peer_card;
+pub mod recover;
 mod run;
 pub mod template;
 pub mod token;
