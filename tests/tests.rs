@@ -6,6 +6,8 @@ mod answers;
 mod audit;
 #[path = "it/audit_cli.rs"]
 mod audit_cli;
+#[path = "it/backup/mod.rs"]
+mod backup;
 #[path = "it/bits.rs"]
 mod bits;
 #[path = "it/calendar.rs"]

@@ -51,11 +51,13 @@ pub enum Method {
     ShowLink,
     /// The file that proves that a key signed two logs.
     LinkEvidence,
+    /// Everything that the node keeps, and its files.
+    Backup,
 }
 
 impl Method {
     /// Every call.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Submit,
         Self::Get,
         Self::List,
@@ -75,6 +77,7 @@ impl Method {
         Self::Lateness,
         Self::ShowLink,
         Self::LinkEvidence,
+        Self::Backup,
     ];
 
     /// Its name in the proto.
@@ -100,6 +103,7 @@ impl Method {
             Self::Lateness => "Lateness",
             Self::ShowLink => "ShowLink",
             Self::LinkEvidence => "LinkEvidence",
+            Self::Backup => "Backup",
         }
     }
 }
@@ -109,7 +113,8 @@ impl Method {
 pub enum Access {
     /// Not at all.
     Denied,
-    /// For what the caller itself submitted, and to submit what its configuration names.
+    /// For what the caller itself submitted, and to submit what its configuration names. Of a
+    /// backup: on the node's own machine, by the node's own user.
     Own,
     /// Without bodies.
     Outline,
@@ -161,12 +166,12 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::ShowLink
             | M::LinkEvidence,
         )
-        | (Role::Admin, M::Status | M::ReleaseLink | M::ListDue | M::ListCalendars | M::ShowLink) => {
-            Access::Full
-        }
-        (Role::Integration, M::Submit | M::Get | M::List | M::Watch | M::UploadAttachment) => {
-            Access::Own
-        }
+        | (
+            Role::Admin,
+            M::Status | M::ReleaseLink | M::ListDue | M::ListCalendars | M::ShowLink | M::Backup,
+        ) => Access::Full,
+        (Role::Integration, M::Submit | M::Get | M::List | M::Watch | M::UploadAttachment)
+        | (Role::Operator, M::Backup) => Access::Own,
         (Role::Admin, M::Get | M::List | M::ListCases | M::GetCase) => Access::Outline,
         _ => Access::Denied,
     }
@@ -244,6 +249,7 @@ mod tests {
             (Method::Lateness, [Full, No, Full, No]),
             (Method::ShowLink, [Full, No, Full, Full]),
             (Method::LinkEvidence, [Full, No, Full, No]),
+            (Method::Backup, [Own, No, No, Full]),
         ];
         assert_eq!(table.map(|(method, _)| method), Method::ALL);
         for (method, row) in table {

@@ -61,6 +61,12 @@ pub enum DeskError {
         /// What it may.
         allowed: String,
     },
+    /// A backup is for administrators, or for the node's own user on its own machine.
+    #[error(
+        "a backup holds everything that was ever said: it is for the role admin, or for the node's \
+         own user at its socket"
+    )]
+    NotAtSocket,
     /// The caller has too much under way.
     #[error("too many {what} are open; close some, or try again later")]
     Crowded {
@@ -154,6 +160,12 @@ pub enum DeskError {
     /// An export stopped.
     #[error("the export stopped: {0}")]
     Export(String),
+    /// A backup stopped: what is in the store is not what it was.
+    #[error("{0}")]
+    Damaged(String),
+    /// A file that the node does not hold whole.
+    #[error("no file of this digest is here, whole")]
+    NoFile,
 
     // --- Not now. ---
     /// The upload stalled.
@@ -197,10 +209,11 @@ fn row(error: &DeskError) -> (Code, &'static str) {
         DeskError::Unidentified => (Code::Unauthenticated, "UNIDENTIFIED"),
         DeskError::Denied { .. } => (Code::PermissionDenied, "ROLE_DENIED"),
         DeskError::Kind { .. } => (Code::PermissionDenied, "KIND_DENIED"),
+        DeskError::NotAtSocket => (Code::PermissionDenied, "NOT_AT_SOCKET"),
         DeskError::Crowded { .. } => (Code::ResourceExhausted, "TOO_MANY_OPEN"),
 
         DeskError::NotFound { .. } => (Code::NotFound, "NO_SUCH_MESSAGE"),
-        DeskError::NoSuchFile { .. } => (Code::NotFound, "NO_SUCH_FILE"),
+        DeskError::NoSuchFile { .. } | DeskError::NoFile => (Code::NotFound, "NO_SUCH_FILE"),
         DeskError::Page(PageError::Read(error)) | DeskError::Read(error) => read_row(error),
         DeskError::Fields(_) | DeskError::Page(_) => (Code::InvalidArgument, "BAD_FIELDS"),
         DeskError::Cursor(_) => (Code::InvalidArgument, "BAD_CURSOR"),
@@ -224,6 +237,7 @@ fn row(error: &DeskError) -> (Code, &'static str) {
         DeskError::Record(error) => record_row(error),
         DeskError::Store(error) => store_row(error),
         DeskError::Export(_) => (Code::Internal, "EXPORT_STOPPED"),
+        DeskError::Damaged(_) => (Code::DataLoss, "STORE_DAMAGED"),
 
         DeskError::Stalled => (Code::DeadlineExceeded, "UPLOAD_STALLED"),
         DeskError::BrokenOff => (Code::Aborted, "UPLOAD_BROKEN_OFF"),

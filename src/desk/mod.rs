@@ -7,6 +7,10 @@
 //! - `service`, `audit_service`: the generated traits; identify, admit, call, log what was refused.
 //! - `submit`, `acknowledge`, `read`, `watch`, `files`, `status`, `due`, `report`, `audit`,
 //!   `lateness`, `link`: the calls.
+//! - `submit`, `acknowledge`, `read`, `watch`, `files`, `status`, `report`, `audit`: the calls.
+//! - `submit`, `acknowledge`, `read`, `watch`, `files`, `status`, `due`, `audit`, `lateness`: the
+//!   calls.
+//! - `backup`: everything, for administrators.
 //! - `health`: serving means: can sign, can append.
 //!
 //! Nothing here decides what a message may say (`model`) or how it is recorded
@@ -15,6 +19,7 @@
 mod acknowledge;
 mod audit;
 mod audit_service;
+mod backup;
 pub mod caller;
 mod cases;
 mod due;
@@ -46,6 +51,7 @@ use crate::limits::{
 };
 use crate::proto::v1;
 use crate::proto::v1::audit_service_server::AuditServiceServer;
+use crate::proto::v1::backup_service_server::BackupServiceServer;
 use crate::proto::v1::desk_service_server::DeskServiceServer;
 use crate::proto::v1::link_service_server::LinkServiceServer;
 use errors::DeskError;
@@ -91,6 +97,7 @@ pub struct Desk {
     reads: Seats,
     uploads: files::Uploads,
     exports: Arc<Semaphore>,
+    backups: Arc<Semaphore>,
 }
 
 impl Desk {
@@ -111,11 +118,12 @@ impl Desk {
             reads: Seats::new(READS_MAX, CALLER_READS_MAX),
             uploads: files::Uploads::new(Seats::new(UPLOADS_MAX, CALLER_UPLOADS_MAX)),
             exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
+            backups: Arc::new(Semaphore::new(1)),
         })
     }
 }
 
-/// Every service of the desk: notifications, audit, health, reflection. Call it once and give
+/// Every service of the desk: notifications, audit, backup, health, reflection. Call it once and give
 /// clones to the listeners, whose connections must tell who calls
 /// ([`ConnectInfo`](crate::link::connection::ConnectInfo)); without that, every call is refused.
 ///
@@ -127,9 +135,12 @@ pub async fn services(desk: &Arc<Desk>) -> Routes {
         AuditServiceServer::new(Arc::clone(desk)).max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     let links =
         LinkServiceServer::new(Arc::clone(desk)).max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
+    let backup = BackupServiceServer::new(Arc::clone(desk))
+        .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     Routes::new(calls)
         .add_service(evidence)
         .add_service(links)
+        .add_service(backup)
         .add_service(health::serve(desk).await)
         .add_service(health::reflection())
 }

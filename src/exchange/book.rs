@@ -347,6 +347,14 @@ impl Link {
         }
     }
 
+    /// Both trees as of one and the same commit.
+    pub(crate) fn both_trees(&self) -> Trees {
+        self.trees
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
     /// The origin of one log.
     #[must_use]
     pub fn origin(&self, side: LogSide) -> &Origin {

@@ -44,8 +44,9 @@ impl LogSide {
     }
 }
 
-/// Regions of the key space.
-#[derive(Debug, Clone, Copy)]
+/// Regions of the key space. What a backup does with each is decided in
+/// [`super::backup::regions::fate`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Region {
     Answers = b'A',
@@ -72,6 +73,42 @@ pub(crate) enum Region {
     Restore = b'Z',
     PastHold = b'f',
     PeerHold = b'h',
+}
+
+impl Region {
+    /// Every region.
+    pub(crate) const ALL: [Self; 24] = [
+        Self::Answers,
+        Self::Author,
+        Self::Checkpoint,
+        Self::Dated,
+        Self::Entry,
+        Self::Fault,
+        Self::Head,
+        Self::Id,
+        Self::Link,
+        Self::Meta,
+        Self::Incident,
+        Self::Outgoing,
+        Self::Pending,
+        Self::StageOf,
+        Self::Refused,
+        Self::Stage,
+        Self::Tile,
+        Self::Urgent,
+        Self::Wanted,
+        Self::Expressed,
+        Self::Breach,
+        Self::Restore,
+        Self::PastHold,
+        Self::PeerHold,
+    ];
+
+    /// The region of a key.
+    pub(crate) fn of(key: &[u8]) -> Option<Self> {
+        let first = *key.first()?;
+        Self::ALL.into_iter().find(|region| *region as u8 == first)
+    }
 }
 
 fn key(region: Region, parts: &[&[u8]]) -> Vec<u8> {
@@ -296,6 +333,16 @@ pub(crate) fn restore_at(number: LinkNumber, part: RestorePart, index: u64) -> V
     )
 }
 
+/// Whether a row outside the logs holds a [`Record`]: one that waits for its turn or is set aside.
+pub(crate) fn is_record_row(key: &[u8]) -> bool {
+    let part = |part| key.get(3) == Some(&(part as u8));
+    match Region::of(key) {
+        Some(Region::Expressed) => true,
+        Some(Region::Restore) => part(RestorePart::Aside) || part(RestorePart::Kept),
+        _ => false,
+    }
+}
+
 /// Every [`restore_at`] of one part from an index on: first key and the key after the last.
 pub(crate) fn restore_from(number: LinkNumber, part: RestorePart, from: u64) -> (Vec<u8>, Vec<u8>) {
     let mut end = restore(number, part);
@@ -320,6 +367,11 @@ pub(crate) fn wanted_from(
     let mut end = key(Region::Wanted, &[&number.0.to_be_bytes(), &[side.byte()]]);
     end.extend_from_slice(&[0xff; 33]);
     (wanted(number, side, sha256), end)
+}
+
+/// Reads the digest back from a [`wanted`] key.
+pub(crate) fn wanted_digest(key: &[u8]) -> Option<[u8; 32]> {
+    key.get(4..)?.try_into().ok()
 }
 
 /// `N unix-ms sequence` → an incident (JSON of [`super::hold::Incident`], in parts).
@@ -387,6 +439,12 @@ pub(crate) fn side_range(
         indexed(region, number, Some(side), from),
         indexed(region, number, Some(side), to),
     )
+}
+
+/// The link that a key of a link's region belongs to.
+pub(crate) fn link_of(key: &[u8]) -> Option<LinkNumber> {
+    let number = key.get(1..3)?;
+    Some(LinkNumber(u16::from_be_bytes(number.try_into().ok()?)))
 }
 
 /// The index at the end of a numbered key.

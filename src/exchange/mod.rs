@@ -28,6 +28,7 @@
 //! entry, body, tiles, id index and outbox (5); delivery at least once, recording idempotent (6).
 
 mod admit;
+pub mod backup;
 pub mod book;
 pub mod cases;
 pub mod channel;
@@ -71,7 +72,7 @@ use book::Book;
 use clock::{Clock, Entropy};
 use command::Command;
 use hold::Incident;
-use layout::{LinkNumber, Region};
+use layout::{HeadRecord, LinkNumber, Region};
 use read::LogReader;
 use recorder::{Recorder, RecorderHandle};
 

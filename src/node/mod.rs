@@ -5,6 +5,7 @@
 //!   `init` writes.
 //! - [`peer_card`]: what a side gives the other at link set-up.
 //! - [`run()`]: open, bind, spawn, wait, drain.
+//! - [`restore`]: a store from a backup, in place of one that is lost.
 //! - [`token`]: a message key that lies in a PKCS#11 token.
 //! - [`material`]: from the configuration to TLS material that reloads.
 
@@ -15,6 +16,7 @@ pub mod material;
 pub mod passphrase;
 pub mod peer_card;
 pub mod recover;
+pub mod restore;
 mod run;
 pub mod template;
 pub mod token;

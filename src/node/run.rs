@@ -263,7 +263,7 @@ async fn fold_cases(exchange: &Arc<Exchange>) -> Result<(), NodeError> {
     }
 }
 
-fn link_terms(node: &NodeName, link: &LinkConfig) -> Result<LinkTerms, NodeError> {
+pub(super) fn link_terms(node: &NodeName, link: &LinkConfig) -> Result<LinkTerms, NodeError> {
     let no_key = |source| NodeError::Card {
         peer: link.peer.clone(),
         source,

@@ -176,9 +176,31 @@ async fn a_node_that_ran_twice_is_found_told_proven_and_released_by_name() {
     for bad in ["", "  ", "a\nb", &"x".repeat(513)] {
         assert_eq!(code(&release(&right, LEFT, bad)), 65, "{bad:?}");
     }
+    // Whoever lets go first sees that the other one has not.
+    assert_eq!(code(&release(&left, RIGHT, "we look for the copy")), 0);
+    let link = left
+        .until(RIGHT, "held by the peer", |link| {
+            link.state() == v1::LinkState::HeldByPeer
+        })
+        .await;
+    assert!(link.detail.contains("EQUIVOCATION"), "{link:?}");
+    let status = run(&left, &["status"]);
+    assert_eq!(code(&status), 1);
+    assert!(
+        said(&status).contains("is held by the peer"),
+        "{}",
+        said(&status)
+    );
+    let shown = said(&run(&left, &["link", "show", RIGHT]));
+    let words = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains(&format!("HELD by {RIGHT}")), "{words}");
+    assert!(words.contains("second copy"), "{words}");
+    assert!(
+        words.contains(&format!("Only {RIGHT} can release it")),
+        "{words}"
+    );
     let reason = "x".repeat(512);
     assert_eq!(code(&release(&right, LEFT, &reason)), 0);
-    assert_eq!(code(&release(&left, RIGHT, "we look for the copy")), 0);
     until_held(&mut right, LEFT).await;
     until_held(&mut left, RIGHT).await;
     let shown = run(&left, &["link", "show", RIGHT, "--json"]);

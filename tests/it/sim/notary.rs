@@ -172,7 +172,6 @@ impl Seen {
                     "expressed beyond the high-water mark: {index} of {marked}"
                 ))
             }
-            // What is given back was said before, and what is asked for says nothing.
             frame::Frame::Fault(_) | frame::Frame::Fetch(_) | frame::Frame::Fetched(_) => Ok(()),
         }
     }
