@@ -122,6 +122,8 @@ pub const DRAFT_DEPTH_MAX: usize = 32;
 pub const PAGE_MESSAGES_MAX: u32 = 500;
 /// Records read for one page before a page token is handed out, however few matched.
 pub const PAGE_SCAN_MAX: usize = 20_000;
+/// Past holds of a link that are shown: each was ended by a person.
+pub const HOLDS_SHOWN_MAX: usize = 100;
 /// Links of one node.
 pub const LINKS_MAX: usize = 128;
 /// Commands waiting for the recorder: each a group of its own at worst.

@@ -14,8 +14,6 @@ mod besieged;
 mod bits;
 #[path = "it/bundle/mod.rs"]
 mod bundle;
-#[path = "it/bits.rs"]
-mod bits;
 #[path = "it/calendar.rs"]
 mod calendar;
 #[path = "it/cases.rs"]
@@ -44,6 +42,8 @@ mod disks;
 mod doors;
 #[path = "it/drain.rs"]
 mod drain;
+#[path = "it/equivocation.rs"]
+mod equivocation;
 #[path = "it/evidence.rs"]
 mod evidence;
 #[path = "it/exchange.rs"]
@@ -56,6 +56,8 @@ mod farewell;
 mod foreign;
 #[path = "it/forgeries.rs"]
 mod forgeries;
+#[path = "it/forked.rs"]
+mod forked;
 #[path = "it/forms.rs"]
 mod forms;
 #[path = "it/hostile.rs"]

@@ -55,6 +55,7 @@ pub enum Code {
     EntryDiffers,
     BodyDiffers,
     Equivocation,
+    NoContradiction,
     Claim,
 }
 

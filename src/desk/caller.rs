@@ -47,6 +47,10 @@ pub enum Method {
     ListCalendars,
     /// Evidence that the peer is late.
     Lateness,
+    /// Why a link is held, and was.
+    ShowLink,
+    /// The file that proves that a key signed two logs.
+    LinkEvidence,
     /// Everything that the node keeps, and its files.
     Backup,
     /// What waits for a peer, as a file.
@@ -57,7 +61,7 @@ pub enum Method {
 
 impl Method {
     /// Every call.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::Submit,
         Self::Get,
         Self::List,
@@ -75,6 +79,8 @@ impl Method {
         Self::ListDue,
         Self::ListCalendars,
         Self::Lateness,
+        Self::ShowLink,
+        Self::LinkEvidence,
         Self::Backup,
         Self::ExportBundle,
         Self::ImportBundle,
@@ -101,6 +107,8 @@ impl Method {
             Self::ListDue => "ListDue",
             Self::ListCalendars => "ListCalendars",
             Self::Lateness => "Lateness",
+            Self::ShowLink => "ShowLink",
+            Self::LinkEvidence => "LinkEvidence",
             Self::Backup => "Backup",
             Self::ExportBundle => "ExportBundle",
             Self::ImportBundle => "ImportBundle",
@@ -147,7 +155,9 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::ListCalendars
             | M::Lateness
             | M::ExportBundle
-            | M::ImportBundle,
+            | M::ImportBundle
+            | M::ShowLink
+            | M::LinkEvidence,
         )
         | (
             Role::Auditor,
@@ -162,7 +172,9 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::Export
             | M::ListDue
             | M::ListCalendars
-            | M::Lateness,
+            | M::Lateness
+            | M::ShowLink
+            | M::LinkEvidence,
         )
         | (
             Role::Admin,
@@ -170,6 +182,7 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::ReleaseLink
             | M::ListDue
             | M::ListCalendars
+            | M::ShowLink
             | M::ExportBundle
             | M::ImportBundle
             | M::Backup,
@@ -251,6 +264,8 @@ mod tests {
             (Method::ListDue, [Full, No, Full, Full]),
             (Method::ListCalendars, [Full, No, Full, Full]),
             (Method::Lateness, [Full, No, Full, No]),
+            (Method::ShowLink, [Full, No, Full, Full]),
+            (Method::LinkEvidence, [Full, No, Full, No]),
             (Method::Backup, [Own, No, No, Full]),
             (Method::ExportBundle, [Full, No, No, Full]),
             (Method::ImportBundle, [Full, No, No, Full]),

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 
 use super::cases::CaseLock;
 use super::hold::{Hold, Incident};
+use super::holding::Release;
 use super::layout::{FileRef, LinkNumber, LogSide, StoredBody, StoredEntry};
 use super::quota::{Charge, Meter};
 use super::remind::{DutyKey, Reached};
@@ -231,11 +232,24 @@ pub(crate) enum Command {
     KeepCosigned(LinkNumber, Box<Verified<Receipt>>),
     /// Keep the peer's latest dated checkpoint of its size, unless it contradicts an earlier one.
     KeepDated(LinkNumber, Box<Verified<SignedCheckpoint>>, Reply<()>),
-    /// Stop a link.
-    Hold(LinkNumber, Box<Hold>, Reply<()>),
+    /// Stop a link, with the incident that tells of it.
+    Hold(LinkNumber, Box<Hold>, Box<Incident>, Reply<()>),
+    /// The peer says that it has stopped the link; or it goes on.
+    PeerHold(
+        LinkNumber,
+        Option<Box<Hold>>,
+        Option<Box<Incident>>,
+        Reply<()>,
+    ),
     /// Let a link go on. An expressed entry that is not what came at its index is forgotten: its
     /// index, and its id.
-    Release(LinkNumber, Option<(u64, MessageId)>, Reply<()>),
+    Release(
+        LinkNumber,
+        Box<Release>,
+        Option<(u64, MessageId)>,
+        Box<Incident>,
+        Reply<()>,
+    ),
     /// Keep what an identity has taken of its day, for what no message records.
     KeepUsage(Arc<Meter>),
     /// Something a person should look at.
@@ -266,6 +280,7 @@ impl Command {
             | Self::KeepDated(..)
             | Self::BundlesTaken(..) => 1 << 10,
             Self::Hold(..)
+            | Self::PeerHold(..)
             | Self::Release(..)
             | Self::Incident(..)
             | Self::Reach(..)

@@ -73,11 +73,13 @@ pub(crate) enum Region {
     Breach = b'Y',
     Quota = b'q',
     Restore = b'Z',
+    PastHold = b'f',
+    PeerHold = b'h',
 }
 
 impl Region {
     /// Every region.
-    pub(crate) const ALL: [Self; 24] = [
+    pub(crate) const ALL: [Self; 26] = [
         Self::Answers,
         Self::Author,
         Self::Checkpoint,
@@ -102,6 +104,8 @@ impl Region {
         Self::Breach,
         Self::Quota,
         Self::Restore,
+        Self::PastHold,
+        Self::PeerHold,
     ];
 
     /// The region of a key.
@@ -161,6 +165,23 @@ pub(crate) fn decode_ids(value: &[u8]) -> Vec<MessageId> {
     let ids = value.chunks_exact(16);
     ids.filter_map(|id| MessageId::from_slice(id).ok())
         .collect()
+}
+
+/// `h link` → why the peer holds the link, as it said (JSON of [`super::hold::Hold`], in parts);
+/// absent when it does not, or has not said so.
+pub(crate) fn peer_hold(number: LinkNumber) -> Vec<u8> {
+    key(Region::PeerHold, &[&number.0.to_be_bytes()])
+}
+
+/// `f link sequence` → a hold that is over (JSON of [`super::PastHold`], in parts). The sequence
+/// counts from 0.
+pub(crate) fn past_hold(number: LinkNumber, sequence: u64) -> Vec<u8> {
+    indexed(Region::PastHold, number, None, sequence)
+}
+
+/// Reads the sequence back from any part of a [`past_hold`].
+pub(crate) fn past_hold_sequence(key: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(key.get(3..11)?.try_into().ok()?))
 }
 
 /// `E link side index` → [`Record`].

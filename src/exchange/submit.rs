@@ -77,7 +77,7 @@ pub enum SubmitError {
     #[error("the header cannot be made: {0}")]
     Header(#[from] HeaderError),
     /// The envelope cannot be made.
-    #[error("the entry cannot be signed")]
+    #[error("the entry cannot be signed: {0}")]
     Sign(#[from] DsseError),
     /// The system gives no randomness.
     #[error("the system gives no randomness; nothing can be signed")]

@@ -18,6 +18,7 @@ use super::links::LinkConfig;
 use super::material;
 use super::passphrase::PassphraseError;
 use super::peer_card::PeerCard;
+use super::token::TokenError;
 use crate::crypto::keys::{KeyError, LogKey, MessageKey};
 use crate::crypto::vkey::VkeyError;
 use crate::desk::quota::DeskQuotas;
@@ -54,6 +55,9 @@ pub enum NodeError {
     /// A key file.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The token with the message key.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// A key file without encryption, which the configuration does not allow.
     #[error(
         "{} is not encrypted. Encrypt it, or set allow_unencrypted_keys = true under [keys] if \
@@ -198,12 +202,23 @@ pub(super) fn load_keys(config: &Config) -> Result<NodeKeys, NodeError> {
             })
         }
     };
-    let message = MessageKey::load_file(&config.keys.message, passphrase.as_ref())?;
-    check(&config.keys.message, message.encrypted)?;
+    let message = if let Some(token) = &config.keys.token {
+        let prompt = || {
+            rpassword::prompt_password(format!("PIN of the token of {}: ", config.node))
+                .map(Zeroizing::new)
+        };
+        let pins = credentials.as_deref();
+        token.open(&config.node, passphrase.as_ref(), pins, prompt, true)?
+    } else {
+        let file = &config.keys.message;
+        let loaded = MessageKey::load_file(file, passphrase.as_ref())?;
+        check(file, loaded.encrypted)?;
+        loaded.key
+    };
     let log = LogKey::load_file(&config.keys.log, passphrase.as_ref())?;
     check(&config.keys.log, log.encrypted)?;
     Ok(NodeKeys {
-        message: message.key,
+        message,
         log: log.key,
     })
 }

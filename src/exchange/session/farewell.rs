@@ -5,8 +5,7 @@ use tokio_stream::StreamExt as _;
 
 use super::super::channel::Incoming;
 use super::super::hold::{self, Hold};
-use super::super::noted::Cause;
-use super::super::{Exchange, Incident, Link};
+use super::super::{Exchange, Link};
 use super::{End, Stop, framed};
 use crate::limits::{FAREWELL_TIME_MAX, FAULT_TEXT_BYTES_MAX};
 use crate::proto::v1::{self, FaultCode, Frame, frame};
@@ -39,7 +38,7 @@ pub(super) async fn conclude(
             End::Restoring(why)
         }
         Stop::End(End::PeerFault(fault)) => {
-            note_fault(exchange, link, &fault).await;
+            exchange.note_fault(link, &fault).await;
             End::PeerFault(fault)
         }
         Stop::End(end) => end,
@@ -49,7 +48,8 @@ pub(super) async fn conclude(
                 origin: breach.origin,
                 index: breach.index,
                 text: breach.text,
-                evidence: breach.evidence,
+                evidence: breach.evidence.pieces,
+                equivocation: breach.evidence.equivocation,
                 at_ms: exchange.clock().unix_ms(),
             };
             // Recorded before the peer is told: after a crash here the link is held all the same.
@@ -87,31 +87,6 @@ pub(super) async fn part(outgoing: mpsc::Sender<Frame>, mut incoming: Incoming) 
     drop(outgoing);
     let closed = async { while let Some(Ok(_)) = incoming.next().await {} };
     drop(tokio::time::timeout(FAREWELL_TIME_MAX, closed).await);
-}
-
-/// Records that the peer holds the link because of something this side said. That it is still
-/// held, its version and its going down are shown while they last and not recorded each time.
-async fn note_fault(exchange: &Exchange, link: &Link, fault: &v1::Fault) {
-    let code = FaultCode::try_from(fault.code).unwrap_or(FaultCode::Unspecified);
-    if matches!(
-        code,
-        FaultCode::Held | FaultCode::Version | FaultCode::ShuttingDown | FaultCode::Restoring
-    ) {
-        return;
-    }
-    let incident = Incident {
-        at_ms: exchange.clock().unix_ms(),
-        peer: link.peer.to_string(),
-        what: format!(
-            "the peer holds the link: {} at index {} of {}: {}",
-            code.as_str_name(),
-            fault.index,
-            crate::model::text::escape(&fault.origin),
-            crate::model::text::escape(&fault.text)
-        ),
-        evidence: Vec::new(),
-    };
-    exchange.note_caused(Cause::Fault, incident).await;
 }
 
 /// The end by a Fault of the peer, its texts cut to what is worth showing.

@@ -281,6 +281,7 @@ impl World {
             index: 3,
             text: "mẫu".repeat(4_000),
             evidence: vec!["one".to_owned(), "two".to_owned()],
+            equivocation: None,
             at_ms: a.clock.unix_ms(),
         };
         left.hold(&link_of(&left), hold).await.unwrap();
