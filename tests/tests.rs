@@ -8,6 +8,8 @@ mod audit;
 mod audit_cli;
 #[path = "it/backup/mod.rs"]
 mod backup;
+#[path = "it/besieged.rs"]
+mod besieged;
 #[path = "it/bits.rs"]
 mod bits;
 #[path = "it/calendar.rs"]
@@ -36,6 +38,8 @@ mod desk;
 mod disks;
 #[path = "it/doors/mod.rs"]
 mod doors;
+#[path = "it/drain.rs"]
+mod drain;
 #[path = "it/equivocation.rs"]
 mod equivocation;
 #[path = "it/evidence.rs"]
@@ -48,6 +52,8 @@ mod express;
 mod farewell;
 #[path = "it/foreign.rs"]
 mod foreign;
+#[path = "it/forgeries.rs"]
+mod forgeries;
 #[path = "it/forked.rs"]
 mod forked;
 #[path = "it/forms.rs"]
@@ -86,6 +92,8 @@ mod report;
 mod sides;
 #[path = "it/sim/mod.rs"]
 mod sim;
+#[path = "it/slowed.rs"]
+mod slowed;
 #[path = "it/store.rs"]
 mod store;
 #[path = "it/store_damage.rs"]
@@ -102,6 +110,8 @@ mod tidy;
 mod tlog;
 #[path = "it/traffic.rs"]
 mod traffic;
+#[path = "it/uploads.rs"]
+mod uploads;
 #[path = "it/whole_year.rs"]
 mod whole_year;
 #[path = "it/wire.rs"]

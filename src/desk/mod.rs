@@ -28,6 +28,7 @@ mod files;
 mod health;
 mod lateness;
 mod link;
+pub mod quota;
 mod read;
 mod report;
 mod seats;
@@ -46,8 +47,9 @@ use tonic::service::Routes;
 
 use crate::exchange::Exchange;
 use crate::limits::{
-    CALLER_READS_MAX, CALLER_UPLOADS_MAX, CALLER_WATCHERS_MAX, DESK_MESSAGE_BYTES_MAX, EXPORTS_MAX,
-    READS_MAX, UPLOADS_MAX, WATCHERS_MAX,
+    CALLER_DOWNLOADS_MAX, CALLER_READS_MAX, CALLER_SUBMITS_MAX, CALLER_UPLOADS_MAX,
+    CALLER_WATCHERS_MAX, DESK_MESSAGE_BYTES_MAX, DOWNLOADS_MAX, EXPORTS_MAX, READS_MAX,
+    SUBMITS_MAX, UPLOADS_MAX, WATCHERS_MAX,
 };
 use crate::proto::v1;
 use crate::proto::v1::audit_service_server::AuditServiceServer;
@@ -55,6 +57,7 @@ use crate::proto::v1::backup_service_server::BackupServiceServer;
 use crate::proto::v1::desk_service_server::DeskServiceServer;
 use crate::proto::v1::link_service_server::LinkServiceServer;
 use errors::DeskError;
+use quota::DeskQuotas;
 use seats::Seats;
 
 /// What programs may send.
@@ -63,6 +66,8 @@ pub struct DeskRules {
     /// By the name in a program's certificate, the numbers of the [`v1::Kind`]s it may submit. A
     /// program that is not named may submit nothing.
     pub integrations: BTreeMap<String, BTreeSet<i32>>,
+    /// How much everyone may take.
+    pub quotas: DeskQuotas,
 }
 
 /// What only the running node knows.
@@ -95,7 +100,9 @@ pub struct Desk {
     stop: CancellationToken,
     watchers: Seats,
     reads: Seats,
+    submits: Seats,
     uploads: files::Uploads,
+    downloads: Seats,
     exports: Arc<Semaphore>,
     backups: Arc<Semaphore>,
 }
@@ -116,7 +123,9 @@ impl Desk {
             stop,
             watchers: Seats::new(WATCHERS_MAX, CALLER_WATCHERS_MAX),
             reads: Seats::new(READS_MAX, CALLER_READS_MAX),
+            submits: Seats::new(SUBMITS_MAX, CALLER_SUBMITS_MAX),
             uploads: files::Uploads::new(Seats::new(UPLOADS_MAX, CALLER_UPLOADS_MAX)),
+            downloads: Seats::new(DOWNLOADS_MAX, CALLER_DOWNLOADS_MAX),
             exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
             backups: Arc::new(Semaphore::new(1)),
         })

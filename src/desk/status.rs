@@ -80,7 +80,13 @@ impl Desk {
                 format!("{}: {}", hold.code_name(), hold.text),
             ),
             None if head.restoring.is_some() => (v1::LinkState::Restoring, self.restoring(link)),
-            None if presence.up => (v1::LinkState::Up, peer_restores(&presence).to_owned()),
+            None if presence.up => {
+                let restores = peer_restores(&presence).to_owned();
+                let words = [Some(restores), presence.slowed, presence.slows];
+                let words: Vec<_> = words.into_iter().flatten().collect();
+                let words: Vec<_> = words.into_iter().filter(|text| !text.is_empty()).collect();
+                (v1::LinkState::Up, words.join("; "))
+            }
             None if let Some(hold) = &head.peer_hold => (
                 v1::LinkState::HeldByPeer,
                 format!("held by the peer: {}: {}", hold.code_name(), hold.text),

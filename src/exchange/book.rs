@@ -124,6 +124,10 @@ pub struct Presence {
     pub rolled_back_to: Option<u64>,
     /// Why there is no session.
     pub down_reason: Option<String>,
+    /// The peer takes ordinary messages no further for now: its own words, and until when.
+    pub slowed: Option<String>,
+    /// This node takes the peer's ordinary messages no further for now.
+    pub slows: Option<String>,
     /// What the peer was getting back from here by its last Hello.
     pub peer_restoring: v1::Restoring,
     /// What came of getting records back, the last time in this process.
@@ -335,6 +339,12 @@ impl Link {
             }
             down
         });
+    }
+
+    /// The peer takes messages again.
+    pub(crate) fn no_longer_slowed(&self) {
+        self.presence
+            .send_if_modified(|presence| presence.slowed.take().is_some());
     }
 
     /// The tree of one log as of the last commit.

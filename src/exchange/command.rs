@@ -1,5 +1,7 @@
 //! What the recorder is asked to do: one variant for each step of the path that must be durable.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
@@ -7,6 +9,7 @@ use super::cases::CaseLock;
 use super::hold::{Hold, Incident};
 use super::holding::Release;
 use super::layout::{FileRef, LinkNumber, LogSide, StoredBody, StoredEntry};
+use super::quota::{Charge, Meter};
 use super::remind::{DutyKey, Reached};
 use super::restore::RestoreStep;
 use super::submit::Author;
@@ -49,6 +52,8 @@ pub(crate) struct OwnEntry {
     pub(crate) author: Option<Author>,
     /// A mirrored message whose files are hereby confirmed: it is pending no longer.
     pub(crate) confirms_files_of: Option<u64>,
+    /// What it takes of its author's quota; given back if it is not recorded.
+    pub(crate) charge: Option<Arc<Charge>>,
     /// It is the REFUSAL that was owed for the mirrored entry at this index.
     pub(crate) owed_for: Option<u64>,
 }
@@ -82,6 +87,8 @@ pub(crate) struct MirrorRun {
     /// Own REFUSAL entries for those that were not admitted, recorded in the same commit.
     pub(crate) refusals: Vec<OwnEntry>,
     pub(crate) incidents: Vec<Incident>,
+    /// What it takes of the peer's quota.
+    pub(crate) charge: Option<Charge>,
 }
 
 /// Where an own entry went.
@@ -228,7 +235,12 @@ pub(crate) enum Command {
     /// Stop a link, with the incident that tells of it.
     Hold(LinkNumber, Box<Hold>, Box<Incident>, Reply<()>),
     /// The peer says that it has stopped the link; or it goes on.
-    PeerHold(LinkNumber, Option<Box<Hold>>, Box<Incident>, Reply<()>),
+    PeerHold(
+        LinkNumber,
+        Option<Box<Hold>>,
+        Option<Box<Incident>>,
+        Reply<()>,
+    ),
     /// Let a link go on. An expressed entry that is not what came at its index is forgotten: its
     /// index, and its id.
     Release(
@@ -238,6 +250,8 @@ pub(crate) enum Command {
         Box<Incident>,
         Reply<()>,
     ),
+    /// Keep what an identity has taken of its day, for what no message records.
+    KeepUsage(Arc<Meter>),
     /// Something a person should look at.
     Incident(Box<Incident>),
     /// Something owed has reached a stage; answered when durable, with whether this is the first
@@ -267,7 +281,7 @@ impl Command {
             | Self::Reach(..)
             | Self::NoteBreach(..) => 4 << 10,
             Self::Restore(_, step, _) => step.cost_bytes(),
-            Self::Barrier(..) => 0,
+            Self::KeepUsage(..) | Self::Barrier(..) => 0,
         }
     }
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::command::{Command, RecordError};
 use super::hold::{self, Hold, Incident};
 use super::layout;
+use super::noted::Cause;
 use super::read::ReadError;
 use super::submit::{self, Author};
 use super::{Exchange, Link, LogSide, session};
@@ -167,12 +168,14 @@ impl Exchange {
 
     async fn keep_peer_hold(&self, link: &Link, hold: Option<Hold>, what: String) {
         tracing::warn!(peer = %link.peer, %what, "incident");
-        let incident = Box::new(Incident {
+        let incident = Incident {
             at_ms: self.clock().unix_ms(),
             peer: link.peer.to_string(),
             what,
             evidence: Vec::new(),
-        });
+        };
+        // A peer may say so and take it back as often as it likes.
+        let incident = self.may_note(Cause::Fault, incident).map(Box::new);
         let hold = hold.map(Box::new);
         let kept = self
             .ask(|reply| Command::PeerHold(link.number, hold, incident, reply))

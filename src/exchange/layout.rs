@@ -70,6 +70,7 @@ pub(crate) enum Region {
     Wanted = b'W',
     Expressed = b'X',
     Breach = b'Y',
+    Quota = b'q',
     Restore = b'Z',
     PastHold = b'f',
     PeerHold = b'h',
@@ -77,7 +78,7 @@ pub(crate) enum Region {
 
 impl Region {
     /// Every region.
-    pub(crate) const ALL: [Self; 24] = [
+    pub(crate) const ALL: [Self; 25] = [
         Self::Answers,
         Self::Author,
         Self::Checkpoint,
@@ -99,6 +100,7 @@ impl Region {
         Self::Wanted,
         Self::Expressed,
         Self::Breach,
+        Self::Quota,
         Self::Restore,
         Self::PastHold,
         Self::PeerHold,
@@ -118,6 +120,11 @@ fn key(region: Region, parts: &[&[u8]]) -> Vec<u8> {
         out.extend_from_slice(part);
     }
     out
+}
+
+/// `q name` → what the identity of that name, such as `integration/radar`, has taken of its day.
+pub(crate) fn quota(name: &str) -> Vec<u8> {
+    key(Region::Quota, &[name.as_bytes()])
 }
 
 /// `M`: the format version, u32.

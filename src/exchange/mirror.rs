@@ -13,6 +13,8 @@ use super::book::Waiting;
 use super::command::{Command, MirrorRun, RecordError};
 use super::contradiction::of_one_size;
 use super::hold::{Evidence, Incident, entry_evidence};
+use super::noted::Cause;
+use super::quota::{Charge, Class};
 use super::read::ReadError;
 use super::session::{Breach, End, Mirroring, Never, Stop, item_bytes, send};
 use super::submit::SubmitError;
@@ -59,7 +61,10 @@ impl Exchange {
             };
             let start_index = run.next_index - (items.len() + run.items.len()) as u64;
             let (entries, bytes) = (items.len(), items.iter().map(item_bytes).sum());
-            let receipt = self.mirror_run(link, start_index, items, &note).await?;
+            let charge = self.charge_run(link, outgoing, entries, bytes).await?;
+            let receipt = self
+                .mirror_run(link, start_index, items, &note, charge)
+                .await?;
             let cosigned = v1::Cosigned {
                 checkpoint: receipt.note.clone(),
             };
@@ -79,12 +84,14 @@ impl Exchange {
         start_index: u64,
         items: Vec<v1::Item>,
         note: &str,
+        charge: Charge,
     ) -> Result<Verified<Receipt>, Stop> {
         let size = start_index + items.len() as u64;
         let signed = peer_checkpoint(link, note, size)?;
         let items = Arc::new(items);
         let judged = self.judge_all(link, start_index, &items).await;
-        let run = self.admit_run(link, start_index, &items, judged, &signed)?;
+        let mut run = self.admit_run(link, start_index, &items, judged, &signed)?;
+        run.charge = Some(charge);
         for incident in &run.incidents {
             tracing::warn!(peer = %incident.peer, what = %incident.what, "refused");
         }
@@ -152,6 +159,7 @@ impl Exchange {
             signed: signed.clone(),
             refusals: Vec::new(),
             incidents: Vec::new(),
+            charge: None,
         };
         for ((item, judged), index) in items.iter().zip(judged).zip(start_index..) {
             let Judged { entry, refused } = self
@@ -168,7 +176,7 @@ impl Exchange {
                     .entry(file.sha256)
                     .or_insert(first.unwrap_or(file.size));
                 if first != file.size {
-                    run.incidents.push(Incident {
+                    let incident = Incident {
                         at_ms: self.clock.unix_ms(),
                         peer: link.peer.to_string(),
                         what: format!(
@@ -179,11 +187,12 @@ impl Exchange {
                             file.size
                         ),
                         evidence: Vec::new(),
-                    });
+                    };
+                    run.incidents.extend(self.may_note(Cause::Entry, incident));
                 }
             }
             if let Some(refused) = refused {
-                run.incidents.push(Incident {
+                let incident = Incident {
                     at_ms: self.clock.unix_ms(),
                     peer: link.peer.to_string(),
                     what: format!(
@@ -193,7 +202,8 @@ impl Exchange {
                         refused.detail
                     ),
                     evidence: Vec::new(),
-                });
+                };
+                run.incidents.extend(self.may_note(Cause::Entry, incident));
                 // A refused REFUSAL is not answered with another, or two nodes that do not know
                 // each other's keys would never stop.
                 if !refused.is_refusal {
@@ -231,6 +241,12 @@ impl Exchange {
             let code = FaultCode::ExpressMismatch;
             Breach::stop(code, &link.mirror, index, text, evidence)
         };
+        let meter = self.peer_meter(link)?;
+        if self.take(&meter, Class::Urgent, 1, 0).is_err() {
+            // Its turn in the log will come; until then it costs no more than this.
+            tracing::debug!(peer = %link.peer, index, "an express too many is not looked at");
+            return Ok(());
+        }
         let leaf = leaf_hash(&item.entry);
         let Ok(authentic) = admit::judge(link, index, &item) else {
             tracing::warn!(peer = %link.peer, index, "an expressed entry cannot be admitted");
@@ -348,7 +364,7 @@ impl Exchange {
                     .into_iter()
                     .collect(),
             };
-            self.note_incident(incident).await;
+            self.note_caused(Cause::Lost, incident).await;
         }
         if hello.own_checkpoint.is_empty() {
             return Ok(());

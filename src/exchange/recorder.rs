@@ -159,6 +159,7 @@ impl Recorder {
             }
         }
         stage.write_heads(&self.books);
+        stage.write_usage();
         if stage.batch.is_empty() {
             answers.give(&Ok(()));
             return;
@@ -300,7 +301,9 @@ impl Recorder {
                 if let Some(book) = self.books.get(&number) {
                     stage.peer_hold(&*self.store, book, hold.as_deref())?;
                 }
-                self.stage_incident(stage, &incident)?;
+                if let Some(incident) = incident {
+                    self.stage_incident(stage, &incident)?;
+                }
                 answers.flushed.push(Box::new(move |outcome| {
                     drop(reply.send(outcome));
                 }));
@@ -314,6 +317,7 @@ impl Recorder {
                     drop(reply.send(outcome));
                 }));
             }
+            Command::KeepUsage(meter) => stage.use_up(&meter),
             Command::Incident(incident) => self.stage_incident(stage, &incident)?,
             Command::Reach(number, reached, key, owed_by, reply) => {
                 let Some(book) = self.books.get(&number) else {
@@ -419,6 +423,6 @@ fn refuse(command: Command, error: &RecordError) {
         Command::Reach(.., reply) | Command::NoteBreach(.., reply) => {
             drop(reply.send(Err(error.clone())));
         }
-        Command::KeepCosigned(..) | Command::Incident(..) => {}
+        Command::KeepCosigned(..) | Command::KeepUsage(..) | Command::Incident(..) => {}
     }
 }

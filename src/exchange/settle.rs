@@ -6,6 +6,7 @@ use tokio::sync::watch;
 
 use super::command::{Command, RecordError};
 use super::hold::Evidence;
+use super::restore::shown_receipt;
 use super::session::{Breach, End, Never, Stop};
 use super::{Exchange, Link, LogSide};
 use crate::crypto::Verified;
@@ -143,10 +144,10 @@ impl Exchange {
                 ),
                 evidence: Vec::new(),
             };
-            self.note_incident(incident).await;
+            self.note_caused(super::noted::Cause::Lost, incident).await;
         }
         // It is of the tree recorded here: `Exchange::behind` has compared.
-        let Some(receipt) = self.shown_receipt(link, hello)? else {
+        let Some(receipt) = shown_receipt(link, hello)? else {
             return Ok(0);
         };
         if mirrored > link.head().delivered_size {

@@ -11,6 +11,7 @@ use super::holding::{PastHold, Release};
 use super::layout::{
     self, FileRef, FileRefs, HeadRecord, LinkNumber, LogSide, Place, Record, RestorePart,
 };
+use super::quota::Meter;
 use super::remind::{DutyKey, Reached};
 use super::restore::Restoring;
 use crate::crypto::checkpoint::{Checkpoint, SignedCheckpoint};
@@ -37,6 +38,8 @@ pub(super) struct Stage {
     once: BTreeSet<Vec<u8>>,
     /// Holds that this group has ended.
     released: u64,
+    /// Whose quotas this group draws on.
+    usage: BTreeMap<String, Arc<Meter>>,
     /// The time to put into records instead of now: that of an entry recorded long ago.
     pub(super) recorded_at_ms: Option<u64>,
 }
@@ -50,6 +53,15 @@ enum Holding {
     Released,
 }
 
+/// What a group does to a link's restoring.
+#[derive(Default)]
+pub(super) enum Whether {
+    #[default]
+    AsBefore,
+    Restores(Arc<Restoring>),
+    IsWhole,
+}
+
 /// What a group changes on one link.
 #[derive(Default)]
 pub(super) struct StagedLink {
@@ -59,7 +71,7 @@ pub(super) struct StagedLink {
     /// The own log was cut back to so many entries.
     pub(super) cut_to: Option<u64>,
     /// What the link restores from now on, if anything.
-    pub(super) restoring: Option<Option<Arc<Restoring>>>,
+    pub(super) restoring: Whether,
     /// Whether files of earlier messages may be missing from now on.
     pub(super) files_lost: Option<bool>,
     urgent: Vec<u64>,
@@ -85,6 +97,23 @@ impl Stage {
             once: BTreeSet::new(),
             released: 0,
             recorded_at_ms: None,
+            usage: BTreeMap::new(),
+        }
+    }
+
+    /// An identity has taken of its quota for what is in this group.
+    pub(super) fn use_up(&mut self, meter: &Arc<Meter>) {
+        if !self.usage.contains_key(meter.name()) {
+            self.usage
+                .insert(meter.name().to_owned(), Arc::clone(meter));
+        }
+    }
+
+    /// Writes what each identity has taken by now.
+    pub(super) fn write_usage(&mut self) {
+        for meter in std::mem::take(&mut self.usage).into_values() {
+            let (key, value) = meter.row();
+            self.batch.put(key, value);
         }
     }
 
@@ -110,14 +139,18 @@ impl Stage {
     /// Whether nothing may be appended to a link now.
     pub(super) fn restores(&self, book: &Book) -> bool {
         let staged = self.links.get(&book.link.number);
-        match staged.and_then(|staged| staged.restoring.as_ref()) {
-            Some(restoring) => restoring.is_some(),
-            None => book.restoring.is_some(),
+        match staged.map(|staged| &staged.restoring) {
+            Some(Whether::Restores(_)) => true,
+            Some(Whether::IsWhole) => false,
+            Some(Whether::AsBefore) | None => book.restoring.is_some(),
         }
     }
 
     /// Appends to the own log: entry, tiles, id, answers, outbox, in one batch.
     pub(super) fn append(&mut self, book: &Book, own: OwnEntry) -> Recorded {
+        if let Some(charge) = &own.charge {
+            self.use_up(charge.keep());
+        }
         let number = book.link.number;
         let staged = self.links.entry(number).or_default();
         let tree = staged.own.get_or_insert_with(|| (*book.own).clone());
@@ -215,6 +248,9 @@ impl Stage {
             return Ok(Err(RecordError::Contradicts { size, earlier }));
         }
 
+        if let Some(charge) = &run.charge {
+            self.use_up(charge.keep());
+        }
         self.put_tiles(number, LogSide::Mirror, full);
         self.touch(number).mirror = Some(tree);
         for (entry, index) in run.entries.into_iter().zip(run.start_index..) {
@@ -735,8 +771,10 @@ impl StagedLink {
         if let Some(tree) = self.mirror {
             book.mirror = Arc::new(tree);
         }
-        if let Some(restoring) = self.restoring {
-            book.restoring = restoring;
+        match self.restoring {
+            Whether::AsBefore => {}
+            Whether::Restores(restoring) => book.restoring = Some(restoring),
+            Whether::IsWhole => book.restoring = None,
         }
         let expressed_count = self.expressed.len() as u64;
         book.stages_reached += self.stages_reached;

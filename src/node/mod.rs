@@ -21,4 +21,4 @@ mod run;
 pub mod template;
 pub mod token;
 
-pub use run::{NodeError, Surroundings, create_store, run, run_in};
+pub use run::{Drained, NodeError, Surroundings, create_store, run, run_in};

@@ -6,15 +6,21 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
 use liaison::proto::v1;
 
-use crate::nodes::{LEFT, Node, PATIENCE, RIGHT, pair};
+use crate::nodes::{LEFT, Node, PATIENCE, RIGHT, letter, pair};
 
 fn is_up(link: &v1::LinkStatus) -> bool {
     link.state() == v1::LinkState::Up
+}
+
+fn copy(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-a").args([from, to]).status();
+    assert!(copied.unwrap().success());
 }
 
 async fn until_said(node: &Node, words: &str) {
@@ -46,8 +52,33 @@ async fn told_by_left(left_dials: bool) {
     left.stop();
     until_said(&right, "FAULT_CODE_SHUTTING_DOWN").await;
 
+    // Restoring: the data directory of yesterday is put back, after something was signed.
+    let (data, old) = (left.dir.join("data"), left.dir.join("old"));
+    copy(&data, &old);
     left.start();
-    left.until(RIGHT, "up again", is_up).await;
+    let draft = Some(letter(RIGHT, 1));
+    let mut desk = left.desk().await;
+    desk.submit(v1::SubmitRequest { draft }).await.unwrap();
+    left.until(RIGHT, "delivered", |link| link.delivered_size == 1)
+        .await;
+    left.stop();
+    std::fs::rename(&data, left.dir.join("new")).unwrap();
+    std::fs::rename(&old, &data).unwrap();
+    left.start();
+    until_said(&right, "FAULT_CODE_RESTORING").await;
+    left.until(RIGHT, "whole again", |link| {
+        is_up(link) && link.delivered_size == 1
+    })
+    .await;
+    let mut desk = right.desk().await;
+    let status = desk.status(v1::StatusRequest {}).await.unwrap();
+    let incidents = status.into_inner().incidents;
+    assert!(
+        incidents
+            .iter()
+            .any(|incident| incident.what.contains("restoring its records from here")),
+        "{incidents:?}"
+    );
     left.stop();
     right.stop();
 }

@@ -35,6 +35,8 @@ pub(crate) const fn fate(region: Region) -> Fate {
         | Region::Meta
         | Region::Outgoing
         | Region::Pending
+        // What was taken of a day: after a restore it begins anew.
+        | Region::Quota
         | Region::Refused
         | Region::Tile
         | Region::Urgent

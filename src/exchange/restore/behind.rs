@@ -1,6 +1,7 @@
 //! Judging a Hello: does the peer hold receipts, by this node's own key, of more than is here?
 
 use super::super::hold::Incident;
+use super::super::noted::Cause;
 use super::super::read::ReadError;
 use super::super::session::{Breach, Stop};
 use super::super::settle::own_two_trees;
@@ -31,41 +32,6 @@ impl Behind {
 }
 
 impl Exchange {
-    /// The peer's claim of the own log: its newest receipt of it, verified. `None` if it mirrors
-    /// nothing.
-    pub(crate) fn shown_receipt(
-        &self,
-        link: &Link,
-        hello: &v1::Hello,
-    ) -> Result<Option<Verified<Receipt>>, Stop> {
-        let mirrored = hello.mirrored_size;
-        if mirrored == 0 {
-            return Ok(None);
-        }
-        let note = &hello.mirrored_checkpoint;
-        let bad = |text: String| {
-            let (code, evidence) = (FaultCode::BadCosignature, vec![note.clone()]);
-            Breach::stop(code, &link.own, mirrored, text, evidence)
-        };
-        let receipt = match link.own_verifier.receipt(note) {
-            Ok(receipt) if note.len() <= VALUE_BYTES_MAX => receipt,
-            judged => {
-                let why = judged
-                    .err()
-                    .map_or("it is too long".to_owned(), |e| e.to_string());
-                return Err(bad(format!(
-                    "the checkpoint of the peer's mirror does not verify: {why}"
-                )));
-            }
-        };
-        if receipt.signed.checkpoint.size != mirrored {
-            return Err(bad(
-                "the peer's mirror and its checkpoint have different sizes".to_owned(),
-            ));
-        }
-        Ok(Some(receipt))
-    }
-
     /// Compares what a Hello shows under this node's own key with what is here, before anything is
     /// signed.
     ///
@@ -74,7 +40,7 @@ impl Exchange {
     pub(crate) fn behind(&self, link: &Link, hello: &v1::Hello) -> Result<Behind, Stop> {
         Ok(Behind {
             own: self.own_behind(link, hello)?,
-            mirror: self.mirror_behind(link, hello)?,
+            mirror: mirror_behind(link, hello),
         })
     }
 
@@ -83,7 +49,7 @@ impl Exchange {
         link: &Link,
         hello: &v1::Hello,
     ) -> Result<Option<Verified<Receipt>>, Stop> {
-        let Some(receipt) = self.shown_receipt(link, hello)? else {
+        let Some(receipt) = shown_receipt(link, hello)? else {
             return Ok(None);
         };
         let checkpoint = &receipt.signed.checkpoint;
@@ -105,20 +71,6 @@ impl Exchange {
             checkpoint.size,
             evidence.unwrap_or_else(|| vec![receipt.note.clone()].into()),
         ))
-    }
-
-    fn mirror_behind(
-        &self,
-        link: &Link,
-        hello: &v1::Hello,
-    ) -> Result<Option<Verified<Receipt>>, Stop> {
-        let note = &hello.own_checkpoint;
-        // Any other is judged with the peer's log.
-        let Ok(receipt) = link.mirror_verifier.receipt(note) else {
-            return Ok(None);
-        };
-        let is_beyond = receipt.signed.checkpoint.size > link.head().mirror_size;
-        Ok((is_beyond && note.len() <= VALUE_BYTES_MAX).then_some(receipt))
     }
 
     /// What is restored must come at least to what the peer has shown before: else it would be signed
@@ -250,8 +202,51 @@ impl Exchange {
                 ),
                 evidence: Vec::new(),
             };
-            self.note_incident(incident).await;
+            self.note_caused(Cause::Lost, incident).await;
         }
         Ok(())
     }
+}
+
+/// The peer's claim of the own log: its newest receipt of it, verified. `None` if it mirrors
+/// nothing.
+pub(crate) fn shown_receipt(
+    link: &Link,
+    hello: &v1::Hello,
+) -> Result<Option<Verified<Receipt>>, Stop> {
+    let mirrored = hello.mirrored_size;
+    if mirrored == 0 {
+        return Ok(None);
+    }
+    let note = &hello.mirrored_checkpoint;
+    let bad = |text: String| {
+        let (code, evidence) = (FaultCode::BadCosignature, vec![note.clone()]);
+        Breach::stop(code, &link.own, mirrored, text, evidence)
+    };
+    let receipt = match link.own_verifier.receipt(note) {
+        Ok(receipt) if note.len() <= VALUE_BYTES_MAX => receipt,
+        judged => {
+            let why = judged
+                .err()
+                .map_or("it is too long".to_owned(), |e| e.to_string());
+            return Err(bad(format!(
+                "the checkpoint of the peer's mirror does not verify: {why}"
+            )));
+        }
+    };
+    if receipt.signed.checkpoint.size != mirrored {
+        return Err(bad(
+            "the peer's mirror and its checkpoint have different sizes".to_owned(),
+        ));
+    }
+    Ok(Some(receipt))
+}
+
+/// A receipt of more of the peer's log than is mirrored here, under this node's cosignature.
+fn mirror_behind(link: &Link, hello: &v1::Hello) -> Option<Verified<Receipt>> {
+    let note = &hello.own_checkpoint;
+    // One that does not verify is judged with the peer's log.
+    let receipt = link.mirror_verifier.receipt(note).ok()?;
+    let is_beyond = receipt.signed.checkpoint.size > link.head().mirror_size;
+    (is_beyond && note.len() <= VALUE_BYTES_MAX).then_some(receipt)
 }

@@ -40,7 +40,7 @@ use crate::crypto::note::Note;
 use crate::store::{Direction, Store, StoreError};
 use crate::tlog::{Hash, Tree};
 
-pub(crate) use behind::Behind;
+pub(crate) use behind::{Behind, shown_receipt};
 pub(super) use recording::stage_step;
 pub(crate) use talk::restore_session;
 

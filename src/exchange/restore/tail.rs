@@ -270,6 +270,7 @@ impl Exchange {
             author: author.map(|text| Author::new(String::from_utf8_lossy(&text))),
             confirms_files_of,
             owed_for: None,
+            charge: None,
         })
     }
 

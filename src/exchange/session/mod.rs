@@ -245,7 +245,7 @@ async fn converse(
                 presence.up = true;
                 presence.down_reason = None;
             });
-            return restore_session(exchange, link, outgoing, incoming, shown, theirs).await;
+            return restore_session(exchange, link, outgoing, incoming, *shown, theirs).await;
         }
         Ok(Greeted::Standing(greeted)) => greeted,
     };
@@ -255,6 +255,7 @@ async fn converse(
     link.presence.send_modify(|presence| {
         presence.up = true;
         presence.down_reason = None;
+        (presence.slowed, presence.slows) = (None, None);
     });
     exchange.peer_goes_on(link).await;
     tracing::info!(peer = %link.peer, resume_at = greeted.peer_mirrored, "session up");

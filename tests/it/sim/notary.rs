@@ -172,7 +172,10 @@ impl Seen {
                     "expressed beyond the high-water mark: {index} of {marked}"
                 ))
             }
-            frame::Frame::Fault(_) | frame::Frame::Fetch(_) | frame::Frame::Fetched(_) => Ok(()),
+            frame::Frame::Fault(_)
+            | frame::Frame::Fetch(_)
+            | frame::Frame::Fetched(_)
+            | frame::Frame::Slowed(_) => Ok(()),
         }
     }
 

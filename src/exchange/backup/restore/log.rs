@@ -182,6 +182,7 @@ impl LinkWork<'_> {
             author: (!packed.author.is_empty()).then(|| Author::new(packed.author.clone())),
             confirms_files_of: None,
             owed_for: None,
+            charge: None,
         };
         group.stage.append(&self.books[&self.number], own);
         let key = layout::entry(self.number, LogSide::Own, index);
@@ -323,6 +324,7 @@ impl LinkWork<'_> {
             signed,
             refusals: Vec::new(),
             incidents: Vec::new(),
+            charge: None,
         };
         let store = Arc::clone(&self.ground.store);
         let recorded = group.stage.mirror(&*store, book, run)?;
