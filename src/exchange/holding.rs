@@ -174,6 +174,7 @@ impl Exchange {
             what,
             evidence: Vec::new(),
         };
+        // A peer may say so and take it back as often as it likes.
         let incident = self.may_note(Cause::Fault, incident).map(Box::new);
         let hold = hold.map(Box::new);
         let kept = self
