@@ -14,8 +14,6 @@ mod besieged;
 mod bits;
 #[path = "it/bundle/mod.rs"]
 mod bundle;
-#[path = "it/bits.rs"]
-mod bits;
 #[path = "it/calendar.rs"]
 mod calendar;
 #[path = "it/cases.rs"]
