@@ -39,7 +39,9 @@ use tonic::{Code, Streaming};
 const STALLED: usize = 100;
 const ROUNDS: usize = 1_000;
 /// Messages a second that the program may send; it tries ten times as many.
-const QUOTA: u64 = 50;
+const QUOTA: u32 = 50;
+/// Between two messages of the program: ten times as many as it may send.
+const PACE: Duration = Duration::from_millis(2);
 /// Letters that wait for each stalled peer.
 const BACKLOG: usize = 20;
 
@@ -130,8 +132,8 @@ impl Stalled {
         let tls = material::exchange(&config, TlsOptions::new(true)).unwrap();
         let node = NodeName::parse(LEFT).unwrap();
         let endpoints = [Endpoint::parse(&format!("127.0.0.1:{}", left.port)).unwrap()];
-        let dialled = dial_peer(&tls, &node, &endpoints, &DialLimits::default());
-        let dialled = dialled.await.unwrap();
+        let limits = DialLimits::default();
+        let dialled = dial_peer(&tls, &node, &endpoints, &limits).await.unwrap();
         let hello = v1::Hello {
             version_min: 1,
             version_max: 1,
@@ -184,13 +186,16 @@ impl DeskOverTcp {
         let client = issue("radar", &Leaf::desk_client(&node, &radar));
         let port = free_port();
         let mut config = std::fs::read_to_string(left.config()).unwrap();
-        config.push_str(&format!(
-            "\n[desk.tcp]\nlisten = \"127.0.0.1:{port}\"\ncertificate = {:?}\nkey = {:?}\n\
-             client_ca = {ca:?}\n\n[[desk.integration]]\nname = \"radar\"\n\
+        let added = format!(
+            "\n[desk.tcp]\nlisten = \"127.0.0.1:{port}\"\ncertificate = \"{}\"\nkey = \"{}\"\n\
+             client_ca = \"{}\"\n\n[[desk.integration]]\nname = \"radar\"\n\
              kinds = [\"OFFICIAL_LETTER\"]\nmessages_per_second = {QUOTA}\n\
              burst_messages = {QUOTA}\n",
-            server.certificate, server.key
-        ));
+            server.certificate.display(),
+            server.key.display(),
+            ca.display()
+        );
+        config.push_str(&added);
         std::fs::write(left.config(), config).unwrap();
         Self {
             tls: ClientTls::desk(&node, &client, &ca, &TlsOptions::new(true)).unwrap(),
@@ -201,10 +206,11 @@ impl DeskOverTcp {
     /// Sends ten times as much as it may until told to stop; returns how much was recorded.
     async fn greedy(self, stop: Arc<AtomicBool>, refused: Arc<AtomicU64>) -> u64 {
         let node = NodeName::parse(LEFT).unwrap();
-        let dialled = dial_desk(&self.tls, &node, &[self.endpoint], &DialLimits::default());
-        let mut desk = DeskServiceClient::new(dialled.await.unwrap().channel);
+        let limits = DialLimits::default();
+        let dialled = dial_desk(&self.tls, &node, &[self.endpoint], &limits).await;
+        let mut desk = DeskServiceClient::new(dialled.unwrap().channel);
         let mut recorded = 0;
-        let mut ticks = tokio::time::interval(Duration::from_millis(1_000) / 10 / 50);
+        let mut ticks = tokio::time::interval(PACE);
         while !stop.load(Ordering::Relaxed) {
             ticks.tick().await;
             let draft = Some(letter(RIGHT, 1));

@@ -170,6 +170,23 @@ pub const TRANSFER_RETRY_INTERVAL: Duration = Duration::from_secs(30);
 /// How many times the floor must stay free where a part of an attachment is written, so that
 /// files fill no disk on which alerts could still be recorded.
 pub const ATTACHMENT_FLOORS: u64 = 4;
+/// A bundle: every file of one message, 64 of 1 GiB, and as much again of entries with their bodies.
+pub const BUNDLE_BYTES_MAX: u64 = 2 * 64 * ATTACHMENT_BYTES_MAX;
+/// What is sealed at once in a bundle: its size tells a finder no more than the number of these.
+pub const BUNDLE_SEGMENT_BYTES: usize = 64 << 10;
+/// The text at the beginning of a bundle: two node names, a time, an id, three short paragraphs.
+pub const BUNDLE_PREAMBLE_BYTES_MAX: usize = 4 << 10;
+/// One piece of a bundle: the largest frame, and the tag and length around it.
+pub const BUNDLE_PIECE_BYTES_MAX: usize = FRAME_BYTES_MAX + 16;
+/// Bytes read of a bundle's file at once.
+pub const BUNDLE_READ_BYTES: usize = 256 << 10;
+/// Bundles that a bundle answers: those that may have been on the road at once.
+pub const BUNDLE_ANSWERS_MAX: usize = 8;
+/// Bundles made since the node started whose answers are known as such, per link: one each hour for
+/// ten days.
+pub const BUNDLES_ISSUED_MAX: usize = 256;
+/// Bundles made or taken at a time: each occupies a thread and reads or writes whole logs.
+pub const BUNDLES_MAX: usize = 2;
 /// Exports under way: each occupies a thread and reads whole logs.
 pub const EXPORTS_MAX: usize = 4;
 /// What tells of one refused call beside its code. It travels in HTTP/2 trailers, of which some

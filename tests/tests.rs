@@ -12,6 +12,8 @@ mod backup;
 mod besieged;
 #[path = "it/bits.rs"]
 mod bits;
+#[path = "it/bundle/mod.rs"]
+mod bundle;
 #[path = "it/calendar.rs"]
 mod calendar;
 #[path = "it/cases.rs"]

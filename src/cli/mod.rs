@@ -3,6 +3,7 @@
 //! # Layout
 //!
 //! One file per noun: `init`, `peer`, `node`, `new`, `check`, `send`, `list`, `show`, `case`,
+//! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `audit`, `bundle`, `calendar`,
 //! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `recover`, `audit`, `calendar`,
 //! `gate`, `demo`. Beside them what they share: `connect`
 //! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `audit`, `backup`,
@@ -15,6 +16,7 @@ mod ack;
 mod attach;
 mod audit;
 mod backup;
+mod bundle;
 mod calendar;
 mod case;
 mod check;
@@ -108,6 +110,8 @@ enum Command {
     Backup(backup::Backup),
     Restore(restore::Restore),
     #[command(subcommand)]
+    Bundle(bundle::Bundle),
+    #[command(subcommand)]
     Calendar(calendar::Calendar),
     #[command(subcommand)]
     Gate(gate::GateCommand),
@@ -160,6 +164,7 @@ impl Cli {
             Command::Link(link) => in_turn(link.run(&target, screen)),
             Command::Recover(recover) => on_threads(recover.run(&target, screen)),
             Command::Audit(audit) => audit.run(&target, screen),
+            Command::Bundle(bundle) => bundle.run(&target, screen),
             Command::Backup(backup) => in_turn(backup.run(&target, screen)),
             Command::Restore(restore) => restore.run(&target, screen),
             Command::Calendar(calendar) => calendar.run(&target, screen),

@@ -18,6 +18,7 @@ pub mod dsse;
 mod keyfile;
 pub mod keys;
 pub mod note;
+pub mod seal;
 #[cfg(feature = "pkcs11")]
 mod token;
 pub mod token_uri;

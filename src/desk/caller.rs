@@ -53,11 +53,15 @@ pub enum Method {
     LinkEvidence,
     /// Everything that the node keeps, and its files.
     Backup,
+    /// What waits for a peer, as a file.
+    ExportBundle,
+    /// Such a file of a peer.
+    ImportBundle,
 }
 
 impl Method {
     /// Every call.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::Submit,
         Self::Get,
         Self::List,
@@ -78,6 +82,8 @@ impl Method {
         Self::ShowLink,
         Self::LinkEvidence,
         Self::Backup,
+        Self::ExportBundle,
+        Self::ImportBundle,
     ];
 
     /// Its name in the proto.
@@ -104,6 +110,8 @@ impl Method {
             Self::ShowLink => "ShowLink",
             Self::LinkEvidence => "LinkEvidence",
             Self::Backup => "Backup",
+            Self::ExportBundle => "ExportBundle",
+            Self::ImportBundle => "ImportBundle",
         }
     }
 }
@@ -146,6 +154,8 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::ListDue
             | M::ListCalendars
             | M::Lateness
+            | M::ExportBundle
+            | M::ImportBundle
             | M::ShowLink
             | M::LinkEvidence,
         )
@@ -168,7 +178,14 @@ pub const fn access(role: Role, method: Method) -> Access {
         )
         | (
             Role::Admin,
-            M::Status | M::ReleaseLink | M::ListDue | M::ListCalendars | M::ShowLink | M::Backup,
+            M::Status
+            | M::ReleaseLink
+            | M::ListDue
+            | M::ListCalendars
+            | M::ShowLink
+            | M::ExportBundle
+            | M::ImportBundle
+            | M::Backup,
         ) => Access::Full,
         (Role::Integration, M::Submit | M::Get | M::List | M::Watch | M::UploadAttachment)
         | (Role::Operator, M::Backup) => Access::Own,
@@ -250,6 +267,8 @@ mod tests {
             (Method::ShowLink, [Full, No, Full, Full]),
             (Method::LinkEvidence, [Full, No, Full, No]),
             (Method::Backup, [Own, No, No, Full]),
+            (Method::ExportBundle, [Full, No, No, Full]),
+            (Method::ImportBundle, [Full, No, No, Full]),
         ];
         assert_eq!(table.map(|(method, _)| method), Method::ALL);
         for (method, row) in table {

@@ -13,6 +13,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use super::caller::{Method, Role};
 use crate::crypto::dsse::DsseError;
 use crate::exchange::RecordError;
+use crate::exchange::bundle::BundleError;
 use crate::exchange::quota::{OverQuota, QuotaPart};
 use crate::exchange::read::ReadError;
 use crate::exchange::submit::SubmitError;
@@ -193,6 +194,9 @@ pub enum DeskError {
     /// Files.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A bundle.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
     /// An export stopped.
     #[error("the export stopped: {0}")]
     Export(String),
@@ -283,6 +287,7 @@ fn row(error: &DeskError) -> (Code, &'static str) {
         },
         DeskError::Record(error) => record_row(error),
         DeskError::Store(error) => store_row(error),
+        DeskError::Bundle(error) => bundle_row(error),
         DeskError::Export(_) => (Code::Internal, "EXPORT_STOPPED"),
         DeskError::Damaged(_) => (Code::DataLoss, "STORE_DAMAGED"),
 
@@ -310,6 +315,27 @@ fn record_row(error: &RecordError) -> (Code, &'static str) {
         | RecordError::NotTaken { .. }
         | RecordError::NotOfTree { .. }
         | RecordError::WrongTree { .. } => (Code::Internal, "UNEXPECTED"),
+    }
+}
+
+fn bundle_row(error: &BundleError) -> (Code, &'static str) {
+    match error {
+        BundleError::Format(_) => (Code::InvalidArgument, "BAD_BUNDLE"),
+        BundleError::OtherRecipient { .. } => (Code::InvalidArgument, "BUNDLE_FOR_ANOTHER"),
+        BundleError::UnknownSender { .. } => (Code::InvalidArgument, "BUNDLE_OF_UNKNOWN"),
+        BundleError::Beyond { .. } | BundleError::TooLarge => {
+            (Code::InvalidArgument, "BUNDLE_RANGE")
+        }
+        BundleError::Gap { .. } => (Code::FailedPrecondition, "BUNDLE_GAP"),
+        BundleError::Held { .. } => (Code::FailedPrecondition, "LINK_HELD"),
+        BundleError::Restoring { .. } => (Code::FailedPrecondition, "LINK_RESTORING"),
+        BundleError::NowHeld { .. } => (Code::FailedPrecondition, "LINK_HELD_NOW"),
+        BundleError::Gone | BundleError::Ended(_) => (Code::Unavailable, "BUNDLE_ENDED"),
+        BundleError::Seal(_) => (Code::Internal, "CANNOT_SEAL"),
+        BundleError::Record(error) => record_row(error),
+        BundleError::Read(error) => read_row(error),
+        BundleError::Store(error) => store_row(error),
+        BundleError::Entropy(_) => (Code::Unavailable, "NO_RANDOMNESS"),
     }
 }
 

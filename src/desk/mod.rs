@@ -6,10 +6,13 @@
 //! - [`errors`]: every way to refuse, and the one table from there to gRPC.
 //! - `service`, `audit_service`: the generated traits; identify, admit, call, log what was refused.
 //! - `submit`, `acknowledge`, `read`, `watch`, `files`, `status`, `due`, `report`, `audit`,
+//!   `lateness`: the calls.
+//! - `backup`: everything, for administrators.
 //!   `lateness`, `link`: the calls.
 //! - `submit`, `acknowledge`, `read`, `watch`, `files`, `status`, `report`, `audit`: the calls.
 //! - `submit`, `acknowledge`, `read`, `watch`, `files`, `status`, `due`, `audit`, `lateness`: the
 //!   calls.
+//! - `bundle`: what is carried by hand, out and in.
 //! - `backup`: everything, for administrators.
 //! - `health`: serving means: can sign, can append.
 //!
@@ -20,6 +23,7 @@ mod acknowledge;
 mod audit;
 mod audit_service;
 mod backup;
+mod bundle;
 pub mod caller;
 mod cases;
 mod due;
@@ -47,13 +51,14 @@ use tonic::service::Routes;
 
 use crate::exchange::Exchange;
 use crate::limits::{
-    CALLER_DOWNLOADS_MAX, CALLER_READS_MAX, CALLER_SUBMITS_MAX, CALLER_UPLOADS_MAX,
+    BUNDLES_MAX, CALLER_DOWNLOADS_MAX, CALLER_READS_MAX, CALLER_SUBMITS_MAX, CALLER_UPLOADS_MAX,
     CALLER_WATCHERS_MAX, DESK_MESSAGE_BYTES_MAX, DOWNLOADS_MAX, EXPORTS_MAX, READS_MAX,
     SUBMITS_MAX, UPLOADS_MAX, WATCHERS_MAX,
 };
 use crate::proto::v1;
 use crate::proto::v1::audit_service_server::AuditServiceServer;
 use crate::proto::v1::backup_service_server::BackupServiceServer;
+use crate::proto::v1::bundle_service_server::BundleServiceServer;
 use crate::proto::v1::desk_service_server::DeskServiceServer;
 use crate::proto::v1::link_service_server::LinkServiceServer;
 use errors::DeskError;
@@ -104,6 +109,7 @@ pub struct Desk {
     uploads: files::Uploads,
     downloads: Seats,
     exports: Arc<Semaphore>,
+    bundles: Arc<Semaphore>,
     backups: Arc<Semaphore>,
 }
 
@@ -127,12 +133,13 @@ impl Desk {
             uploads: files::Uploads::new(Seats::new(UPLOADS_MAX, CALLER_UPLOADS_MAX)),
             downloads: Seats::new(DOWNLOADS_MAX, CALLER_DOWNLOADS_MAX),
             exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
+            bundles: Arc::new(Semaphore::new(BUNDLES_MAX)),
             backups: Arc::new(Semaphore::new(1)),
         })
     }
 }
 
-/// Every service of the desk: notifications, audit, backup, health, reflection. Call it once and give
+/// Every service of the desk: notifications, audit, backup, bundles, health, reflection. Call it once and give
 /// clones to the listeners, whose connections must tell who calls
 /// ([`ConnectInfo`](crate::link::connection::ConnectInfo)); without that, every call is refused.
 ///
@@ -146,10 +153,13 @@ pub async fn services(desk: &Arc<Desk>) -> Routes {
         LinkServiceServer::new(Arc::clone(desk)).max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     let backup = BackupServiceServer::new(Arc::clone(desk))
         .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
+    let carriage = BundleServiceServer::new(Arc::clone(desk))
+        .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     Routes::new(calls)
         .add_service(evidence)
         .add_service(links)
         .add_service(backup)
+        .add_service(carriage)
         .add_service(health::serve(desk).await)
         .add_service(health::reflection())
 }

@@ -2,9 +2,9 @@
 
 use super::Desk;
 use super::errors::DeskError;
-use crate::exchange::Link;
-use crate::exchange::book::Presence;
+use crate::exchange::book::{Head, Presence};
 use crate::exchange::clock::timestamp_of_ms;
+use crate::exchange::{Link, LogSide};
 use crate::limits::CLOCK_SKEW_MAX;
 use crate::model::text::escape;
 use crate::proto::v1;
@@ -116,7 +116,19 @@ impl Desk {
             overdue_theirs: overdue.theirs,
             overdue_exercises: overdue.exercises,
             time_zone: self.zone_of(link.peer.as_str()),
+            waiting_since: self.waiting_since(link, &head),
         })
+    }
+
+    /// When the first own entry without a receipt was recorded. A log that cannot be read is told of
+    /// when it is read.
+    fn waiting_since(&self, link: &Link, head: &Head) -> Option<prost_types::Timestamp> {
+        if head.delivered_size == head.own_size {
+            return None;
+        }
+        let reader = self.exchange.reader(link, LogSide::Own);
+        let first = reader.entry(head.delivered_size).ok()?;
+        Some(timestamp_of_ms(first.record.recorded_at_ms))
     }
 
     /// How far the records are back, and what it waits for.

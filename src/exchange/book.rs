@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::bundle::Carriage;
 use super::cases::Cases;
 use super::due::DueBook;
 use super::hold::{self, Hold};
@@ -173,6 +174,10 @@ pub struct Link {
     pub(crate) last_receipt: std::sync::Mutex<Option<Verified<Receipt>>>,
     /// Grows when files of this link may have become complete, or new ones are wanted.
     pub(crate) files: watch::Sender<u64>,
+    /// Held while files are confirmed, so that none is confirmed twice.
+    pub(crate) confirming: Mutex<()>,
+    /// What is carried by hand.
+    pub(crate) carriage: Carriage,
     /// What follows from both logs.
     pub(crate) cases: Cases,
     /// What is owed; `None` until it was first looked at.
@@ -523,6 +528,8 @@ impl Book {
             last_signed: std::sync::Mutex::default(),
             last_receipt: std::sync::Mutex::default(),
             files: watch::Sender::new(1),
+            confirming: Mutex::default(),
+            carriage: Carriage::default(),
             cases: Cases::default(),
             dues: std::sync::Mutex::default(),
             // After a restart it is not known whether the last one was sent.

@@ -260,6 +260,8 @@ pub(crate) enum Command {
     /// The peer's message at an index breaks the rules of its case: noted once, with the incident
     /// if it is told by itself.
     NoteBreach(LinkNumber, u64, Option<Box<Incident>>, Reply<bool>),
+    /// Keep which bundles of the peer were taken in last; answered when durable.
+    BundlesTaken(LinkNumber, Vec<MessageId>, Reply<()>),
     /// Get records back, step by step; answered when the step is durable and its marks are.
     Restore(LinkNumber, Box<RestoreStep>, Reply<()>),
     /// Nothing; answered when everything asked before it has been done.
@@ -273,7 +275,10 @@ impl Command {
             Self::Append(_, own, _, _) => own.leaf.cost_bytes,
             Self::Mirror(run, _) => run.entries.iter().map(|e| e.leaf.cost_bytes).sum(),
             Self::Express(_, _, entry, _) => entry.leaf.cost_bytes,
-            Self::Settle(..) | Self::KeepCosigned(..) | Self::KeepDated(..) => 1 << 10,
+            Self::Settle(..)
+            | Self::KeepCosigned(..)
+            | Self::KeepDated(..)
+            | Self::BundlesTaken(..) => 1 << 10,
             Self::Hold(..)
             | Self::PeerHold(..)
             | Self::Release(..)

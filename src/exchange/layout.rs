@@ -55,6 +55,7 @@ pub(crate) enum Region {
     Dated = b'D',
     Entry = b'E',
     Fault = b'F',
+    BundlesTaken = b'G',
     Head = b'H',
     Id = b'I',
     Link = b'L',
@@ -78,13 +79,14 @@ pub(crate) enum Region {
 
 impl Region {
     /// Every region.
-    pub(crate) const ALL: [Self; 25] = [
+    pub(crate) const ALL: [Self; 26] = [
         Self::Answers,
         Self::Author,
         Self::Checkpoint,
         Self::Dated,
         Self::Entry,
         Self::Fault,
+        Self::BundlesTaken,
         Self::Head,
         Self::Id,
         Self::Link,
@@ -146,6 +148,23 @@ pub(crate) fn head(number: LinkNumber) -> Vec<u8> {
 /// not.
 pub(crate) fn fault(number: LinkNumber) -> Vec<u8> {
     key(Region::Fault, &[&number.0.to_be_bytes()])
+}
+
+/// `G link` → ids of the latest bundles of the peer that were taken in, latest first.
+pub(crate) fn bundles_taken(number: LinkNumber) -> Vec<u8> {
+    key(Region::BundlesTaken, &[&number.0.to_be_bytes()])
+}
+
+/// A list of ids as a value: 16 bytes each.
+pub(crate) fn encode_ids(ids: &[MessageId]) -> Vec<u8> {
+    ids.iter().flat_map(|id| *id.as_bytes()).collect()
+}
+
+/// Reads [`encode_ids`] back; what is no id is passed over.
+pub(crate) fn decode_ids(value: &[u8]) -> Vec<MessageId> {
+    let ids = value.chunks_exact(16);
+    ids.filter_map(|id| MessageId::from_slice(id).ok())
+        .collect()
 }
 
 /// `h link` → why the peer holds the link, as it said (JSON of [`super::hold::Hold`], in parts);
@@ -874,6 +893,8 @@ mod tests {
             ("link", link(number)),
             ("head", head(number)),
             ("fault", fault(number)),
+            ("bundles taken", bundles_taken(number)),
+            ("ids", encode_ids(&[id, id])),
             ("entry own", entry(number, LogSide::Own, 5)),
             ("entry mirror", entry(number, LogSide::Mirror, 5)),
             ("tile", tile(number, LogSide::Mirror, 1, 5)),

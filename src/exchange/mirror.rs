@@ -63,7 +63,7 @@ impl Exchange {
             let (entries, bytes) = (items.len(), items.iter().map(item_bytes).sum());
             let charge = self.charge_run(link, outgoing, entries, bytes).await?;
             let receipt = self
-                .mirror_run(link, start_index, items, &note, charge)
+                .mirror_run(link, start_index, items, &note, Some(charge))
                 .await?;
             let cosigned = v1::Cosigned {
                 checkpoint: receipt.note.clone(),
@@ -78,20 +78,20 @@ impl Exchange {
     }
 
     /// Records a run and cosigns its checkpoint.
-    async fn mirror_run(
+    pub(super) async fn mirror_run(
         self: &Arc<Self>,
         link: &Arc<Link>,
         start_index: u64,
         items: Vec<v1::Item>,
         note: &str,
-        charge: Charge,
+        charge: Option<Charge>,
     ) -> Result<Verified<Receipt>, Stop> {
         let size = start_index + items.len() as u64;
         let signed = peer_checkpoint(link, note, size)?;
         let items = Arc::new(items);
         let judged = self.judge_all(link, start_index, &items).await;
         let mut run = self.admit_run(link, start_index, &items, judged, &signed)?;
-        run.charge = Some(charge);
+        run.charge = charge;
         for incident in &run.incidents {
             tracing::warn!(peer = %incident.peer, what = %incident.what, "refused");
         }
@@ -319,7 +319,7 @@ impl Exchange {
     }
 
     /// A checkpoint of the peer within what is mirrored must be of the same tree.
-    fn compare_with_mirror(
+    pub(super) fn compare_with_mirror(
         &self,
         link: &Link,
         signed: &Verified<SignedCheckpoint>,
@@ -403,7 +403,11 @@ fn has_room(waiting: Waiting, item: &v1::Item) -> bool {
 
 /// Verifies the checkpoint of a run or heartbeat: signed by the peer's log key, of the size
 /// it claims to cover.
-fn peer_checkpoint(link: &Link, note: &str, size: u64) -> Result<Verified<SignedCheckpoint>, Stop> {
+pub(super) fn peer_checkpoint(
+    link: &Link,
+    note: &str,
+    size: u64,
+) -> Result<Verified<SignedCheckpoint>, Stop> {
     let bad = |text: String| {
         Breach::stop(
             FaultCode::BadCheckpoint,

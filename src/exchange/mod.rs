@@ -31,6 +31,7 @@
 mod admit;
 pub mod backup;
 pub mod book;
+pub mod bundle;
 pub mod cases;
 pub mod channel;
 pub mod clock;

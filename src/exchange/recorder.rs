@@ -277,6 +277,13 @@ impl Recorder {
                 let key = layout::checkpoint(number, LogSide::Mirror, size);
                 stage.batch.put(key, receipt.note.clone().into_bytes());
             }
+            Command::BundlesTaken(number, ids, reply) => {
+                let value = layout::encode_ids(&ids);
+                stage.batch.put(layout::bundles_taken(number), value);
+                answers.flushed.push(Box::new(move |outcome| {
+                    drop(reply.send(outcome));
+                }));
+            }
             Command::KeepDated(number, signed, reply) => {
                 let Some(book) = self.books.get(&number) else {
                     return Ok(());
@@ -418,6 +425,7 @@ fn refuse(command: Command, error: &RecordError) {
         | Command::PeerHold(.., reply)
         | Command::Release(.., reply)
         | Command::KeepDated(_, _, reply)
+        | Command::BundlesTaken(_, _, reply)
         | Command::Restore(_, _, reply)
         | Command::Barrier(reply) => drop(reply.send(Err(error.clone()))),
         Command::Reach(.., reply) | Command::NoteBreach(.., reply) => {

@@ -41,7 +41,11 @@ impl Exchange {
     }
 
     /// A receipt must verify under the keys of both sides and be of the tree recorded here.
-    fn verify_receipt(&self, link: &Link, note: &str) -> Result<Verified<Receipt>, Stop> {
+    pub(super) fn verify_receipt(
+        &self,
+        link: &Link,
+        note: &str,
+    ) -> Result<Verified<Receipt>, Stop> {
         let bad = |text: String, index| {
             Breach::stop(
                 FaultCode::BadCosignature,
@@ -99,7 +103,11 @@ impl Exchange {
         Ok(receipt)
     }
 
-    async fn keep_receipt(&self, link: &Link, receipt: Verified<Receipt>) -> Result<(), Stop> {
+    pub(super) async fn keep_receipt(
+        &self,
+        link: &Link,
+        receipt: Verified<Receipt>,
+    ) -> Result<(), Stop> {
         let size = receipt.signed.checkpoint.size;
         let delivered = size <= link.head().delivered_size;
         if delivered && self.reader(link, LogSide::Own).checkpoint(size)?.is_some() {

@@ -36,10 +36,10 @@ pub(super) struct Stage {
     wanted: BTreeSet<Vec<u8>>,
     /// What is noted once and was noted in this group, by key.
     once: BTreeSet<Vec<u8>>,
-    /// Holds that this group has ended.
-    released: u64,
     /// Whose quotas this group draws on.
     usage: BTreeMap<String, Arc<Meter>>,
+    /// Holds that this group has ended.
+    released: u64,
     /// The time to put into records instead of now: that of an entry recorded long ago.
     pub(super) recorded_at_ms: Option<u64>,
 }

@@ -14,8 +14,9 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -38,6 +39,29 @@ pub struct Partial {
     pub digest: Digest,
     /// Bytes that are held, from the beginning.
     pub held: u64,
+}
+
+/// A file without a name; see [`Blobs::scratch`].
+#[derive(Debug)]
+pub struct Scratch {
+    file: File,
+    /// Where it was, for errors.
+    path: PathBuf,
+    held: u64,
+}
+
+impl Scratch {
+    /// Bytes written.
+    #[must_use]
+    pub fn held(&self) -> u64 {
+        self.held
+    }
+
+    /// The file, to be read.
+    #[must_use]
+    pub fn into_file(self) -> File {
+        self.file
+    }
 }
 
 /// The blobs of a store. May be used from several threads; all of it blocks on the disk.
@@ -236,12 +260,7 @@ impl Blobs {
                 bytes_max,
             });
         }
-        // Files stop before messages do: those who let files come must not fill the disk with
-        // them until no alert can be recorded any more.
-        let reserve = self
-            .free_bytes_min
-            .saturating_mul(limits::ATTACHMENT_FLOORS - 1);
-        self.check_free(reserve.saturating_add(chunk.len() as u64))?;
+        self.check_free_for_files(chunk.len() as u64)?;
         let path = self.partial_path(digest);
         File::options()
             .write(true)
@@ -405,6 +424,53 @@ impl Blobs {
         let _busy = self.begin(self.path(digest), digest)?;
         remove(&self.path(digest))?;
         disk::sync_dir(&self.dir)
+    }
+
+    /// A file without a name, for what must be looked at whole before anything of it is kept. It is
+    /// gone when it is closed, and after a crash.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn scratch(&self) -> Result<Scratch, StoreError> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = self.dir.join("tmp").join(format!("scratch-{number}"));
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|e| self.write_error(&path, e))?;
+        remove(&path)?;
+        Ok(Scratch {
+            file,
+            path,
+            held: 0,
+        })
+    }
+
+    /// Appends to a scratch file, as long as there is space for files.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`], [`StoreError::Io`].
+    pub fn scratch_append(&self, scratch: &mut Scratch, chunk: &[u8]) -> Result<(), StoreError> {
+        self.check_free_for_files(chunk.len() as u64)?;
+        scratch
+            .file
+            .write_all_at(chunk, scratch.held)
+            .map_err(|e| self.write_error(&scratch.path, e))?;
+        scratch.held += chunk.len() as u64;
+        Ok(())
+    }
+
+    /// Files stop before messages do: those who let files come must not fill the disk with them until
+    /// no alert can be recorded any more.
+    fn check_free_for_files(&self, bytes: u64) -> Result<(), StoreError> {
+        let reserve = self
+            .free_bytes_min
+            .saturating_mul(limits::ATTACHMENT_FLOORS - 1);
+        self.check_free(reserve.saturating_add(bytes))
     }
 
     fn path(&self, digest: &Digest) -> PathBuf {

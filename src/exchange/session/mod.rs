@@ -249,6 +249,7 @@ async fn converse(
         }
         Ok(Greeted::Standing(greeted)) => greeted,
     };
+    link.carriage.judged();
     if let Err(stop) = exchange.say_owed_refusals(link).await {
         return stop;
     }
