@@ -139,8 +139,13 @@ impl Exchange {
         if said_before {
             return;
         }
+        let held_for = match code {
+            // What it is held for was said when nobody here listened.
+            FaultCode::Held if fault.held_for != 0 => fault.held_for,
+            _ => fault.code,
+        };
         let hold = Hold {
-            code: fault.code,
+            code: held_for,
             origin: fault.origin.clone(),
             index: fault.index,
             text: fault.text.clone(),

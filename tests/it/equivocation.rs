@@ -457,6 +457,7 @@ async fn the_accused_side_keeps_why_the_peer_holds_the_link() {
             origin: "laocai.bg.vn.example/hekou.ni.cn.example".to_owned(),
             index: 4,
             text: text.to_owned(),
+            ..v1::Fault::default()
         })
     };
     let mut peer = Hostile::meet(&b, &a, &node).await;
@@ -502,6 +503,20 @@ async fn the_accused_side_keeps_why_the_peer_holds_the_link() {
     peer.hang_up().await;
     assert_eq!(what(&node).len(), 3);
     assert!(node.held_by_peer(&link_of(&node)).is_some());
+    // With what it is held for, where the peer says so.
+    peer.connect();
+    peer.greet().await;
+    let letters = peer.letters(1);
+    peer.push(letters).await;
+    let held_for = frame::Frame::Fault(v1::Fault {
+        code: FaultCode::Held as i32,
+        held_for: FaultCode::Equivocation as i32,
+        ..v1::Fault::default()
+    });
+    peer.send(held_for).await;
+    peer.hang_up().await;
+    let hold = node.held_by_peer(&link_of(&node)).unwrap();
+    assert_eq!(hold.code, FaultCode::Equivocation as i32);
 }
 
 // --- The file. ---

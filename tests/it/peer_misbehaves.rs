@@ -881,6 +881,7 @@ async fn a_fault_of_the_peer_is_recorded_here_too() {
         origin: "x".repeat(1 << 20),
         index: 7,
         text: "\u{202e}".repeat(1 << 18),
+        ..v1::Fault::default()
     };
     peer.send(frame::Frame::Fault(fault)).await;
     let end = peer.end().await;

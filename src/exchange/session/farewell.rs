@@ -29,7 +29,14 @@ pub(super) async fn conclude(
                 hold.code_name(),
                 hold.text
             );
-            tell(outgoing, FaultCode::Held, &hold.origin, hold.index, text).await;
+            let fault = v1::Fault {
+                code: FaultCode::Held as i32,
+                origin: hold.origin.clone(),
+                index: hold.index,
+                text,
+                held_for: hold.code,
+            };
+            say(outgoing, fault).await;
             End::Held(hold)
         }
         Stop::End(End::Restoring(why)) => {
@@ -75,7 +82,12 @@ pub(super) async fn tell(
         origin: origin.to_owned(),
         index,
         text,
+        ..v1::Fault::default()
     };
+    say(outgoing, fault).await;
+}
+
+async fn say(outgoing: &mpsc::Sender<Frame>, fault: v1::Fault) {
     let sent = outgoing.send(framed(frame::Frame::Fault(fault)));
     // The peer may be gone or stuck; it will learn at the next attempt.
     drop(tokio::time::timeout(FAREWELL_TIME_MAX, sent).await);
@@ -97,5 +109,6 @@ pub(crate) fn peer_fault(fault: &v1::Fault) -> Stop {
         origin: cut(&fault.origin),
         index: fault.index,
         text: cut(&fault.text),
+        held_for: fault.held_for,
     })))
 }
