@@ -115,11 +115,11 @@ message = "{message_key}"
 log = "{log_key}"
 
 # Or the message key lies in a PKCS#11 token (a program built with --features pkcs11):
-#message = "pkcs11:token=LABEL;object=LABEL?module-path=/usr/lib/softhsm/libsofthsm2.so"
+# message = "pkcs11:token=LABEL;object=LABEL?module-path=/usr/lib/softhsm/libsofthsm2.so"
 # Which key that must be, as the card has it; and where the PIN comes from, as below for the passphrase,
 # which it is if this is left out.
-#message_vkey = "NODE+HASH+KEY"
-#pin = "credential:pin"
+# message_vkey = "NODE+HASH+KEY"
+# pin = "credential:pin"
 
 # Where the passphrase of the key files comes from:
 #   "prompt"           a person types it at every start
