@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use prost::Message as _;
 
-use super::command::{Effect, Facts, PeerEntry};
+use super::command::{Effect, Facts, Packed, PeerEntry};
 use super::layout::{FileRef, Place};
 use super::read::ReadError;
 use super::submit::{files_of, is_urgent};
@@ -20,7 +20,7 @@ use crate::limits::{ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX, BODY_BYTES_MAX, SALT_
 use crate::model::body::{self, BodyError, Decoded};
 use crate::model::check;
 use crate::model::header::body_digest;
-use crate::model::{Header, MessageId};
+use crate::model::{Header, MessageId, workflow};
 use crate::proto::v1::{self, RefusalReason};
 use crate::store::StoreError;
 use crate::tlog::leaf_hash;
@@ -46,6 +46,8 @@ pub(crate) struct Authentic {
     body: Bytes,
     files: Vec<FileRef>,
     says: Says,
+    /// For the cases. It is small, whatever the body is.
+    said: workflow::Facts,
 }
 
 /// What an entry settles here. The parsed body is not kept: a run holds many, and each may take
@@ -156,6 +158,7 @@ pub(crate) fn judge(link: &Link, index: u64, item: &v1::Item) -> Result<Authenti
         }
     }
     Ok(Authentic {
+        said: workflow::Facts::of(&header, content.as_ref()),
         envelope,
         header,
         salt,
@@ -245,7 +248,7 @@ impl Exchange {
             }
             Err(refused) => Judged {
                 entry: PeerEntry {
-                    leaf: self.place_bytes(&item.entry, None)?,
+                    leaf: self.place_bytes(&item.entry, None, Claim::said(&item.entry))?,
                     facts: None,
                     effect: Effect::None,
                 },
@@ -265,10 +268,15 @@ impl Exchange {
             authentic.body.clone(),
             authentic.header.body_digest,
         );
+        let effect = self.effect(link, authentic)?;
+        let mut said = authentic.said.clone();
+        if matches!(said.said, workflow::Said::Refusal { .. }) && effect == Effect::None {
+            said.said = workflow::Said::System;
+        }
         Ok(PeerEntry {
-            leaf: self.place_leaf(&authentic.envelope, Some(body))?,
+            leaf: self.place_leaf(&authentic.envelope, Some(body), Some(Packed::of(&said)))?,
             facts: Some(authentic.facts()),
-            effect: self.effect(link, authentic)?,
+            effect,
         })
     }
 
@@ -331,5 +339,12 @@ impl Claim {
             id: MessageId::from_slice(&header.id).ok(),
             is_refusal: header.kind == v1::Kind::Refusal as i32,
         }
+    }
+
+    /// What the header of an entry says that was refused, for the cases.
+    fn said(entry: &Bytes) -> Option<Packed> {
+        let entry = v1::Entry::decode(entry.clone()).ok()?;
+        let header = Header::parse(&entry.payload).ok()?;
+        Some(Packed::of(&workflow::Facts::of(&header, None)))
     }
 }

@@ -1,19 +1,21 @@
 //! The cases of a link: both logs folded into workflows, kept up as the logs grow.
 //!
-//! The fold itself is pure ([`crate::model::workflow`]); this file feeds it. Nothing of it is
-//! stored: after a restart both logs are read again. A message that continues a case is judged,
-//! signed and recorded under that case's lock, so that one side never says two things at once
-//! that exclude each other.
+//! The fold itself is pure ([`crate::model::workflow`]); cases rest on the [`shelf`](super::shelf);
+//! this file feeds it. A message that continues a case is judged, signed and recorded under that
+//! case's lock, so that one side never says two things at once that exclude each other.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use tokio::sync::OwnedMutexGuard;
 
-use super::layout::LogSide;
+use super::command::{Command, RecordError};
+use super::layout::{self, LogSide};
+use super::overlay::Write;
 use super::read::{LogReader, ReadError, Stored};
+use super::shelf::{CaseShelf, DUES, Logs, PROGRESS, STALE};
 use super::submit::header_of;
 use super::{Exchange, Link};
-use crate::model::workflow::{Casebook, Facts, Party, Said, Standing};
+use crate::model::workflow::{Facts, Party, Said, Standing};
 use crate::model::{MessageId, NodeName, body};
 use crate::proto::v1::body::Body;
 use crate::proto::v1::{self, Kind};
@@ -24,20 +26,23 @@ pub(crate) type CaseLock = OwnedMutexGuard<()>;
 
 /// Locks of a link's cases: a case has the one its id falls on.
 const CASE_LOCKS: usize = 64;
-/// Entries read at once.
-const ENTRIES_AT_ONCE: usize = 256;
+/// Entries of each log that are folded between two writes, while a link is folded from the beginning.
+const FOLDED_AT_ONCE: u64 = 4_096;
+/// Bytes of derived rows in one commit.
+const WRITE_BYTES_MAX: usize = 8 << 20;
 
 /// A link's cases and their locks.
 #[derive(Debug)]
 pub(crate) struct Cases {
-    book: std::sync::Mutex<Casebook>,
+    /// `None` until it was first asked for.
+    shelf: std::sync::Mutex<Option<CaseShelf>>,
     locks: Vec<Arc<tokio::sync::Mutex<()>>>,
 }
 
 impl Default for Cases {
     fn default() -> Self {
         Self {
-            book: std::sync::Mutex::default(),
+            shelf: std::sync::Mutex::default(),
             locks: (0..CASE_LOCKS).map(|_| Arc::default()).collect(),
         }
     }
@@ -102,28 +107,113 @@ impl Exchange {
     pub fn with_cases<T>(
         &self,
         link: &Link,
-        work: impl FnOnce(&mut Casebook) -> T,
+        work: impl FnOnce(&mut CaseShelf) -> T,
     ) -> Result<T, ReadError> {
-        let mut book = link
-            .cases
-            .book
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let head = link.head();
-        for (side, size) in [
-            (LogSide::Own, head.own_size),
-            (LogSide::Mirror, head.mirror_size),
-        ] {
-            let reader = self.reader(link, side);
-            let party = link.party_of(side);
-            while book.size(party) < size {
-                for stored in reader.entries(book.size(party), size, ENTRIES_AT_ONCE)? {
-                    let facts = facts_at(&reader, &stored)?;
-                    book.take(party, self.of_its_leaf(link, side, facts)?);
-                }
+        let mut guard = lock(link);
+        let shelf = self.shelf(link, &mut guard)?;
+        shelf.advance(sizes_of(link), u64::MAX)?;
+        Ok(work(shelf))
+    }
+
+    fn shelf<'a>(
+        &self,
+        link: &Link,
+        shelf: &'a mut Option<CaseShelf>,
+    ) -> Result<&'a mut CaseShelf, ReadError> {
+        if let Some(shelf) = shelf {
+            return Ok(shelf);
+        }
+        let logs = LinkLogs {
+            own: self.reader(link, LogSide::Own),
+            mirror: self.reader(link, LogSide::Mirror),
+        };
+        let store = Arc::clone(&self.store);
+        let opened = CaseShelf::open(store, link.number, link.party(), Box::new(logs))?;
+        Ok(shelf.insert(opened))
+    }
+
+    /// Folds a link as far as its logs are durable, a part at a time, and writes each part: so that
+    /// the next start finds it, and the memory stays small however much there is.
+    ///
+    /// # Errors
+    /// When a log cannot be read.
+    pub async fn fold(&self, link: &Link) -> Result<(), ReadError> {
+        let mut told = 0;
+        loop {
+            let (has_more, done) = {
+                let mut guard = lock(link);
+                let shelf = self.shelf(link, &mut guard)?;
+                let has_more = shelf.advance(sizes_of(link), FOLDED_AT_ONCE)?;
+                (has_more, shelf.size(Party::A) + shelf.size(Party::B))
+            };
+            self.keep_if_due(link).await;
+            if has_more && done / FOLD_TOLD_ENTRIES > told {
+                told = done / FOLD_TOLD_ENTRIES;
+                let of: u64 = sizes_of(link).iter().sum();
+                tracing::info!(peer = %link.peer, done, of, "reading both logs for their cases");
+            }
+            if !has_more {
+                break;
             }
         }
-        Ok(work(&mut book))
+        self.fold_dues(link).await
+    }
+
+    /// Writes what was derived of a link, if there is enough of it. What cannot be written, as on a
+    /// full disk, is there all the same, and is tried again.
+    pub(super) async fn keep_if_due(&self, link: &Link) {
+        for kept in [
+            self.keep_cases(link, false).await,
+            self.keep_dues(link, false).await,
+        ] {
+            if let Err(error) = kept {
+                tracing::debug!(peer = %link.peer, %error, "what was derived is not written yet");
+            }
+        }
+    }
+
+    async fn keep_cases(&self, link: &Link, in_any_case: bool) -> Result<(), RecordError> {
+        let given = {
+            let mut guard = lock(link);
+            let shelf = guard.as_mut().filter(|shelf| in_any_case || shelf.is_due());
+            shelf.map(CaseShelf::give)
+        };
+        let Some((given, writes)) = given else {
+            return Ok(());
+        };
+        self.write_derived(writes).await?;
+        if let Some(shelf) = lock(link).as_mut() {
+            shelf.written(given);
+        }
+        Ok(())
+    }
+
+    /// Writes derived rows. Those of one piece belong together; what is lost between two pieces is
+    /// derived again.
+    pub(super) async fn write_derived(&self, mut writes: Vec<Write>) -> Result<(), RecordError> {
+        // What says how far it goes comes last.
+        writes.sort_by_key(|(key, _)| layout::is_derived_of(key, &[PROGRESS, STALE, DUES]));
+        let mut piece = Vec::new();
+        let mut bytes = 0;
+        for write in writes {
+            bytes += write.0.len() + write.1.as_ref().map_or(0, Vec::len);
+            piece.push(write);
+            if bytes > WRITE_BYTES_MAX {
+                let piece = std::mem::take(&mut piece);
+                self.ask(|reply| Command::Derived(piece, reply)).await?;
+                bytes = 0;
+            }
+        }
+        self.ask(|reply| Command::Derived(piece, reply)).await
+    }
+
+    /// Writes whatever was derived of a link and is not written yet.
+    ///
+    /// # Errors
+    /// [`RecordError`]; it is derived again then after a restart.
+    pub async fn keep_folded(&self, link: &Link) -> Result<(), RecordError> {
+        self.keep_cases(link, true).await?;
+        self.keep_dues(link, true).await
     }
 
     /// Forgets what is folded of a link. Call it when entries of a log were replaced: what follows
@@ -131,14 +221,23 @@ impl Exchange {
     pub fn forget_folded(&self, link: &Link) {
         // The order of locks is that of `with_dues`.
         let mut dues = link.dues.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut book = link
-            .cases
-            .book
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
         *dues = None;
-        *book = Casebook::default();
+        *lock(link) = None;
     }
+}
+
+/// Entries after which it is told that a link is still being folded.
+const FOLD_TOLD_ENTRIES: u64 = 100_000;
+
+fn lock(link: &Link) -> MutexGuard<'_, Option<CaseShelf>> {
+    let shelf = &link.cases.shelf;
+    shelf.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Sizes of own log and mirror that are durable.
+fn sizes_of(link: &Link) -> [u64; 2] {
+    let head = link.head.borrow();
+    [head.own_size, head.mirror_size]
 }
 
 /// A standing as the proto has it, with the reason.
@@ -152,24 +251,49 @@ pub fn told(standing: &Standing) -> (v1::Standing, String) {
     }
 }
 
-impl Exchange {
+/// Both logs of a link as they lie in the store.
+#[derive(Debug)]
+struct LinkLogs {
+    own: LogReader,
+    mirror: LogReader,
+}
+
+impl LinkLogs {
+    fn reader(&self, side: LogSide) -> &LogReader {
+        match side {
+            LogSide::Own => &self.own,
+            LogSide::Mirror => &self.mirror,
+        }
+    }
+}
+
+impl Logs for LinkLogs {
+    fn cases(
+        &self,
+        side: LogSide,
+        from: u64,
+        to: u64,
+    ) -> Result<Vec<Option<MessageId>>, ReadError> {
+        let count = usize::try_from(to - from).unwrap_or(usize::MAX);
+        let entries = self.reader(side).entries(from, to, count)?;
+        let case = |stored: &Stored| match header_of(stored, "") {
+            Ok(header) => Ok(Some(header.thread_id)),
+            Err(_) if stored.record.refused => Ok(None),
+            Err(error) => Err(error),
+        };
+        entries.iter().map(case).collect()
+    }
+
     /// Leaves a REFUSAL in force only if it names an entry of the other log by its leaf: nobody
     /// refuses what is not said, or not like that.
-    fn of_its_leaf(
-        &self,
-        link: &Link,
-        side: LogSide,
-        said: Option<(Facts, Option<v1::Refusal>)>,
-    ) -> Result<Option<Facts>, ReadError> {
+    fn facts(&self, side: LogSide, index: u64) -> Result<Option<Facts>, ReadError> {
+        let reader = self.reader(side);
+        let said = facts_at(reader, &reader.entry(index)?)?;
         let Some((mut facts, refusal)) = said else {
             return Ok(None);
         };
         if let Some(refusal) = refusal {
-            let other = match side {
-                LogSide::Own => LogSide::Mirror,
-                LogSide::Mirror => LogSide::Own,
-            };
-            let named = match self.reader(link, other).entry(refusal.index) {
+            let named = match self.reader(side.other()).entry(refusal.index) {
                 Ok(stored) => leaf_hash(&stored.entry).0 == *refusal.entry_digest,
                 Err(ReadError::Missing { .. }) => false,
                 Err(error) => return Err(error),

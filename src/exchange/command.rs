@@ -6,12 +6,13 @@ use tokio::sync::oneshot;
 use super::cases::CaseLock;
 use super::hold::{Hold, Incident};
 use super::layout::{FileRef, LinkNumber, LogSide, StoredBody, StoredEntry};
+use super::overlay::Write;
 use super::remind::{DutyKey, Reached};
 use super::submit::Author;
 use crate::crypto::Verified;
 use crate::crypto::checkpoint::{Receipt, SignedCheckpoint};
 use crate::limits::SALT_BYTES;
-use crate::model::MessageId;
+use crate::model::{MessageId, workflow};
 use crate::store::{StoreError, full_text};
 use crate::tlog::Hash;
 
@@ -21,10 +22,28 @@ pub(crate) struct Leaf {
     pub(crate) hash: Hash,
     pub(crate) entry: StoredEntry,
     pub(crate) body: StoredBody,
+    /// What it says, for the cases; `None` of what is no message of any sort.
+    pub(crate) said: Option<Packed>,
     /// Bytes it adds to the commit.
     pub(crate) cost_bytes: usize,
     /// Bytes that entry, salt and body occupy, in the record or in files.
     pub(crate) kept_bytes: u64,
+}
+
+/// What an entry says, packed, and the case it belongs to.
+#[derive(Debug, Clone)]
+pub(crate) struct Packed {
+    pub(crate) case: MessageId,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Packed {
+    pub(crate) fn of(facts: &workflow::Facts) -> Self {
+        Self {
+            case: facts.thread,
+            bytes: facts.pack(),
+        }
+    }
 }
 
 /// What an admitted or own entry adds to the indices.
@@ -222,6 +241,9 @@ pub(crate) enum Command {
     /// The peer's message at an index breaks the rules of its case: noted once, with the incident
     /// if it is told by itself.
     NoteBreach(LinkNumber, u64, Option<Box<Incident>>, Reply<bool>),
+    /// Write rows that were derived from the logs, and that may be derived again; answered when
+    /// durable.
+    Derived(Vec<Write>, Reply<()>),
     /// Nothing; answered when everything asked before it has been done.
     Barrier(Reply<()>),
 }
@@ -239,6 +261,10 @@ impl Command {
             | Self::Incident(..)
             | Self::Reach(..)
             | Self::NoteBreach(..) => 4 << 10,
+            Self::Derived(writes, _) => {
+                let bytes = |(key, value): &Write| key.len() + value.as_ref().map_or(0, Vec::len);
+                writes.iter().map(bytes).sum()
+            }
             Self::Barrier(..) => 0,
         }
     }
@@ -247,14 +273,16 @@ impl Command {
 impl Leaf {
     /// A leaf whose parts are placed by size; those that do not fit must be written to files
     /// first, see `Exchange::place`.
-    pub(crate) fn inline(hash: Hash, entry: Bytes, body: StoredBody) -> Self {
+    pub(crate) fn inline(hash: Hash, entry: Bytes, body: StoredBody, said: Option<Packed>) -> Self {
         let body_bytes = match &body {
             StoredBody::Inline { body, .. } => body.len(),
             StoredBody::File { .. } | StoredBody::Absent => 0,
         };
+        let said_bytes = said.as_ref().map_or(0, |said| said.bytes.len());
         Self {
             hash,
-            cost_bytes: entry.len() + body_bytes + 256,
+            said,
+            cost_bytes: entry.len() + body_bytes + said_bytes + 256,
             kept_bytes: (entry.len() + SALT_BYTES + body_bytes) as u64,
             entry: StoredEntry::Inline(entry),
             body,

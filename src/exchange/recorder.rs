@@ -320,6 +320,17 @@ impl Recorder {
                     drop(reply.send(outcome.map(|()| is_first)));
                 }));
             }
+            Command::Derived(writes, reply) => {
+                for (key, value) in writes {
+                    match value {
+                        Some(value) => stage.batch.put(key, value),
+                        None => stage.batch.delete(key),
+                    }
+                }
+                answers.flushed.push(Box::new(move |outcome| {
+                    drop(reply.send(outcome));
+                }));
+            }
             Command::Barrier(reply) => answers.marked.push(Box::new(move |outcome| {
                 drop(reply.send(outcome));
             })),
@@ -383,6 +394,7 @@ fn refuse(command: Command, error: &RecordError) {
         | Command::Hold(_, _, reply)
         | Command::Release(_, _, reply)
         | Command::KeepDated(_, _, reply)
+        | Command::Derived(_, reply)
         | Command::Barrier(reply) => drop(reply.send(Err(error.clone()))),
         Command::Reach(.., reply) | Command::NoteBreach(.., reply) => {
             drop(reply.send(Err(error.clone())));

@@ -9,6 +9,7 @@ use super::command::{Effect, Leaf, MirrorRun, OwnEntry, PeerEntry, RecordError, 
 use super::hold::{Hold, Incident};
 use super::layout::{self, FileRef, FileRefs, HeadRecord, LinkNumber, LogSide, Place, Record};
 use super::remind::{DutyKey, Reached};
+use super::shelf;
 use crate::crypto::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::crypto::note::Note;
 use crate::limits::{CHECKPOINT_SIZE_MAX, EXPRESSED_BYTES_MAX, EXPRESSED_ENTRIES_MAX};
@@ -557,6 +558,11 @@ impl Stage {
         refused: bool,
         expressed: bool,
     ) {
+        if let Some(said) = leaf.said {
+            for (key, part) in shelf::packed_rows(number, side, index, said.case, &said.bytes) {
+                self.batch.put(key, part);
+            }
+        }
         let record = Record {
             recorded_at_ms: self.now_ms,
             entry: leaf.entry,

@@ -8,7 +8,7 @@
 use bytes::Bytes;
 use prost::Message as _;
 
-use super::command::{Command, Leaf, OwnEntry, RecordError, Recorded};
+use super::command::{Command, Leaf, OwnEntry, Packed, RecordError, Recorded};
 use super::layout::{self, FileRef, LogSide, Place, StoredBody, StoredEntry};
 use super::read::{ReadError, Stored};
 use super::{Exchange, Link};
@@ -260,7 +260,7 @@ impl Exchange {
                     ))
                 };
             }
-            match cases.judge(party, &facts) {
+            match cases.judge(party, &facts)? {
                 Ok(()) => Ok(unsigned),
                 Err(impossible) => Err(SubmitError::Impossible {
                     impossible: Box::new(impossible),
@@ -441,6 +441,7 @@ impl Exchange {
         })?;
         Ok(Unsigned {
             facts: facts_of(&header, content),
+            said: Packed::of(&Facts::of(&header, Some(content))),
             header,
             salt,
             bytes,
@@ -451,7 +452,8 @@ impl Exchange {
         let payload = Bytes::from(unsigned.header.wire.encode_to_vec());
         let envelope = dsse::sign(&self.keys.message, payload)?;
         let digest = unsigned.header.body_digest;
-        let leaf = self.place_leaf(&envelope, Some((unsigned.salt, unsigned.bytes, digest)))?;
+        let body = (unsigned.salt, unsigned.bytes, digest);
+        let leaf = self.place_leaf(&envelope, Some(body), Some(unsigned.said))?;
         Ok(OwnEntry {
             leaf,
             facts: unsigned.facts,
@@ -466,14 +468,16 @@ impl Exchange {
         &self,
         envelope: &Verified<Envelope>,
         body: Option<([u8; SALT_BYTES], Bytes, [u8; 32])>,
+        said: Option<Packed>,
     ) -> Result<Leaf, StoreError> {
-        self.place_bytes(&envelope.bytes, body)
+        self.place_bytes(&envelope.bytes, body, said)
     }
 
     pub(crate) fn place_bytes(
         &self,
         entry: &Bytes,
         body: Option<([u8; SALT_BYTES], Bytes, [u8; 32])>,
+        said: Option<Packed>,
     ) -> Result<Leaf, StoreError> {
         let hash = leaf_hash(entry);
         let body_bytes = body.as_ref().map_or(0, |(_, body, _)| body.len());
@@ -488,7 +492,7 @@ impl Exchange {
                 StoredBody::File { digest }
             }
         };
-        let mut leaf = Leaf::inline(hash, entry.clone(), body);
+        let mut leaf = Leaf::inline(hash, entry.clone(), body, said);
         leaf.kept_bytes = (entry.len() + SALT_BYTES + body_bytes) as u64;
         if !layout::entry_fits(entry.len()) {
             let digest: [u8; 32] = {
@@ -514,6 +518,7 @@ struct Named {
 struct Unsigned {
     header: Header,
     facts: super::command::Facts,
+    said: Packed,
     salt: [u8; SALT_BYTES],
     bytes: Bytes,
 }
