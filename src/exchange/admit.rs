@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use prost::Message as _;
 
-use super::command::{Effect, Facts, Packed, PeerEntry};
+use super::command::{Effect, Facts, PeerEntry};
 use super::layout::{FileRef, Place};
 use super::read::ReadError;
 use super::submit::{files_of, is_urgent};
@@ -248,7 +248,9 @@ impl Exchange {
             }
             Err(refused) => Judged {
                 entry: PeerEntry {
-                    leaf: self.place_bytes(&item.entry, None, Claim::said(&item.entry))?,
+                    leaf: self
+                        .place_bytes(&item.entry, None)?
+                        .saying(Claim::said(&item.entry).as_ref()),
                     facts: None,
                     effect: Effect::None,
                 },
@@ -274,7 +276,9 @@ impl Exchange {
             said.said = workflow::Said::System;
         }
         Ok(PeerEntry {
-            leaf: self.place_leaf(&authentic.envelope, Some(body), Some(Packed::of(&said)))?,
+            leaf: self
+                .place_leaf(&authentic.envelope, Some(body))?
+                .saying(Some(&said)),
             facts: Some(authentic.facts()),
             effect,
         })
@@ -342,9 +346,9 @@ impl Claim {
     }
 
     /// What the header of an entry says that was refused, for the cases.
-    fn said(entry: &Bytes) -> Option<Packed> {
+    fn said(entry: &Bytes) -> Option<workflow::Facts> {
         let entry = v1::Entry::decode(entry.clone()).ok()?;
         let header = Header::parse(&entry.payload).ok()?;
-        Some(Packed::of(&workflow::Facts::of(&header, None)))
+        Some(workflow::Facts::of(&header, None))
     }
 }

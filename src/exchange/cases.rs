@@ -4,6 +4,7 @@
 //! this file feeds it. A message that continues a case is judged, signed and recorded under that
 //! case's lock, so that one side never says two things at once that exclude each other.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use tokio::sync::OwnedMutexGuard;
@@ -36,6 +37,8 @@ const WRITE_BYTES_MAX: usize = 8 << 20;
 pub(crate) struct Cases {
     /// `None` until it was first asked for.
     shelf: std::sync::Mutex<Option<CaseShelf>>,
+    /// What was written may be of other entries: of the cases, and of what is due.
+    pub(super) forgotten: [AtomicBool; 2],
     locks: Vec<Arc<tokio::sync::Mutex<()>>>,
 }
 
@@ -43,6 +46,7 @@ impl Default for Cases {
     fn default() -> Self {
         Self {
             shelf: std::sync::Mutex::default(),
+            forgotten: Default::default(),
             locks: (0..CASE_LOCKS).map(|_| Arc::default()).collect(),
         }
     }
@@ -127,8 +131,11 @@ impl Exchange {
             own: self.reader(link, LogSide::Own),
             mirror: self.reader(link, LogSide::Mirror),
         };
-        let store = Arc::clone(&self.store);
-        let opened = CaseShelf::open(store, link.number, link.party(), Box::new(logs))?;
+        let (store, logs) = (Arc::clone(&self.store), Box::new(logs));
+        let [forgotten, _] = &link.cases.forgotten;
+        let is_forgotten = forgotten.load(Ordering::SeqCst);
+        let opened = CaseShelf::open(store, link.number, link.party(), logs, is_forgotten)?;
+        forgotten.store(false, Ordering::SeqCst);
         Ok(shelf.insert(opened))
     }
 
@@ -218,11 +225,18 @@ impl Exchange {
 
     /// Forgets what is folded of a link. Call it when entries of a log were replaced: what follows
     /// from both logs is found anew when it is next asked for.
+    ///
+    /// It forgets in memory. Where a crash in between is possible, the commit that takes entries away
+    /// puts [`super::shelf::stale_row`] besides.
     pub fn forget_folded(&self, link: &Link) {
         // The order of locks is that of `with_dues`.
         let mut dues = link.dues.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shelf = lock(link);
+        for forgotten in &link.cases.forgotten {
+            forgotten.store(true, Ordering::SeqCst);
+        }
         *dues = None;
-        *lock(link) = None;
+        *shelf = None;
     }
 }
 

@@ -22,7 +22,8 @@ pub(crate) struct Leaf {
     pub(crate) hash: Hash,
     pub(crate) entry: StoredEntry,
     pub(crate) body: StoredBody,
-    /// What it says, for the cases; `None` of what is no message of any sort.
+    /// What it says, for the cases. `None` of what is no message of any sort; where it is not known
+    /// it is read from the body later.
     pub(crate) said: Option<Packed>,
     /// Bytes it adds to the commit.
     pub(crate) cost_bytes: usize,
@@ -38,7 +39,7 @@ pub(crate) struct Packed {
 }
 
 impl Packed {
-    pub(crate) fn of(facts: &workflow::Facts) -> Self {
+    fn of(facts: &workflow::Facts) -> Self {
         Self {
             case: facts.thread,
             bytes: facts.pack(),
@@ -273,20 +274,26 @@ impl Command {
 impl Leaf {
     /// A leaf whose parts are placed by size; those that do not fit must be written to files
     /// first, see `Exchange::place`.
-    pub(crate) fn inline(hash: Hash, entry: Bytes, body: StoredBody, said: Option<Packed>) -> Self {
+    pub(crate) fn inline(hash: Hash, entry: Bytes, body: StoredBody) -> Self {
         let body_bytes = match &body {
             StoredBody::Inline { body, .. } => body.len(),
             StoredBody::File { .. } | StoredBody::Absent => 0,
         };
-        let said_bytes = said.as_ref().map_or(0, |said| said.bytes.len());
         Self {
             hash,
-            said,
-            cost_bytes: entry.len() + body_bytes + said_bytes + 256,
+            said: None,
+            cost_bytes: entry.len() + body_bytes + 256,
             kept_bytes: (entry.len() + SALT_BYTES + body_bytes) as u64,
             entry: StoredEntry::Inline(entry),
             body,
         }
+    }
+
+    /// The same, with what it says.
+    pub(crate) fn saying(mut self, said: Option<&workflow::Facts>) -> Self {
+        self.said = said.map(Packed::of);
+        self.cost_bytes += self.said.as_ref().map_or(0, |said| said.bytes.len());
+        self
     }
 }
 

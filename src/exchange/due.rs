@@ -11,6 +11,7 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use super::layout::{self, LinkNumber, LogSide};
@@ -201,7 +202,11 @@ const OWED_BY_OWN: u8 = 1;
 const ACTUAL: u8 = 2;
 
 impl DueBook {
-    fn open(store: Arc<dyn Store>, number: LinkNumber) -> Result<Self, ReadError> {
+    fn open(
+        store: Arc<dyn Store>,
+        number: LinkNumber,
+        is_forgotten: bool,
+    ) -> Result<Self, ReadError> {
         let mut book = Self {
             overlay: Overlay::new(store),
             number,
@@ -210,7 +215,7 @@ impl DueBook {
             calendars: None,
             breaches_of_hour: (0, 0),
         };
-        let is_stale = book.overlay.get(&book.key(STALE, &[]))?.is_some();
+        let is_stale = is_forgotten || book.overlay.get(&book.key(STALE, &[]))?.is_some();
         let progress = book.overlay.get(&book.key(DUES, &[]))?;
         let taken = progress.filter(|_| !is_stale).and_then(|progress| {
             let (own, mirror) = progress.strip_prefix(&[VERSION])?.split_first_chunk()?;
@@ -729,7 +734,10 @@ impl Exchange {
         if let Some(book) = book {
             return Ok(book);
         }
-        let opened = DueBook::open(Arc::clone(&self.store), link.number)?;
+        let [_, forgotten] = &link.cases.forgotten;
+        let is_forgotten = forgotten.load(Ordering::SeqCst);
+        let opened = DueBook::open(Arc::clone(&self.store), link.number, is_forgotten)?;
+        forgotten.store(false, Ordering::SeqCst);
         Ok(book.insert(opened))
     }
 

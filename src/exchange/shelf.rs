@@ -19,6 +19,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::layout::{self, LinkNumber, LogSide};
@@ -105,10 +106,13 @@ pub struct CaseShelf {
     recent: [VecDeque<Touched>; 2],
     /// Sizes of both logs when what was derived was last given out.
     given: [u64; 2],
+    /// Of each log, the own first: the entries whose facts may be of others, and are made anew.
+    anew: [Range<u64>; 2],
 }
 
 impl CaseShelf {
-    /// The shelf of a link as it was written last.
+    /// The shelf of a link as it was written last; `is_forgotten`: that may be of other entries, and is
+    /// to be made anew.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -117,6 +121,7 @@ impl CaseShelf {
         number: LinkNumber,
         own: Party,
         logs: Box<dyn Logs>,
+        is_forgotten: bool,
     ) -> Result<Self, ReadError> {
         let mut shelf = Self {
             number,
@@ -129,12 +134,17 @@ impl CaseShelf {
             uses: 0,
             recent: Default::default(),
             given: [0; 2],
+            anew: [0..0, 0..0],
         };
         let progress = shelf.overlay.get(&shelf.key(PROGRESS, &[]))?;
         let progress = progress.as_deref().and_then(Progress::decode);
-        if let Some(stale) = shelf.overlay.get(&shelf.key(STALE, &[]))? {
+        let stale = shelf.overlay.get(&shelf.key(STALE, &[]))?;
+        let stale = stale.map(|stale| decode_sizes(&stale).unwrap_or_default());
+        if let Some(from) = stale.or(is_forgotten.then_some([0; 2])) {
             shelf.clear()?;
-            shelf.clear_facts(decode_sizes(&stale).unwrap_or_default())?;
+            // Up to where the logs are, which is not known yet.
+            shelf.anew = from.map(|from| from..u64::MAX);
+            shelf.clear_facts()?;
         } else if let Some(progress) = progress {
             shelf.restore(progress)?;
         } else {
@@ -155,14 +165,6 @@ impl CaseShelf {
         }
     }
 
-    fn side(&self, party: Party) -> LogSide {
-        if party == self.own {
-            LogSide::Own
-        } else {
-            LogSide::Mirror
-        }
-    }
-
     /// Removes all that was derived but the facts. Of what is due only how far that was counted: it
     /// is then made again by whoever keeps it.
     fn clear(&mut self) -> Result<(), ReadError> {
@@ -173,13 +175,29 @@ impl CaseShelf {
         Ok(())
     }
 
-    /// Removes facts from an index of each log on, own and mirror.
-    fn clear_facts(&mut self, from: [u64; 2]) -> Result<(), ReadError> {
-        let (start, end) = layout::all_facts(self.number);
-        self.delete_all(start, &end, |key| {
-            layout::facts_place(key)
-                .is_none_or(|(_, side, index, _)| index >= from[usize::from(side.byte())])
-        })
+    /// Removes facts that lie in another case than the entry that is there now.
+    fn clear_facts(&mut self) -> Result<(), ReadError> {
+        let (mut start, end) = layout::all_facts(self.number);
+        loop {
+            let rows = self
+                .overlay
+                .scan(&start, &end, ROWS_AT_ONCE, Direction::Forward)?;
+            let Some((last, _)) = rows.last() else {
+                return Ok(());
+            };
+            start.clone_from(last);
+            start.push(0);
+            for (key, _) in rows {
+                let Some((case, side, index, _)) = layout::facts_place(&key) else {
+                    continue;
+                };
+                if self.anew[usize::from(side.byte())].contains(&index)
+                    && self.case_at(side, index)? != Some(case)
+                {
+                    self.overlay.delete(key);
+                }
+            }
+        }
     }
 
     fn delete_all(
@@ -211,6 +229,7 @@ impl CaseShelf {
         }
         self.ledger = self.ledger_of(parts)?;
         self.given = progress.sizes;
+        self.anew = progress.anew;
         Ok(())
     }
 
@@ -271,6 +290,10 @@ impl CaseShelf {
         let mut has_more = false;
         for (side, size) in [LogSide::Own, LogSide::Mirror].into_iter().zip(sizes) {
             let party = self.party(side);
+            let anew = &mut self.anew[usize::from(side.byte())];
+            if anew.end == u64::MAX {
+                anew.end = size;
+            }
             let end = size.min(self.size(party).saturating_add(at_most));
             has_more |= end < size;
             while self.size(party) < end {
@@ -425,11 +448,16 @@ impl CaseShelf {
         case: MessageId,
     ) -> Result<Option<Facts>, ReadError> {
         let packed = self.packed(side, index, case)?;
-        if let Some(facts) = packed.and_then(|packed| Facts::unpack(case, &packed)) {
-            return Ok(Some(facts));
+        let known = packed.and_then(|packed| Facts::unpack(case, &packed));
+        let is_anew = self.anew[usize::from(side.byte())].contains(&index);
+        if known.is_some() && !is_anew {
+            return Ok(known);
         }
         let facts = self.logs.facts(side, index)?;
-        if let Some(facts) = &facts {
+        if let Some(facts) = facts
+            .as_ref()
+            .filter(|facts| known.as_ref() != Some(*facts))
+        {
             for (key, value) in facts_rows(self.number, side, index, facts) {
                 self.overlay.put(key, value);
             }
@@ -489,7 +517,7 @@ impl CaseShelf {
             let rows = self
                 .overlay
                 .scan(&start, &end, rows_at_once, Direction::Forward)?;
-            let is_last = rows.len() < rows_at_once;
+            let mut is_last = rows.len() < rows_at_once;
             rows_at_once = ROWS_AT_ONCE;
             let Some((last, _)) = rows.last() else {
                 return Ok(());
@@ -516,10 +544,11 @@ impl CaseShelf {
                         return Ok(());
                     };
                     start = next;
+                    is_last = false;
                     break;
                 }
             }
-            if is_last && start.last() == Some(&0) {
+            if is_last {
                 return Ok(());
             }
         }
@@ -691,6 +720,7 @@ impl CaseShelf {
         let progress = Progress {
             sizes: self.given,
             seen,
+            anew: self.anew.clone(),
         };
         let key = self.key(PROGRESS, &[]);
         self.overlay.put(key, progress.encode());
@@ -716,6 +746,7 @@ impl CaseShelf {
 }
 
 /// Rows that keep what a message says: to be written with its entry.
+#[must_use]
 pub fn facts_rows(
     number: LinkNumber,
     side: LogSide,
@@ -739,8 +770,8 @@ pub(crate) fn packed_rows(
 
 /// The row that says that both logs were cut back, and that what was derived from there on is of
 /// other entries: written in the commit that cuts them.
-#[cfg_attr(not(test), expect(dead_code, reason = "for the recovery of a log"))]
-pub(crate) fn stale_row(number: LinkNumber, from: [u64; 2]) -> (Vec<u8>, Vec<u8>) {
+#[must_use]
+pub fn stale_row(number: LinkNumber, from: [u64; 2]) -> (Vec<u8>, Vec<u8>) {
     let value = from.map(u64::to_be_bytes).concat();
     (layout::derived(number, STALE, &[]), value)
 }
@@ -778,16 +809,19 @@ fn decode_sizes(value: &[u8]) -> Option<[u64; 2]> {
 }
 
 /// How far both logs are taken in: own and mirror.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Progress {
     sizes: [u64; 2],
     seen: [u64; 2],
+    anew: [Range<u64>; 2],
 }
 
 impl Progress {
     fn encode(&self) -> Vec<u8> {
         let mut out = vec![VERSION, packed::VERSION];
-        for number in self.sizes.into_iter().chain(self.seen) {
+        let [own, mirror] = &self.anew;
+        let anew = [own.start, own.end, mirror.start, mirror.end];
+        for number in self.sizes.into_iter().chain(self.seen).chain(anew) {
             out.extend(number.to_be_bytes());
         }
         out
@@ -795,10 +829,15 @@ impl Progress {
 
     fn decode(value: &[u8]) -> Option<Self> {
         let rest = value.strip_prefix(&[VERSION, packed::VERSION])?;
-        let (sizes, seen) = rest.split_at_checked(16)?;
-        Some(Self {
-            sizes: decode_sizes(sizes)?,
-            seen: decode_sizes(seen)?,
-        })
+        let mut pairs = rest.chunks(16).map(decode_sizes);
+        let mut pair = || pairs.next().flatten();
+        let (sizes, seen) = (pair()?, pair()?);
+        let range = |[start, end]: [u64; 2]| start..end;
+        let progress = Self {
+            sizes,
+            seen,
+            anew: [range(pair()?), range(pair()?)],
+        };
+        pairs.next().is_none().then_some(progress)
     }
 }

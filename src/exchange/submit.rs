@@ -8,7 +8,7 @@
 use bytes::Bytes;
 use prost::Message as _;
 
-use super::command::{Command, Leaf, OwnEntry, Packed, RecordError, Recorded};
+use super::command::{Command, Leaf, OwnEntry, RecordError, Recorded};
 use super::layout::{self, FileRef, LogSide, Place, StoredBody, StoredEntry};
 use super::read::{ReadError, Stored};
 use super::{Exchange, Link};
@@ -441,7 +441,7 @@ impl Exchange {
         })?;
         Ok(Unsigned {
             facts: facts_of(&header, content),
-            said: Packed::of(&Facts::of(&header, Some(content))),
+            said: Facts::of(&header, Some(content)),
             header,
             salt,
             bytes,
@@ -453,9 +453,9 @@ impl Exchange {
         let envelope = dsse::sign(&self.keys.message, payload)?;
         let digest = unsigned.header.body_digest;
         let body = (unsigned.salt, unsigned.bytes, digest);
-        let leaf = self.place_leaf(&envelope, Some(body), Some(unsigned.said))?;
+        let leaf = self.place_leaf(&envelope, Some(body))?;
         Ok(OwnEntry {
-            leaf,
+            leaf: leaf.saying(Some(&unsigned.said)),
             facts: unsigned.facts,
             author: None,
             confirms_files_of: None,
@@ -468,16 +468,14 @@ impl Exchange {
         &self,
         envelope: &Verified<Envelope>,
         body: Option<([u8; SALT_BYTES], Bytes, [u8; 32])>,
-        said: Option<Packed>,
     ) -> Result<Leaf, StoreError> {
-        self.place_bytes(&envelope.bytes, body, said)
+        self.place_bytes(&envelope.bytes, body)
     }
 
     pub(crate) fn place_bytes(
         &self,
         entry: &Bytes,
         body: Option<([u8; SALT_BYTES], Bytes, [u8; 32])>,
-        said: Option<Packed>,
     ) -> Result<Leaf, StoreError> {
         let hash = leaf_hash(entry);
         let body_bytes = body.as_ref().map_or(0, |(_, body, _)| body.len());
@@ -492,7 +490,7 @@ impl Exchange {
                 StoredBody::File { digest }
             }
         };
-        let mut leaf = Leaf::inline(hash, entry.clone(), body, said);
+        let mut leaf = Leaf::inline(hash, entry.clone(), body);
         leaf.kept_bytes = (entry.len() + SALT_BYTES + body_bytes) as u64;
         if !layout::entry_fits(entry.len()) {
             let digest: [u8; 32] = {
@@ -518,7 +516,7 @@ struct Named {
 struct Unsigned {
     header: Header,
     facts: super::command::Facts,
-    said: Packed,
+    said: Facts,
     salt: [u8; SALT_BYTES],
     bytes: Bytes,
 }

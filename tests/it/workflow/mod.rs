@@ -16,5 +16,6 @@ mod mixed;
 mod notices;
 mod proposals;
 mod safeguards;
+mod shelf;
 mod table;
 mod verification;
