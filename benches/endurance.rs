@@ -148,7 +148,7 @@ async fn soak(options: &Options) {
     let callers = 16;
     let pause = Duration::from_secs_f64(f64::from(callers) / options.rate);
     let mut tasks = Vec::new();
-    for (node, peer) in [(&left, RIGHT), (&right, LEFT)] {
+    for (node, peer) in [(&mut left, RIGHT), (&mut right, LEFT)] {
         for caller in 0..callers {
             let mut desk = node.desk().await;
             let first = began + pause.mul_f64(f64::from(caller) / f64::from(callers));
@@ -190,7 +190,7 @@ async fn soak(options: &Options) {
         count += task.await.unwrap();
     }
     let time = began.elapsed();
-    for (node, peer) in [(&left, RIGHT), (&right, LEFT)] {
+    for (node, peer) in [(&mut left, RIGHT), (&mut right, LEFT)] {
         node.until(peer, "delivered", |link| {
             link.delivered_size == link.own_size
         })

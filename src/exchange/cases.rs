@@ -10,6 +10,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use tokio::sync::OwnedMutexGuard;
 
 use super::command::{Command, RecordError};
+use super::deadlines::TurnError;
 use super::layout::{self, LogSide};
 use super::overlay::Write;
 use super::read::{LogReader, ReadError, Stored};
@@ -39,6 +40,8 @@ pub(crate) struct Cases {
     shelf: std::sync::Mutex<Option<CaseShelf>>,
     /// What was written may be of other entries: of the cases, and of what is due.
     pub(super) forgotten: [AtomicBool; 2],
+    /// Held while something derived is being written.
+    pub(super) keeping: tokio::sync::Mutex<()>,
     locks: Vec<Arc<tokio::sync::Mutex<()>>>,
 }
 
@@ -47,6 +50,7 @@ impl Default for Cases {
         Self {
             shelf: std::sync::Mutex::default(),
             forgotten: Default::default(),
+            keeping: tokio::sync::Mutex::default(),
             locks: (0..CASE_LOCKS).map(|_| Arc::default()).collect(),
         }
     }
@@ -179,11 +183,12 @@ impl Exchange {
         }
     }
 
-    async fn keep_cases(&self, link: &Link, in_any_case: bool) -> Result<(), RecordError> {
+    async fn keep_cases(&self, link: &Link, in_any_case: bool) -> Result<(), TurnError> {
+        let _alone = link.cases.keeping.lock().await;
         let given = {
             let mut guard = lock(link);
             let shelf = guard.as_mut().filter(|shelf| in_any_case || shelf.is_due());
-            shelf.map(CaseShelf::give)
+            shelf.map(CaseShelf::give).transpose()?
         };
         let Some((given, writes)) = given else {
             return Ok(());
@@ -217,8 +222,8 @@ impl Exchange {
     /// Writes whatever was derived of a link and is not written yet.
     ///
     /// # Errors
-    /// [`RecordError`]; it is derived again then after a restart.
-    pub async fn keep_folded(&self, link: &Link) -> Result<(), RecordError> {
+    /// [`TurnError`]; it is derived again then after a restart.
+    pub async fn keep_folded(&self, link: &Link) -> Result<(), TurnError> {
         self.keep_cases(link, true).await?;
         self.keep_dues(link, true).await
     }

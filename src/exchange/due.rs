@@ -14,13 +14,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
+use super::deadlines::TurnError;
 use super::layout::{self, LinkNumber, LogSide};
 use super::overlay::{Overlay, Write};
 use super::read::ReadError;
 use super::remind::{self, DutyKey, Stage};
 use super::shelf::{CaseShelf, DUES, STALE};
 use super::view::cosigned_at;
-use super::{Exchange, Link, RecordError};
+use super::{Exchange, Link};
 use crate::limits::CASE_DUES_MAX;
 use crate::model::MessageId;
 use crate::model::calendar::{CalendarError, YearCalendar};
@@ -150,6 +151,8 @@ pub struct DueBook {
     calendars: Option<[Vec<Listed>; 2]>,
     /// The hour in which breaches were noted last, and how many.
     breaches_of_hour: (u64, usize),
+    /// Made anew, and never written: a book that is gone may have written after this was opened.
+    is_first: bool,
 }
 
 /// What is owed on a link, as of all that is durable.
@@ -214,6 +217,7 @@ impl DueBook {
             given: [0; 2],
             calendars: None,
             breaches_of_hour: (0, 0),
+            is_first: true,
         };
         let is_stale = is_forgotten || book.overlay.get(&book.key(STALE, &[]))?.is_some();
         let progress = book.overlay.get(&book.key(DUES, &[]))?;
@@ -224,18 +228,20 @@ impl DueBook {
         });
         if let Some(taken) = taken {
             (book.taken, book.given) = (taken, taken);
+            book.is_first = false;
             return Ok(book);
         }
-        for kind in [DUES, CASE, KEYS, AGENDA, LATE, WAITS, UNNOTED] {
-            let (start, end) = layout::derived_of(number, kind);
-            let rows = book
-                .overlay
-                .scan(&start, &end, usize::MAX, Direction::Forward)?;
-            for (key, _) in rows {
-                book.overlay.delete(key);
-            }
-        }
+        book.clear()?;
         Ok(book)
+    }
+
+    /// Removes what the store has and this book has not put.
+    fn clear(&mut self) -> Result<(), ReadError> {
+        for kind in [DUES, CASE, KEYS, AGENDA, LATE, WAITS, UNNOTED] {
+            let (start, end) = layout::derived_of(self.number, kind);
+            self.overlay.disown(start, &end)?;
+        }
+        Ok(())
     }
 
     fn key(&self, kind: u8, rest: &[&[u8]]) -> Vec<u8> {
@@ -256,14 +262,17 @@ impl DueBook {
         entries >= UNWRITTEN_MAX as u64 || self.overlay.len() >= UNWRITTEN_MAX
     }
 
-    fn give(&mut self) -> (u64, Vec<Write>) {
+    fn give(&mut self) -> Result<(u64, Vec<Write>), ReadError> {
+        if std::mem::take(&mut self.is_first) {
+            self.clear()?;
+        }
         self.given = self.taken;
         let mut progress = vec![VERSION];
         for taken in self.taken {
             progress.extend(taken.to_be_bytes());
         }
         self.overlay.put(self.key(DUES, &[]), progress);
-        self.overlay.give()
+        Ok(self.overlay.give())
     }
 
     /// Counts breaches of an hour (since 1970) that are about to be noted; says how many there were
@@ -757,15 +766,11 @@ impl Exchange {
     }
 
     /// Writes what was derived of what is due on a link, if there is enough of it.
-    pub(super) async fn keep_dues(
-        &self,
-        link: &Link,
-        in_any_case: bool,
-    ) -> Result<(), RecordError> {
+    pub(super) async fn keep_dues(&self, link: &Link, in_any_case: bool) -> Result<(), TurnError> {
         let given = {
             let mut guard = lock(link);
             let book = guard.as_mut().filter(|book| in_any_case || book.is_due());
-            book.map(DueBook::give)
+            book.map(DueBook::give).transpose()?
         };
         let Some((given, writes)) = given else {
             return Ok(());

@@ -7,8 +7,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::store::{Direction, Record, Store, StoreError};
+
+/// Rows read at once.
+const ROWS_AT_ONCE: usize = 512;
 
 /// A key, and its value unless it is to be removed.
 pub(crate) type Write = (Vec<u8>, Option<Vec<u8>>);
@@ -17,8 +21,15 @@ pub(crate) type Write = (Vec<u8>, Option<Vec<u8>>);
 pub(crate) struct Overlay {
     store: Arc<dyn Store>,
     pending: BTreeMap<Vec<u8>, (u64, Option<Vec<u8>>)>,
-    /// Grows with each time that what is pending was given out to be written.
+    /// Since when what is put now is pending: another each time that it was given out to be written.
     generation: u64,
+}
+
+/// Numbers for every overlay of the process: what one has given out says nothing to another.
+static GENERATIONS: AtomicU64 = AtomicU64::new(0);
+
+fn next_generation() -> u64 {
+    GENERATIONS.fetch_add(1, Ordering::SeqCst)
 }
 
 impl fmt::Debug for Overlay {
@@ -34,7 +45,7 @@ impl Overlay {
         Self {
             store,
             pending: BTreeMap::new(),
-            generation: 0,
+            generation: next_generation(),
         }
     }
 
@@ -99,11 +110,31 @@ impl Overlay {
         Ok(merged)
     }
 
+    /// Removes what the store has in a range and what is not pending: it was put there by another that
+    /// is gone.
+    pub(crate) fn disown(&mut self, mut start: Vec<u8>, end: &[u8]) -> Result<(), StoreError> {
+        loop {
+            let rows = self
+                .store
+                .scan(&start, end, ROWS_AT_ONCE, Direction::Forward)?;
+            let Some((last, _)) = rows.last() else {
+                return Ok(());
+            };
+            start.clone_from(last);
+            start.push(0);
+            for (key, _) in rows {
+                if !self.pending.contains_key(&key) {
+                    self.delete(key);
+                }
+            }
+        }
+    }
+
     /// Everything that is pending, to be written together; hand the number back to
     /// [`Overlay::written`] when that is durable.
     pub(crate) fn give(&mut self) -> (u64, Vec<Write>) {
         let given = self.generation;
-        self.generation += 1;
+        self.generation = next_generation();
         let writes = self.pending.iter();
         let writes = writes.map(|(key, (_, value))| (key.clone(), value.clone()));
         (given, writes.collect())

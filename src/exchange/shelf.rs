@@ -52,6 +52,8 @@ const ON_BOARD: u8 = b'b';
 pub(super) const STALE: u8 = b'x';
 /// How far it was counted what is due.
 pub(super) const DUES: u8 = b'q';
+/// Every kind that says what was derived, or how far.
+const ALL: [u8; 5] = [PROGRESS, REFUSED, ON_BOARD, STALE, DUES];
 
 /// The two logs that the shelf is made from.
 pub trait Logs: fmt::Debug + Send {
@@ -108,6 +110,8 @@ pub struct CaseShelf {
     given: [u64; 2],
     /// Of each log, the own first: the entries whose facts may be of others, and are made anew.
     anew: [Range<u64>; 2],
+    /// Made anew, and never written: a shelf that is gone may have written after this was opened.
+    is_first: bool,
 }
 
 impl CaseShelf {
@@ -135,21 +139,23 @@ impl CaseShelf {
             recent: Default::default(),
             given: [0; 2],
             anew: [0..0, 0..0],
+            is_first: false,
         };
         let progress = shelf.overlay.get(&shelf.key(PROGRESS, &[]))?;
         let progress = progress.as_deref().and_then(Progress::decode);
         let stale = shelf.overlay.get(&shelf.key(STALE, &[]))?;
         let stale = stale.map(|stale| decode_sizes(&stale).unwrap_or_default());
         if let Some(from) = stale.or(is_forgotten.then_some([0; 2])) {
-            shelf.clear()?;
+            shelf.clear(&ALL)?;
             // Up to where the logs are, which is not known yet.
             shelf.anew = from.map(|from| from..u64::MAX);
+            shelf.is_first = true;
             shelf.clear_facts()?;
         } else if let Some(progress) = progress {
             shelf.restore(progress)?;
         } else {
             // Nothing yet, or of another version. Facts of another version are replaced one by one.
-            shelf.clear()?;
+            shelf.clear(&ALL)?;
         }
         Ok(shelf)
     }
@@ -167,10 +173,10 @@ impl CaseShelf {
 
     /// Removes all that was derived but the facts. Of what is due only how far that was counted: it
     /// is then made again by whoever keeps it.
-    fn clear(&mut self) -> Result<(), ReadError> {
-        for kind in [PROGRESS, REFUSED, ON_BOARD, STALE, DUES] {
-            let (start, end) = layout::derived_of(self.number, kind);
-            self.delete_all(start, &end, |_| true)?;
+    fn clear(&mut self, kinds: &[u8]) -> Result<(), ReadError> {
+        for kind in kinds {
+            let (start, end) = layout::derived_of(self.number, *kind);
+            self.overlay.disown(start, &end)?;
         }
         Ok(())
     }
@@ -196,26 +202,6 @@ impl CaseShelf {
                 {
                     self.overlay.delete(key);
                 }
-            }
-        }
-    }
-
-    fn delete_all(
-        &mut self,
-        mut start: Vec<u8>,
-        end: &[u8],
-        is_meant: impl Fn(&[u8]) -> bool,
-    ) -> Result<(), ReadError> {
-        let store = Arc::clone(self.overlay.store());
-        loop {
-            let rows = store.scan(&start, end, ROWS_AT_ONCE, Direction::Forward)?;
-            let Some((last, _)) = rows.last() else {
-                return Ok(());
-            };
-            start.clone_from(last);
-            start.push(0);
-            for (key, _) in rows.into_iter().filter(|(key, _)| is_meant(key)) {
-                self.overlay.delete(key);
             }
         }
     }
@@ -714,7 +700,14 @@ impl CaseShelf {
 
     /// Everything that was derived and is not written, to be written together; hand the number back
     /// to [`CaseShelf::written`] when that is durable.
-    pub fn give(&mut self) -> (u64, Vec<Write>) {
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn give(&mut self) -> Result<(u64, Vec<Write>), ReadError> {
+        if std::mem::take(&mut self.is_first) {
+            self.clear(&[REFUSED, ON_BOARD])?;
+            self.clear_facts()?;
+        }
         self.given = self.sizes();
         let seen = [LogSide::Own, LogSide::Mirror].map(|side| self.ledger.seen(self.party(side)));
         let progress = Progress {
@@ -724,7 +717,7 @@ impl CaseShelf {
         };
         let key = self.key(PROGRESS, &[]);
         self.overlay.put(key, progress.encode());
-        self.overlay.give()
+        Ok(self.overlay.give())
     }
 
     /// What was given out is durable.

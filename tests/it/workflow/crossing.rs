@@ -553,9 +553,8 @@ impl Link {
             same(all, &resting.snapshot_at_the_end(self.now), "what rested");
             let [a, b] = [0, 1].map(|slot| self.nodes[slot].log.len());
             let sizes = [self.dice.below(a + 1), self.dice.below(b + 1)].map(|size| size as u64);
-            let mut plain = self.nodes[0].book.as_of(sizes);
-            let plain = serde_json::to_string(&plain.snapshot(self.now)).unwrap();
-            same(&plain, &resting.as_of(sizes, self.now), "an earlier time");
+            let (plain, rested) = resting.as_of(sizes, self.now);
+            same(&plain, &rested, "an earlier time");
         }
     }
 

@@ -14,6 +14,7 @@ mod language;
 mod limits;
 mod mixed;
 mod notices;
+mod packed;
 mod proposals;
 mod safeguards;
 mod shelf;

@@ -85,7 +85,7 @@ impl Resting {
     }
 
     fn write(&mut self, is_lost: bool) {
-        let (given, writes) = self.shelf.give();
+        let (given, writes) = self.shelf.give().unwrap();
         if is_lost {
             return;
         }
@@ -154,8 +154,15 @@ impl Resting {
         }
     }
 
-    /// Everything as of the first entries of A's and of B's log.
-    pub(super) fn as_of(&self, sizes: [u64; 2], now: Millis) -> String {
+    /// Everything as of the first entries of A's and of B's log: folded in memory, and as it rested.
+    pub(super) fn as_of(&self, sizes: [u64; 2], now: Millis) -> (String, String) {
+        let mut plain = Casebook::default();
+        for (by, side) in [self.own, self.own.other()].into_iter().zip(SIDES) {
+            for facts in self.logs.log(side) {
+                plain.take(by, Some(facts.clone()));
+            }
+        }
+        let plain = serde_json::to_string(&plain.as_of(sizes).snapshot(now)).unwrap();
         let ledger = self.shelf.ledger_as_of(sizes).unwrap();
         let mut threads = BTreeMap::new();
         let mut last = None;
@@ -168,7 +175,8 @@ impl Resting {
             }
         }
         let boards = ledger.boards().view();
-        serde_json::to_string(&Snapshot { threads, boards }).unwrap()
+        let rested = serde_json::to_string(&Snapshot { threads, boards }).unwrap();
+        (plain, rested)
     }
 }
 
