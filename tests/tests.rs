@@ -8,6 +8,10 @@ mod answers;
 mod audit;
 #[path = "it/audit_cli.rs"]
 mod audit_cli;
+#[path = "it/backup/mod.rs"]
+mod backup;
+#[path = "it/bits.rs"]
+mod bits;
 #[path = "it/calendar.rs"]
 mod calendar;
 #[path = "it/cases.rs"]
@@ -16,6 +20,8 @@ mod cases;
 mod cli;
 #[path = "it/contained.rs"]
 mod contained;
+#[path = "it/corpus.rs"]
+mod corpus;
 #[path = "it/crash_points.rs"]
 mod crash_points;
 #[path = "it/crypto.rs"]
@@ -28,6 +34,8 @@ mod deadlines;
 mod demo;
 #[path = "it/desk/mod.rs"]
 mod desk;
+#[path = "it/disks.rs"]
+mod disks;
 #[path = "it/doors/mod.rs"]
 mod doors;
 #[path = "it/evidence.rs"]
@@ -64,13 +72,17 @@ mod peer_misbehaves;
 mod peer_quotas;
 #[path = "it/power_cut.rs"]
 mod power_cut;
+#[path = "it/recover.rs"]
+mod recover;
+#[path = "it/recover_node.rs"]
+mod recover_node;
 #[path = "it/renewal.rs"]
 mod renewal;
 #[path = "it/report.rs"]
 mod report;
 #[path = "it/sides.rs"]
 mod sides;
-#[path = "it/sim.rs"]
+#[path = "it/sim/mod.rs"]
 mod sim;
 #[path = "it/store.rs"]
 mod store;
@@ -86,6 +98,8 @@ mod tampering;
 mod tidy;
 #[path = "it/tlog.rs"]
 mod tlog;
+#[path = "it/traffic.rs"]
+mod traffic;
 #[path = "it/whole_year.rs"]
 mod whole_year;
 #[path = "it/wire.rs"]

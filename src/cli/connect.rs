@@ -14,6 +14,7 @@ use crate::link::tls::{ClientTls, OwnFiles, TlsOptions};
 use crate::model::NodeName;
 use crate::node::config::Config;
 use crate::proto::v1::audit_service_client::AuditServiceClient;
+use crate::proto::v1::backup_service_client::BackupServiceClient;
 use crate::proto::v1::desk_service_client::DeskServiceClient;
 
 /// The configuration in the working directory, where none is named.
@@ -111,6 +112,11 @@ impl Target {
     /// The configuration, read and checked.
     pub(crate) fn load_config(&self) -> Result<Config, Failure> {
         Config::load(&self.config_path()?).or_exit(Exit::Config)
+    }
+
+    /// Whether the node's own machine is meant, where its configuration is.
+    pub(crate) fn is_local(&self) -> bool {
+        self.desk.desk.is_none()
     }
 
     /// Connects to the desk.
@@ -234,6 +240,13 @@ impl Desk {
     /// For messages.
     pub(crate) fn desk(&self) -> DeskServiceClient<Channel> {
         DeskServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(DESK_MESSAGE_BYTES_MAX)
+    }
+
+    /// For everything that the node keeps.
+    pub(crate) fn backup(&self) -> BackupServiceClient<Channel> {
+        BackupServiceClient::new(self.channel.clone())
             .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX)
             .max_encoding_message_size(DESK_MESSAGE_BYTES_MAX)
     }

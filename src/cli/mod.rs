@@ -3,8 +3,10 @@
 //! # Layout
 //!
 //! One file per noun: `init`, `peer`, `node`, `new`, `check`, `send`, `list`, `show`, `case`,
-//! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `audit`, `calendar`,
+//! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `recover`, `audit`, `calendar`,
 //! `gate`, `demo`. Beside them what they share: `connect`
+//! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `audit`, `backup`,
+//! `restore`, `calendar`, `gate`, `demo`. Beside them what they share: `connect`
 //! (which configuration, the way to the desk), `refused` (what the node's refusal means),
 //! `exit` (how a command ends), `draft`, `attach`; and for showing: `print` (the only place
 //! that prints), `table`, `when`, `words`, `levels`, `summary`, `form`.
@@ -12,6 +14,7 @@
 mod ack;
 mod attach;
 mod audit;
+mod backup;
 mod calendar;
 mod case;
 mod check;
@@ -32,8 +35,10 @@ mod new;
 mod node;
 mod peer;
 mod print;
+mod recover;
 mod refused;
 mod report;
+mod restore;
 mod send;
 mod show;
 mod status;
@@ -97,8 +102,11 @@ enum Command {
     Status(status::Status),
     #[command(subcommand)]
     Link(link::Link),
+    Recover(recover::Recover),
     #[command(subcommand)]
     Audit(audit::Audit),
+    Backup(backup::Backup),
+    Restore(restore::Restore),
     #[command(subcommand)]
     Calendar(calendar::Calendar),
     #[command(subcommand)]
@@ -150,7 +158,10 @@ impl Cli {
             Command::Letter(letter) => letter.run(&target, screen),
             Command::Status(status) => in_turn(status.run(&target, screen)),
             Command::Link(link) => in_turn(link.run(&target, screen)),
+            Command::Recover(recover) => on_threads(recover.run(&target, screen)),
             Command::Audit(audit) => audit.run(&target, screen),
+            Command::Backup(backup) => in_turn(backup.run(&target, screen)),
+            Command::Restore(restore) => restore.run(&target, screen),
             Command::Calendar(calendar) => calendar.run(&target, screen),
             Command::Gate(gate) => gate.run(screen),
             Command::Demo(demo) => on_threads(demo.run(screen)),

@@ -47,11 +47,13 @@ pub enum Method {
     ListCalendars,
     /// Evidence that the peer is late.
     Lateness,
+    /// Everything that the node keeps, and its files.
+    Backup,
 }
 
 impl Method {
     /// Every call.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Submit,
         Self::Get,
         Self::List,
@@ -69,6 +71,7 @@ impl Method {
         Self::ListDue,
         Self::ListCalendars,
         Self::Lateness,
+        Self::Backup,
     ];
 
     /// Its name in the proto.
@@ -92,6 +95,7 @@ impl Method {
             Self::ListDue => "ListDue",
             Self::ListCalendars => "ListCalendars",
             Self::Lateness => "Lateness",
+            Self::Backup => "Backup",
         }
     }
 }
@@ -101,7 +105,8 @@ impl Method {
 pub enum Access {
     /// Not at all.
     Denied,
-    /// For what the caller itself submitted, and to submit what its configuration names.
+    /// For what the caller itself submitted, and to submit what its configuration names. Of a
+    /// backup: on the node's own machine, by the node's own user.
     Own,
     /// Without bodies.
     Outline,
@@ -149,10 +154,11 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::ListCalendars
             | M::Lateness,
         )
-        | (Role::Admin, M::Status | M::ReleaseLink | M::ListDue | M::ListCalendars) => Access::Full,
-        (Role::Integration, M::Submit | M::Get | M::List | M::Watch | M::UploadAttachment) => {
-            Access::Own
+        | (Role::Admin, M::Status | M::ReleaseLink | M::ListDue | M::ListCalendars | M::Backup) => {
+            Access::Full
         }
+        (Role::Integration, M::Submit | M::Get | M::List | M::Watch | M::UploadAttachment)
+        | (Role::Operator, M::Backup) => Access::Own,
         (Role::Admin, M::Get | M::List | M::ListCases | M::GetCase) => Access::Outline,
         _ => Access::Denied,
     }
@@ -228,6 +234,7 @@ mod tests {
             (Method::ListDue, [Full, No, Full, Full]),
             (Method::ListCalendars, [Full, No, Full, Full]),
             (Method::Lateness, [Full, No, Full, No]),
+            (Method::Backup, [Own, No, No, Full]),
         ];
         assert_eq!(table.map(|(method, _)| method), Method::ALL);
         for (method, row) in table {

@@ -8,6 +8,7 @@
 //! - `submit`, `acknowledge`, `read`, `watch`, `files`, `status`, `report`, `audit`: the calls.
 //! - `submit`, `acknowledge`, `read`, `watch`, `files`, `status`, `due`, `audit`, `lateness`: the
 //!   calls.
+//! - `backup`: everything, for administrators.
 //! - `health`: serving means: can sign, can append.
 //!
 //! Nothing here decides what a message may say (`model`) or how it is recorded
@@ -16,6 +17,7 @@
 mod acknowledge;
 mod audit;
 mod audit_service;
+mod backup;
 pub mod caller;
 mod cases;
 mod due;
@@ -46,6 +48,7 @@ use crate::limits::{
 };
 use crate::proto::v1;
 use crate::proto::v1::audit_service_server::AuditServiceServer;
+use crate::proto::v1::backup_service_server::BackupServiceServer;
 use crate::proto::v1::desk_service_server::DeskServiceServer;
 use errors::DeskError;
 use seats::Seats;
@@ -90,6 +93,7 @@ pub struct Desk {
     reads: Seats,
     uploads: files::Uploads,
     exports: Arc<Semaphore>,
+    backups: Arc<Semaphore>,
 }
 
 impl Desk {
@@ -110,11 +114,12 @@ impl Desk {
             reads: Seats::new(READS_MAX, CALLER_READS_MAX),
             uploads: files::Uploads::new(Seats::new(UPLOADS_MAX, CALLER_UPLOADS_MAX)),
             exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
+            backups: Arc::new(Semaphore::new(1)),
         })
     }
 }
 
-/// Every service of the desk: notifications, audit, health, reflection. Call it once and give
+/// Every service of the desk: notifications, audit, backup, health, reflection. Call it once and give
 /// clones to the listeners, whose connections must tell who calls
 /// ([`ConnectInfo`](crate::link::connection::ConnectInfo)); without that, every call is refused.
 ///
@@ -124,8 +129,11 @@ pub async fn services(desk: &Arc<Desk>) -> Routes {
         DeskServiceServer::new(Arc::clone(desk)).max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     let evidence =
         AuditServiceServer::new(Arc::clone(desk)).max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
+    let backup = BackupServiceServer::new(Arc::clone(desk))
+        .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     Routes::new(calls)
         .add_service(evidence)
+        .add_service(backup)
         .add_service(health::serve(desk).await)
         .add_service(health::reflection())
 }

@@ -180,6 +180,16 @@ pub(crate) fn judge(link: &Link, index: u64, item: &v1::Item) -> Result<Authenti
     })
 }
 
+/// The header of an entry whose body was erased: authentic, and of this log.
+pub(crate) fn authentic_header(link: &Link, index: u64, item: &v1::Item) -> Option<Header> {
+    let keys = link.keys.message_keys_at(index);
+    let envelope = dsse::verify(item.entry.clone(), &keys).ok()?;
+    let header = Header::parse(&envelope.payload).ok()?;
+    let of_this_log =
+        header.sender == *link.mirror.sender() && header.recipient == *link.mirror.recipient();
+    of_this_log.then_some(header)
+}
+
 impl Authentic {
     pub(crate) fn id(&self) -> MessageId {
         self.header.id

@@ -8,6 +8,7 @@ use super::hold::{Hold, Incident};
 use super::layout::{FileRef, LinkNumber, LogSide, StoredBody, StoredEntry};
 use super::overlay::Write;
 use super::remind::{DutyKey, Reached};
+use super::restore::RestoreStep;
 use super::submit::Author;
 use crate::crypto::Verified;
 use crate::crypto::checkpoint::{Receipt, SignedCheckpoint};
@@ -67,6 +68,8 @@ pub(crate) struct OwnEntry {
     pub(crate) author: Option<Author>,
     /// A mirrored message whose files are hereby confirmed: it is pending no longer.
     pub(crate) confirms_files_of: Option<u64>,
+    /// It is the REFUSAL that was owed for the mirrored entry at this index.
+    pub(crate) owed_for: Option<u64>,
 }
 
 /// What a system message of the peer settles here.
@@ -181,6 +184,18 @@ pub enum RecordError {
     /// Too many entries wait for their turn.
     #[error("too many expressed entries wait for their turn")]
     ExpressFull,
+    /// The link gets its records back: nothing is appended to it until they are whole.
+    #[error(
+        "the records of this link are being restored from the peer; nothing was recorded. Try again \
+         in a minute; `liaison status` shows how far it is"
+    )]
+    Restoring,
+    /// Entries given back do not belong to the tree that was signed.
+    #[error("the entries are not those of the signed tree of {size}")]
+    NotOfTree {
+        /// Size of the signed tree.
+        size: u64,
+    },
     /// A receipt for another tree than the one recorded here.
     #[error("the receipt is for another tree of size {size} than the own log's")]
     WrongTree {
@@ -245,6 +260,8 @@ pub(crate) enum Command {
     /// Write rows that were derived from the logs, and that may be derived again; answered when
     /// durable.
     Derived(Vec<Write>, Reply<()>),
+    /// Get records back, step by step; answered when the step is durable and its marks are.
+    Restore(LinkNumber, Box<RestoreStep>, Reply<()>),
     /// Nothing; answered when everything asked before it has been done.
     Barrier(Reply<()>),
 }
@@ -266,6 +283,7 @@ impl Command {
                 let bytes = |(key, value): &Write| key.len() + value.as_ref().map_or(0, Vec::len);
                 writes.iter().map(bytes).sum()
             }
+            Self::Restore(_, step, _) => step.cost_bytes(),
             Self::Barrier(..) => 0,
         }
     }

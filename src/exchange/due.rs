@@ -219,7 +219,9 @@ impl DueBook {
             breaches_of_hour: (0, 0),
             is_first: true,
         };
-        let is_stale = is_forgotten || book.overlay.get(&book.key(STALE, &[]))?.is_some();
+        let (start, end) = layout::derived_of(number, STALE);
+        let stale = book.overlay.scan(&start, &end, 1, Direction::Forward)?;
+        let is_stale = is_forgotten || !stale.is_empty();
         let progress = book.overlay.get(&book.key(DUES, &[]))?;
         let taken = progress.filter(|_| !is_stale).and_then(|progress| {
             let (own, mirror) = progress.strip_prefix(&[VERSION])?.split_first_chunk()?;

@@ -124,8 +124,7 @@ impl Exchange {
         }
     }
 
-    /// Judges what a Hello says of this node's log, before anything is signed: what the peer has
-    /// mirrored under a checkpoint that this node signed must be what is recorded here.
+    /// Takes what a Hello says of this node's log, which is known to be what is recorded here.
     pub(super) async fn judge_own_log(&self, link: &Link, hello: &v1::Hello) -> Result<u64, Stop> {
         let mirrored = hello.mirrored_size;
         let delivered = link.head().delivered_size;
@@ -142,58 +141,10 @@ impl Exchange {
             };
             self.note_incident(incident).await;
         }
-        if mirrored == 0 {
+        // It is of the tree recorded here: `Exchange::behind` has compared.
+        let Some(receipt) = self.shown_receipt(link, hello)? else {
             return Ok(0);
-        }
-        let note = &hello.mirrored_checkpoint;
-        let receipt = match link.own_verifier.receipt(note) {
-            Ok(receipt) if note.len() <= VALUE_BYTES_MAX => receipt,
-            judged => {
-                let why = judged
-                    .err()
-                    .map_or("it is too long".to_owned(), |e| e.to_string());
-                return Err(Breach::stop(
-                    FaultCode::BadCosignature,
-                    &link.own,
-                    mirrored,
-                    format!("the checkpoint of the peer's mirror does not verify: {why}"),
-                    vec![note.clone()],
-                ));
-            }
         };
-        let checkpoint = receipt.signed.checkpoint.clone();
-        if checkpoint.size != mirrored {
-            return Err(Breach::stop(
-                FaultCode::BadCosignature,
-                &link.own,
-                mirrored,
-                "the peer's mirror and its checkpoint have different sizes",
-                vec![note.clone()],
-            ));
-        }
-        let tree = link.tree(LogSide::Own);
-        let known = if mirrored <= tree.size() {
-            let reader = self.reader(link, LogSide::Own);
-            Some(reader.root_at(&tree, mirrored)?)
-        } else {
-            None
-        };
-        if known != Some(checkpoint.root) {
-            // The note carries this node's own signature: what it covers is the truth, and this
-            // store is older or other than that.
-            return Err(Breach::stop(
-                FaultCode::RolledBack,
-                &link.own,
-                mirrored,
-                format!(
-                    "this node once signed {mirrored} entries that its store does not hold any \
-                     more ({} are here): an old backup or snapshot was put back. Nothing is \
-                     signed; put the current data directory back",
-                    tree.size()
-                ),
-                vec![note.clone()],
-            ));
-        }
         if mirrored > link.head().delivered_size {
             self.keep_receipt(link, receipt).await?;
         }

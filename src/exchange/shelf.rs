@@ -6,7 +6,7 @@
 //! J  link 'p'               how far both logs are taken in
 //!    link 'r' side index    an entry that was not admitted, and the index of its refusal
 //!    link 'b' side index    an entry of which the boards must know, and its case
-//!    link 'x'               from where on K is another's: both logs were cut back there
+//!    link 'x' own mirror    from where on K may be of others: entries were replaced there
 //! ```
 //!
 //! Nothing of it is the truth: all of it follows from the two logs and is made again from them
@@ -143,8 +143,12 @@ impl CaseShelf {
         };
         let progress = shelf.overlay.get(&shelf.key(PROGRESS, &[]))?;
         let progress = progress.as_deref().and_then(Progress::decode);
-        let stale = shelf.overlay.get(&shelf.key(STALE, &[]))?;
-        let stale = stale.map(|stale| decode_sizes(&stale).unwrap_or_default());
+        let stale = shelf.rows(STALE)?.into_iter();
+        let stale = stale.map(|(key, _)| {
+            let sizes = key.get(layout::DERIVED_KEY_BYTES..);
+            sizes.and_then(decode_sizes).unwrap_or_default()
+        });
+        let stale = stale.reduce(|a, b| [a[0].min(b[0]), a[1].min(b[1])]);
         if let Some(from) = stale.or(is_forgotten.then_some([0; 2])) {
             shelf.clear(&ALL)?;
             // Up to where the logs are, which is not known yet.
@@ -765,8 +769,8 @@ pub(crate) fn packed_rows(
 /// other entries: written in the commit that cuts them.
 #[must_use]
 pub fn stale_row(number: LinkNumber, from: [u64; 2]) -> (Vec<u8>, Vec<u8>) {
-    let value = from.map(u64::to_be_bytes).concat();
-    (layout::derived(number, STALE, &[]), value)
+    let from = from.map(u64::to_be_bytes).concat();
+    (layout::derived(number, STALE, &[&from]), Vec::new())
 }
 
 fn matters_to_calendars(facts: &Facts) -> bool {

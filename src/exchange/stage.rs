@@ -7,8 +7,11 @@ use std::sync::{Arc, PoisonError};
 use super::book::{Ahead, Book, Trees};
 use super::command::{Effect, Leaf, MirrorRun, OwnEntry, PeerEntry, RecordError, Recorded};
 use super::hold::{Hold, Incident};
-use super::layout::{self, FileRef, FileRefs, HeadRecord, LinkNumber, LogSide, Place, Record};
+use super::layout::{
+    self, FileRef, FileRefs, HeadRecord, LinkNumber, LogSide, Place, Record, RestorePart,
+};
 use super::remind::{DutyKey, Reached};
+use super::restore::Restoring;
 use super::shelf;
 use crate::crypto::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::crypto::note::Note;
@@ -32,6 +35,8 @@ pub(super) struct Stage {
     wanted: BTreeSet<Vec<u8>>,
     /// What is noted once and was noted in this group, by key.
     once: BTreeSet<Vec<u8>>,
+    /// The time to put into records instead of now: that of an entry recorded long ago.
+    pub(super) recorded_at_ms: Option<u64>,
 }
 
 /// What a group does to a link's hold.
@@ -46,14 +51,20 @@ enum Holding {
 /// What a group changes on one link.
 #[derive(Default)]
 pub(super) struct StagedLink {
-    own: Option<Tree>,
-    mirror: Option<Tree>,
-    delivered_size: Option<u64>,
+    pub(super) own: Option<Tree>,
+    pub(super) mirror: Option<Tree>,
+    pub(super) delivered_size: Option<u64>,
+    /// The own log was cut back to so many entries.
+    pub(super) cut_to: Option<u64>,
+    /// What the link restores from now on, if anything.
+    pub(super) restoring: Option<Option<Arc<Restoring>>>,
+    /// Whether files of earlier messages may be missing from now on.
+    pub(super) files_lost: Option<bool>,
     urgent: Vec<u64>,
     expressed: Vec<(u64, Ahead)>,
     no_longer_expressed: BTreeSet<u64>,
-    files: bool,
-    changed: bool,
+    pub(super) files: bool,
+    pub(super) changed: bool,
     stages_reached: u64,
     held: Holding,
 }
@@ -68,6 +79,7 @@ impl Stage {
             dated: BTreeMap::new(),
             wanted: BTreeSet::new(),
             once: BTreeSet::new(),
+            recorded_at_ms: None,
         }
     }
 
@@ -85,9 +97,18 @@ impl Stage {
         Ok(value.as_deref().and_then(Place::decode))
     }
 
-    fn note_id(&mut self, number: LinkNumber, id: MessageId, place: Place) {
+    pub(super) fn note_id(&mut self, number: LinkNumber, id: MessageId, place: Place) {
         self.ids.insert((number, id), place);
         self.batch.put(layout::id(number, id), place.encode());
+    }
+
+    /// Whether nothing may be appended to a link now.
+    pub(super) fn restores(&self, book: &Book) -> bool {
+        let staged = self.links.get(&book.link.number);
+        match staged.and_then(|staged| staged.restoring.as_ref()) {
+            Some(restoring) => restoring.is_some(),
+            None => book.restoring.is_some(),
+        }
     }
 
     /// Appends to the own log: entry, tiles, id, answers, outbox, in one batch.
@@ -126,6 +147,11 @@ impl Stage {
         if let Some(mirror_index) = own.confirms_files_of {
             self.batch.delete(layout::pending(number, mirror_index));
             self.touch(number).changed = true;
+        }
+        if let Some(mirror_index) = own.owed_for {
+            let part = RestorePart::OwedRefusal;
+            self.batch
+                .delete(layout::restore_at(number, part, mirror_index));
         }
         Recorded {
             id: own.facts.id,
@@ -198,7 +224,7 @@ impl Stage {
     }
 
     /// The peer's dated checkpoints with sizes from `first` to `last`, both included.
-    fn dated_between(
+    pub(super) fn dated_between(
         &self,
         store: &dyn Store,
         number: LinkNumber,
@@ -266,7 +292,7 @@ impl Stage {
         Ok(Ok(()))
     }
 
-    fn mirror_entry(
+    pub(super) fn mirror_entry(
         &mut self,
         store: &dyn Store,
         book: &Book,
@@ -468,6 +494,15 @@ impl Stage {
             self.touch(number).no_longer_expressed.insert(index);
         }
         self.touch(number).held = Holding::Released;
+        // Whoever releases goes on with what there is.
+        if let Some(restoring) = &book.restoring {
+            let restoring = Restoring {
+                own: None,
+                mirror: None,
+                ..(**restoring).clone()
+            };
+            self.begin_restoring(book, restoring);
+        }
         Ok(())
     }
 
@@ -538,11 +573,17 @@ impl Stage {
         Ok(is_first)
     }
 
-    fn touch(&mut self, number: LinkNumber) -> &mut StagedLink {
+    pub(super) fn touch(&mut self, number: LinkNumber) -> &mut StagedLink {
         self.links.entry(number).or_default()
     }
 
-    fn put_tiles(&mut self, number: LinkNumber, side: LogSide, full: Vec<FullTile>) {
+    /// From these indices of own log and mirror on, what was derived may be of other entries.
+    pub(super) fn forget_derived(&mut self, book: &Book, from: [u64; 2]) {
+        let (key, value) = shelf::stale_row(book.link.number, from);
+        self.batch.put(key, value);
+    }
+
+    pub(super) fn put_tiles(&mut self, number: LinkNumber, side: LogSide, full: Vec<FullTile>) {
         for tile in full {
             let key = layout::tile(number, side, tile.level, tile.index);
             self.batch.put(key, tile.hashes);
@@ -564,7 +605,7 @@ impl Stage {
             }
         }
         let record = Record {
-            recorded_at_ms: self.now_ms,
+            recorded_at_ms: self.recorded_at_ms.unwrap_or(self.now_ms),
             entry: leaf.entry,
             body: leaf.body,
             refused,
@@ -574,7 +615,7 @@ impl Stage {
             .put(layout::entry(number, side, index), record.encode());
     }
 
-    fn put_answer(
+    pub(super) fn put_answer(
         &mut self,
         number: LinkNumber,
         answered: MessageId,
@@ -654,6 +695,9 @@ impl StagedLink {
         if let Some(tree) = self.mirror {
             book.mirror = Arc::new(tree);
         }
+        if let Some(restoring) = self.restoring {
+            book.restoring = restoring;
+        }
         let expressed_count = self.expressed.len() as u64;
         book.stages_reached += self.stages_reached;
         book.expressed.extend(self.expressed);
@@ -667,6 +711,9 @@ impl StagedLink {
         });
         {
             let mut urgent = link.urgent.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(size) = self.cut_to {
+                drop(urgent.split_off(&size));
+            }
             urgent.extend(self.urgent);
             if let Some(delivered_size) = self.delivered_size {
                 book.delivered_size = delivered_size;
@@ -681,6 +728,8 @@ impl StagedLink {
             head.express_waiting = book.express_waiting();
             head.changes_count += u64::from(self.changed);
             head.stages_count = book.stages_reached;
+            head.restoring.clone_from(&book.restoring);
+            head.files_lost = self.files_lost.unwrap_or(head.files_lost);
             match self.held {
                 Holding::AsBefore => {}
                 Holding::Held(hold) => head.held = Some(hold),

@@ -459,6 +459,7 @@ impl Exchange {
             facts: unsigned.facts,
             author: None,
             confirms_files_of: None,
+            owed_for: None,
         })
     }
 
@@ -577,7 +578,7 @@ pub(crate) fn files_of(content: &v1::body::Body) -> Vec<FileRef> {
         .collect()
 }
 
-fn facts_of(header: &Header, content: &v1::body::Body) -> super::command::Facts {
+pub(crate) fn facts_of(header: &Header, content: &v1::body::Body) -> super::command::Facts {
     super::command::Facts {
         id: header.id,
         kind: header.kind,

@@ -171,7 +171,7 @@ pub async fn run_in(
     Ok(())
 }
 
-fn load_keys(config: &Config) -> Result<NodeKeys, NodeError> {
+pub(super) fn load_keys(config: &Config) -> Result<NodeKeys, NodeError> {
     let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
     let passphrase = config.keys.passphrase.get(credentials.as_deref(), || {
         rpassword::prompt_password(format!("Passphrase of {}'s keys: ", config.node))
@@ -196,14 +196,20 @@ fn load_keys(config: &Config) -> Result<NodeKeys, NodeError> {
     })
 }
 
-fn open_exchange(
+/// How the store of a node is opened.
+pub(super) fn store_options(config: &Config) -> OpenOptions {
+    let mut options = OpenOptions::new(&config.data_dir);
+    options.cache_bytes = config.limits.cache_bytes;
+    options.free_bytes_min = config.limits.disk_free_bytes_min;
+    options
+}
+
+pub(super) fn open_exchange(
     config: &Config,
     keys: NodeKeys,
     surroundings: Surroundings,
 ) -> Result<Arc<Exchange>, NodeError> {
-    let mut options = OpenOptions::new(&config.data_dir);
-    options.cache_bytes = config.limits.cache_bytes;
-    options.free_bytes_min = config.limits.disk_free_bytes_min;
+    let options = store_options(config);
     let store = Arc::new(SledStore::open(&options)?);
     let blobs = Blobs::open(&config.data_dir, config.limits.disk_free_bytes_min)?;
     let marks = Marks::open(&config.data_dir)?;
@@ -227,7 +233,11 @@ fn open_exchange(
 /// Folds what is new in both logs of every link before anyone is served: whoever comes first would
 /// else wait for it on a thread that others need.
 async fn fold_cases(exchange: &Arc<Exchange>) -> Result<(), NodeError> {
-    for link in exchange.links() {
+    // What is not whole is folded when it is.
+    let whole = exchange
+        .links()
+        .filter(|link| exchange.restoring(link).is_none());
+    for link in whole {
         let (folding, link) = (Arc::clone(exchange), Arc::clone(link));
         let runtime = tokio::runtime::Handle::current();
         let fold = move || runtime.block_on(folding.fold(&link));
@@ -240,7 +250,7 @@ async fn fold_cases(exchange: &Arc<Exchange>) -> Result<(), NodeError> {
     Ok(())
 }
 
-fn link_terms(node: &NodeName, link: &LinkConfig) -> Result<LinkTerms, NodeError> {
+pub(super) fn link_terms(node: &NodeName, link: &LinkConfig) -> Result<LinkTerms, NodeError> {
     let no_key = |source| NodeError::Card {
         peer: link.peer.clone(),
         source,
@@ -265,16 +275,16 @@ fn link_terms(node: &NodeName, link: &LinkConfig) -> Result<LinkTerms, NodeError
 }
 
 /// A node with everything it runs.
-struct Running {
-    stop: CancellationToken,
-    tasks: TaskTracker,
-    exchange: Arc<Exchange>,
-    exchange_tls: Arc<Reloader<ExchangeTls>>,
-    desk_tls: Option<Arc<Reloader<DeskTls>>>,
+pub(super) struct Running {
+    pub(super) stop: CancellationToken,
+    pub(super) tasks: TaskTracker,
+    pub(super) exchange: Arc<Exchange>,
+    pub(super) exchange_tls: Arc<Reloader<ExchangeTls>>,
+    pub(super) desk_tls: Option<Arc<Reloader<DeskTls>>>,
 }
 
 impl Running {
-    async fn serve_peers(&self, config: &Config) -> Result<(), NodeError> {
+    pub(super) async fn serve_peers(&self, config: &Config) -> Result<(), NodeError> {
         let Some(address) = config.exchange.listen else {
             return Ok(());
         };
@@ -398,6 +408,9 @@ impl Running {
                     if let Err(error) = exchange.confirm_files(&link).await {
                         tracing::warn!(peer = %link.peer, %error, "files not confirmed yet");
                     }
+                    if let Err(error) = exchange.note_files_back(&link).await {
+                        tracing::warn!(peer = %link.peer, %error, "lost files not looked at yet");
+                    }
                     tokio::select! {
                         changed = files.changed() => if changed.is_err() { return },
                         () = stop.cancelled() => return,
@@ -465,7 +478,7 @@ impl Running {
 
     /// Ends sessions and calls in order; what does not end in time is cut. Whatever was
     /// acknowledged is durable already.
-    async fn drain(self) {
+    pub(super) async fn drain(self) {
         tracing::info!("going down");
         self.stop.cancel();
         self.tasks.close();
