@@ -260,7 +260,7 @@ impl Exchange {
                 entry: PeerEntry {
                     leaf: self
                         .place_bytes(&item.entry, None)?
-                        .saying(Claim::said(&item.entry).as_ref()),
+                        .saying(said_of_refused(&item.entry).as_ref()),
                     facts: None,
                     effect: Effect::None,
                 },
@@ -281,10 +281,8 @@ impl Exchange {
             authentic.header.body_digest,
         );
         let effect = self.effect(link, authentic)?;
-        let mut said = authentic.said.clone();
-        if matches!(said.said, workflow::Said::Refusal { .. }) && effect == Effect::None {
-            said.said = workflow::Said::System;
-        }
+        let refuses = matches!(effect, Effect::Refused(_));
+        let said = authentic.said.clone().refusing(refuses);
         Ok(PeerEntry {
             leaf: self
                 .place_leaf(&authentic.envelope, Some(body))?
@@ -354,11 +352,11 @@ impl Claim {
             is_refusal: header.kind == v1::Kind::Refusal as i32,
         }
     }
+}
 
-    /// What the header of an entry says that was refused, for the cases.
-    fn said(entry: &Bytes) -> Option<workflow::Facts> {
-        let entry = v1::Entry::decode(entry.clone()).ok()?;
-        let header = Header::parse(&entry.payload).ok()?;
-        Some(workflow::Facts::of(&header, None))
-    }
+/// What the header of an entry says that was refused, for the cases.
+pub(crate) fn said_of_refused(entry: &Bytes) -> Option<workflow::Facts> {
+    let entry = v1::Entry::decode(entry.clone()).ok()?;
+    let header = Header::parse(&entry.payload).ok()?;
+    Some(workflow::Facts::of(&header, None))
 }

@@ -17,7 +17,7 @@ use super::read::{LogReader, ReadError, Stored};
 use super::shelf::{CaseShelf, DUES, Logs, PROGRESS, STALE};
 use super::submit::header_of;
 use super::{Exchange, Link};
-use crate::model::workflow::{Facts, Party, Said, Standing};
+use crate::model::workflow::{Facts, Party, Standing};
 use crate::model::{MessageId, NodeName, body};
 use crate::proto::v1::body::Body;
 use crate::proto::v1::{self, Kind};
@@ -170,6 +170,28 @@ impl Exchange {
         self.fold_dues(link).await
     }
 
+    /// The same where much was not folded, as after records were fetched back: on a thread that may
+    /// block.
+    pub(super) async fn fold_if_behind(
+        self: &Arc<Self>,
+        link: &Arc<Link>,
+    ) -> Result<(), ReadError> {
+        let is_behind = {
+            let mut guard = lock(link);
+            let shelf = self.shelf(link, &mut guard)?;
+            let folded = shelf.size(Party::A) + shelf.size(Party::B);
+            sizes_of(link).iter().sum::<u64>() > folded + FOLDED_AT_ONCE
+        };
+        if !is_behind {
+            return Ok(());
+        }
+        let (folding, link) = (Arc::clone(self), Arc::clone(link));
+        let runtime = tokio::runtime::Handle::current();
+        let fold = move || runtime.block_on(folding.fold(&link));
+        // What the runtime cuts when it goes down, nobody needs.
+        tokio::task::spawn_blocking(fold).await.unwrap_or(Ok(()))
+    }
+
     /// Writes what was derived of a link, if there is enough of it. What cannot be written, as on a
     /// full disk, is there all the same, and is tried again.
     pub(super) async fn keep_if_due(&self, link: &Link) {
@@ -303,25 +325,21 @@ impl Logs for LinkLogs {
         entries.iter().map(case).collect()
     }
 
-    /// Leaves a REFUSAL in force only if it names an entry of the other log by its leaf: nobody
-    /// refuses what is not said, or not like that.
     fn facts(&self, side: LogSide, index: u64) -> Result<Option<Facts>, ReadError> {
         let reader = self.reader(side);
         let said = facts_at(reader, &reader.entry(index)?)?;
-        let Some((mut facts, refusal)) = said else {
+        let Some((facts, refusal)) = said else {
             return Ok(None);
         };
-        if let Some(refusal) = refusal {
-            let named = match self.reader(side.other()).entry(refusal.index) {
+        let named = match refusal {
+            None => false,
+            Some(refusal) => match self.reader(side.other()).entry(refusal.index) {
                 Ok(stored) => leaf_hash(&stored.entry).0 == *refusal.entry_digest,
                 Err(ReadError::Missing { .. }) => false,
                 Err(error) => return Err(error),
-            };
-            if !named {
-                facts.said = Said::System;
-            }
-        }
-        Ok(Some(facts))
+            },
+        };
+        Ok(Some(facts.refusing(named)))
     }
 }
 

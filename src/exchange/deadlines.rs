@@ -132,7 +132,8 @@ impl Exchange {
         let looked = if self.recorder.is_inline() {
             look()?
         } else {
-            // The first look reads both logs.
+            self.fold_if_behind(link).await?;
+            // It reads the disk.
             let looked = tokio::task::spawn_blocking(look).await;
             looked.map_err(|_| TurnError::Stopping)??
         };

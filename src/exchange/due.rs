@@ -30,7 +30,7 @@ use crate::model::workflow::{
 };
 use crate::proto::v1::Status;
 use crate::proto::v1::body::Body;
-use crate::store::{Direction, Store};
+use crate::store::{Direction, Record, Store};
 
 /// Something one side owes the other, and when it is due.
 #[derive(Debug, Clone, PartialEq)]
@@ -251,7 +251,7 @@ impl DueBook {
     }
 
     /// Rows of a kind from a key on, at most [`AT_ONCE`].
-    fn some(&self, start: &[u8], kind: u8) -> Result<Vec<(Vec<u8>, Vec<u8>)>, ReadError> {
+    fn some(&self, start: &[u8], kind: u8) -> Result<Vec<Record>, ReadError> {
         let (_, end) = layout::derived_of(self.number, kind);
         Ok(self
             .overlay
@@ -305,11 +305,11 @@ impl DueBook {
             self.overlay.delete(key);
         }
         let before = Rows::keys(&before);
-        for key in before.iter().filter(|key| !rows.rows.contains_key(*key)) {
+        for key in before.iter().filter(|key| !rows.by_key.contains_key(*key)) {
             let key = self.key(key[0], &[&key[1..]]);
             self.overlay.delete(key);
         }
-        for (rest, value) in &rows.rows {
+        for (rest, value) in &rows.by_key {
             if !before.contains(rest) {
                 let key = self.key(rest[0], &[&rest[1..]]);
                 self.overlay.put(key, value.clone());
@@ -334,7 +334,7 @@ impl DueBook {
 struct Rows {
     has_term: bool,
     counts_days: bool,
-    rows: BTreeMap<Vec<u8>, Vec<u8>>,
+    by_key: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
 impl Rows {
@@ -343,13 +343,13 @@ impl Rows {
         for part in rest {
             key.extend_from_slice(part);
         }
-        self.rows.insert(key, value);
+        self.by_key.insert(key, value);
     }
 
     /// Each key with its length in front.
     fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        for key in self.rows.keys() {
+        for key in self.by_key.keys() {
             out.push(u8::try_from(key.len()).unwrap_or(u8::MAX));
             out.extend_from_slice(key);
         }

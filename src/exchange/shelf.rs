@@ -33,7 +33,7 @@ use crate::model::workflow::ledger::Parts;
 use crate::model::workflow::{
     Facts, Folded, Impossible, Ledger, Millis, Party, Said, Thread, packed,
 };
-use crate::store::{Direction, Store};
+use crate::store::{Direction, Record, Store};
 
 /// Version of the rows of `J`; with that of the packed facts, of all that is derived.
 const VERSION: u8 = 1;
@@ -251,7 +251,7 @@ impl CaseShelf {
         Ok(Ledger::restore(parts, on_boards))
     }
 
-    fn rows(&self, kind: u8) -> Result<Vec<(Vec<u8>, Vec<u8>)>, ReadError> {
+    fn rows(&self, kind: u8) -> Result<Vec<Record>, ReadError> {
         let (start, end) = layout::derived_of(self.number, kind);
         let rows = self
             .overlay
@@ -613,7 +613,7 @@ impl CaseShelf {
     pub fn case_before(&self, other: Option<MessageId>) -> Result<Option<MessageId>, ReadError> {
         let (start, end) = layout::all_facts(self.number);
         let end = other.map_or(end, |other| layout::facts_of(self.number, other).0);
-        self.next_case(start, end, Direction::Backward)
+        self.next_case(&start, &end, Direction::Backward)
     }
 
     /// The first case after another; from the beginning without one.
@@ -623,16 +623,16 @@ impl CaseShelf {
     pub fn case_after(&self, other: Option<MessageId>) -> Result<Option<MessageId>, ReadError> {
         let (start, end) = layout::all_facts(self.number);
         let start = other.map_or(start, |other| layout::facts_of(self.number, other).1);
-        self.next_case(start, end, Direction::Forward)
+        self.next_case(&start, &end, Direction::Forward)
     }
 
     fn next_case(
         &self,
-        start: Vec<u8>,
-        end: Vec<u8>,
+        start: &[u8],
+        end: &[u8],
         direction: Direction,
     ) -> Result<Option<MessageId>, ReadError> {
-        let rows = self.overlay.scan(&start, &end, 1, direction)?;
+        let rows = self.overlay.scan(start, end, 1, direction)?;
         let place = rows.first().and_then(|(key, _)| layout::facts_place(key));
         Ok(place.map(|(case, ..)| case))
     }

@@ -64,18 +64,13 @@ impl Facts {
             return None;
         }
         let is_present = |bit: u8| present & 1 << bit != 0;
-        let mut id = |bit| match is_present(bit) {
-            true => from.id().map(Some),
-            false => Some(None),
-        };
-        let (own_id, in_reply_to, supersedes) = (id(0)?, id(1)?, id(2)?);
+        let ids = |from: &mut Reader<'_>, bit| from.present(is_present(bit), Reader::id);
+        let own_id = ids(&mut from, 0)?.0;
+        let (in_reply_to, supersedes) = (ids(&mut from, 1)?.0, ids(&mut from, 2)?.0);
         let (created_at, seen_size) = (from.signed()?, from.number()?);
         let (kind, precedence, status) = (from.small()?, from.small()?, from.small()?);
-        let mut at = |bit| match is_present(bit) {
-            true => from.signed().map(Some),
-            false => Some(None),
-        };
-        let (acknowledge_by, respond_by) = (at(3)?, at(4)?);
+        let times = |from: &mut Reader<'_>, bit| from.present(is_present(bit), Reader::signed);
+        let (acknowledge_by, respond_by) = (times(&mut from, 3)?.0, times(&mut from, 4)?.0);
         let facts = Self {
             id: own_id.unwrap_or(thread),
             thread,
@@ -328,6 +323,9 @@ impl Writer {
     }
 }
 
+/// What may be there and may not, and was read.
+struct There<T>(Option<T>);
+
 struct Reader<'a>(&'a [u8]);
 
 impl Reader<'_> {
@@ -381,11 +379,22 @@ impl Reader<'_> {
         Some(flag)
     }
 
-    fn optional(&mut self) -> Option<Option<Millis>> {
-        match self.flag()? {
-            true => self.signed().map(Some),
-            false => Some(None),
+    /// What follows if it is there.
+    fn present<T>(
+        &mut self,
+        is_there: bool,
+        read: impl Fn(&mut Self) -> Option<T>,
+    ) -> Option<There<T>> {
+        if is_there {
+            Some(There(Some(read(self)?)))
+        } else {
+            Some(There(None))
         }
+    }
+
+    fn optional(&mut self) -> Option<There<Millis>> {
+        let is_there = self.flag()?;
+        self.present(is_there, Self::signed)
     }
 
     /// Each element takes a byte at least: a length beyond what is left is damage.
@@ -463,7 +472,7 @@ impl Reader<'_> {
                     Some(Decision {
                         number: from.plain()?,
                         outcome: from.small()?,
-                        valid_until: from.optional()?,
+                        valid_until: from.optional()?.0,
                     })
                 })?,
             },
@@ -492,7 +501,7 @@ impl Reader<'_> {
                 numbers: self.numbers()?,
             },
             12 => Said::Letter {
-                reply_by: self.optional()?,
+                reply_by: self.optional()?.0,
             },
             13 => Said::Call { at: self.signed()? },
             14 => Said::MeetingProposal {
@@ -511,7 +520,7 @@ impl Reader<'_> {
             18 => Said::Gate {
                 status: self.small()?,
                 from: self.signed()?,
-                until: self.optional()?,
+                until: self.optional()?.0,
                 gate: String::from_utf8(self.bytes()?).ok()?,
             },
             19 => Said::Works {
