@@ -1,5 +1,7 @@
 //! Every integration test, in one binary.
 
+#[path = "it/agenda.rs"]
+mod agenda;
 #[path = "it/answers.rs"]
 mod answers;
 #[path = "it/audit.rs"]

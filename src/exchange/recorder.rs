@@ -344,6 +344,17 @@ impl Recorder {
                     drop(reply.send(outcome.map(|()| is_first)));
                 }));
             }
+            Command::Derived(writes, reply) => {
+                for (key, value) in writes {
+                    match value {
+                        Some(value) => stage.batch.put(key, value),
+                        None => stage.batch.delete(key),
+                    }
+                }
+                answers.flushed.push(Box::new(move |outcome| {
+                    drop(reply.send(outcome));
+                }));
+            }
             Command::Restore(number, step, reply) => {
                 let Some(book) = self.books.get(&number) else {
                     return Ok(());
@@ -426,6 +437,7 @@ fn refuse(command: Command, error: &RecordError) {
         | Command::Release(.., reply)
         | Command::KeepDated(_, _, reply)
         | Command::BundlesTaken(_, _, reply)
+        | Command::Derived(_, reply)
         | Command::Restore(_, _, reply)
         | Command::Barrier(reply) => drop(reply.send(Err(error.clone()))),
         Command::Reach(.., reply) | Command::NoteBreach(.., reply) => {

@@ -14,6 +14,7 @@ use super::layout::{
 use super::quota::Meter;
 use super::remind::{DutyKey, Reached};
 use super::restore::Restoring;
+use super::shelf;
 use crate::crypto::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::crypto::note::Note;
 use crate::limits::{CHECKPOINT_SIZE_MAX, EXPRESSED_BYTES_MAX, EXPRESSED_ENTRIES_MAX};
@@ -664,6 +665,12 @@ impl Stage {
         self.links.entry(number).or_default()
     }
 
+    /// From these indices of own log and mirror on, what was derived may be of other entries.
+    pub(super) fn forget_derived(&mut self, book: &Book, from: [u64; 2]) {
+        let (key, value) = shelf::stale_row(book.link.number, from);
+        self.batch.put(key, value);
+    }
+
     pub(super) fn put_tiles(&mut self, number: LinkNumber, side: LogSide, full: Vec<FullTile>) {
         for tile in full {
             let key = layout::tile(number, side, tile.level, tile.index);
@@ -680,6 +687,11 @@ impl Stage {
         refused: bool,
         expressed: bool,
     ) {
+        if let Some(said) = leaf.said {
+            for (key, part) in shelf::packed_rows(number, side, index, said.case, &said.bytes) {
+                self.batch.put(key, part);
+            }
+        }
         let record = Record {
             recorded_at_ms: self.recorded_at_ms.unwrap_or(self.now_ms),
             entry: leaf.entry,

@@ -278,7 +278,7 @@ impl Exchange {
                     ))
                 };
             }
-            match cases.judge(party, &facts) {
+            match cases.judge(party, &facts)? {
                 Ok(()) => Ok(unsigned),
                 Err(impossible) => Err(SubmitError::Impossible {
                     impossible: Box::new(impossible),
@@ -466,6 +466,7 @@ impl Exchange {
         })?;
         Ok(Unsigned {
             facts: facts_of(&header, content),
+            said: Facts::of(&header, Some(content)),
             header,
             salt,
             bytes,
@@ -476,9 +477,10 @@ impl Exchange {
         let payload = Bytes::from(unsigned.header.wire.encode_to_vec());
         let envelope = dsse::sign(&self.keys.message, payload)?;
         let digest = unsigned.header.body_digest;
-        let leaf = self.place_leaf(&envelope, Some((unsigned.salt, unsigned.bytes, digest)))?;
+        let body = (unsigned.salt, unsigned.bytes, digest);
+        let leaf = self.place_leaf(&envelope, Some(body))?;
         Ok(OwnEntry {
-            leaf,
+            leaf: leaf.saying(Some(&unsigned.said)),
             facts: unsigned.facts,
             author: None,
             confirms_files_of: None,
@@ -550,6 +552,7 @@ struct Named {
 struct Unsigned {
     header: Header,
     facts: super::command::Facts,
+    said: Facts,
     salt: [u8; SALT_BYTES],
     bytes: Bytes,
 }

@@ -31,6 +31,8 @@ pub(crate) const fn fate(region: Region) -> Fate {
         | Region::PeerHold
         | Region::Restore => Fate::Carried,
         Region::Answers
+        | Region::Derived
+        | Region::Facts
         | Region::Head
         | Region::Id
         | Region::Link
