@@ -639,7 +639,8 @@ fn vector(name: &str) -> PathBuf {
 #[test]
 fn the_vectors_are_what_is_written() {
     let forked = Forked::new();
-    let keys: String = forked.keys().iter().map(|key| format!("{key}\n")).collect();
+    let keys: Vec<String> = forked.keys().iter().map(ToString::to_string).collect();
+    let keys = keys.join("\n") + "\n";
     for (name, text) in [
         ("one-size", forked.one_size(3).encode()),
         ("two-sizes", forked.two_sizes(3, 5).encode()),
