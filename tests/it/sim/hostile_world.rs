@@ -434,6 +434,7 @@ impl World {
                 matches!(
                     code,
                     FaultCode::BadCheckpoint
+                        | FaultCode::Equivocation
                         | FaultCode::RootMismatch
                         | FaultCode::IndexGap
                         | FaultCode::ExpressMismatch
