@@ -32,7 +32,7 @@ use serde::{Deserialize, Serialize};
 
 use super::command::{Facts, Leaf, OwnEntry, PeerEntry};
 use super::hold::Incident;
-use super::layout::{self, LinkNumber, LogSide, RestorePart};
+use super::layout::{self, LinkNumber, LogSide, Record, RestorePart, StoredBody};
 use super::{Exchange, Link};
 use crate::crypto::Verified;
 use crate::crypto::checkpoint::{Checkpoint, Receipt};
@@ -61,6 +61,10 @@ pub struct Restoring {
     pub own_from: u64,
     /// Entries of the mirror that were here.
     pub mirror_from: u64,
+    /// Size up to which own entries were fetched back and proven to be of a tree that this node
+    /// signed, whether or not receipts came along: they are never cut off again.
+    #[serde(default)]
+    pub own_proven: u64,
     /// Entries of the own log that were recorded here once, where a lost store's marks say so.
     #[serde(default)]
     pub own_claimed: u64,
@@ -200,6 +204,34 @@ pub(crate) struct OwedRefusal {
     pub(crate) reason: i32,
     pub(crate) detail: String,
     pub(crate) id: Option<[u8; 16]>,
+}
+
+/// The index under which a record goes beside the log: its own, or the next that holds no *other*
+/// entry, from `from` on. And whether the row is to be written: one that holds the entry already
+/// stays, unless this one brings the body that it lacks.
+pub(super) fn place_beside(
+    store: &dyn Store,
+    number: LinkNumber,
+    part: RestorePart,
+    from: u64,
+    value: &[u8],
+) -> Result<(u64, bool), StoreError> {
+    let record = Record::decode(value);
+    let mut index = from;
+    loop {
+        let Some(kept) = store.get(&layout::restore_at(number, part, index))? else {
+            return Ok((index, true));
+        };
+        if kept == value {
+            return Ok((index, false));
+        }
+        if let (Some(kept), Some(record)) = (Record::decode(&kept), &record)
+            && kept.entry == record.entry
+        {
+            return Ok((index, kept.body == StoredBody::Absent));
+        }
+        index = index.saturating_add(1);
+    }
 }
 
 /// What the store says of a link's restoring.

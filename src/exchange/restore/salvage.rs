@@ -7,8 +7,8 @@
 use super::super::hold;
 use super::super::layout::{self, HeadRecord, LinkNumber, LogSide, Record, Region, RestorePart};
 use super::super::layout::{StoredBody, StoredEntry};
-use super::Restoring;
 use super::take::header_in;
+use super::{Restoring, place_beside};
 use crate::crypto::dsse;
 use crate::crypto::vkey::VerifierKey;
 use crate::limits::VALUE_BYTES_MAX;
@@ -148,6 +148,8 @@ impl Salvage<'_> {
         let (mut start, end) =
             layout::side_range(Region::Entry, number, LogSide::Own, from, u64::MAX);
         let Some(old) = self.old else { return Ok(()) };
+        // Not over what a restoring that was under way had set aside.
+        let mut next = 0;
         loop {
             let rows = match old.scan(&start, &end, ROWS_AT_ONCE, Direction::Forward) {
                 Ok(rows) => rows,
@@ -168,10 +170,14 @@ impl Salvage<'_> {
                     continue;
                 };
                 found.own_entries += 1;
-                let aside = layout::restore_at(number, RestorePart::Aside, index);
-                batch.put(aside, value);
+                let part = RestorePart::Aside;
+                let (at, put) = place_beside(self.new, number, part, index.max(next), &value)?;
+                next = at.saturating_add(1);
+                if put {
+                    batch.put(layout::restore_at(number, part, at), value);
+                }
                 if let Ok(Some(author)) = old.get(&layout::author(number, index)) {
-                    let aside = layout::restore_at(number, RestorePart::AsideAuthor, index);
+                    let aside = layout::restore_at(number, RestorePart::AsideAuthor, at);
                     batch.put(aside, author);
                 }
             }

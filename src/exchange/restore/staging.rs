@@ -6,7 +6,9 @@ use super::super::book::Book;
 use super::super::command::RecordError;
 use super::super::layout::{self, FileRefs, LogSide, Place, Record, RestorePart};
 use super::super::stage::{Stage, Whether};
-use super::{Again, CutBack, RestoredEntry, RestoredOwn, RestoredPeer, RestoredRun, Restoring};
+use super::{
+    Again, CutBack, RestoredEntry, RestoredOwn, RestoredPeer, RestoredRun, Restoring, place_beside,
+};
 use crate::crypto::checkpoint::Checkpoint;
 use crate::crypto::note::Note;
 use crate::store::{Direction, Store, StoreError};
@@ -37,18 +39,26 @@ impl Stage {
 
     pub(in super::super) fn set_aside(
         &mut self,
+        store: &dyn Store,
         book: &Book,
         entries: Vec<(u64, Vec<u8>, Option<Vec<u8>>)>,
-    ) {
+    ) -> Result<(), StoreError> {
         let number = book.link.number;
+        // Later than what was set aside before under the same index, and in order among themselves.
+        let mut next = 0;
         for (index, record, author) in entries {
-            let key = layout::restore_at(number, RestorePart::Aside, index);
-            self.batch.put(key, record);
+            let part = RestorePart::Aside;
+            let (at, put) = place_beside(store, number, part, index.max(next), &record)?;
+            next = at.saturating_add(1);
+            if put {
+                self.batch.put(layout::restore_at(number, part, at), record);
+            }
             if let Some(author) = author {
-                let key = layout::restore_at(number, RestorePart::AsideAuthor, index);
+                let key = layout::restore_at(number, RestorePart::AsideAuthor, at);
                 self.batch.put(key, author);
             }
         }
+        Ok(())
     }
 
     pub(in super::super) fn cut_back(&mut self, book: &Book, cut: CutBack) {
@@ -150,11 +160,13 @@ impl Stage {
                     let before = staged.delivered_size.unwrap_or(book.delivered_size);
                     staged.delivered_size = Some(before.max(size));
                 }
-                if run.bodies_absent > 0
-                    && let Some(restoring) = &book.restoring
-                {
+                let delivered_size = staged.delivered_size.unwrap_or(book.delivered_size);
+                // Receipts say so by themselves.
+                let is_news = run.bodies_absent > 0 || end > delivered_size;
+                if let Some(restoring) = book.restoring.as_ref().filter(|_| is_news) {
                     let mut restoring = (**restoring).clone();
                     restoring.bodies_absent += run.bodies_absent;
+                    restoring.own_proven = restoring.own_proven.max(end);
                     self.begin_restoring(book, restoring);
                 }
             }
@@ -243,6 +255,7 @@ impl Stage {
         again: Vec<Again>,
     ) -> Result<(), StoreError> {
         let number = book.link.number;
+        let mut next = 0;
         for again in again {
             let index = match again {
                 Again::Append(index, own) => {
@@ -254,8 +267,12 @@ impl Stage {
                 }
                 Again::Drop(index) => index,
                 Again::Keep(index, record) => {
-                    let key = layout::restore_at(number, RestorePart::Kept, index);
-                    self.batch.put(key, record);
+                    let part = RestorePart::Kept;
+                    let (at, put) = place_beside(store, number, part, index.max(next), &record)?;
+                    next = at.saturating_add(1);
+                    if put {
+                        self.batch.put(layout::restore_at(number, part, at), record);
+                    }
                     index
                 }
             };

@@ -25,8 +25,15 @@ use crate::tlog::{TILE_WIDTH, Tree, leaf_hash};
 /// Entries of one step: their records take 4 MiB at most.
 const ENTRIES_AT_ONCE: u64 = 512;
 
+/// Entries of the own log that are receipted, or were fetched back and proven: never cut off.
+pub(super) fn proven_size(link: &Link) -> u64 {
+    let head = link.head();
+    let proven = head.restoring.map_or(0, |restoring| restoring.own_proven);
+    head.delivered_size.max(proven)
+}
+
 impl Exchange {
-    /// Sets aside what is recorded beyond the receipts, and cuts the own log back to them. A crash at
+    /// Sets aside what is recorded beyond what is proven, and cuts the own log back to that. A crash at
     /// any line leaves the entries in the log, beside it, or both; it is done again then.
     pub(super) async fn cut_back(
         &self,
@@ -34,7 +41,7 @@ impl Exchange {
         receipt: &Verified<Receipt>,
     ) -> Result<(), Stop> {
         let head = link.head();
-        let keep = head.delivered_size;
+        let keep = proven_size(link);
         tracing::warn!(
             peer = %link.peer, from = keep, to = head.own_size,
             "entries that were never signed into a tree are set aside"

@@ -14,6 +14,7 @@ use super::super::noted::Cause;
 use super::super::session::{Breach, End, Stop, next_frame, peer_fault, send, touch};
 use super::super::{Exchange, Link, RecordError};
 use super::give::side_asked;
+use super::tail::proven_size;
 use super::{Behind, RestoreStep};
 use crate::crypto::Verified;
 use crate::crypto::checkpoint::Receipt;
@@ -153,7 +154,10 @@ impl Talk<'_> {
                 continue;
             }
             if size >= wanted {
-                // As long, and another: what is beyond the receipts was never signed.
+                if *side == LogSide::Mirror || size <= proven_size(self.link) {
+                    return Err(super::take::not_it("is not of the tree that it showed"));
+                }
+                // As long, and another: what is beyond what is proven was never signed.
                 let target = target.clone();
                 self.exchange.cut_back(self.link, &target).await?;
                 continue;
@@ -231,9 +235,9 @@ impl Talk<'_> {
         match taken {
             Ok(()) => Ok(()),
             Err(RecordError::NotOfTree { .. })
-                if side == LogSide::Own && link.head().own_size > link.head().delivered_size =>
+                if side == LogSide::Own && link.head().own_size > proven_size(link) =>
             {
-                // What was recorded here beyond the receipts is not what was signed.
+                // What was recorded here beyond what is proven is not what was signed.
                 self.exchange.cut_back(link, &target).await?;
                 Err(Stop::End(End::Lost(ChannelError::Broken(
                     "entries were set aside; the session begins anew".to_owned(),
