@@ -245,6 +245,11 @@ fn details(link: &Outcome) -> Vec<(String, Style)> {
             Style::Bad,
         ),
         (
+            came.spoiled,
+            "set aside: the file with their text is gone or spoiled; ask for them to be sent anew",
+            Style::Bad,
+        ),
+        (
             came.bodies_absent,
             "own messages whose body the peer does not keep (refused, or erased)",
             Style::Warn,

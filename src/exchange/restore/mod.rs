@@ -90,6 +90,8 @@ pub struct Restored {
     pub already_there: u64,
     /// Entries that stay set aside: their id is that of another message.
     pub aside: u64,
+    /// Entries that stay set aside: a file of theirs is gone or spoiled.
+    pub spoiled: u64,
     /// Own messages whose body the peer does not keep.
     pub bodies_absent: u64,
     /// Entries recorded here once, by the marks, that are neither here nor at the peer.
@@ -131,10 +133,20 @@ pub(crate) struct CutBack {
 pub(crate) enum Again {
     /// Appended as it is.
     Append(u64, Box<OwnEntry>),
-    /// It is in the log already.
-    Drop(u64),
+    /// It is in the log already: there, and with a record that has the body which the one fetched
+    /// back lacks.
+    Drop(u64, Option<Found>),
     /// Its id is another message's: kept aside for good.
     Keep(u64, Vec<u8>),
+}
+
+/// Where an entry that was set aside is in the log.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) at: u64,
+    /// The record there, completed; `None` when it needs nothing.
+    pub(crate) completed: Option<Vec<u8>>,
+    pub(crate) author: Option<Vec<u8>>,
 }
 
 /// Entries fetched back, verified one by one; the recorder verifies them as a whole.
@@ -324,7 +336,10 @@ impl RestoreStep {
                 .iter()
                 .map(|again| match again {
                     Again::Append(_, own) => own.leaf.cost_bytes + 512,
-                    Again::Drop(_) => 64,
+                    Again::Drop(_, found) => {
+                        let completed = found.as_ref().and_then(|f| f.completed.as_ref());
+                        512 + completed.map_or(0, Vec::len)
+                    }
                     Again::Keep(_, record) => record.len(),
                 })
                 .sum(),

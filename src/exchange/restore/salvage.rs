@@ -75,6 +75,9 @@ impl Salvage<'_> {
                 Region::Stage,
                 Region::Breach,
                 Region::Dated,
+                Region::PastHold,
+                Region::PeerHold,
+                Region::BundlesTaken,
             ] {
                 self.copy(&mut found, region, |_| true)?;
             }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::super::book::Book;
 use super::super::command::RecordError;
+use super::super::hold::{Hold, evidence};
 use super::super::layout::{self, FileRefs, LogSide, Place, Record, RestorePart};
 use super::super::stage::{Stage, Whether};
 use super::{
@@ -11,6 +12,7 @@ use super::{
 };
 use crate::crypto::checkpoint::Checkpoint;
 use crate::crypto::note::Note;
+use crate::proto::v1::FaultCode;
 use crate::store::{Direction, Store, StoreError};
 use crate::tlog::verify_consistency;
 
@@ -265,7 +267,18 @@ impl Stage {
                     }
                     index
                 }
-                Again::Drop(index) => index,
+                Again::Drop(index, found) => {
+                    if let Some(found) = found {
+                        if let Some(record) = found.completed {
+                            let key = layout::entry(number, LogSide::Own, found.at);
+                            self.batch.put(key, record);
+                        }
+                        if let Some(author) = found.author {
+                            self.batch.put(layout::author(number, found.at), author);
+                        }
+                    }
+                    index
+                }
                 Again::Keep(index, record) => {
                     let part = RestorePart::Kept;
                     let (at, put) = place_beside(store, number, part, index.max(next), &record)?;
@@ -301,9 +314,9 @@ impl Stage {
                 whole.extend_from_slice(&value);
                 self.batch.delete(key);
             }
-            if part == RestorePart::Hold
-                && let Ok(hold) = serde_json::from_slice(&whole)
-            {
+            if part == RestorePart::Hold && !whole.is_empty() {
+                let hold =
+                    serde_json::from_slice(&whole).unwrap_or_else(|_| unreadable(book, &whole));
                 self.hold(store, book, &hold)?;
             }
         }
@@ -326,5 +339,24 @@ impl Stage {
         self.batch
             .delete(layout::restore(number, RestorePart::Files));
         self.touch(number).files_lost = Some(false);
+    }
+}
+
+/// The hold of a lost store that cannot be read any more: it still holds, and a person decides.
+fn unreadable(book: &Book, whole: &[u8]) -> Hold {
+    let at_ms = book
+        .restoring
+        .as_ref()
+        .map_or(0, |restoring| restoring.at_ms);
+    Hold {
+        code: FaultCode::Unspecified as i32,
+        origin: book.link.own.to_string(),
+        index: book.own.size(),
+        text: "the link was held before the records were lost, and why cannot be read any more. \
+               Look at the incidents and call the peer before you release it"
+            .to_owned(),
+        evidence: vec![evidence(&String::from_utf8_lossy(whole))],
+        equivocation: None,
+        at_ms,
     }
 }

@@ -7,16 +7,17 @@ use prost::Message as _;
 
 use super::super::command::OwnEntry;
 use super::super::hold::Incident;
-use super::super::layout::{self, LogSide, Place, Record, RestorePart};
+use super::super::layout::{self, LogSide, Place, Record, RestorePart, StoredBody};
 use super::super::read::{ReadError, Stored};
 use super::super::session::Stop;
 use super::super::submit::{Author, SubmitError, facts_of};
 use super::super::system::RefusalOf;
 use super::super::{Exchange, Link, RecordError};
 use super::take::{facts_without_body, header_in};
-use super::{Again, CutBack, OwedRefusal, RestoreStep, Restored, Restoring};
+use super::{Again, CutBack, Found, OwedRefusal, RestoreStep, Restored, Restoring};
 use crate::crypto::Verified;
 use crate::crypto::checkpoint::Receipt;
+use crate::model::header::body_digest;
 use crate::model::{MessageId, body};
 use crate::proto::v1::{self, Kind, RefusalReason};
 use crate::store::{Direction, StoreError};
@@ -185,7 +186,15 @@ impl Exchange {
             };
             let index = layout::index_of(&key).ok_or_else(damaged)?;
             let record = Record::decode(&value).ok_or_else(damaged)?;
-            let stored = reader.read_back(index, record)?;
+            let stored = match reader.read_back(index, record) {
+                Ok(stored) => stored,
+                Err(ReadError::Missing { .. } | ReadError::Damaged { .. }) => {
+                    came.spoiled += 1;
+                    again.push(Again::Keep(index, value));
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             let Some(header) = header_in(&stored.entry) else {
                 return Err(damaged());
             };
@@ -193,11 +202,19 @@ impl Exchange {
                 None if ids.insert(header.id) => {
                     if self.is_said_already(link, &header)? {
                         came.already_there += 1;
-                        Again::Drop(index)
+                        Again::Drop(index, None)
                     } else {
-                        came.appended += 1;
-                        let own = self.set_aside_entry(link, stored, &header)?;
-                        Again::Append(index, Box::new(own))
+                        match self.set_aside_entry(link, stored, &header) {
+                            Ok(own) => {
+                                came.appended += 1;
+                                Again::Append(index, Box::new(own))
+                            }
+                            Err(ReadError::Missing { .. } | ReadError::Damaged { .. }) => {
+                                came.spoiled += 1;
+                                Again::Keep(index, value)
+                            }
+                            Err(error) => return Err(error),
+                        }
                     }
                 }
                 Some(Place::Log(LogSide::Own, at))
@@ -205,7 +222,8 @@ impl Exchange {
                         || same_content(&header, &reader.entry(at)?) =>
                 {
                     came.already_there += 1;
-                    Again::Drop(index)
+                    let found = self.found_again(link, &stored, at, came)?;
+                    Again::Drop(index, Some(found))
                 }
                 _ => {
                     came.aside += 1;
@@ -214,6 +232,44 @@ impl Exchange {
             });
         }
         Ok(again)
+    }
+
+    /// What the one set aside knows of itself and the one fetched back does not: who wrote it, and
+    /// the body where the peer kept none.
+    fn found_again(
+        &self,
+        link: &Link,
+        aside: &Stored,
+        at: u64,
+        came: &mut Restored,
+    ) -> Result<Found, ReadError> {
+        let reader = self.reader(link, LogSide::Own);
+        let mut record = reader.entry(at)?.record;
+        let mut completed = None;
+        if record.body == StoredBody::Absent
+            && let Some(header) = header_in(&aside.entry)
+        {
+            let body = match reader.body(aside) {
+                Err(ReadError::Missing { .. } | ReadError::Damaged { .. }) => None,
+                body => body?,
+            };
+            if body.is_some_and(|(salt, body)| body_digest(&salt, &body) == header.body_digest) {
+                record.body = aside.record.body.clone();
+                completed = Some(record.encode());
+                came.bodies_absent = came.bodies_absent.saturating_sub(1);
+            }
+        }
+        let known = self.store.get(&layout::author(link.number, at))?;
+        let key = layout::restore_at(link.number, RestorePart::AsideAuthor, aside.index);
+        let author = match known {
+            None => self.store.get(&key)?,
+            Some(_) => None,
+        };
+        Ok(Found {
+            at,
+            completed,
+            author,
+        })
     }
 
     /// What the node itself said twice, since it did not know that it had said it.
@@ -385,6 +441,13 @@ fn told(restoring: &Restoring, came: &Restored, mirror_lost: u64) -> String {
             "{} STAY SET ASIDE: their ids are those of other messages now, look at them and send \
              them anew",
             came.aside
+        ));
+    }
+    if came.spoiled > 0 {
+        parts.push(format!(
+            "{} STAY SET ASIDE: the file with their text is gone or spoiled, ask whoever wrote them \
+             to send them anew",
+            came.spoiled
         ));
     }
     if came.bodies_absent > 0 {
