@@ -31,7 +31,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::command::{Facts, Leaf, OwnEntry, PeerEntry};
-use super::hold::Incident;
+use super::hold::{Hold, Incident};
 use super::layout::{self, LinkNumber, LogSide, Record, RestorePart, StoredBody};
 use super::{Exchange, Link};
 use crate::crypto::Verified;
@@ -71,10 +71,25 @@ pub struct Restoring {
     /// Entries of the mirror that were recorded here once, where a lost store's marks say so.
     #[serde(default)]
     pub mirror_claimed: u64,
+    /// What the lost store's mark says of the own log: this root was signed, or may have been.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_mark: Option<Claim>,
+    /// The same of the mirror: this root was cosigned, or may have been.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirror_mark: Option<Claim>,
     /// Bodies of own messages that the peer did not have: it had refused the message, or a body was
     /// erased.
     #[serde(default)]
     pub bodies_absent: u64,
+}
+
+/// Size and root that a log had, as a mark says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// Entries.
+    pub size: u64,
+    /// Merkle root at that size.
+    pub root: [u8; 32],
 }
 
 /// What came of it.
@@ -113,8 +128,8 @@ pub(crate) enum RestoreStep {
     /// Append again what was set aside; each with the index it is kept under. Or keep it there for
     /// good.
     AppendAgain(Vec<Again>),
-    /// It is done.
-    Finish(Box<Incident>),
+    /// It is done. The link is held where sizes may be signed a second time.
+    Finish(Box<Incident>, Option<Box<Hold>>),
     /// Every file of earlier messages is here.
     FilesAreHere,
 }
@@ -324,7 +339,7 @@ impl RestoreStep {
     /// Bytes it adds to a commit, roughly.
     pub(crate) fn cost_bytes(&self) -> usize {
         match self {
-            Self::Begin(_) | Self::Finish(_) | Self::FilesAreHere => 16 << 10,
+            Self::Begin(_) | Self::Finish(..) | Self::FilesAreHere => 16 << 10,
             Self::SetAside(entries) => entries.iter().map(|(_, r, _)| r.len() + 512).sum(),
             Self::CutBack(cut) => cut.gone.iter().map(Vec::len).sum(),
             Self::Take(run) => {

@@ -48,8 +48,8 @@ pub(in super::super) fn stage_step(
             }
         }
         RestoreStep::AppendAgain(again) => stage.append_again(store, book, again)?,
-        RestoreStep::Finish(incident) => {
-            stage.finish_restoring(store, book)?;
+        RestoreStep::Finish(incident, hold) => {
+            stage.finish_restoring(store, book, hold.map(|hold| *hold))?;
             return Ok(Ok(Some(*incident)));
         }
         RestoreStep::FilesAreHere => stage.files_are_here(book),

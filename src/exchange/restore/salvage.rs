@@ -8,7 +8,7 @@ use super::super::hold;
 use super::super::layout::{self, HeadRecord, LinkNumber, LogSide, Record, Region, RestorePart};
 use super::super::layout::{StoredBody, StoredEntry};
 use super::take::header_in;
-use super::{Restoring, place_beside};
+use super::{Claim, Restoring, place_beside};
 use crate::crypto::dsse;
 use crate::crypto::vkey::VerifierKey;
 use crate::limits::VALUE_BYTES_MAX;
@@ -107,13 +107,16 @@ impl Salvage<'_> {
         let own = Origin::new(self.node.clone(), peer.clone());
         let marked = |origin: &Origin| {
             let mark = self.marks.and_then(|marks| marks.get(&origin.to_string()));
-            mark.map_or(0, |(size, _)| size)
+            mark.map(|(size, root)| Claim { size, root })
         };
+        let (own_mark, mirror_mark) = (marked(&own), marked(&own.reversed()));
         let mut restoring = Restoring {
             at_ms: self.at_ms,
             why: self.why.to_owned(),
-            own_claimed: marked(&own),
-            mirror_claimed: marked(&own.reversed()),
+            own_claimed: own_mark.map_or(0, |mark| mark.size),
+            mirror_claimed: mirror_mark.map_or(0, |mark| mark.size),
+            own_mark,
+            mirror_mark,
             ..Restoring::default()
         };
         let mut batch = Batch::new();

@@ -301,6 +301,7 @@ impl Stage {
         &mut self,
         store: &dyn Store,
         book: &Book,
+        mut hold: Option<Hold>,
     ) -> Result<(), StoreError> {
         let number = book.link.number;
         if let Some(restoring) = &book.restoring {
@@ -315,10 +316,17 @@ impl Stage {
                 self.batch.delete(key);
             }
             if part == RestorePart::Hold && !whole.is_empty() {
-                let hold =
+                let mut earlier: Hold =
                     serde_json::from_slice(&whole).unwrap_or_else(|_| unreadable(book, &whole));
-                self.hold(store, book, &hold)?;
+                if let Some(hold) = hold.take() {
+                    earlier.text = format!("{}. Moreover: {}", earlier.text, hold.text);
+                    earlier.evidence.extend(hold.evidence);
+                }
+                hold = Some(earlier);
             }
+        }
+        if let Some(hold) = hold {
+            self.hold(store, book, &hold)?;
         }
         let (start, end) = layout::restore_from(number, RestorePart::Refused, 0);
         for (key, _) in store.scan(&start, &end, ROWS_AT_ONCE, Direction::Forward)? {

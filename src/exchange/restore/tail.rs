@@ -6,7 +6,7 @@
 use prost::Message as _;
 
 use super::super::command::OwnEntry;
-use super::super::hold::Incident;
+use super::super::hold::{Hold, Incident};
 use super::super::layout::{self, LogSide, Place, Record, RestorePart, StoredBody};
 use super::super::read::{ReadError, Stored};
 use super::super::session::Stop;
@@ -14,12 +14,12 @@ use super::super::submit::{Author, SubmitError, facts_of};
 use super::super::system::RefusalOf;
 use super::super::{Exchange, Link, RecordError};
 use super::take::{facts_without_body, header_in};
-use super::{Again, CutBack, Found, OwedRefusal, RestoreStep, Restored, Restoring};
+use super::{Again, Claim, CutBack, Found, OwedRefusal, RestoreStep, Restored, Restoring};
 use crate::crypto::Verified;
 use crate::crypto::checkpoint::Receipt;
 use crate::model::header::body_digest;
 use crate::model::{MessageId, body};
-use crate::proto::v1::{self, Kind, RefusalReason};
+use crate::proto::v1::{self, FaultCode, Kind, RefusalReason};
 use crate::store::{Direction, StoreError};
 use crate::tlog::{TILE_WIDTH, Tree, leaf_hash};
 
@@ -160,14 +160,74 @@ impl Exchange {
             evidence: Vec::new(),
         };
         tracing::warn!(peer = %incident.peer, what = %incident.what, "restored");
-        self.restore_step(link, RestoreStep::Finish(Box::new(incident)))
-            .await?;
+        let hold = self.unlike_the_marks(link, &restoring, incident.at_ms)?;
+        let finish = RestoreStep::Finish(Box::new(incident), hold.map(Box::new));
+        self.restore_step(link, finish).await?;
         self.forget_folded(link);
         link.presence.send_modify(|presence| {
             presence.restored = Some(std::sync::Arc::new(came));
             presence.restore_trouble = None;
         });
         Ok(())
+    }
+
+    /// Holds the link where the logs are not what the marks of the lost store claim: new entries
+    /// would be signed at sizes that this node may have signed before.
+    fn unlike_the_marks(
+        &self,
+        link: &Link,
+        restoring: &Restoring,
+        at_ms: u64,
+    ) -> Result<Option<Hold>, ReadError> {
+        let own_size = link.head().own_size;
+        let what = if restoring.own_claimed > own_size {
+            format!(
+                "{} entries were recorded in {} before the records were lost, {own_size} are back: \
+                 the rest is LOST, unless the peer or a bundle has it",
+                restoring.own_claimed, link.own
+            )
+        } else if self.is_another(link, LogSide::Own, restoring.own_mark)? {
+            format!(
+                "{} had another tree of {} entries before the records were lost",
+                link.own, restoring.own_claimed
+            )
+        } else if self.is_another(link, LogSide::Mirror, restoring.mirror_mark)? {
+            format!(
+                "the mirror of {} had another tree of {} entries before the records were lost",
+                link.mirror, restoring.mirror_claimed
+            )
+        } else {
+            return Ok(None);
+        };
+        Ok(Some(Hold {
+            code: FaultCode::RolledBack as i32,
+            origin: link.own.to_string(),
+            index: own_size,
+            text: format!(
+                "{what}. This node may have signed those sizes already, for the peer or into a \
+                 bundle. To release the link means to sign them a second time, over other entries: \
+                 if a first signature turns up, it reads as if this node had two logs. Call the \
+                 peer first: have it import every bundle, and compare sizes and roots"
+            ),
+            evidence: Vec::new(),
+            equivocation: None,
+            at_ms,
+        }))
+    }
+
+    fn is_another(
+        &self,
+        link: &Link,
+        side: LogSide,
+        claim: Option<Claim>,
+    ) -> Result<bool, ReadError> {
+        let tree = link.tree(side);
+        // A mirror that ends before is sent again by its author.
+        let Some(claim) = claim.filter(|claim| claim.size <= tree.size()) else {
+            return Ok(false);
+        };
+        let root = self.reader(link, side).root_at(&tree, claim.size)?;
+        Ok(root.0 != claim.root)
     }
 
     /// Decides about the next entries that were set aside.
