@@ -127,6 +127,16 @@ impl Salvage<'_> {
             restoring.own = last_note(old, number, LogSide::Own);
             restoring.mirror = last_note(old, number, LogSide::Mirror);
             let head = head.unwrap_or_default();
+            // Of a restoring that was under way: it knew of more than this store ever had.
+            if let Ok(Ok(Some(earlier))) = super::recorded(old, number) {
+                let larger = |a: Option<Claim>, b: Option<Claim>| {
+                    a.into_iter().chain(b).max_by_key(|claim| claim.size)
+                };
+                restoring.own_claimed = restoring.own_claimed.max(earlier.own_claimed);
+                restoring.mirror_claimed = restoring.mirror_claimed.max(earlier.mirror_claimed);
+                restoring.own_mark = larger(restoring.own_mark, earlier.own_mark);
+                restoring.mirror_mark = larger(restoring.mirror_mark, earlier.mirror_mark);
+            }
             restoring.own_claimed = restoring.own_claimed.max(head.own_size);
             restoring.mirror_claimed = restoring.mirror_claimed.max(head.mirror_size);
             let delivered_size = head.delivered_size;
