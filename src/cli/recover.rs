@@ -220,8 +220,13 @@ fn summary(recovered: &Recovered, screen: Screen) -> Result<(), Failure> {
         .links
         .iter()
         .all(|link| link.state == State::Whole);
+    let is_held = |link: &Outcome| matches!(link.state, State::Held(_));
     screen.line(if is_whole {
         "Next: start the node (liaison node run). What was appended again is sent then."
+    } else if recovered.links.iter().any(is_held) {
+        "Next: call the peer of a link that is held and agree what is missing; nothing is signed on \
+         it. Then start the node (liaison node run) and release the link: \
+         liaison link release PEER --reason TEXT"
     } else {
         "Next: run it again when the peer can be reached (it goes on where it was), or start the \
          node (liaison node run): it goes on by itself, and nothing is signed on a link before it \
@@ -242,6 +247,11 @@ fn details(link: &Outcome) -> Vec<(String, Style)> {
         (
             came.aside,
             "set aside: their ids are those of other messages now; send them anew",
+            Style::Bad,
+        ),
+        (
+            came.spoiled,
+            "set aside: the file with their text is gone or spoiled; ask for them to be sent anew",
             Style::Bad,
         ),
         (

@@ -135,6 +135,8 @@ pub struct Presence {
     pub restored: Option<Arc<Restored>>,
     /// What was last wrong with records given back: each is told once.
     pub restore_trouble: Option<String>,
+    /// Answers in a row that did not go on from what is here.
+    pub restore_failures: u32,
 }
 
 /// A link of this node.

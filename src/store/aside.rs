@@ -16,6 +16,8 @@ use super::{StoreError, disk};
 
 /// The name of the file.
 const RECOVERING: &str = "RECOVERING";
+/// Its second line, once the old store was moved as a whole: what lies here then is of the new one.
+const MOVED: &str = "\nmoved";
 /// The longest name it may hold.
 const NAME_BYTES_MAX: usize = 128;
 
@@ -40,6 +42,7 @@ impl Aside {
             Err(e) => return Err(StoreError::io("read", &path, e)),
         };
         let name = text.strip_suffix('\n').unwrap_or_default();
+        let name = name.strip_suffix(MOVED).unwrap_or(name);
         let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-';
         if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.chars().all(is_name) {
             return Err(StoreError::corrupt(
@@ -76,6 +79,11 @@ impl Aside {
     pub fn move_away(&self) -> Result<(), StoreError> {
         let (from, to) = (Layout::new(&self.dir), Layout::new(&self.old));
         let _lock = from.lock()?;
+        let path = self.dir.join(RECOVERING);
+        let text = fs::read_to_string(&path).map_err(|e| StoreError::io("read", &path, e))?;
+        if text.trim_end().ends_with(MOVED) {
+            return Ok(());
+        }
         disk::create_dir(&self.old)?;
         // FORMAT first: what is left then is no store to anyone.
         for (from, to) in [
@@ -92,7 +100,9 @@ impl Aside {
             disk::sync_dir(&self.old)?;
         }
         // The old one can be opened where it lies, to read what it still gives.
-        disk::create_dir(&to.blobs())
+        disk::create_dir(&to.blobs())?;
+        let name = text.trim_end();
+        disk::replace(&path, format!("{name}{MOVED}\n").as_bytes())
     }
 
     /// Looks at every blob that stays: one whose content is not what its name says goes to the old
@@ -185,5 +195,20 @@ mod tests {
         aside.end().unwrap();
         drop(SledStore::open(&open()).unwrap());
         assert!(dir.path().join("lost-1/sled/db").exists());
+    }
+
+    #[test]
+    fn what_the_old_store_lacked_is_not_taken_from_the_new_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let aside = Aside::begin(dir.path(), "lost-1").unwrap();
+        aside.move_away().unwrap();
+        let mut new = OpenOptions::new(dir.path()).create();
+        new.recovering = true;
+        drop(SledStore::open(&new).unwrap());
+        let begun = Aside::begun(dir.path()).unwrap().unwrap();
+        assert_eq!(begun, aside);
+        begun.move_away().unwrap();
+        assert!(dir.path().join("sled/db").exists());
+        assert!(!dir.path().join("lost-1/sled").exists());
     }
 }

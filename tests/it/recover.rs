@@ -662,3 +662,104 @@ async fn what_was_refused_is_refused_again_and_not_said_twice() {
     assert_eq!(restored.bodies_absent, 3);
     assert_eq!((restored.own_fetched, restored.mirror_fetched), (6, 3));
 }
+
+#[tokio::test]
+async fn entries_set_aside_outlast_a_peer_that_gives_some_back_without_receipts_and_then_lies() {
+    let (mut a, b) = sides();
+    let right = b.open(&a);
+    let mut left = a.open(&b);
+    let running = join(&left, &right);
+    traffic(&left, &right, (&a, &b), 4).await;
+    let old = a.snapshot();
+    traffic(&left, &right, (&a, &b), 700).await;
+    running.end().await;
+    drop(left);
+    a.restore(old);
+    left = a.open(&b);
+    let mut told = Vec::new();
+    for number in 0..3 {
+        told.push(submit(&left, letter(&b, 900 + number)).await.unwrap().id);
+    }
+    let link = link_of(&left);
+    // Noticed, then cut back.
+    join(&left, &right).ended().await;
+    join(&left, &right).ended().await;
+    assert_eq!(left.waiting_aside(&link).unwrap(), 3);
+    let bending = |mut frame: Frame| {
+        if let Some(frame::Frame::Fetched(given)) = &mut frame.frame {
+            if given.start_index < 100 {
+                given.receipts.clear();
+            } else {
+                flip(&mut given.items[0].entry);
+            }
+        }
+        Step::Pass(frame)
+    };
+    for _ in 0..3 {
+        let running = join_over(&left, &right, wire(Step::Pass, bending));
+        let end = running.ended().await.0;
+        assert!(matches!(end, End::Refused(_)), "{end}");
+        let head = link.head();
+        assert!(head.own_size > 100, "what was proven stays");
+        assert_eq!(head.delivered_size, 4);
+        assert_eq!(left.waiting_aside(&link).unwrap(), 3);
+    }
+    let (_, running) = heal(&left, &right).await;
+    running.end().await;
+    assert_same_logs(&left, &right);
+    assert_eq!(link.head().own_size, 704 + 3);
+    for id in told {
+        let (_, place) = left.find(id).unwrap().unwrap();
+        assert!(
+            matches!(place, Place::Log(LogSide::Own, 704..)),
+            "{place:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn one_spoiled_body_file_does_not_keep_the_link_restoring() {
+    let (mut a, b) = sides();
+    let right = b.open(&a);
+    let mut left = a.open(&b);
+    let running = join(&left, &right);
+    traffic(&left, &right, (&a, &b), 4).await;
+    let old = a.snapshot();
+    traffic(&left, &right, (&a, &b), 10).await;
+    running.end().await;
+    drop(left);
+    a.restore(old);
+    left = a.open(&b);
+    let mut long = letter(&b, 50);
+    let Some(v1::body::Body::OfficialLetter(body)) = long.body.as_mut().unwrap().body.as_mut()
+    else {
+        panic!("a letter")
+    };
+    let text = body.text.as_mut().unwrap();
+    text.texts.insert("vi".to_owned(), "mẫu ".repeat(2_000));
+    let blobs = a.dir.path().join("blobs");
+    let files = || -> std::collections::BTreeSet<_> {
+        let all = std::fs::read_dir(&blobs).unwrap();
+        all.map(|file| file.unwrap().path())
+            .filter(|path| path.is_file())
+            .collect()
+    };
+    let before = files();
+    submit(&left, long).await.unwrap();
+    submit(&left, letter(&b, 51)).await.unwrap();
+    let new: Vec<_> = files().difference(&before).cloned().collect();
+    assert_eq!(new.len(), 1, "the body is in a file");
+    std::fs::write(&new[0], b"spoiled").unwrap();
+    let (_, running) = heal(&left, &right).await;
+    running.end().await;
+    assert_same_logs(&left, &right);
+    let link = link_of(&left);
+    assert_eq!(left.kept_aside(&link).unwrap(), 1);
+    assert_eq!(link.head().own_size, 14 + 1);
+    let told = left.incidents(5).unwrap();
+    let told = told
+        .iter()
+        .find(|i| i.what.contains("STAY SET ASIDE"))
+        .unwrap();
+    assert!(told.what.contains("gone or spoiled"), "{}", told.what);
+}

@@ -31,8 +31,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::command::{Facts, Leaf, OwnEntry, PeerEntry};
-use super::hold::Incident;
-use super::layout::{self, LinkNumber, LogSide, RestorePart};
+use super::hold::{Hold, Incident};
+use super::layout::{self, LinkNumber, LogSide, Record, RestorePart, StoredBody};
 use super::{Exchange, Link};
 use crate::crypto::Verified;
 use crate::crypto::checkpoint::{Checkpoint, Receipt};
@@ -61,16 +61,35 @@ pub struct Restoring {
     pub own_from: u64,
     /// Entries of the mirror that were here.
     pub mirror_from: u64,
+    /// Size up to which own entries were fetched back and proven to be of a tree that this node
+    /// signed, whether or not receipts came along: they are never cut off again.
+    #[serde(default)]
+    pub own_proven: u64,
     /// Entries of the own log that were recorded here once, where a lost store's marks say so.
     #[serde(default)]
     pub own_claimed: u64,
     /// Entries of the mirror that were recorded here once, where a lost store's marks say so.
     #[serde(default)]
     pub mirror_claimed: u64,
+    /// What the lost store's mark says of the own log: this root was signed, or may have been.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_mark: Option<Claim>,
+    /// The same of the mirror: this root was cosigned, or may have been.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirror_mark: Option<Claim>,
     /// Bodies of own messages that the peer did not have: it had refused the message, or a body was
     /// erased.
     #[serde(default)]
     pub bodies_absent: u64,
+}
+
+/// Size and root that a log had, as a mark says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// Entries.
+    pub size: u64,
+    /// Merkle root at that size.
+    pub root: [u8; 32],
 }
 
 /// What came of it.
@@ -86,6 +105,8 @@ pub struct Restored {
     pub already_there: u64,
     /// Entries that stay set aside: their id is that of another message.
     pub aside: u64,
+    /// Entries that stay set aside: a file of theirs is gone or spoiled.
+    pub spoiled: u64,
     /// Own messages whose body the peer does not keep.
     pub bodies_absent: u64,
     /// Entries recorded here once, by the marks, that are neither here nor at the peer.
@@ -107,8 +128,8 @@ pub(crate) enum RestoreStep {
     /// Append again what was set aside; each with the index it is kept under. Or keep it there for
     /// good.
     AppendAgain(Vec<Again>),
-    /// It is done.
-    Finish(Box<Incident>),
+    /// It is done. The link is held where sizes may be signed a second time.
+    Finish(Box<Incident>, Option<Box<Hold>>),
     /// Every file of earlier messages is here.
     FilesAreHere,
 }
@@ -127,10 +148,20 @@ pub(crate) struct CutBack {
 pub(crate) enum Again {
     /// Appended as it is.
     Append(u64, Box<OwnEntry>),
-    /// It is in the log already.
-    Drop(u64),
+    /// It is in the log already: there, and with a record that has the body which the one fetched
+    /// back lacks.
+    Drop(u64, Option<Found>),
     /// Its id is another message's: kept aside for good.
     Keep(u64, Vec<u8>),
+}
+
+/// Where an entry that was set aside is in the log.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) at: u64,
+    /// The record there, completed; `None` when it needs nothing.
+    pub(crate) completed: Option<Vec<u8>>,
+    pub(crate) author: Option<Vec<u8>>,
 }
 
 /// Entries fetched back, verified one by one; the recorder verifies them as a whole.
@@ -200,6 +231,34 @@ pub(crate) struct OwedRefusal {
     pub(crate) reason: i32,
     pub(crate) detail: String,
     pub(crate) id: Option<[u8; 16]>,
+}
+
+/// The index under which a record goes beside the log: its own, or the next that holds no *other*
+/// entry, from `from` on. And whether the row is to be written: one that holds the entry already
+/// stays, unless this one brings the body that it lacks.
+pub(super) fn place_beside(
+    store: &dyn Store,
+    number: LinkNumber,
+    part: RestorePart,
+    from: u64,
+    value: &[u8],
+) -> Result<(u64, bool), StoreError> {
+    let record = Record::decode(value);
+    let mut index = from;
+    loop {
+        let Some(kept) = store.get(&layout::restore_at(number, part, index))? else {
+            return Ok((index, true));
+        };
+        if kept == value {
+            return Ok((index, false));
+        }
+        if let (Some(kept), Some(record)) = (Record::decode(&kept), &record)
+            && kept.entry == record.entry
+        {
+            return Ok((index, kept.body == StoredBody::Absent));
+        }
+        index = index.saturating_add(1);
+    }
 }
 
 /// What the store says of a link's restoring.
@@ -280,7 +339,7 @@ impl RestoreStep {
     /// Bytes it adds to a commit, roughly.
     pub(crate) fn cost_bytes(&self) -> usize {
         match self {
-            Self::Begin(_) | Self::Finish(_) | Self::FilesAreHere => 16 << 10,
+            Self::Begin(_) | Self::Finish(..) | Self::FilesAreHere => 16 << 10,
             Self::SetAside(entries) => entries.iter().map(|(_, r, _)| r.len() + 512).sum(),
             Self::CutBack(cut) => cut.gone.iter().map(Vec::len).sum(),
             Self::Take(run) => {
@@ -292,7 +351,10 @@ impl RestoreStep {
                 .iter()
                 .map(|again| match again {
                     Again::Append(_, own) => own.leaf.cost_bytes + 512,
-                    Again::Drop(_) => 64,
+                    Again::Drop(_, found) => {
+                        let completed = found.as_ref().and_then(|f| f.completed.as_ref());
+                        512 + completed.map_or(0, Vec::len)
+                    }
                     Again::Keep(_, record) => record.len(),
                 })
                 .sum(),

@@ -23,11 +23,14 @@ pub(in super::super) fn stage_step(
             let restoring: Restoring = *restoring;
             stage.begin_restoring(book, restoring);
         }
-        RestoreStep::SetAside(entries) => stage.set_aside(book, entries),
+        RestoreStep::SetAside(entries) => stage.set_aside(store, book, entries)?,
         RestoreStep::CutBack(cut) => {
-            // Nothing that a receipt of this node's log covers is ever cut off.
+            // Nothing that a receipt of this node's log covers is ever cut off, nor what was proven
+            // to be of one.
             let is_proven = cut.receipt.signed.checkpoint.origin == book.link.own.to_string();
-            if book.restoring.is_none() || !is_proven || cut.tree.size() < book.delivered_size {
+            let keep = book.restoring.as_ref().map(|r| r.own_proven);
+            let keep = keep.map(|proven| proven.max(book.delivered_size));
+            if !is_proven || keep.is_none_or(|keep| cut.tree.size() < keep) {
                 return Ok(Err(RecordError::WrongTree {
                     size: cut.tree.size(),
                 }));
@@ -45,8 +48,8 @@ pub(in super::super) fn stage_step(
             }
         }
         RestoreStep::AppendAgain(again) => stage.append_again(store, book, again)?,
-        RestoreStep::Finish(incident) => {
-            stage.finish_restoring(store, book)?;
+        RestoreStep::Finish(incident, hold) => {
+            stage.finish_restoring(store, book, hold.map(|hold| *hold))?;
             return Ok(Ok(Some(*incident)));
         }
         RestoreStep::FilesAreHere => stage.files_are_here(book),

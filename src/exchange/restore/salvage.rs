@@ -7,8 +7,8 @@
 use super::super::hold;
 use super::super::layout::{self, HeadRecord, LinkNumber, LogSide, Record, Region, RestorePart};
 use super::super::layout::{StoredBody, StoredEntry};
-use super::Restoring;
 use super::take::header_in;
+use super::{Claim, Restoring, place_beside};
 use crate::crypto::dsse;
 use crate::crypto::vkey::VerifierKey;
 use crate::limits::VALUE_BYTES_MAX;
@@ -75,6 +75,9 @@ impl Salvage<'_> {
                 Region::Stage,
                 Region::Breach,
                 Region::Dated,
+                Region::PastHold,
+                Region::PeerHold,
+                Region::BundlesTaken,
             ] {
                 self.copy(&mut found, region, |_| true)?;
             }
@@ -104,13 +107,16 @@ impl Salvage<'_> {
         let own = Origin::new(self.node.clone(), peer.clone());
         let marked = |origin: &Origin| {
             let mark = self.marks.and_then(|marks| marks.get(&origin.to_string()));
-            mark.map_or(0, |(size, _)| size)
+            mark.map(|(size, root)| Claim { size, root })
         };
+        let (own_mark, mirror_mark) = (marked(&own), marked(&own.reversed()));
         let mut restoring = Restoring {
             at_ms: self.at_ms,
             why: self.why.to_owned(),
-            own_claimed: marked(&own),
-            mirror_claimed: marked(&own.reversed()),
+            own_claimed: own_mark.map_or(0, |mark| mark.size),
+            mirror_claimed: mirror_mark.map_or(0, |mark| mark.size),
+            own_mark,
+            mirror_mark,
             ..Restoring::default()
         };
         let mut batch = Batch::new();
@@ -121,6 +127,16 @@ impl Salvage<'_> {
             restoring.own = last_note(old, number, LogSide::Own);
             restoring.mirror = last_note(old, number, LogSide::Mirror);
             let head = head.unwrap_or_default();
+            // Of a restoring that was under way: it knew of more than this store ever had.
+            if let Ok(Ok(Some(earlier))) = super::recorded(old, number) {
+                let larger = |a: Option<Claim>, b: Option<Claim>| {
+                    a.into_iter().chain(b).max_by_key(|claim| claim.size)
+                };
+                restoring.own_claimed = restoring.own_claimed.max(earlier.own_claimed);
+                restoring.mirror_claimed = restoring.mirror_claimed.max(earlier.mirror_claimed);
+                restoring.own_mark = larger(restoring.own_mark, earlier.own_mark);
+                restoring.mirror_mark = larger(restoring.mirror_mark, earlier.mirror_mark);
+            }
             restoring.own_claimed = restoring.own_claimed.max(head.own_size);
             restoring.mirror_claimed = restoring.mirror_claimed.max(head.mirror_size);
             let delivered_size = head.delivered_size;
@@ -148,6 +164,8 @@ impl Salvage<'_> {
         let (mut start, end) =
             layout::side_range(Region::Entry, number, LogSide::Own, from, u64::MAX);
         let Some(old) = self.old else { return Ok(()) };
+        // Not over what a restoring that was under way had set aside.
+        let mut next = 0;
         loop {
             let rows = match old.scan(&start, &end, ROWS_AT_ONCE, Direction::Forward) {
                 Ok(rows) => rows,
@@ -168,10 +186,14 @@ impl Salvage<'_> {
                     continue;
                 };
                 found.own_entries += 1;
-                let aside = layout::restore_at(number, RestorePart::Aside, index);
-                batch.put(aside, value);
+                let part = RestorePart::Aside;
+                let (at, put) = place_beside(self.new, number, part, index.max(next), &value)?;
+                next = at.saturating_add(1);
+                if put {
+                    batch.put(layout::restore_at(number, part, at), value);
+                }
                 if let Ok(Some(author)) = old.get(&layout::author(number, index)) {
-                    let aside = layout::restore_at(number, RestorePart::AsideAuthor, index);
+                    let aside = layout::restore_at(number, RestorePart::AsideAuthor, at);
                     batch.put(aside, author);
                 }
             }

@@ -4,11 +4,15 @@ use std::sync::Arc;
 
 use super::super::book::Book;
 use super::super::command::RecordError;
+use super::super::hold::{Hold, evidence};
 use super::super::layout::{self, FileRefs, LogSide, Place, Record, RestorePart};
 use super::super::stage::{Stage, Whether};
-use super::{Again, CutBack, RestoredEntry, RestoredOwn, RestoredPeer, RestoredRun, Restoring};
+use super::{
+    Again, CutBack, RestoredEntry, RestoredOwn, RestoredPeer, RestoredRun, Restoring, place_beside,
+};
 use crate::crypto::checkpoint::Checkpoint;
 use crate::crypto::note::Note;
+use crate::proto::v1::FaultCode;
 use crate::store::{Direction, Store, StoreError};
 use crate::tlog::verify_consistency;
 
@@ -37,18 +41,26 @@ impl Stage {
 
     pub(in super::super) fn set_aside(
         &mut self,
+        store: &dyn Store,
         book: &Book,
         entries: Vec<(u64, Vec<u8>, Option<Vec<u8>>)>,
-    ) {
+    ) -> Result<(), StoreError> {
         let number = book.link.number;
+        // Later than what was set aside before under the same index, and in order among themselves.
+        let mut next = 0;
         for (index, record, author) in entries {
-            let key = layout::restore_at(number, RestorePart::Aside, index);
-            self.batch.put(key, record);
+            let part = RestorePart::Aside;
+            let (at, put) = place_beside(store, number, part, index.max(next), &record)?;
+            next = at.saturating_add(1);
+            if put {
+                self.batch.put(layout::restore_at(number, part, at), record);
+            }
             if let Some(author) = author {
-                let key = layout::restore_at(number, RestorePart::AsideAuthor, index);
+                let key = layout::restore_at(number, RestorePart::AsideAuthor, at);
                 self.batch.put(key, author);
             }
         }
+        Ok(())
     }
 
     pub(in super::super) fn cut_back(&mut self, book: &Book, cut: CutBack) {
@@ -150,11 +162,13 @@ impl Stage {
                     let before = staged.delivered_size.unwrap_or(book.delivered_size);
                     staged.delivered_size = Some(before.max(size));
                 }
-                if run.bodies_absent > 0
-                    && let Some(restoring) = &book.restoring
-                {
+                let delivered_size = staged.delivered_size.unwrap_or(book.delivered_size);
+                // Receipts say so by themselves.
+                let is_news = run.bodies_absent > 0 || end > delivered_size;
+                if let Some(restoring) = book.restoring.as_ref().filter(|_| is_news) {
                     let mut restoring = (**restoring).clone();
                     restoring.bodies_absent += run.bodies_absent;
+                    restoring.own_proven = restoring.own_proven.max(end);
                     self.begin_restoring(book, restoring);
                 }
             }
@@ -243,6 +257,7 @@ impl Stage {
         again: Vec<Again>,
     ) -> Result<(), StoreError> {
         let number = book.link.number;
+        let mut next = 0;
         for again in again {
             let index = match again {
                 Again::Append(index, own) => {
@@ -252,10 +267,25 @@ impl Stage {
                     }
                     index
                 }
-                Again::Drop(index) => index,
+                Again::Drop(index, found) => {
+                    if let Some(found) = found {
+                        if let Some(record) = found.completed {
+                            let key = layout::entry(number, LogSide::Own, found.at);
+                            self.batch.put(key, record);
+                        }
+                        if let Some(author) = found.author {
+                            self.batch.put(layout::author(number, found.at), author);
+                        }
+                    }
+                    index
+                }
                 Again::Keep(index, record) => {
-                    let key = layout::restore_at(number, RestorePart::Kept, index);
-                    self.batch.put(key, record);
+                    let part = RestorePart::Kept;
+                    let (at, put) = place_beside(store, number, part, index.max(next), &record)?;
+                    next = at.saturating_add(1);
+                    if put {
+                        self.batch.put(layout::restore_at(number, part, at), record);
+                    }
                     index
                 }
             };
@@ -271,6 +301,7 @@ impl Stage {
         &mut self,
         store: &dyn Store,
         book: &Book,
+        mut hold: Option<Hold>,
     ) -> Result<(), StoreError> {
         let number = book.link.number;
         if let Some(restoring) = &book.restoring {
@@ -284,11 +315,18 @@ impl Stage {
                 whole.extend_from_slice(&value);
                 self.batch.delete(key);
             }
-            if part == RestorePart::Hold
-                && let Ok(hold) = serde_json::from_slice(&whole)
-            {
-                self.hold(store, book, &hold)?;
+            if part == RestorePart::Hold && !whole.is_empty() {
+                let mut earlier: Hold =
+                    serde_json::from_slice(&whole).unwrap_or_else(|_| unreadable(book, &whole));
+                if let Some(hold) = hold.take() {
+                    earlier.text = format!("{}. Moreover: {}", earlier.text, hold.text);
+                    earlier.evidence.extend(hold.evidence);
+                }
+                hold = Some(earlier);
             }
+        }
+        if let Some(hold) = hold {
+            self.hold(store, book, &hold)?;
         }
         let (start, end) = layout::restore_from(number, RestorePart::Refused, 0);
         for (key, _) in store.scan(&start, &end, ROWS_AT_ONCE, Direction::Forward)? {
@@ -309,5 +347,24 @@ impl Stage {
         self.batch
             .delete(layout::restore(number, RestorePart::Files));
         self.touch(number).files_lost = Some(false);
+    }
+}
+
+/// The hold of a lost store that cannot be read any more: it still holds, and a person decides.
+fn unreadable(book: &Book, whole: &[u8]) -> Hold {
+    let at_ms = book
+        .restoring
+        .as_ref()
+        .map_or(0, |restoring| restoring.at_ms);
+    Hold {
+        code: FaultCode::Unspecified as i32,
+        origin: book.link.own.to_string(),
+        index: book.own.size(),
+        text: "the link was held before the records were lost, and why cannot be read any more. \
+               Look at the incidents and call the peer before you release it"
+            .to_owned(),
+        evidence: vec![evidence(&String::from_utf8_lossy(whole))],
+        equivocation: None,
+        at_ms,
     }
 }

@@ -6,27 +6,35 @@
 use prost::Message as _;
 
 use super::super::command::OwnEntry;
-use super::super::hold::Incident;
-use super::super::layout::{self, LogSide, Place, Record, RestorePart};
+use super::super::hold::{Hold, Incident};
+use super::super::layout::{self, LogSide, Place, Record, RestorePart, StoredBody};
 use super::super::read::{ReadError, Stored};
 use super::super::session::Stop;
 use super::super::submit::{Author, SubmitError, facts_of};
 use super::super::system::RefusalOf;
 use super::super::{Exchange, Link, RecordError};
 use super::take::{facts_without_body, header_in};
-use super::{Again, CutBack, OwedRefusal, RestoreStep, Restored, Restoring};
+use super::{Again, Claim, CutBack, Found, OwedRefusal, RestoreStep, Restored, Restoring};
 use crate::crypto::Verified;
 use crate::crypto::checkpoint::Receipt;
+use crate::model::header::body_digest;
 use crate::model::{MessageId, body};
-use crate::proto::v1::{self, Kind, RefusalReason};
+use crate::proto::v1::{self, FaultCode, Kind, RefusalReason};
 use crate::store::{Direction, StoreError};
 use crate::tlog::{TILE_WIDTH, Tree, leaf_hash};
 
 /// Entries of one step: their records take 4 MiB at most.
 const ENTRIES_AT_ONCE: u64 = 512;
 
+/// Entries of the own log that are receipted, or were fetched back and proven: never cut off.
+pub(super) fn proven_size(link: &Link) -> u64 {
+    let head = link.head();
+    let proven = head.restoring.map_or(0, |restoring| restoring.own_proven);
+    head.delivered_size.max(proven)
+}
+
 impl Exchange {
-    /// Sets aside what is recorded beyond the receipts, and cuts the own log back to them. A crash at
+    /// Sets aside what is recorded beyond what is proven, and cuts the own log back to that. A crash at
     /// any line leaves the entries in the log, beside it, or both; it is done again then.
     pub(super) async fn cut_back(
         &self,
@@ -34,7 +42,7 @@ impl Exchange {
         receipt: &Verified<Receipt>,
     ) -> Result<(), Stop> {
         let head = link.head();
-        let keep = head.delivered_size;
+        let keep = proven_size(link);
         tracing::warn!(
             peer = %link.peer, from = keep, to = head.own_size,
             "entries that were never signed into a tree are set aside"
@@ -152,14 +160,74 @@ impl Exchange {
             evidence: Vec::new(),
         };
         tracing::warn!(peer = %incident.peer, what = %incident.what, "restored");
-        self.restore_step(link, RestoreStep::Finish(Box::new(incident)))
-            .await?;
+        let hold = self.unlike_the_marks(link, &restoring, incident.at_ms)?;
+        let finish = RestoreStep::Finish(Box::new(incident), hold.map(Box::new));
+        self.restore_step(link, finish).await?;
         self.forget_folded(link);
         link.presence.send_modify(|presence| {
             presence.restored = Some(std::sync::Arc::new(came));
             presence.restore_trouble = None;
         });
         Ok(())
+    }
+
+    /// Holds the link where the logs are not what the marks of the lost store claim: new entries
+    /// would be signed at sizes that this node may have signed before.
+    fn unlike_the_marks(
+        &self,
+        link: &Link,
+        restoring: &Restoring,
+        at_ms: u64,
+    ) -> Result<Option<Hold>, ReadError> {
+        let own_size = link.head().own_size;
+        let what = if restoring.own_claimed > own_size {
+            format!(
+                "{} entries were recorded in {} before the records were lost, {own_size} are back: \
+                 the rest is LOST, unless the peer or a bundle has it",
+                restoring.own_claimed, link.own
+            )
+        } else if self.is_another(link, LogSide::Own, restoring.own_mark)? {
+            format!(
+                "{} had another tree of {} entries before the records were lost",
+                link.own, restoring.own_claimed
+            )
+        } else if self.is_another(link, LogSide::Mirror, restoring.mirror_mark)? {
+            format!(
+                "the mirror of {} had another tree of {} entries before the records were lost",
+                link.mirror, restoring.mirror_claimed
+            )
+        } else {
+            return Ok(None);
+        };
+        Ok(Some(Hold {
+            code: FaultCode::RolledBack as i32,
+            origin: link.own.to_string(),
+            index: own_size,
+            text: format!(
+                "{what}. This node may have signed those sizes already, for the peer or into a \
+                 bundle. To release the link means to sign them a second time, over other entries: \
+                 if a first signature turns up, it reads as if this node had two logs. Call the \
+                 peer first: have it import every bundle, and compare sizes and roots"
+            ),
+            evidence: Vec::new(),
+            equivocation: None,
+            at_ms,
+        }))
+    }
+
+    fn is_another(
+        &self,
+        link: &Link,
+        side: LogSide,
+        claim: Option<Claim>,
+    ) -> Result<bool, ReadError> {
+        let tree = link.tree(side);
+        // A mirror that ends before is sent again by its author.
+        let Some(claim) = claim.filter(|claim| claim.size <= tree.size()) else {
+            return Ok(false);
+        };
+        let root = self.reader(link, side).root_at(&tree, claim.size)?;
+        Ok(root.0 != claim.root)
     }
 
     /// Decides about the next entries that were set aside.
@@ -178,7 +246,15 @@ impl Exchange {
             };
             let index = layout::index_of(&key).ok_or_else(damaged)?;
             let record = Record::decode(&value).ok_or_else(damaged)?;
-            let stored = reader.read_back(index, record)?;
+            let stored = match reader.read_back(index, record) {
+                Ok(stored) => stored,
+                Err(ReadError::Missing { .. } | ReadError::Damaged { .. }) => {
+                    came.spoiled += 1;
+                    again.push(Again::Keep(index, value));
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             let Some(header) = header_in(&stored.entry) else {
                 return Err(damaged());
             };
@@ -186,11 +262,19 @@ impl Exchange {
                 None if ids.insert(header.id) => {
                     if self.is_said_already(link, &header)? {
                         came.already_there += 1;
-                        Again::Drop(index)
+                        Again::Drop(index, None)
                     } else {
-                        came.appended += 1;
-                        let own = self.set_aside_entry(link, stored, &header)?;
-                        Again::Append(index, Box::new(own))
+                        match self.set_aside_entry(link, stored, &header) {
+                            Ok(own) => {
+                                came.appended += 1;
+                                Again::Append(index, Box::new(own))
+                            }
+                            Err(ReadError::Missing { .. } | ReadError::Damaged { .. }) => {
+                                came.spoiled += 1;
+                                Again::Keep(index, value)
+                            }
+                            Err(error) => return Err(error),
+                        }
                     }
                 }
                 Some(Place::Log(LogSide::Own, at))
@@ -198,7 +282,8 @@ impl Exchange {
                         || same_content(&header, &reader.entry(at)?) =>
                 {
                     came.already_there += 1;
-                    Again::Drop(index)
+                    let found = self.found_again(link, &stored, at, came)?;
+                    Again::Drop(index, Some(found))
                 }
                 _ => {
                     came.aside += 1;
@@ -207,6 +292,44 @@ impl Exchange {
             });
         }
         Ok(again)
+    }
+
+    /// What the one set aside knows of itself and the one fetched back does not: who wrote it, and
+    /// the body where the peer kept none.
+    fn found_again(
+        &self,
+        link: &Link,
+        aside: &Stored,
+        at: u64,
+        came: &mut Restored,
+    ) -> Result<Found, ReadError> {
+        let reader = self.reader(link, LogSide::Own);
+        let mut record = reader.entry(at)?.record;
+        let mut completed = None;
+        if record.body == StoredBody::Absent
+            && let Some(header) = header_in(&aside.entry)
+        {
+            let body = match reader.body(aside) {
+                Err(ReadError::Missing { .. } | ReadError::Damaged { .. }) => None,
+                body => body?,
+            };
+            if body.is_some_and(|(salt, body)| body_digest(&salt, &body) == header.body_digest) {
+                record.body = aside.record.body.clone();
+                completed = Some(record.encode());
+                came.bodies_absent = came.bodies_absent.saturating_sub(1);
+            }
+        }
+        let known = self.store.get(&layout::author(link.number, at))?;
+        let key = layout::restore_at(link.number, RestorePart::AsideAuthor, aside.index);
+        let author = match known {
+            None => self.store.get(&key)?,
+            Some(_) => None,
+        };
+        Ok(Found {
+            at,
+            completed,
+            author,
+        })
     }
 
     /// What the node itself said twice, since it did not know that it had said it.
@@ -378,6 +501,13 @@ fn told(restoring: &Restoring, came: &Restored, mirror_lost: u64) -> String {
             "{} STAY SET ASIDE: their ids are those of other messages now, look at them and send \
              them anew",
             came.aside
+        ));
+    }
+    if came.spoiled > 0 {
+        parts.push(format!(
+            "{} STAY SET ASIDE: the file with their text is gone or spoiled, ask whoever wrote them \
+             to send them anew",
+            came.spoiled
         ));
     }
     if came.bodies_absent > 0 {

@@ -261,7 +261,15 @@ impl Exchange {
         let digest = header.body_digest;
         if item.erased {
             let kept = self.blobs.get(&digest).map_err(|e| unable(&e))?;
-            let Some(whole) = kept.filter(|whole| whole.len() >= SALT_BYTES) else {
+            // A file that was spoiled is no body.
+            let matches = |whole: &Vec<u8>| {
+                whole
+                    .split_first_chunk::<SALT_BYTES>()
+                    .is_some_and(|(salt, body)| {
+                        body.len() == header.body_size as usize && body_digest(salt, body) == digest
+                    })
+            };
+            let Some(whole) = kept.filter(matches) else {
                 let leaf = self
                     .place_bytes(&item.entry, None)
                     .map_err(|e| unable(&e))?;

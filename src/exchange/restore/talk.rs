@@ -14,6 +14,7 @@ use super::super::noted::Cause;
 use super::super::session::{Breach, End, Stop, next_frame, peer_fault, send, touch};
 use super::super::{Exchange, Link, RecordError};
 use super::give::side_asked;
+use super::tail::proven_size;
 use super::{Behind, RestoreStep};
 use crate::crypto::Verified;
 use crate::crypto::checkpoint::Receipt;
@@ -78,6 +79,9 @@ async fn tell_once(exchange: &Exchange, link: &Link, text: &str) {
         exchange.note_caused(Cause::Lost, incident).await;
     }
 }
+
+/// Answers in a row that do not fit until the link is held.
+const FAILURES_MAX: u32 = 8;
 
 /// One Fetch that waits for its answer.
 #[derive(Debug, Clone)]
@@ -153,7 +157,11 @@ impl Talk<'_> {
                 continue;
             }
             if size >= wanted {
-                // As long, and another: what is beyond the receipts was never signed.
+                if *side == LogSide::Mirror || size <= proven_size(self.link) {
+                    self.check_hope(*side, target)?;
+                    return Err(super::take::not_it("is not of the tree that it showed"));
+                }
+                // As long, and another: what is beyond what is proven was never signed.
                 let target = target.clone();
                 self.exchange.cut_back(self.link, &target).await?;
                 continue;
@@ -229,17 +237,26 @@ impl Talk<'_> {
             .await;
         let link = self.link;
         match taken {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                link.presence.send_if_modified(|presence| {
+                    presence.restore_failures = 0;
+                    false
+                });
+                Ok(())
+            }
             Err(RecordError::NotOfTree { .. })
-                if side == LogSide::Own && link.head().own_size > link.head().delivered_size =>
+                if side == LogSide::Own && link.head().own_size > proven_size(link) =>
             {
-                // What was recorded here beyond the receipts is not what was signed.
+                // What was recorded here beyond what is proven is not what was signed.
                 self.exchange.cut_back(link, &target).await?;
                 Err(Stop::End(End::Lost(ChannelError::Broken(
                     "entries were set aside; the session begins anew".to_owned(),
                 ))))
             }
-            Err(error @ RecordError::NotOfTree { .. }) => Err(super::take::not_it(error)),
+            Err(error @ RecordError::NotOfTree { .. }) => {
+                self.check_hope(side, &target)?;
+                Err(super::take::not_it(error))
+            }
             Err(RecordError::Contradicts { size, earlier }) => {
                 let (unproven, whose) = match side {
                     LogSide::Own => (FaultCode::RolledBack, "this node's"),
@@ -275,5 +292,43 @@ impl Talk<'_> {
             )),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// What does not fit time and again never will: the receipt shown contradicts what is proven
+    /// here, or the peer gives back something else. A person decides; releasing gives the receipt up.
+    fn check_hope(&self, side: LogSide, target: &Verified<Receipt>) -> Result<(), Stop> {
+        let link = self.link;
+        let mut failures = 0;
+        link.presence.send_if_modified(|presence| {
+            presence.restore_failures = presence.restore_failures.saturating_add(1);
+            failures = presence.restore_failures;
+            false
+        });
+        let here = link.tree(side).size();
+        if here == 0 || failures < FAILURES_MAX {
+            return Ok(());
+        }
+        let reader = self.exchange.reader(link, side);
+        let kept = reader.checkpoints(0, here + 1, 1, crate::store::Direction::Backward)?;
+        let mut evidence = vec![target.note.clone()];
+        evidence.extend(kept.into_iter().map(|(_, note)| note));
+        let size = target.signed.checkpoint.size;
+        let (code, whose) = match side {
+            LogSide::Own => (FaultCode::RolledBack, "this node's"),
+            LogSide::Mirror => (FaultCode::BadCheckpoint, "the peer's"),
+        };
+        Err(Breach::stop(
+            code,
+            link.origin(side),
+            size,
+            format!(
+                "the peer shows a receipt of {size} entries of {whose} log, and {failures} times what \
+                 it gave back did not go on from the {here} entries here that are proven: it gives \
+                 back something else, or the two logs were signed apart. Both notes are kept. Call \
+                 the peer and compare sizes and roots; releasing gives the receipt up and goes on \
+                 with what is here"
+            ),
+            evidence,
+        ))
     }
 }
