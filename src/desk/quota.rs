@@ -127,8 +127,7 @@ impl Desk {
         let floor = self.facts.disk_free_bytes_min;
         let needed = floor.saturating_mul(BULK_FLOORS);
         let free = self.exchange.free_bytes()?;
-        // Below the floor itself the store says so, of everything.
-        if (floor..needed).contains(&free) {
+        if free < needed {
             return Err(DeskError::Reserved { free, needed });
         }
         Ok(())
