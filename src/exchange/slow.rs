@@ -52,8 +52,8 @@ impl Exchange {
             let taken = self
                 .take(&meter, Class::Bulk, entries, bytes)
                 .or_else(|over| {
-                    let urgent = urgent.get_or_insert_with(|| urgent_in(start_index, items));
-                    if urgent.len() == items.len() {
+                    let urgent = urgent.get_or_insert_with(|| Urgent::of(start_index, items));
+                    if urgent.is_all {
                         self.take(&meter, Class::Urgent, entries, bytes)
                     } else {
                         Err(over)
@@ -75,8 +75,9 @@ impl Exchange {
                 let who = format!("the peer {}", link.peer);
                 self.tell_used_up(&meter, &link.peer, &who, &over).await;
             }
-            self.show_urgent(link, urgent.as_deref().unwrap_or_default())
-                .await?;
+            if let Some(urgent) = &urgent {
+                self.show_urgent(link, &urgent.alerts).await?;
+            }
             tokio::time::sleep(over.retry_after.min(WAIT_MAX)).await;
         }
     }
@@ -141,13 +142,30 @@ impl Exchange {
     }
 }
 
-/// What of a run says that it is urgent, with its index. Nothing of it is verified yet.
-fn urgent_in(start_index: u64, items: &[v1::Item]) -> Vec<(u64, &v1::Item)> {
-    let is_urgent = |item: &v1::Item| {
-        let entry = v1::Entry::decode(item.entry.clone()).ok();
-        let header = entry.and_then(|entry| Header::parse(&entry.payload).ok());
-        header.is_some_and(|header| is_urgent(header.precedence))
-    };
-    let placed = (start_index..).zip(items);
-    placed.filter(|(_, item)| is_urgent(item)).collect()
+/// What of a run says that it is urgent. Nothing of it is verified yet.
+struct Urgent<'a> {
+    /// Alerts, with their indices: they are shown while the run waits.
+    alerts: Vec<(u64, &'a v1::Item)>,
+    /// Whether there is nothing else in it than alerts and acknowledgements.
+    is_all: bool,
+}
+
+impl<'a> Urgent<'a> {
+    fn of(start_index: u64, items: &'a [v1::Item]) -> Self {
+        let mut urgent = Self {
+            alerts: Vec::new(),
+            is_all: true,
+        };
+        for (index, item) in (start_index..).zip(items) {
+            let entry = v1::Entry::decode(item.entry.clone()).ok();
+            let header = entry.and_then(|entry| Header::parse(&entry.payload).ok());
+            match header {
+                Some(header) if is_urgent(header.precedence) => urgent.alerts.push((index, item)),
+                // A person's word, which somebody waits for.
+                Some(header) if header.kind == v1::Kind::Acknowledgement as i32 => {}
+                _ => urgent.is_all = false,
+            }
+        }
+        urgent
+    }
 }
