@@ -14,8 +14,9 @@ use super::caller::{Access, Caller, Method};
 use super::errors::DeskError;
 use super::service::{admit, answer};
 use super::{Desk, blocking};
+use crate::exchange::Exchange;
 use crate::exchange::backup::source::SourceError;
-use crate::limits::{BACKUP_HELD_MAX, CHUNK_BYTES_MAX};
+use crate::limits::{BACKUP_HELD_MAX, CHUNK_BYTES_MAX, READER_TIME_MAX};
 use crate::link::connection::ConnectInfo;
 use crate::link::identity::Identity;
 use crate::proto::v1;
@@ -50,7 +51,7 @@ impl BackupService for Arc<Desk> {
         request: Request<v1::BackupFileRequest>,
     ) -> Result<Response<Chunks>, Status> {
         let caller = admit_backup(&request)?;
-        let result = Desk::backup_file(self, request.get_ref()).await;
+        let result = Desk::backup_file(self, &caller, request.get_ref()).await;
         answer(&caller, Method::Backup, result)
     }
 }
@@ -74,6 +75,8 @@ fn admit_backup<T>(request: &Request<T>) -> Result<Caller, Status> {
 enum Gone {
     #[error("the reader has gone")]
     Reader,
+    #[error("the reader does not read on")]
+    NotRead,
     #[error("the node is going down")]
     Node,
 }
@@ -92,16 +95,23 @@ impl Desk {
         let moment = self.exchange.moment().await?;
         let (pieces, stream) = mpsc::channel(AHEAD_PIECES);
         let desk = Arc::clone(self);
+        let runtime = tokio::runtime::Handle::current();
         tokio::task::spawn_blocking(move || {
             let mut give = |piece| {
                 if desk.stop.is_cancelled() {
                     return Err(Gone::Node);
                 }
-                pieces.blocking_send(Ok(piece)).map_err(|_| Gone::Reader)
+                let sent =
+                    async { tokio::time::timeout(READER_TIME_MAX, pieces.send(Ok(piece))).await };
+                match runtime.block_on(sent) {
+                    Ok(sent) => sent.map_err(|_| Gone::Reader),
+                    Err(_) => Err(Gone::NotRead),
+                }
             };
             let given = desk.exchange.give_backup(&moment, &request.held, &mut give);
             let error = match given {
                 Ok(()) | Err(SourceError::Sink(Gone::Reader)) => None,
+                Err(SourceError::Sink(Gone::NotRead)) => Some(DeskError::NotRead),
                 Err(SourceError::Sink(Gone::Node)) => Some(DeskError::Stopping),
                 Err(SourceError::Store(error)) => Some(error.into()),
                 Err(SourceError::Read(error)) => Some(error.into()),
@@ -114,8 +124,11 @@ impl Desk {
             };
             if let Some(error) = error {
                 tracing::warn!(reason = error.reason(), "a backup has ended early");
-                // Waits: the reader must not take what came for the whole.
-                drop(pieces.blocking_send(Err(error.into())));
+                // Not for ever: a stream without its end is not taken for the whole either.
+                let sent = async {
+                    tokio::time::timeout(READER_TIME_MAX, pieces.send(Err(error.into()))).await
+                };
+                drop(runtime.block_on(sent));
             }
             drop(permit);
         });
@@ -124,6 +137,7 @@ impl Desk {
 
     async fn backup_file(
         self: &Arc<Self>,
+        caller: &Caller,
         request: &v1::BackupFileRequest,
     ) -> Result<Chunks, DeskError> {
         let sha256 = <[u8; 32]>::try_from(&request.sha256[..])
@@ -131,35 +145,51 @@ impl Desk {
         let blobs = Arc::clone(self.exchange.blobs());
         let size = blocking(move || Ok(blobs.size(&sha256)?)).await?;
         let size = size.ok_or(DeskError::NoFile)?;
+        let seat = self.downloads.take(caller);
+        let seat = seat.ok_or(DeskError::Crowded { what: "downloads" })?;
         let (chunks, stream) = mpsc::channel(AHEAD_CHUNKS);
-        let desk = Arc::clone(self);
-        tokio::task::spawn_blocking(move || {
-            let mut offset = 0;
-            while offset < size {
-                if desk.stop.is_cancelled() {
-                    drop(chunks.blocking_send(Err(DeskError::Stopping.into())));
-                    return;
-                }
-                let read = desk
-                    .exchange
-                    .blobs()
-                    .read_at(&sha256, offset, CHUNK_BYTES_MAX);
-                let chunk = match read {
-                    Ok(chunk) => Bytes::from(chunk.unwrap_or_default()),
-                    Err(error) => {
-                        drop(chunks.blocking_send(Err(DeskError::from(error).into())));
-                        return;
-                    }
-                };
-                offset += chunk.len() as u64;
-                let is_short = chunk.is_empty();
-                let part = v1::BackupFileResponse { chunk };
-                if is_short || chunks.blocking_send(Ok(part)).is_err() {
-                    // Who asked counts and hashes what came.
-                    return;
-                }
+        let (exchange, stop) = (Arc::clone(&self.exchange), self.stop.clone());
+        tokio::spawn(async move {
+            let sent = tokio::select! {
+                sent = give_file(&exchange, sha256, size, &chunks) => sent,
+                () = chunks.closed() => return,
+                () = stop.cancelled() => Err(DeskError::Stopping),
+            };
+            drop(seat);
+            if let Err(error) = sent {
+                tracing::warn!(
+                    reason = error.reason(),
+                    "a file of a backup has ended early"
+                );
+                drop(chunks.try_send(Err(error.into())));
             }
         });
         Ok(ReceiverStream::new(stream))
     }
+}
+
+/// Gives a file to a caller who reads on. Who asked counts and hashes what came.
+async fn give_file(
+    exchange: &Exchange,
+    sha256: [u8; 32],
+    size: u64,
+    chunks: &mpsc::Sender<Result<v1::BackupFileResponse, Status>>,
+) -> Result<(), DeskError> {
+    let mut offset = 0;
+    while offset < size {
+        let blobs = Arc::clone(exchange.blobs());
+        let read = blocking(move || Ok(blobs.read_at(&sha256, offset, CHUNK_BYTES_MAX)?)).await?;
+        let chunk = Bytes::from(read.unwrap_or_default());
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        offset += chunk.len() as u64;
+        let sent = chunks.send(Ok(v1::BackupFileResponse { chunk }));
+        match tokio::time::timeout(READER_TIME_MAX, sent).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return Ok(()),
+            Err(_) => return Err(DeskError::NotRead),
+        }
+    }
+    Ok(())
 }

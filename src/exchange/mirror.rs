@@ -61,7 +61,7 @@ impl Exchange {
             };
             let start_index = run.next_index - (items.len() + run.items.len()) as u64;
             let (entries, bytes) = (items.len(), items.iter().map(item_bytes).sum());
-            let charge = self.charge_run(link, outgoing, entries, bytes).await?;
+            let charge = self.charge_run(link, outgoing, start_index, &items).await?;
             let receipt = self
                 .mirror_run(link, start_index, items, &note, Some(charge))
                 .await?;

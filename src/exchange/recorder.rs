@@ -171,6 +171,9 @@ impl Recorder {
         }
         // Point of no return: the group is durable. A crash from here on loses nothing; whoever
         // was not answered asks again and finds it recorded.
+        for charge in stage.charges {
+            charge.keep();
+        }
         let mut heads = Vec::new();
         for (number, staged) in stage.links {
             if let Some(book) = self.books.get_mut(&number) {

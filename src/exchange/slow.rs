@@ -5,17 +5,21 @@
 //! come behind no backlog. A peer that pushes on all the same is held for it. So a quota never ends
 //! a session, and loses nothing.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use prost::Message as _;
 use tokio::sync::mpsc;
 
 use super::clock::timestamp_of_ms;
 use super::hold::{self, Incident};
 use super::noted::Cause;
 use super::quota::{Charge, Class, OverQuota, QuotaPart};
-use super::session::{Stop, send};
-use super::{Exchange, Link};
+use super::session::{Stop, item_bytes, send};
+use super::submit::is_urgent;
+use super::{Exchange, Link, LogSide};
 use crate::limits::FAULT_TEXT_BYTES_MAX;
+use crate::model::Header;
 use crate::model::text::escape;
 use crate::proto::v1::{self, frame};
 
@@ -25,19 +29,37 @@ const AROUND_BYTES: usize = 1 << 10;
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
 impl Exchange {
-    /// Takes a run of the peer from its quota; waits until there is room for it.
+    /// Takes a run of the peer from its quota; waits until there is room for it. What is urgent in
+    /// it is shown meanwhile, as if it had been sent ahead of its turn: nothing stood before it when
+    /// the peer pushed it, so nobody else did.
     pub(super) async fn charge_run(
         &self,
-        link: &Link,
+        link: &Arc<Link>,
         outgoing: &mpsc::Sender<v1::Frame>,
-        entries: usize,
-        bytes: usize,
+        start_index: u64,
+        items: &[v1::Item],
     ) -> Result<Charge, Stop> {
         let meter = self.peer_meter(link)?;
-        let bytes = (bytes + entries * AROUND_BYTES) as u64;
+        let entries = items.len() as u64;
+        let bytes: usize = items
+            .iter()
+            .map(|item| item_bytes(item) + AROUND_BYTES)
+            .sum();
+        let bytes = bytes as u64;
         let mut told = false;
+        let mut urgent = None;
         loop {
-            let over = match self.take(&meter, Class::Bulk, entries as u64, bytes) {
+            let taken = self
+                .take(&meter, Class::Bulk, entries, bytes)
+                .or_else(|over| {
+                    let urgent = urgent.get_or_insert_with(|| Urgent::of(start_index, items));
+                    if urgent.is_all {
+                        self.take(&meter, Class::Urgent, entries, bytes)
+                    } else {
+                        Err(over)
+                    }
+                });
+            let over = match taken {
                 Ok(charge) => {
                     if told {
                         link.presence.send_modify(|presence| presence.slows = None);
@@ -53,8 +75,27 @@ impl Exchange {
                 let who = format!("the peer {}", link.peer);
                 self.tell_used_up(&meter, &link.peer, &who, &over).await;
             }
+            if let Some(urgent) = &urgent {
+                self.show_urgent(link, &urgent.alerts).await?;
+            }
             tokio::time::sleep(over.retry_after.min(WAIT_MAX)).await;
         }
+    }
+
+    /// Shows what is urgent of a run that waits, within the bounds of what comes by Express.
+    async fn show_urgent(&self, link: &Arc<Link>, urgent: &[(u64, &v1::Item)]) -> Result<(), Stop> {
+        for (index, item) in urgent {
+            // Shown already: it costs no more.
+            if self.reader(link, LogSide::Mirror).expressed(*index).is_ok() {
+                continue;
+            }
+            let express = v1::Express {
+                index: *index,
+                item: Some((*item).clone()),
+            };
+            self.take_express(link, express).await?;
+        }
+        Ok(())
     }
 
     async fn say_slowed(
@@ -98,5 +139,33 @@ impl Exchange {
             };
             self.note_caused(Cause::Slowed, incident).await;
         }
+    }
+}
+
+/// What of a run says that it is urgent. Nothing of it is verified yet.
+struct Urgent<'a> {
+    /// Alerts, with their indices: they are shown while the run waits.
+    alerts: Vec<(u64, &'a v1::Item)>,
+    /// Whether there is nothing else in it than alerts and acknowledgements.
+    is_all: bool,
+}
+
+impl<'a> Urgent<'a> {
+    fn of(start_index: u64, items: &'a [v1::Item]) -> Self {
+        let mut urgent = Self {
+            alerts: Vec::new(),
+            is_all: true,
+        };
+        for (index, item) in (start_index..).zip(items) {
+            let entry = v1::Entry::decode(item.entry.clone()).ok();
+            let header = entry.and_then(|entry| Header::parse(&entry.payload).ok());
+            match header {
+                Some(header) if is_urgent(header.precedence) => urgent.alerts.push((index, item)),
+                // A person's word, which somebody waits for.
+                Some(header) if header.kind == v1::Kind::Acknowledgement as i32 => {}
+                _ => urgent.is_all = false,
+            }
+        }
+        urgent
     }
 }

@@ -11,7 +11,7 @@ use super::holding::{PastHold, Release};
 use super::layout::{
     self, FileRef, FileRefs, HeadRecord, LinkNumber, LogSide, Place, Record, RestorePart,
 };
-use super::quota::Meter;
+use super::quota::{Charge, Meter};
 use super::remind::{DutyKey, Reached};
 use super::restore::Restoring;
 use super::shelf;
@@ -39,6 +39,8 @@ pub(super) struct Stage {
     once: BTreeSet<Vec<u8>>,
     /// Whose quotas this group draws on.
     usage: BTreeMap<String, Arc<Meter>>,
+    /// What this group is at the cost of; kept once it is committed.
+    pub(super) charges: Vec<Arc<Charge>>,
     /// Holds that this group has ended.
     released: u64,
     /// The time to put into records instead of now: that of an entry recorded long ago.
@@ -99,6 +101,7 @@ impl Stage {
             released: 0,
             recorded_at_ms: None,
             usage: BTreeMap::new(),
+            charges: Vec::new(),
         }
     }
 
@@ -108,6 +111,12 @@ impl Stage {
             self.usage
                 .insert(meter.name().to_owned(), Arc::clone(meter));
         }
+    }
+
+    /// This group is at the cost of a quota. Given back if the group is not committed.
+    fn charge(&mut self, charge: Arc<Charge>) {
+        self.use_up(charge.meter());
+        self.charges.push(charge);
     }
 
     /// Writes what each identity has taken by now.
@@ -149,8 +158,8 @@ impl Stage {
 
     /// Appends to the own log: entry, tiles, id, answers, outbox, in one batch.
     pub(super) fn append(&mut self, book: &Book, own: OwnEntry) -> Recorded {
-        if let Some(charge) = &own.charge {
-            self.use_up(charge.keep());
+        if let Some(charge) = own.charge {
+            self.charge(charge);
         }
         let number = book.link.number;
         let staged = self.links.entry(number).or_default();
@@ -249,8 +258,8 @@ impl Stage {
             return Ok(Err(RecordError::Contradicts { size, earlier }));
         }
 
-        if let Some(charge) = &run.charge {
-            self.use_up(charge.keep());
+        if let Some(charge) = run.charge {
+            self.charge(Arc::new(charge));
         }
         self.put_tiles(number, LogSide::Mirror, full);
         self.touch(number).mirror = Some(tree);

@@ -235,9 +235,14 @@ impl ExchangeService for ExchangeDoor {
             }
             let over = |over| Status::resource_exhausted(format!("your quota: {over}"));
             let taken = self.exchange.charge_file(&link, chunk.len());
-            taken.map_err(|error| status_of(&error))?.map_err(over)?;
+            let charge = taken.map_err(|error| status_of(&error))?.map_err(over)?;
             let blobs = Arc::clone(&part);
-            held_bytes = blocking(move || blobs.write_at(&sha256, held_bytes, &chunk)).await?;
+            held_bytes = blocking(move || {
+                let held_bytes = blobs.write_at(&sha256, held_bytes, &chunk)?;
+                charge.keep();
+                Ok(held_bytes)
+            })
+            .await?;
         }
         let complete = held_bytes == start.size;
         if complete {

@@ -312,14 +312,22 @@ async fn fetch(
             if offset + chunk.chunk.len() as u64 > file.size {
                 return Err(Status::data_loss("more bytes than the message states"));
             }
+            let mut charge = None;
             if of == Of::Peer {
                 let taken = exchange.charge_file(link, chunk.chunk.len());
                 let taken = taken.map_err(|error| Status::unavailable(error.to_string()))?;
                 let over = |over| Status::resource_exhausted(format!("its quota here: {over}"));
-                taken.map_err(over)?;
+                charge = Some(taken.map_err(over)?);
             }
             let blobs = Arc::clone(&part);
-            offset = blocking(move || blobs.write_at(&file.sha256, offset, &chunk.chunk)).await?;
+            offset = blocking(move || {
+                let offset = blobs.write_at(&file.sha256, offset, &chunk.chunk)?;
+                if let Some(charge) = charge {
+                    charge.keep();
+                }
+                Ok(offset)
+            })
+            .await?;
         }
     }
     blocking(move || part.finish(&file.sha256, file.size)).await

@@ -351,7 +351,8 @@ impl Blobs {
     /// [`StoreError::Io`].
     pub fn adopt(&self, digest: &Digest, size: u64) -> Result<bool, StoreError> {
         if self.size(digest)? == Some(size) {
-            return Ok(true);
+            // Whoever gave it its name may not have synced it yet.
+            return disk::sync_dir(&self.dir).map(|()| true);
         }
         let (from, to) = (self.upload_path(digest), self.path(digest));
         if length(&from)? != Some(size) {

@@ -9,7 +9,7 @@ use liaison::limits::INCIDENTS_BURST_MAX;
 use liaison::proto::v1::{self, FaultCode, frame};
 
 use crate::hostile::Hostile;
-use crate::sides::{flash, join, letter, link_of, patiently, quiet, sides, submit};
+use crate::sides::{Side, flash, join, letter, link_of, patiently, quiet, sides, submit};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
@@ -91,6 +91,45 @@ async fn a_peer_whose_day_is_used_up_waits_and_loses_nothing() {
     assert_eq!(slowed(&sender), None);
     assert_eq!(link_of(&node).presence().slows, None);
     running.end().await;
+}
+
+/// How many messages made by `draft`, one by one, are taken before the day is used up.
+async fn taken_in_a_day(draft: fn(&Side, usize) -> v1::Draft) -> (u64, usize) {
+    let (a, b) = sides();
+    let (sender, node) = (a.open(&b), b.open(&a));
+    node.limit_peers(bytes_a_day(60_000), 0);
+    let running = join(&sender, &node);
+    for sent in 1..1_000 {
+        submit(&sender, draft(&b, 1)).await.unwrap();
+        let link = link_of(&sender);
+        until(&sender, |sender| {
+            link.head().delivered_size == sent || slowed(sender).is_some()
+        })
+        .await;
+        if slowed(&sender).is_some() {
+            break;
+        }
+    }
+    assert!(link_of(&node).presence().up);
+    // What is shown is shown within the same moment; what is not, not in hours.
+    tokio::time::sleep(Duration::from_secs(60 * 60)).await;
+    let head = link_of(&node).head();
+    assert!(node.held(&link_of(&node)).is_none());
+    running.end().await;
+    (head.mirror_size, head.express_waiting.entries)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alert_with_nothing_before_it_is_shown_when_the_day_is_used_up() {
+    let (letters, shown) = taken_in_a_day(letter).await;
+    assert_eq!(shown, 0);
+    // The reserve is theirs; and the first that is over that as well is seen all the same.
+    let (alerts, shown) = taken_in_a_day(flash).await;
+    assert!(
+        alerts * 10 >= letters * 11,
+        "{alerts} alerts, {letters} letters"
+    );
+    assert_eq!(shown, 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -22,8 +22,9 @@ use bytes::Bytes;
 use super::format::{FormatError, Pieces, Reader};
 use super::{BundleError, blocking, refuse_stopped};
 use crate::exchange::command::Command;
-use crate::exchange::hold::Hold;
+use crate::exchange::hold::{Hold, Incident};
 use crate::exchange::mirror::peer_checkpoint;
+use crate::exchange::noted::Cause;
 use crate::exchange::session::{self, PROTOCOL_VERSION, Stop};
 use crate::exchange::{Exchange, Link, LogSide};
 use crate::limits::{
@@ -33,6 +34,7 @@ use crate::limits::{
 use crate::model::{MessageId, NodeName};
 use crate::proto::v1::{self, bundle_piece::Piece, frame};
 use crate::store::StoreError;
+use crate::tlog::leaf_hash;
 
 /// How often a session that takes the link again and again is told to leave it.
 const STOP_AGAIN: Duration = Duration::from_millis(50);
@@ -189,7 +191,9 @@ impl Exchange {
             refuse_stopped(link)?;
             match piece.piece {
                 Some(Piece::Frame(v1::Frame { frame: Some(frame) })) => {
-                    self.take_frame(link, frame, imported).await?;
+                    if !self.is_of_lost_log(judged, &frame, imported).await? {
+                        self.take_frame(link, frame, imported).await?;
+                    }
                 }
                 Some(Piece::File(begin)) => taking = Some(self.begin_file(link, &begin, imported)?),
                 Some(Piece::Chunk(chunk)) => {
@@ -262,6 +266,51 @@ impl Exchange {
             link.carriage.judged();
         }
         Ok(())
+    }
+
+    /// An entry ahead of its turn of a sender whose log was put back: it has signed nothing since,
+    /// and does not know yet what stands here at that index. That is no breach; a session settles it.
+    async fn is_of_lost_log(
+        &self,
+        judged: &Judged,
+        frame: &frame::Frame,
+        imported: &mut Imported,
+    ) -> Result<bool, Failed> {
+        let link = &judged.link;
+        let size = link.head().mirror_size;
+        let frame::Frame::Express(express) = frame else {
+            return Ok(false);
+        };
+        if judged.statement.under_checkpoints
+            || judged.hello.own_size >= size
+            || express.index >= size
+        {
+            return Ok(false);
+        }
+        let Some(item) = &express.item else {
+            return Ok(false);
+        };
+        let mirrored = self.reader(link, LogSide::Mirror).entry(express.index);
+        let mirrored = mirrored.map_err(Stop::from)?;
+        if leaf_hash(&mirrored.entry) == leaf_hash(&item.entry) {
+            return Ok(false);
+        }
+        if imported.left == 0 {
+            let incident = Incident {
+                at_ms: self.clock.unix_ms(),
+                peer: link.peer.to_string(),
+                what: format!(
+                    "a bundle of {} carries other entries than are mirrored at their indices, such \
+                     as {}: its log was put back. They are not taken; let it connect, and it gets \
+                     back what it lost",
+                    link.peer, express.index
+                ),
+                evidence: Vec::new(),
+            };
+            self.note_caused(Cause::Lost, incident).await;
+        }
+        imported.left += 1;
+        Ok(true)
     }
 
     async fn take_frame(

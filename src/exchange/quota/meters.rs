@@ -131,21 +131,18 @@ impl Exchange {
         }
     }
 
-    /// Takes a part of a file from the quota of the peer that brings it. It is written with what the
-    /// peer says next.
+    /// Takes a part of a file from the quota of the peer that brings it. Keep it once the part is
+    /// written, or it is given back; it is recorded with what the peer says next.
     ///
     /// # Errors
     /// When the store cannot be read; within, that the quota is used up.
-    pub fn charge_file(
+    pub(crate) fn charge_file(
         &self,
         link: &Link,
         bytes: usize,
-    ) -> Result<Result<(), OverQuota>, StoreError> {
+    ) -> Result<Result<Charge, OverQuota>, StoreError> {
         let meter = self.peer_meter(link)?;
-        let taken = self.take(&meter, Class::Bulk, 0, bytes as u64);
-        Ok(taken.map(|charge| {
-            charge.keep();
-        }))
+        Ok(self.take(&meter, Class::Bulk, 0, bytes as u64))
     }
 
     /// Keeps a charge for what no message records, such as a file.

@@ -336,6 +336,11 @@ pub struct Charge {
 }
 
 impl Charge {
+    /// The meter that it was taken of.
+    pub(crate) fn meter(&self) -> &Arc<Meter> {
+        &self.meter
+    }
+
     /// What it was taken for is recorded: it stays taken. Returns the meter, to be written with it.
     pub(crate) fn keep(&self) -> &Arc<Meter> {
         self.kept.store(true, Ordering::Relaxed);

@@ -409,3 +409,38 @@ fn content() -> liaison::exchange::backup::manifest::Content {
     }))
     .unwrap()
 }
+
+/// The flag of a record without its body.
+const BODY_ABSENT: u8 = 4;
+
+#[tokio::test]
+async fn entries_whose_bodies_are_absent_come_back_without_them() {
+    let (a, b) = sides();
+    let (left, right) = (a.open(&b), b.open(&a));
+    for number in 0..3 {
+        submit(&left, letter(&b, number)).await.unwrap();
+        submit(&right, letter(&a, number)).await.unwrap();
+    }
+    let running = join(&left, &right);
+    quiet(&left, &right).await;
+    running.end().await;
+    // As what was fetched back from the other side without its body, or erased.
+    let mut batch = Batch::new();
+    for side in [0, 1] {
+        let key = [&[b'E', 0, 1, side], &1_u64.to_be_bytes()[..]].concat();
+        // Version, flags, time, lengths of entry and body; entry, salt, body.
+        let mut record = a.store.records()[&key].clone();
+        let entry_bytes = u32::from_be_bytes(record[10..14].try_into().unwrap());
+        record[1] |= BODY_ABSENT;
+        record[14..18].fill(0);
+        record.truncate(18 + usize::try_from(entry_bytes).unwrap());
+        batch.put(key, record);
+    }
+    a.store.commit(batch).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    back_up(&left, dir.path()).await;
+    assert_whole(dir.path());
+    let (place, restored) = restore_to(&a, dir.path(), vec![terms(&a, &b)]).unwrap();
+    assert_eq!(restored.entries, 6);
+    assert_eq!(records(&place.store, 3), records(&a.store, 3));
+}

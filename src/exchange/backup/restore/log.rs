@@ -108,10 +108,12 @@ impl LinkWork<'_> {
         );
         leaf.entry = stored.record.entry.clone();
         let body = reader.body(&stored)?;
+        // Without its body, erased or come back without it, an entry says what its header says.
+        let header = header_of(&stored, &log.origin);
         let (header, content) = match &body {
-            None => (None, None),
+            None => (header.ok(), None),
             Some((_, body)) => {
-                let header = header_of(&stored, &log.origin).map_err(|_| damaged())?;
+                let header = header.map_err(|_| damaged())?;
                 let content = body::read(header.kind, &header.schema, body);
                 (Some(header), content)
             }
@@ -172,7 +174,10 @@ impl LinkWork<'_> {
             verified.map_err(|error| not_signed(log, index, &error))?;
         }
         let Some(header) = &read.header else {
-            return Err(not_authentic(log, format!("own entry {index} has no body")));
+            return Err(not_authentic(
+                log,
+                format!("own entry {index} has no header"),
+            ));
         };
         let mut facts = facts_of(header, read.content.as_ref());
         // Outbox rows of what is delivered are gone already.
