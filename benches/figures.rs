@@ -172,13 +172,17 @@ async fn recorded_within(dir: &Path, limits: &mut Limits, rounds: usize) -> Dura
         clock: Arc::new(SystemClock),
         entropy: Entropy::system(),
     };
+    let own_start = foundations.keys.start(&own);
     let terms = LinkTerms {
         peer: peer.clone(),
         keys: PeerKeys {
             message_keys: vec![PeerMessageKey::unbounded(peer_message.verifier(&peer))],
             log_key: peer_log.log_verifier(&Origin::new(peer.clone(), own)),
             cosigner_key: peer_log.cosigner_verifier(&peer),
+            officers: Vec::new(),
+            recovery: None,
         },
+        own_start,
         classification_max: v1::Classification::Confidential,
     };
     let exchange = Exchange::open(foundations, vec![terms], RecorderMode::Thread).unwrap();

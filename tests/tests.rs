@@ -42,6 +42,8 @@ mod foreign;
 mod forms;
 #[path = "it/hostile.rs"]
 mod hostile;
+#[path = "it/keys.rs"]
+mod keys;
 #[path = "it/kill.rs"]
 mod kill;
 #[path = "it/letter.rs"]

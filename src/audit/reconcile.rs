@@ -89,7 +89,11 @@ impl Side {
         let export = Opened::open(dir, &mut faults);
         let ring = export
             .as_ref()
-            .map(|export| Keyring::of_manifest(&export.manifest.keys, None, &mut faults));
+            .map(|export| {
+                let mut ring = Keyring::of_manifest(&export.manifest.keys, None, &mut faults);
+                ring.follow(export, &mut faults);
+                ring
+            });
         findings.extend(faults.into_iter().map(|fault| on_side(letter, fault)));
         Some(Self {
             letter,

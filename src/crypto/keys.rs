@@ -30,6 +30,17 @@ pub enum ForMessages {}
 #[derive(Debug)]
 pub enum ForLog {}
 
+/// Kept offline; revokes the others.
+pub type RecoveryKey = NodeKey<ForRecovery>;
+/// A person's, who releases messages.
+pub type OfficerKey = NodeKey<ForOfficer>;
+/// Use of a [`RecoveryKey`].
+#[derive(Debug)]
+pub enum ForRecovery {}
+/// Use of an [`OfficerKey`].
+#[derive(Debug)]
+pub enum ForOfficer {}
+
 /// What a node key is for. It keeps one key from being given where the other is wanted.
 pub trait Use: sealed::Sealed {
     /// Name of the key in messages.
@@ -44,10 +55,20 @@ impl Use for ForLog {
     const NAME: &'static str = "LogKey";
 }
 
+impl Use for ForRecovery {
+    const NAME: &'static str = "RecoveryKey";
+}
+
+impl Use for ForOfficer {
+    const NAME: &'static str = "OfficerKey";
+}
+
 mod sealed {
     pub trait Sealed {}
     impl Sealed for super::ForMessages {}
     impl Sealed for super::ForLog {}
+    impl Sealed for super::ForRecovery {}
+    impl Sealed for super::ForOfficer {}
 }
 
 /// A private key of the node, wiped from memory when dropped.
@@ -257,9 +278,29 @@ impl MessageKey {
     }
 
     /// The `keyid` of DSSE signatures: lower-case hex SHA-256 of the public key.
-    pub(in crate::crypto) fn keyid(&self) -> String {
+    #[must_use]
+    pub fn keyid(&self) -> String {
         use sha2::Digest as _;
         hex::encode(sha2::Sha256::digest(self.secret.verifying_key().as_bytes()))
+    }
+}
+
+impl RecoveryKey {
+    /// The vkey by which others know it: `<node>/recovery`, type 0x01.
+    #[must_use]
+    pub fn verifier(&self, node: &NodeName) -> VerifierKey {
+        let name = format!("{node}/{}", super::change::RECOVERY);
+        self.named(&name, Algorithm::Ed25519)
+    }
+}
+
+impl OfficerKey {
+    /// The vkey of a person at a node: `<node>/<person>`, type 0x01; `None` if the name is not fit
+    /// for it, see [`super::change::is_officer_name`].
+    #[must_use]
+    pub fn verifier(&self, node: &NodeName, person: &str) -> Option<VerifierKey> {
+        let fit = super::change::is_officer_name(person) && person != super::change::RECOVERY;
+        fit.then(|| self.named(&format!("{node}/{person}"), Algorithm::Ed25519))
     }
 }
 

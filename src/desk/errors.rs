@@ -204,6 +204,7 @@ fn row(error: &DeskError) -> (Code, &'static str) {
             SubmitError::Record(error) => record_row(error),
             SubmitError::Read(error) => read_row(error),
             SubmitError::Header(_) | SubmitError::Sign(_) => (Code::Internal, "CANNOT_SIGN"),
+            SubmitError::NoKey => (Code::Unavailable, "NO_KEY"),
             SubmitError::Entropy(_) => (Code::Unavailable, "NO_RANDOMNESS"),
         },
         DeskError::Record(error) => record_row(error),
@@ -223,6 +224,8 @@ fn record_row(error: &RecordError) -> (Code, &'static str) {
         RecordError::Stopped { .. } => (Code::Unavailable, "STORE_STOPPED"),
         RecordError::Busy { .. } => (Code::Aborted, "FILE_BUSY"),
         RecordError::IdUsed => (Code::AlreadyExists, "ID_USED"),
+        RecordError::KeyEnded => (Code::Aborted, "KEY_CHANGING"),
+        RecordError::KeyChange { .. } => (Code::FailedPrecondition, "KEY_CHANGE"),
         // Between nodes only; here it would be a mistake of this program.
         RecordError::NotNext { .. }
         | RecordError::RootMismatch { .. }

@@ -66,6 +66,7 @@ pub(crate) enum Region {
     Stage = b'S',
     Tile = b'T',
     Urgent = b'U',
+    KeyChange = b'V',
     Wanted = b'W',
     Expressed = b'X',
     Breach = b'Y',
@@ -240,6 +241,11 @@ pub(crate) fn stage_of(
 /// `Y link mirror-index` → nothing: that the message breaks the rules of its case was noted.
 pub(crate) fn breach(number: LinkNumber, mirror_index: u64) -> Vec<u8> {
     indexed(Region::Breach, number, None, mirror_index)
+}
+
+/// `V link side index` → nothing: a `KEY_CHANGE` that counts stands there.
+pub(crate) fn key_change(number: LinkNumber, side: LogSide, index: u64) -> Vec<u8> {
+    indexed(Region::KeyChange, number, Some(side), index)
 }
 
 /// `W link side sha256` → size, u64: a message of that side names the file.

@@ -37,6 +37,7 @@ pub mod deadlines;
 pub mod due;
 pub mod files;
 pub mod hold;
+pub mod keys;
 pub mod layout;
 mod mirror;
 pub mod period;
@@ -45,6 +46,7 @@ pub mod read;
 mod receipts;
 mod recorder;
 pub mod remind;
+pub mod rotate;
 pub mod session;
 mod settle;
 mod stage;
@@ -67,10 +69,12 @@ use book::Book;
 use clock::{Clock, Entropy};
 use command::Command;
 use hold::{Hold, Incident};
+use keys::KeyRing;
 use layout::{LinkNumber, Region};
 use read::{LogReader, ReadError};
 use recorder::{Recorder, RecorderHandle};
 
+use crate::crypto::history::StartKeys;
 use crate::crypto::keys::{LogKey, MessageKey};
 use crate::limits::LINKS_MAX;
 use crate::model::{MessageId, NodeName};
@@ -84,6 +88,18 @@ pub struct NodeKeys {
     pub message: MessageKey,
     /// Signs checkpoints and cosignatures.
     pub log: LogKey,
+}
+
+impl NodeKeys {
+    /// The keys with which a log of this node begins today.
+    #[must_use]
+    pub fn start(&self, node: &NodeName) -> StartKeys {
+        StartKeys {
+            message: vec![(self.message.verifier(node), 0, None)],
+            log: vec![self.log.cosigner_verifier(node)],
+            ..StartKeys::default()
+        }
+    }
 }
 
 /// Everything an exchange stands on.
@@ -118,7 +134,8 @@ pub enum RecorderMode {
 #[derive(Debug)]
 pub struct Exchange {
     node: NodeName,
-    keys: NodeKeys,
+    ring: KeyRing,
+    changing: tokio::sync::Mutex<()>,
     store: Arc<dyn Store>,
     blobs: Arc<Blobs>,
     clock: Arc<dyn Clock>,
@@ -160,7 +177,7 @@ impl Exchange {
                 None => new_link_number(&*store, &mut numbers, &terms.peer)?,
             };
             books.push(Book::open(
-                &store, &blobs, &marks, &node, &keys.log, number, terms,
+                &store, &blobs, &marks, &node, number, terms,
             )?);
         }
         mark_what_was_read(&*store, &mut marks, &books)?;
@@ -188,7 +205,8 @@ impl Exchange {
         };
         Ok(Arc::new(Self {
             node,
-            keys,
+            ring: KeyRing::new(keys),
+            changing: tokio::sync::Mutex::default(),
             store,
             blobs,
             clock,
@@ -204,12 +222,6 @@ impl Exchange {
     #[must_use]
     pub fn node(&self) -> &NodeName {
         &self.node
-    }
-
-    /// This node's keys.
-    #[must_use]
-    pub fn keys(&self) -> &NodeKeys {
-        &self.keys
     }
 
     /// The clock everything here is dated by.

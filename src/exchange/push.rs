@@ -17,6 +17,7 @@ use crate::limits::{
     ITEM_BYTES_MAX, PUSH_BYTES_MAX, PUSH_ENTRIES_MAX, WINDOW_BYTES_MAX, WINDOW_ENTRIES_MAX,
 };
 use crate::proto::v1::{self, frame};
+use crate::store::Direction;
 use crate::tlog::leaf_hash;
 
 /// The sending half of one session.
@@ -170,18 +171,47 @@ impl<'a> Pusher<'a> {
             }
             .into());
         }
+        let (end, checkpoint) = match self.exchange.log_key(self.link, end) {
+            Some(_) => (end, None),
+            // The key of that time is not at hand any more: what it signed then is.
+            None => self.kept_checkpoint(start_index, end)?,
+        };
+        items.truncate(usize::try_from(end - start_index).unwrap_or(usize::MAX));
+        let bytes = items.iter().map(item_bytes).sum();
         self.check_leaves(start_index, &items)?;
-        let signed = self.exchange.sign_own_checkpoint(self.link, end)?;
+        let checkpoint = match checkpoint {
+            Some(note) => note,
+            None => {
+                let signed = self.exchange.sign_own_checkpoint(self.link, end)?;
+                signed.note.clone()
+            }
+        };
         let push = v1::Push {
             start_index,
             items,
-            checkpoint: signed.note.clone(),
+            checkpoint,
         };
         send(self.outgoing, frame::Frame::Push(push)).await?;
         self.next_index = end;
         self.in_flight.push_back((end, bytes));
         self.in_flight_bytes += bytes;
         Ok(())
+    }
+
+    /// The newest receipted checkpoint behind `start_index`, up to `end`, and its size; without one
+    /// the entries go without a checkpoint, which a later push brings.
+    fn kept_checkpoint(
+        &self,
+        start_index: u64,
+        end: u64,
+    ) -> Result<(u64, Option<String>), ReadError> {
+        let kept = self
+            .reader
+            .checkpoints(start_index + 1, end + 1, 1, Direction::Backward)?;
+        Ok(match kept.into_iter().next() {
+            Some((size, note)) => (size, Some(note)),
+            None => (end, Some(String::new())),
+        })
     }
 
     fn item(&self, stored: &Stored) -> Result<v1::Item, ReadError> {
@@ -237,7 +267,12 @@ impl Exchange {
         let tree = link.tree(LogSide::Own);
         let root = self.reader(link, LogSide::Own).root_at(&tree, size)?;
         let now = self.clock.unix_seconds();
-        let signed = sign_checkpoint(&self.keys.log, &link.own, size, root, now);
+        let key = self.log_key(link, size).ok_or(ReadError::Missing {
+            what: "log key that holds for a checkpoint",
+            origin: link.own.to_string(),
+            index: size,
+        })?;
+        let signed = sign_checkpoint(&key, &link.own, size, root, now);
         *link
             .last_signed
             .lock()

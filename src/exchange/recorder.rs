@@ -213,7 +213,7 @@ impl Recorder {
                     return Ok(());
                 };
                 let recorded = match stage.place_of(&*self.store, number, own.facts.id)? {
-                    None => Ok(stage.append(book, *own)),
+                    None => stage.append(book, *own),
                     Some(Place::Log(LogSide::Own, index)) => Ok(Recorded {
                         id: own.facts.id,
                         index,

@@ -8,7 +8,7 @@ use super::command::{Command, RecordError};
 use super::session::{Breach, End, Never, Stop};
 use super::{Exchange, Link, LogSide};
 use crate::crypto::Verified;
-use crate::crypto::checkpoint::Receipt;
+use crate::crypto::checkpoint::{Checkpoint, CheckpointError, Receipt};
 use crate::limits::VALUE_BYTES_MAX;
 use crate::proto::v1::{self, FaultCode};
 
@@ -21,12 +21,26 @@ impl Exchange {
         mut newest: watch::Receiver<String>,
         cosigned: &watch::Sender<u64>,
     ) -> Result<Never, Stop> {
+        let mut heads = link.watch_head();
+        let mut waits = false;
         loop {
-            if newest.changed().await.is_err() {
+            let changed = tokio::select! {
+                // In a fixed order, so that a simulation replays.
+                biased;
+                changed = newest.changed() => changed,
+                // What was mirrored may have brought the key.
+                changed = heads.changed(), if waits => changed,
+            };
+            if changed.is_err() {
                 return Err(Stop::End(End::Closed));
             }
+            heads.mark_unchanged();
             let note = newest.borrow_and_update().clone();
-            let receipt = self.verify_receipt(link, &note)?;
+            let Some(receipt) = self.verify_receipt(link, &note)? else {
+                waits = true;
+                continue;
+            };
+            waits = false;
             let size = receipt.signed.checkpoint.size;
             self.keep_receipt(link, receipt).await?;
             // An older one that is said again does not close the window.
@@ -38,8 +52,10 @@ impl Exchange {
         }
     }
 
-    /// A receipt must verify under the keys of both sides and be of the tree recorded here.
-    fn verify_receipt(&self, link: &Link, note: &str) -> Result<Verified<Receipt>, Stop> {
+    /// A receipt must verify under the keys of both sides and be of the tree recorded here. Nothing
+    /// if none of the peer's keys known here has signed: its announcement may be under way, and until
+    /// then the note says no more than what this node signed itself.
+    fn verify_receipt(&self, link: &Link, note: &str) -> Result<Option<Verified<Receipt>>, Stop> {
         let bad = |text: String, index| {
             Breach::stop(
                 FaultCode::BadCosignature,
@@ -68,6 +84,9 @@ impl Exchange {
             Some(Ok(None)) | None => verifier.receipt(note),
             Some(Err(error)) => Err(error),
         };
+        if judged.as_ref().is_err_and(lacks_the_mirror) && verifier.checkpoint(note).is_ok() {
+            return Ok(None);
+        }
         let receipt = judged.map_err(|error| {
             bad(
                 format!("the peer's cosignature does not verify: {error}"),
@@ -91,7 +110,7 @@ impl Exchange {
                 checkpoint.size,
             ));
         }
-        Ok(receipt)
+        Ok(Some(receipt))
     }
 
     async fn keep_receipt(&self, link: &Link, receipt: Verified<Receipt>) -> Result<(), Stop> {
@@ -124,6 +143,22 @@ impl Exchange {
         }
     }
 
+    /// What a note says that this node has signed, though it is no receipt by the keys known here.
+    /// Its own signature is what this node is judged by, whoever of the peer's has cosigned: the
+    /// announcement of that key, or of its own, may be among what is here no longer, or not yet.
+    fn signed_before(
+        &self,
+        link: &Link,
+        error: Option<&CheckpointError>,
+        note: &str,
+    ) -> Option<Checkpoint> {
+        let error = error.filter(|_| note.len() <= VALUE_BYTES_MAX)?;
+        let signed = self.signed_here(link, note)?;
+        let checkpoint = signed.checkpoint.clone();
+        let beyond = checkpoint.size > link.head().own_size;
+        (lacks_the_mirror(error) || beyond).then_some(checkpoint)
+    }
+
     /// Judges what a Hello says of this node's log, before anything is signed: what the peer has
     /// mirrored under a checkpoint that this node signed must be what is recorded here.
     pub(super) async fn judge_own_log(&self, link: &Link, hello: &v1::Hello) -> Result<u64, Stop> {
@@ -146,9 +181,14 @@ impl Exchange {
             return Ok(0);
         }
         let note = &hello.mirrored_checkpoint;
-        let receipt = match link.own_verifier.receipt(note) {
-            Ok(receipt) if note.len() <= VALUE_BYTES_MAX => receipt,
-            judged => {
+        let judged = link.own_verifier.receipt(note);
+        let before = self.signed_before(link, judged.as_ref().err(), note);
+        let (checkpoint, receipt) = match (judged, before) {
+            (Ok(receipt), _) if note.len() <= VALUE_BYTES_MAX => {
+                (receipt.signed.checkpoint.clone(), Some(receipt))
+            }
+            (Err(_), Some(checkpoint)) => (checkpoint, None),
+            (judged, _) => {
                 let why = judged
                     .err()
                     .map_or("it is too long".to_owned(), |e| e.to_string());
@@ -161,7 +201,6 @@ impl Exchange {
                 ));
             }
         };
-        let checkpoint = receipt.signed.checkpoint.clone();
         if checkpoint.size != mirrored {
             return Err(Breach::stop(
                 FaultCode::BadCosignature,
@@ -194,9 +233,22 @@ impl Exchange {
                 vec![note.clone()],
             ));
         }
-        if mirrored > link.head().delivered_size {
+        if let Some(receipt) = receipt
+            && mirrored > link.head().delivered_size
+        {
             self.keep_receipt(link, receipt).await?;
         }
         Ok(mirrored)
     }
+}
+
+/// Whether a receipt is none only because no known key of the mirror has signed it.
+fn lacks_the_mirror(error: &CheckpointError) -> bool {
+    matches!(
+        error,
+        CheckpointError::MissingSignature {
+            role: "the mirror",
+            ..
+        }
+    )
 }

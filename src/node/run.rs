@@ -18,6 +18,7 @@ use super::links::LinkConfig;
 use super::material;
 use super::passphrase::PassphraseError;
 use super::peer_card::PeerCard;
+use crate::crypto::history::StartKeys;
 use crate::crypto::keys::{KeyError, LogKey, MessageKey};
 use crate::crypto::vkey::VkeyError;
 use crate::desk::{self, Desk, DeskRules, NodeFacts};
@@ -207,10 +208,11 @@ fn open_exchange(
     let store = Arc::new(SledStore::open(&options)?);
     let blobs = Blobs::open(&config.data_dir, config.limits.disk_free_bytes_min)?;
     let marks = Marks::open(&config.data_dir)?;
+    let own_start = keys.start(&config.node);
     let terms = config
         .links
         .iter()
-        .map(|link| link_terms(&config.node, link))
+        .map(|link| link_terms(&config.node, link, &own_start))
         .collect::<Result<Vec<_>, _>>()?;
     let foundations = Foundations {
         node: config.node.clone(),
@@ -239,7 +241,11 @@ async fn fold_cases(exchange: &Arc<Exchange>) -> Result<(), NodeError> {
     }
 }
 
-fn link_terms(node: &NodeName, link: &LinkConfig) -> Result<LinkTerms, NodeError> {
+fn link_terms(
+    node: &NodeName,
+    link: &LinkConfig,
+    own_start: &StartKeys,
+) -> Result<LinkTerms, NodeError> {
     let no_key = |source| NodeError::Card {
         peer: link.peer.clone(),
         source,
@@ -258,7 +264,10 @@ fn link_terms(node: &NodeName, link: &LinkConfig) -> Result<LinkTerms, NodeError
             message_keys: message_keys.collect(),
             log_key: PeerCard::log_verifier(log_key, &origin).map_err(|e| no_key(Some(e)))?,
             cosigner_key: log_key.vkey.clone(),
+            officers: Vec::new(),
+            recovery: None,
         },
+        own_start: own_start.clone(),
         classification_max: link.classification_max,
     })
 }
