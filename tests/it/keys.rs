@@ -153,7 +153,6 @@ async fn a_peer_that_was_away_or_lost_its_mirror_verifies_everything_in_order() 
         rotate(&a, key).await;
     }
     say(&a, &y, 30..40).await;
-    say(&b, &x, 30..40).await;
     quiet(&a, &b).await;
     assert_same_histories(&a, &b);
     running.end().await;
@@ -210,4 +209,45 @@ async fn the_recovery_key_wins_over_whoever_holds_the_others() {
     assert_eq!(open_of(&history, KeyRole::Log), [public(&owner[1])]);
     assert_eq!(b.incidents(10).unwrap().len(), 0);
     running.end().await;
+}
+
+#[tokio::test]
+async fn a_store_put_back_behind_the_changes_is_noticed_though_it_knows_none_of_the_keys() {
+    let (x, mut y) = sides();
+    let (a, b) = (x.open(&y), y.open(&x));
+    let running = join(&a, &b);
+    up(&a, &b).await;
+    say(&a, &y, 0..2).await;
+    say(&b, &x, 0..2).await;
+    quiet(&a, &b).await;
+    running.end().await;
+    drop(b);
+    let early = y.snapshot();
+    let b = y.open(&x);
+    let running = join(&a, &b);
+    up(&a, &b).await;
+    let next = [next_message(201), next_log(202)];
+    let theirs = [next_message(203), next_log(204)];
+    for number in 0..2 {
+        rotate(&a, &next[number]).await;
+        rotate(&b, &theirs[number]).await;
+    }
+    say(&a, &y, 10..20).await;
+    say(&b, &x, 10..20).await;
+    quiet(&a, &b).await;
+    running.end().await;
+    drop((a, b));
+    y.restore(early);
+    let (a, b) = (x.open(&y), y.open(&x));
+    for (node, keys) in [(&a, &next), (&b, &theirs)] {
+        for key in keys {
+            node.ring().add(key.clone());
+            node.ring().keep_only(key.role(), &public(key));
+        }
+    }
+    // Nothing can be signed by keys that the log does not know, and nothing is.
+    assert!(submit(&b, letter(&x, 99)).await.is_err());
+    let (left, right) = join(&a, &b).ended().await;
+    assert!(matches!(&right, End::Held(hold) if hold.code == 6), "{right}");
+    assert!(left.to_string().starts_with("held by the peer"), "{left}");
 }
