@@ -64,6 +64,8 @@ mod peer_misbehaves;
 mod peer_quotas;
 #[path = "it/power_cut.rs"]
 mod power_cut;
+#[path = "it/rekeyed.rs"]
+mod rekeyed;
 #[path = "it/renewal.rs"]
 mod renewal;
 #[path = "it/report.rs"]

@@ -247,7 +247,10 @@ fn start_keys(origin: &Origin, start: &[VerifierKey], all: &[ExportKey]) -> Vec<
     let of_author = |key: &&VerifierKey| {
         let name = key.name();
         Role::of(key) != Some(Role::Log)
-            && (name == node || name.strip_prefix(node).is_some_and(|rest| rest.starts_with('/')))
+            && (name == node
+                || name
+                    .strip_prefix(node)
+                    .is_some_and(|rest| rest.starts_with('/')))
     };
     let mut all = all.iter().map(|key| &key.key).filter(of_author);
     if start.is_empty() || all.all(|key| start.contains(key)) {

@@ -15,6 +15,7 @@ use crate::model::NodeName;
 use crate::node::config::Config;
 use crate::proto::v1::audit_service_client::AuditServiceClient;
 use crate::proto::v1::desk_service_client::DeskServiceClient;
+use crate::proto::v1::keys_service_client::KeysServiceClient;
 
 /// The configuration in the working directory, where none is named.
 const CONFIG_HERE: &str = "liaison.toml";
@@ -234,6 +235,13 @@ impl Desk {
     /// For messages.
     pub(crate) fn desk(&self) -> DeskServiceClient<Channel> {
         DeskServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(DESK_MESSAGE_BYTES_MAX)
+    }
+
+    /// For keys.
+    pub(crate) fn keys(&self) -> KeysServiceClient<Channel> {
+        KeysServiceClient::new(self.channel.clone())
             .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX)
             .max_encoding_message_size(DESK_MESSAGE_BYTES_MAX)
     }

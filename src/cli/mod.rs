@@ -3,7 +3,7 @@
 //! # Layout
 //!
 //! One file per noun: `init`, `peer`, `node`, `new`, `check`, `send`, `list`, `show`, `case`,
-//! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `audit`, `calendar`,
+//! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `keys`, `audit`, `calendar`,
 //! `gate`, `demo`. Beside them what they share: `connect`
 //! (which configuration, the way to the desk), `refused` (what the node's refusal means),
 //! `exit` (how a command ends), `draft`, `attach`; and for showing: `print` (the only place
@@ -24,6 +24,7 @@ mod exit;
 mod form;
 mod gate;
 mod init;
+mod keys;
 mod letter;
 mod levels;
 mod link;
@@ -98,6 +99,8 @@ enum Command {
     #[command(subcommand)]
     Link(link::Link),
     #[command(subcommand)]
+    Keys(keys::Keys),
+    #[command(subcommand)]
     Audit(audit::Audit),
     #[command(subcommand)]
     Calendar(calendar::Calendar),
@@ -150,6 +153,7 @@ impl Cli {
             Command::Letter(letter) => letter.run(&target, screen),
             Command::Status(status) => in_turn(status.run(&target, screen)),
             Command::Link(link) => in_turn(link.run(&target, screen)),
+            Command::Keys(keys) => in_turn(keys.run(&target, screen)),
             Command::Audit(audit) => audit.run(&target, screen),
             Command::Calendar(calendar) => calendar.run(&target, screen),
             Command::Gate(gate) => gate.run(screen),

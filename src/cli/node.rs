@@ -62,6 +62,8 @@ fn failure(error: NodeError, config: &std::path::Path) -> Failure {
         | NodeError::Key(_)
         | NodeError::Unencrypted { .. }
         | NodeError::Card { .. }
+        | NodeError::PublicKeys(_)
+        | NodeError::SaveKeys { .. }
         | NodeError::Material(_) => Exit::Config,
         NodeError::Bind { .. } | NodeError::Local(_) => Exit::Unavailable,
         NodeError::Store(crate::store::StoreError::InUse { .. }) => Exit::TryLater,

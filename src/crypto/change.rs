@@ -72,12 +72,8 @@ pub fn is_of_role(key: &VerifierKey, role: KeyRole, node: &NodeName) -> bool {
         .strip_prefix(node.as_str())
         .and_then(|rest| rest.strip_prefix('/'));
     match role {
-        KeyRole::Message => {
-            key.algorithm() == Algorithm::Ed25519 && key.name() == node.as_str()
-        }
-        KeyRole::Log => {
-            key.algorithm() == Algorithm::Cosignature && key.name() == node.as_str()
-        }
+        KeyRole::Message => key.algorithm() == Algorithm::Ed25519 && key.name() == node.as_str(),
+        KeyRole::Log => key.algorithm() == Algorithm::Cosignature && key.name() == node.as_str(),
         KeyRole::Officer => {
             key.algorithm() == Algorithm::Ed25519
                 && part.is_some_and(|part| part != RECOVERY && is_officer_name(part))

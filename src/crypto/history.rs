@@ -450,7 +450,11 @@ impl KeyHistory {
         // 2. Who signed the entry: a message key that holds, or the one that a revocation brings.
         let mut keys = self.message_keys_at(index);
         if change.role() == KeyRole::Message && is_by_recovery(&change) {
-            keys.push(self.check(index, &change)?.new.ok_or(ChangeFault::Unknown)?);
+            keys.push(
+                self.check(index, &change)?
+                    .new
+                    .ok_or(ChangeFault::Unknown)?,
+            );
         }
         let envelope = dsse::verify(entry.clone(), &keys)?;
         // The caller may have given another entry's claim; from here on it is the signed one.
@@ -458,7 +462,8 @@ impl KeyHistory {
         if header.sender != *self.origin.sender() || header.recipient != *self.origin.recipient() {
             return Err(ChangeFault::Names);
         }
-        if header.body_size as usize != body.len() || body_digest(salt, body) != header.body_digest {
+        if header.body_size as usize != body.len() || body_digest(salt, body) != header.body_digest
+        {
             return Err(ChangeFault::Body);
         }
         // 3. What it says, and the signatures within.
@@ -510,7 +515,10 @@ impl KeyHistory {
                 Err(ChangeFault::Name { which })
             }
         };
-        let (old, new) = (vkey("old", &change.old_vkey)?, vkey("new", &change.new_vkey)?);
+        let (old, new) = (
+            vkey("old", &change.old_vkey)?,
+            vkey("new", &change.new_vkey)?,
+        );
         let held = |key: &VerifierKey| {
             self.of_role(role)
                 .any(|held| held.vkey == *key && held.is_open() && held.holds_at(index))
@@ -536,7 +544,11 @@ impl KeyHistory {
             (false, _) => None,
         };
         let signatures = [
-            ("old", old.as_ref().filter(|_| shape.old_signs), &change.old_key_signature),
+            (
+                "old",
+                old.as_ref().filter(|_| shape.old_signs),
+                &change.old_key_signature,
+            ),
             ("new", new.as_ref(), &change.new_key_signature),
             ("recovery", recovery.as_ref(), &change.recovery_signature),
         ];
@@ -586,9 +598,7 @@ impl KeyHistory {
                 && held.is_open()
                 && match action {
                     KeyAction::Retire => checked.old.as_ref() == Some(&held.vkey),
-                    KeyAction::Revoke => {
-                        replaces_all || checked.old.as_ref() == Some(&held.vkey)
-                    }
+                    KeyAction::Revoke => replaces_all || checked.old.as_ref() == Some(&held.vkey),
                     // There is one recovery key: the next one takes its place.
                     _ => role == KeyRole::Recovery,
                 };
@@ -691,10 +701,26 @@ impl Shape {
         let fields = [
             ("old_vkey", self.old, change.old_vkey.is_empty()),
             ("new_vkey", self.new, change.new_vkey.is_empty()),
-            ("certificate", self.certificate, change.certificate.is_empty()),
-            ("old_key_signature", self.old_signs, change.old_key_signature.is_empty()),
-            ("new_key_signature", self.new, change.new_key_signature.is_empty()),
-            ("recovery_signature", self.recovery_signs, change.recovery_signature.is_empty()),
+            (
+                "certificate",
+                self.certificate,
+                change.certificate.is_empty(),
+            ),
+            (
+                "old_key_signature",
+                self.old_signs,
+                change.old_key_signature.is_empty(),
+            ),
+            (
+                "new_key_signature",
+                self.new,
+                change.new_key_signature.is_empty(),
+            ),
+            (
+                "recovery_signature",
+                self.recovery_signs,
+                change.recovery_signature.is_empty(),
+            ),
         ];
         for (field, wanted, is_empty) in fields {
             if wanted == is_empty {
@@ -730,9 +756,7 @@ pub fn may_be_change(entry: &[u8]) -> bool {
     while let Some(at) = rest.iter().position(|byte| *byte == b'K') {
         let end = at + b"KeyChange".len();
         if rest.get(at..end) == Some(b"KeyChange") {
-            return entry
-                .windows(SCHEMA.len())
-                .any(|window| window == SCHEMA);
+            return entry.windows(SCHEMA.len()).any(|window| window == SCHEMA);
         }
         rest = &rest[at + 1..];
     }

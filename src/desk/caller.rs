@@ -47,11 +47,15 @@ pub enum Method {
     ListCalendars,
     /// Evidence that the peer is late.
     Lateness,
+    /// Every key of this node and its peers.
+    ListKeys,
+    /// Changes this node's keys.
+    ChangeKeys,
 }
 
 impl Method {
     /// Every call.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Submit,
         Self::Get,
         Self::List,
@@ -69,6 +73,8 @@ impl Method {
         Self::ListDue,
         Self::ListCalendars,
         Self::Lateness,
+        Self::ListKeys,
+        Self::ChangeKeys,
     ];
 
     /// Its name in the proto.
@@ -92,6 +98,8 @@ impl Method {
             Self::ListDue => "ListDue",
             Self::ListCalendars => "ListCalendars",
             Self::Lateness => "Lateness",
+            Self::ListKeys => "ListKeys",
+            Self::ChangeKeys => "ChangeKeys",
         }
     }
 }
@@ -132,7 +140,8 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::Export
             | M::ListDue
             | M::ListCalendars
-            | M::Lateness,
+            | M::Lateness
+            | M::ListKeys,
         )
         | (
             Role::Auditor,
@@ -147,9 +156,18 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::Export
             | M::ListDue
             | M::ListCalendars
-            | M::Lateness,
+            | M::Lateness
+            | M::ListKeys,
         )
-        | (Role::Admin, M::Status | M::ReleaseLink | M::ListDue | M::ListCalendars) => Access::Full,
+        | (
+            Role::Admin,
+            M::Status
+            | M::ReleaseLink
+            | M::ListDue
+            | M::ListCalendars
+            | M::ListKeys
+            | M::ChangeKeys,
+        ) => Access::Full,
         (Role::Integration, M::Submit | M::Get | M::List | M::Watch | M::UploadAttachment) => {
             Access::Own
         }
@@ -228,6 +246,8 @@ mod tests {
             (Method::ListDue, [Full, No, Full, Full]),
             (Method::ListCalendars, [Full, No, Full, Full]),
             (Method::Lateness, [Full, No, Full, No]),
+            (Method::ListKeys, [Full, No, Full, Full]),
+            (Method::ChangeKeys, [No, No, No, Full]),
         ];
         assert_eq!(table.map(|(method, _)| method), Method::ALL);
         for (method, row) in table {

@@ -11,8 +11,10 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::caller::{Method, Role};
+use super::keys::KeysError;
 use crate::exchange::RecordError;
 use crate::exchange::read::ReadError;
+use crate::exchange::rotate::RotateError;
 use crate::exchange::submit::SubmitError;
 use crate::exchange::view::PageError;
 use crate::exchange::watch::CursorError;
@@ -126,6 +128,9 @@ pub enum DeskError {
     },
 
     // --- The path's own words. ---
+    /// Changing keys.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     /// Submitting.
     #[error(transparent)]
     Submit(#[from] SubmitError),
@@ -207,6 +212,7 @@ fn row(error: &DeskError) -> (Code, &'static str) {
             SubmitError::NoKey => (Code::Unavailable, "NO_KEY"),
             SubmitError::Entropy(_) => (Code::Unavailable, "NO_RANDOMNESS"),
         },
+        DeskError::Keys(error) => keys_row(error),
         DeskError::Record(error) => record_row(error),
         DeskError::Store(error) => store_row(error),
         DeskError::Export(_) => (Code::Internal, "EXPORT_STOPPED"),
@@ -215,6 +221,22 @@ fn row(error: &DeskError) -> (Code, &'static str) {
         DeskError::BrokenOff => (Code::Aborted, "UPLOAD_BROKEN_OFF"),
         DeskError::Stopping => (Code::Unavailable, "STOPPING"),
         DeskError::Transport(status) => (status.code(), "TRANSPORT"),
+    }
+}
+
+fn keys_row(error: &KeysError) -> (Code, &'static str) {
+    match error {
+        KeysError::Rotate(RotateError::Submit(SubmitError::Record(error))) => record_row(error),
+        KeysError::Rotate(RotateError::Change(_)) => (Code::FailedPrecondition, "KEY_CHANGE"),
+        KeysError::Rotate(RotateError::NoRecovery { .. }) => {
+            (Code::FailedPrecondition, "NO_RECOVERY_KEY")
+        }
+        KeysError::Rotate(_) => (Code::Unavailable, "NO_KEY"),
+        KeysError::Files(_) => (Code::Internal, "KEY_FILES"),
+        KeysError::Revoking => (Code::FailedPrecondition, "REVOKING"),
+        KeysError::NotPrepared => (Code::FailedPrecondition, "NOT_PREPARED"),
+        KeysError::NoLink { .. } => (Code::NotFound, "NO_SUCH_LINK"),
+        KeysError::NoKeeper => (Code::Unimplemented, "NO_KEYS_HERE"),
     }
 }
 

@@ -8,6 +8,7 @@
 //! - `submit`, `acknowledge`, `read`, `watch`, `files`, `status`, `report`, `audit`: the calls.
 //! - `submit`, `acknowledge`, `read`, `watch`, `files`, `status`, `due`, `audit`, `lateness`: the
 //!   calls.
+//! - [`keys`]: which keys hold, and changes of this node's own.
 //! - `health`: serving means: can sign, can append.
 //!
 //! Nothing here decides what a message may say (`model`) or how it is recorded
@@ -22,6 +23,7 @@ mod due;
 pub mod errors;
 mod files;
 mod health;
+pub mod keys;
 mod lateness;
 mod read;
 mod report;
@@ -33,7 +35,7 @@ mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -47,6 +49,7 @@ use crate::limits::{
 use crate::proto::v1;
 use crate::proto::v1::audit_service_server::AuditServiceServer;
 use crate::proto::v1::desk_service_server::DeskServiceServer;
+use crate::proto::v1::keys_service_server::KeysServiceServer;
 use errors::DeskError;
 use seats::Seats;
 
@@ -90,6 +93,8 @@ pub struct Desk {
     reads: Seats,
     uploads: files::Uploads,
     exports: Arc<Semaphore>,
+    /// Changes this node's keys; set by the node that runs it.
+    keeper: OnceLock<Arc<dyn keys::KeyKeeper>>,
 }
 
 impl Desk {
@@ -110,7 +115,14 @@ impl Desk {
             reads: Seats::new(READS_MAX, CALLER_READS_MAX),
             uploads: files::Uploads::new(Seats::new(UPLOADS_MAX, CALLER_UPLOADS_MAX)),
             exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
+            keeper: OnceLock::new(),
         })
+    }
+
+    /// Gives the desk who changes this node's keys. Without, keys can only be listed.
+    pub fn keep_keys(&self, keeper: Arc<dyn keys::KeyKeeper>) {
+        // A second one would be a mistake of the caller; the first stays.
+        drop(self.keeper.set(keeper));
     }
 }
 
@@ -124,8 +136,11 @@ pub async fn services(desk: &Arc<Desk>) -> Routes {
         DeskServiceServer::new(Arc::clone(desk)).max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     let evidence =
         AuditServiceServer::new(Arc::clone(desk)).max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
+    let keys =
+        KeysServiceServer::new(Arc::clone(desk)).max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     Routes::new(calls)
         .add_service(evidence)
+        .add_service(keys)
         .add_service(health::serve(desk).await)
         .add_service(health::reflection())
 }

@@ -82,9 +82,7 @@ pub(crate) fn judge(
     let (envelope, _) = verified.map_err(|error| match error {
         DsseError::UnknownKey { .. }
         | DsseError::BadSignature { .. }
-        | DsseError::OfficerEnded { .. } => {
-            refuse(RefusalReason::BadSignature, &error.to_string())
-        }
+        | DsseError::OfficerEnded { .. } => refuse(RefusalReason::BadSignature, &error.to_string()),
         _ => refuse(RefusalReason::MalformedEntry, &error.to_string()),
     })?;
     let header = Header::parse(&envelope.payload)

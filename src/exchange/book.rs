@@ -464,7 +464,12 @@ impl Book {
             keys::fold(&**store, &reader, number, side, size, start)
         };
         let own_keys = history(LogSide::Own, &own_origin, &own_start, own.size())?;
-        let peer_keys = history(LogSide::Mirror, &mirror_origin, &keys.start(), mirror.size())?;
+        let peer_keys = history(
+            LogSide::Mirror,
+            &mirror_origin,
+            &keys.start(),
+            mirror.size(),
+        )?;
         let [own_verifier, mirror_verifier] = keys::judges(&own_keys, &peer_keys)?;
         let head = Head {
             own_size: record.own_size,

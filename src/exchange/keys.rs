@@ -58,6 +58,15 @@ impl NextKey {
             Self::Log(_) => KeyRole::Log,
         }
     }
+
+    /// Its public key.
+    #[must_use]
+    pub fn public(&self) -> [u8; 32] {
+        match self {
+            Self::Message(key) => key.public().to_bytes(),
+            Self::Log(key) => key.public().to_bytes(),
+        }
+    }
 }
 
 impl KeyRing {
@@ -175,7 +184,10 @@ impl LinkKeys {
     }
 
     fn of(&self, side: LogSide) -> Arc<KeyHistory> {
-        let histories = self.histories.read().unwrap_or_else(PoisonError::into_inner);
+        let histories = self
+            .histories
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
         Arc::clone(&histories[place(side)])
     }
 
@@ -379,7 +391,8 @@ impl Exchange {
         });
         holding.find_map(|held| {
             let mut ring = ring.iter();
-            ring.find(|key| key.public() == *held.vkey.public()).cloned()
+            ring.find(|key| key.public() == *held.vkey.public())
+                .cloned()
         })
     }
 

@@ -18,7 +18,9 @@ use super::session::{Breach, End, Mirroring, Never, Stop, item_bytes, send};
 use super::submit::SubmitError;
 use super::{Exchange, Link, LogSide};
 use crate::crypto::Verified;
-use crate::crypto::checkpoint::{Checkpoint, CheckpointError, LogVerifier, Receipt, SignedCheckpoint};
+use crate::crypto::checkpoint::{
+    Checkpoint, CheckpointError, LogVerifier, Receipt, SignedCheckpoint,
+};
 use crate::crypto::note::{Note, NoteError};
 use crate::limits::{
     CHECKPOINT_SIZE_MAX, ENTRY_BYTES_MAX, EXPRESSED_BYTES_MAX, EXPRESSED_ENTRIES_MAX,
@@ -374,9 +376,7 @@ impl Exchange {
         let size = link.head().mirror_size;
         let verifier = link.mirror_verifier.current();
         let signed = peer_checkpoint(link, &verifier, note, size)?;
-        let receipt = self
-            .cosign_mirrored(link, &signed)
-            .ok_or_else(no_log_key)?;
+        let receipt = self.cosign_mirrored(link, &signed).ok_or_else(no_log_key)?;
         let again = receipt.note.clone();
         self.recorder
             .send(Command::KeepCosigned(link.number, Box::new(receipt)))

@@ -176,9 +176,7 @@ impl Exchange {
                 Some(number) => *number,
                 None => new_link_number(&*store, &mut numbers, &terms.peer)?,
             };
-            books.push(Book::open(
-                &store, &blobs, &marks, &node, number, terms,
-            )?);
+            books.push(Book::open(&store, &blobs, &marks, &node, number, terms)?);
         }
         mark_what_was_read(&*store, &mut marks, &books)?;
         let links = books

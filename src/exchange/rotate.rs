@@ -110,11 +110,7 @@ impl Exchange {
     ) -> Result<(), RotateError> {
         let _one_at_a_time = self.changing.lock().await;
         self.ring.add(next.clone());
-        let public = match next {
-            NextKey::Message(key) => key.public().to_bytes(),
-            NextKey::Log(key) => key.public().to_bytes(),
-        };
-        if self.stage_of_key(link, &public, next.role()) != Stage::Unknown {
+        if self.stage_of_key(link, &next.public(), next.role()) != Stage::Unknown {
             return Ok(());
         }
         let history = link.key_history(LogSide::Own);

@@ -14,12 +14,16 @@ use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
 
 use super::config::Config;
+use super::document::Fault;
+use super::key_files::KeyFiles;
+use super::keyring::Keyring;
 use super::links::LinkConfig;
 use super::material;
 use super::passphrase::PassphraseError;
-use super::peer_card::PeerCard;
+use super::peer_card::{KeyRole, PeerCard};
+use super::public_keys::{self, PUBLIC_FILE, START_SUFFIX};
 use crate::crypto::history::StartKeys;
-use crate::crypto::keys::{KeyError, LogKey, MessageKey};
+use crate::crypto::keys::KeyError;
 use crate::crypto::vkey::VkeyError;
 use crate::desk::{self, Desk, DeskRules, NodeFacts};
 use crate::exchange::clock::{Clock, Entropy, SystemClock, timestamp_of_seconds};
@@ -53,6 +57,17 @@ pub enum NodeError {
     /// A key file.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// A file of public keys.
+    #[error(transparent)]
+    PublicKeys(#[from] Fault),
+    /// A file of public keys cannot be written.
+    #[error("the public keys cannot be written to {}", .file.display())]
+    SaveKeys {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A key file without encryption, which the configuration does not allow.
     #[error(
         "{} is not encrypted. Encrypt it, or set allow_unencrypted_keys = true under [keys] if \
@@ -145,8 +160,12 @@ pub async fn run_in(
 ) -> Result<(), NodeError> {
     // Before anything that takes time: until it is listened to, SIGHUP ends the process.
     let hangup = signal(SignalKind::hangup()).map_err(NodeError::Signal)?;
-    let keys = load_keys(&config)?;
-    let exchange = open_exchange(&config, keys, surroundings)?;
+    let files = key_files(&config)?;
+    let public_file = config.keys.message.with_file_name(PUBLIC_FILE);
+    let public = public_keys::load(&public_file, &config.node)?.unwrap_or_default();
+    let exchange = open_exchange(&config, files.current()?, &public, surroundings)?;
+    let authority = config.exchange.authority.clone();
+    let keyring = Keyring::open(Arc::clone(&exchange), files, public_file, authority, public)?;
     fold_cases(&exchange).await?;
     let options = TlsOptions::new(config.allow_example_ca);
     let exchange_tls = material::exchange(&config, options.clone())?;
@@ -155,6 +174,7 @@ pub async fn run_in(
         stop: CancellationToken::new(),
         tasks: TaskTracker::new(),
         exchange,
+        keyring,
         exchange_tls,
         desk_tls,
     };
@@ -172,34 +192,24 @@ pub async fn run_in(
     Ok(())
 }
 
-fn load_keys(config: &Config) -> Result<NodeKeys, NodeError> {
+fn key_files(config: &Config) -> Result<KeyFiles, NodeError> {
     let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
     let passphrase = config.keys.passphrase.get(credentials.as_deref(), || {
         rpassword::prompt_password(format!("Passphrase of {}'s keys: ", config.node))
             .map(Zeroizing::new)
     })?;
-    let check = |file: &Path, encrypted: bool| {
-        if encrypted || config.keys.allow_unencrypted {
-            Ok(())
-        } else {
-            Err(NodeError::Unencrypted {
-                file: file.to_owned(),
-            })
-        }
-    };
-    let message = MessageKey::load_file(&config.keys.message, passphrase.as_ref())?;
-    check(&config.keys.message, message.encrypted)?;
-    let log = LogKey::load_file(&config.keys.log, passphrase.as_ref())?;
-    check(&config.keys.log, log.encrypted)?;
-    Ok(NodeKeys {
-        message: message.key,
-        log: log.key,
+    Ok(KeyFiles {
+        message: config.keys.message.clone(),
+        log: config.keys.log.clone(),
+        passphrase,
+        allow_unencrypted: config.keys.allow_unencrypted,
     })
 }
 
 fn open_exchange(
     config: &Config,
     keys: NodeKeys,
+    public: &StartKeys,
     surroundings: Surroundings,
 ) -> Result<Arc<Exchange>, NodeError> {
     let mut options = OpenOptions::new(&config.data_dir);
@@ -208,7 +218,11 @@ fn open_exchange(
     let store = Arc::new(SledStore::open(&options)?);
     let blobs = Blobs::open(&config.data_dir, config.limits.disk_free_bytes_min)?;
     let marks = Marks::open(&config.data_dir)?;
-    let own_start = keys.start(&config.node);
+    let own_start = StartKeys {
+        officers: public.officers.clone(),
+        recovery: public.recovery.clone(),
+        ..keys.start(&config.node)
+    };
     let terms = config
         .links
         .iter()
@@ -253,6 +267,10 @@ fn link_terms(
     // The only one, and without bounds: see `PeerCard::check_known_use`.
     let log_key = link.card.log_keys().next().ok_or_else(|| no_key(None))?;
     let origin = Origin::new(link.peer.clone(), node.clone());
+    let of_role = |role| {
+        let keys = link.card.of_role(role);
+        keys.map(|key| key.vkey.clone()).collect::<Vec<_>>()
+    };
     let message_keys = link.card.message_keys().map(|key| PeerMessageKey {
         vkey: key.vkey.clone(),
         first_index: key.valid_from_index,
@@ -264,12 +282,36 @@ fn link_terms(
             message_keys: message_keys.collect(),
             log_key: PeerCard::log_verifier(log_key, &origin).map_err(|e| no_key(Some(e)))?,
             cosigner_key: log_key.vkey.clone(),
-            officers: Vec::new(),
-            recovery: None,
+            officers: of_role(KeyRole::Officer),
+            recovery: of_role(KeyRole::Recovery).into_iter().next(),
         },
-        own_start: own_start.clone(),
+        own_start: own_start_of(node, link, own_start)?,
         classification_max: link.classification_max,
     })
+}
+
+/// The keys with which the own log on a link began. What they were is written down when the link is
+/// first run: from then on they are what the peer was given.
+fn own_start_of(
+    node: &NodeName,
+    link: &LinkConfig,
+    today: &StartKeys,
+) -> Result<StartKeys, NodeError> {
+    let file = link
+        .card_file
+        .with_file_name(format!("{}{START_SUFFIX}", link.peer));
+    if let Some(keys) = public_keys::load(&file, node)? {
+        return Ok(keys);
+    }
+    let head = format!(
+        "# The keys with which the log of {node} to {} began: those of the card that the peer was\n\
+         # given. Every later key follows from them by the log itself. Never change this file.",
+        link.peer
+    );
+    match public_keys::save(&file, &head, today) {
+        Ok(()) => Ok(today.clone()),
+        Err(source) => Err(NodeError::SaveKeys { file, source }),
+    }
 }
 
 /// A node with everything it runs.
@@ -277,6 +319,7 @@ struct Running {
     stop: CancellationToken,
     tasks: TaskTracker,
     exchange: Arc<Exchange>,
+    keyring: Arc<Keyring>,
     exchange_tls: Arc<Reloader<ExchangeTls>>,
     desk_tls: Option<Arc<Reloader<DeskTls>>>,
 }
@@ -323,6 +366,7 @@ impl Running {
             self.facts(config),
             self.stop.clone(),
         );
+        desk.keep_keys(self.keyring.clone());
         let routes = desk::services(&desk).await;
         if let (Some(tcp), Some(tls)) = (&config.desk.tcp, &self.desk_tls) {
             let listener = bind(tcp.listen).await?;
@@ -397,6 +441,8 @@ impl Running {
                 };
                 self.tasks.spawn(keeper.run());
             }
+            let keeping = Arc::clone(&self.keyring).keep(Arc::clone(link), self.stop.clone());
+            self.tasks.spawn(keeping);
             let (exchange, link) = (Arc::clone(&self.exchange), Arc::clone(link));
             let stop = self.stop.clone();
             self.tasks.spawn(async move {

@@ -248,6 +248,9 @@ async fn a_store_put_back_behind_the_changes_is_noticed_though_it_knows_none_of_
     // Nothing can be signed by keys that the log does not know, and nothing is.
     assert!(submit(&b, letter(&x, 99)).await.is_err());
     let (left, right) = join(&a, &b).ended().await;
-    assert!(matches!(&right, End::Held(hold) if hold.code == 6), "{right}");
+    assert!(
+        matches!(&right, End::Held(hold) if hold.code == 6),
+        "{right}"
+    );
     assert!(left.to_string().starts_with("held by the peer"), "{left}");
 }

@@ -51,7 +51,9 @@ pub enum CheckpointError {
         key_id: u32,
     },
     /// Known keys have signed, and none of them holds at this size.
-    #[error("the checkpoint of size {size} is signed by {role} only with keys that do not hold there")]
+    #[error(
+        "the checkpoint of size {size} is signed by {role} only with keys that do not hold there"
+    )]
     KeyNotHolding {
         /// Whose: the log's or the mirror's.
         role: &'static str,

@@ -166,9 +166,8 @@ impl LogVerifier {
 
     fn is_author(&self, key: &VerifierKey) -> bool {
         let mut authors = self.authors.iter();
-        authors.any(|keys| {
-            keys.author.public() == key.public() || keys.log.public() == key.public()
-        })
+        authors
+            .any(|keys| keys.author.public() == key.public() || keys.log.public() == key.public())
     }
 
     /// Verifies a checkpoint: the log's and the author's lines are there and hold, by one key that
@@ -329,9 +328,8 @@ impl LogVerifier {
         }
         // 3. Whether who signed might.
         let size = checkpoint.size;
-        let counts = |(keys, _): &&(&AuthorKeys, u64)| {
-            within(size, keys.first_size, keys.last_size)
-        };
+        let counts =
+            |(keys, _): &&(&AuthorKeys, u64)| within(size, keys.first_size, keys.last_size);
         let Some((author, authored_at)) = signed.iter().find(counts) else {
             let role = "the log";
             return Err(CheckpointError::KeyNotHolding { role, size });

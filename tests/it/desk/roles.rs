@@ -1,6 +1,7 @@
 //! Each role has what the table gives it, and nothing else.
 
 use liaison::desk::caller::{Access, Method, access};
+use liaison::proto::v1::keys_service_client::KeysServiceClient;
 
 use super::*;
 
@@ -15,6 +16,7 @@ const CALLERS: [(&str, Role); 4] = [
 async fn call(counter: &Counter, role: &'static str, method: Method) -> Result<(), Status> {
     let mut desk = counter.caller(role).await;
     let mut audit = AuditServiceClient::with_interceptor(counter.channel().await, As(role));
+    let mut keys = KeysServiceClient::with_interceptor(counter.channel().await, As(role));
     match method {
         Method::Submit => desk.submit(v1::SubmitRequest::default()).await.map(drop),
         Method::Get => desk.get(v1::GetRequest::default()).await.map(drop),
@@ -52,6 +54,11 @@ async fn call(counter: &Counter, role: &'static str, method: Method) -> Result<(
         }
         Method::Lateness => audit
             .lateness(v1::LatenessRequest::default())
+            .await
+            .map(drop),
+        Method::ListKeys => keys.list_keys(v1::ListKeysRequest {}).await.map(drop),
+        Method::ChangeKeys => keys
+            .rotate_key(v1::RotateKeyRequest::default())
             .await
             .map(drop),
     }
