@@ -14,6 +14,8 @@ mod cases;
 mod cli;
 #[path = "it/contained.rs"]
 mod contained;
+#[path = "it/corpus.rs"]
+mod corpus;
 #[path = "it/crash_points.rs"]
 mod crash_points;
 #[path = "it/crypto.rs"]
@@ -26,6 +28,8 @@ mod deadlines;
 mod demo;
 #[path = "it/desk/mod.rs"]
 mod desk;
+#[path = "it/disks.rs"]
+mod disks;
 #[path = "it/doors/mod.rs"]
 mod doors;
 #[path = "it/evidence.rs"]
@@ -88,6 +92,8 @@ mod tampering;
 mod tidy;
 #[path = "it/tlog.rs"]
 mod tlog;
+#[path = "it/traffic.rs"]
+mod traffic;
 #[path = "it/whole_year.rs"]
 mod whole_year;
 #[path = "it/wire.rs"]

@@ -77,7 +77,10 @@ fn failure(error: NodeError, config: &std::path::Path) -> Failure {
 fn start_log(log: LogConfig) {
     let builder = tracing_subscriber::fmt()
         .with_max_level(log.level)
-        .with_writer(std::io::stderr);
+        .with_writer(std::io::stderr)
+        // It would tell of a line that cannot be written by panicking where standard error lies on
+        // the same full or broken disk: in the midst of whatever is being done.
+        .log_internal_errors(false);
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     // A subscriber that is there already is a test's; it stays.
     let _ = match log.format {

@@ -148,6 +148,64 @@ impl Node {
         self.child = Some(child);
     }
 
+    /// Starts the process under another program, such as a tracer.
+    pub(crate) fn start_under(&mut self, program: &str, args: &[&str]) {
+        assert!(self.child.is_none(), "{} runs already", self.name);
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.dir.join("node.log"))
+            .unwrap();
+        let child = Command::new(program)
+            .args(args)
+            .arg(env!("CARGO_BIN_EXE_liaison"))
+            .args(["--config", &self.config(), "node", "run"])
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{program} is needed for this test: {error}"));
+        self.child = Some(child);
+    }
+
+    /// A client of the desk, or nothing when the node ends by itself.
+    pub(crate) async fn desk_or_end(&mut self) -> Option<DeskServiceClient<Channel>> {
+        let socket = self.dir.join("run/desk.sock");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let child = self.child.as_mut().unwrap();
+            if child.try_wait().unwrap().is_some() {
+                self.child = None;
+                return None;
+            }
+            if let Ok(dialled) = dial_local(&socket, &DialLimits::default()).await {
+                let mut client = DeskServiceClient::new(dialled.channel);
+                if client.status(v1::StatusRequest {}).await.is_ok() {
+                    return Some(client);
+                }
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{} does not answer\n{}",
+                self.name,
+                self.log()
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// SIGKILL for the node below a tracer, which ends with it.
+    pub(crate) fn kill_under(&mut self) {
+        let mut tracer = self.child.take().unwrap();
+        let parent = tracer.id().to_string();
+        let killed = Command::new("pkill")
+            .args(["-9", "-P", &parent])
+            .status()
+            .unwrap();
+        assert!(killed.success());
+        tracer.wait().unwrap();
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.as_ref().unwrap().id()
     }
