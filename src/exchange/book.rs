@@ -50,9 +50,8 @@ impl PeerMessageKey {
 pub struct PeerKeys {
     /// Keys that sign the peer's entries.
     pub message_keys: Vec<PeerMessageKey>,
-    /// The peer's log key as a type 0x01 key whose name is the origin of the peer's log.
-    pub log_key: VerifierKey,
-    /// The same key as cosigner, type 0x04, whose name is the peer's node name.
+    /// The peer's log key as a cosigner: type 0x04, whose name is the peer's node name. The type 0x01
+    /// key of its log follows from it.
     pub cosigner_key: VerifierKey,
     /// Persons who release messages, `<node>/<person>`.
     pub officers: Vec<VerifierKey>,

@@ -20,11 +20,10 @@ use super::keyring::Keyring;
 use super::links::LinkConfig;
 use super::material;
 use super::passphrase::PassphraseError;
-use super::peer_card::{KeyRole, PeerCard};
+use super::peer_card::KeyRole;
 use super::public_keys::{self, PUBLIC_FILE, START_SUFFIX};
 use crate::crypto::history::StartKeys;
 use crate::crypto::keys::KeyError;
-use crate::crypto::vkey::VkeyError;
 use crate::desk::{self, Desk, DeskRules, NodeFacts};
 use crate::exchange::clock::{Clock, Entropy, SystemClock, timestamp_of_seconds};
 use crate::exchange::{
@@ -41,7 +40,7 @@ use crate::link::reload::{POLL_INTERVAL, Reloader};
 use crate::link::serve::server_builder;
 use crate::link::service::ExchangeDoor;
 use crate::link::tls::{DeskTls, ExchangeTls, TlsOptions};
-use crate::model::{NodeName, Origin};
+use crate::model::NodeName;
 use crate::proto::v1;
 use crate::store::{Blobs, Marks, OpenOptions, SledStore, StoreError};
 
@@ -89,8 +88,6 @@ pub enum NodeError {
     Card {
         /// The peer.
         peer: NodeName,
-        /// Why.
-        source: Option<VkeyError>,
     },
     /// Certificates.
     #[error(transparent)]
@@ -260,13 +257,11 @@ fn link_terms(
     link: &LinkConfig,
     own_start: &StartKeys,
 ) -> Result<LinkTerms, NodeError> {
-    let no_key = |source| NodeError::Card {
-        peer: link.peer.clone(),
-        source,
-    };
     // The only one, and without bounds: see `PeerCard::check_known_use`.
-    let log_key = link.card.log_keys().next().ok_or_else(|| no_key(None))?;
-    let origin = Origin::new(link.peer.clone(), node.clone());
+    let no_key = || NodeError::Card {
+        peer: link.peer.clone(),
+    };
+    let log_key = link.card.log_keys().next().ok_or_else(no_key)?;
     let of_role = |role| {
         let keys = link.card.of_role(role);
         keys.map(|key| key.vkey.clone()).collect::<Vec<_>>()
@@ -280,7 +275,6 @@ fn link_terms(
         peer: link.peer.clone(),
         keys: PeerKeys {
             message_keys: message_keys.collect(),
-            log_key: PeerCard::log_verifier(log_key, &origin).map_err(|e| no_key(Some(e)))?,
             cosigner_key: log_key.vkey.clone(),
             officers: of_role(KeyRole::Officer),
             recovery: of_role(KeyRole::Recovery).into_iter().next(),

@@ -92,12 +92,10 @@ impl Side {
         OfficerKey::from_seed(&[self.seed + 60; 32])
     }
 
-    pub(crate) fn card_for(&self, peer: &Side) -> PeerKeys {
+    pub(crate) fn card_for(&self, _peer: &Side) -> PeerKeys {
         let keys = self.keys();
-        let log_key = keys.log.log_verifier(&self.origin_to(peer));
         PeerKeys {
             message_keys: vec![PeerMessageKey::unbounded(keys.message.verifier(&self.name))],
-            log_key,
             cosigner_key: keys.log.cosigner_verifier(&self.name),
             officers: vec![self.officer().verifier(&self.name, "linh").unwrap()],
             recovery: Some(self.recovery().verifier(&self.name)),
