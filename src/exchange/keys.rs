@@ -24,6 +24,7 @@ use crate::crypto::checkpoint::{
 };
 use crate::crypto::history::{ChangeFault, HeldKey, KeyHistory, may_be_change};
 use crate::crypto::keys::{LogKey, MessageKey};
+use crate::crypto::vkey::VerifierKey;
 use crate::model::Origin;
 use crate::proto::v1::{self, KeyRole};
 use crate::store::{Direction, Store};
@@ -336,6 +337,20 @@ impl Link {
     #[must_use]
     pub fn key_history(&self, side: LogSide) -> Arc<KeyHistory> {
         self.keys.of(side)
+    }
+
+    /// The officers who released the entry at an index of a log, by the last part of their keys' names.
+    #[must_use]
+    pub fn released_by(&self, side: LogSide, index: u64, entry: &Bytes) -> Vec<String> {
+        let history = self.key_history(side);
+        // Most logs have no officers, and most entries one signature.
+        if history.officers_at(index).is_empty() {
+            return Vec::new();
+        }
+        let released = history.verify_entry(index, entry.clone());
+        let officers = released.map(|(_, officers)| officers).unwrap_or_default();
+        let person = |key: &VerifierKey| Some(key.name().rsplit_once('/')?.1.to_owned());
+        officers.iter().filter_map(person).collect()
     }
 
     /// Puts a history that a commit has brought in the place of the one before, and both judges

@@ -5,17 +5,22 @@
 
 use std::sync::Arc;
 
-use liaison::crypto::change;
+use bytes::Bytes;
 use liaison::crypto::history::KeyHistory;
 use liaison::crypto::keys::{LogKey, MessageKey};
+use liaison::crypto::{change, dsse};
+use liaison::exchange::clock::Entropy;
 use liaison::exchange::keys::NextKey;
 use liaison::exchange::rotate::Stage;
 use liaison::exchange::session::End;
+use liaison::exchange::view::Detail;
 use liaison::exchange::{Exchange, LogSide};
-use liaison::proto::v1::KeyRole;
+use liaison::proto::v1::{self, KeyAction, KeyChange, KeyRole, RefusalReason};
+use prost::Message as _;
 
+use crate::hostile::Hostile;
 use crate::sides::{
-    Side, assert_same_logs, join, letter, link_of, patiently, quiet, sides, submit, up,
+    Running, Side, assert_same_logs, join, letter, link_of, patiently, quiet, sides, submit, up,
 };
 
 fn next_message(seed: u8) -> NextKey {
@@ -253,4 +258,219 @@ async fn a_store_put_back_behind_the_changes_is_noticed_though_it_knows_none_of_
         "{right}"
     );
     assert!(left.to_string().starts_with("held by the peer"), "{left}");
+}
+
+/// An item that says a change of the hostile side's keys, signed by one of its message keys.
+fn change_item(peer: &mut Hostile<'_>, by: &MessageKey, change: &KeyChange) -> v1::Item {
+    let mut forge = peer.forge();
+    forge.header.kind = v1::Kind::KeyChange as i32;
+    forge.header.schema = "liaison.v1.KeyChange".to_owned();
+    forge.body = change.encode_to_vec();
+    let forge = forge.state_body();
+    let payload = Bytes::from(forge.header.encode_to_vec());
+    forge.item(dsse::sign(by, payload).unwrap().bytes.clone())
+}
+
+fn signed_by(peer: &mut Hostile<'_>, keys: &[MessageKey]) -> v1::Item {
+    let forge = peer.forge();
+    let payload = Bytes::from(forge.header.encode_to_vec());
+    let mut signed = keys.iter().map(|key| {
+        let one = dsse::sign(key, payload.clone()).unwrap();
+        v1::Entry::decode(one.bytes.clone()).unwrap()
+    });
+    let mut entry = signed.next().unwrap();
+    let further: Vec<_> = signed.flat_map(|entry| entry.signatures).collect();
+    entry.signatures.extend(further);
+    forge.item(entry.encode_to_vec().into())
+}
+
+#[tokio::test]
+async fn a_hostile_peers_changes_are_refused_and_those_that_count_do_whatever_they_came_in() {
+    let (x, y) = sides();
+    let node = x.open(&y);
+    let mut peer = Hostile::meet(&y, &x, &node).await;
+    let old = y.keys().message;
+    let next = MessageKey::from_seed(&[201; 32]);
+    let mut change = KeyChange {
+        role: KeyRole::Message as i32,
+        action: KeyAction::Add as i32,
+        old_vkey: old.verifier(&y.name).to_string(),
+        new_vkey: next.verifier(&y.name).to_string(),
+        ..KeyChange::default()
+    };
+    let origin = y.origin_to(&x);
+    change.old_key_signature = change::sign(&old, &origin, &change).to_vec().into();
+    // Without proof of possession; then an entry by the key that it would have brought.
+    change.new_key_signature = vec![7; 64].into();
+    let bad = change_item(&mut peer, &old, &change);
+    let by_next = signed_by(&mut peer, std::slice::from_ref(&next));
+    peer.push(vec![bad, by_next]).await;
+    peer.hear(2).await;
+    let reasons = |peer: &Hostile<'_>| -> Vec<_> {
+        let refusals = peer.refusals().into_iter();
+        refusals.map(|(_, refusal)| refusal.reason()).collect()
+    };
+    let told = [RefusalReason::KeyChange, RefusalReason::BadSignature];
+    assert_eq!(reasons(&peer), told);
+    assert_eq!(
+        link_of(&node).key_history(LogSide::Mirror).changes().len(),
+        0
+    );
+
+    // With it, but under an id that was used: no message, and yet the change counts, at once for
+    // what stands behind it in the same run.
+    change.new_key_signature = change::sign(&next, &origin, &change).to_vec().into();
+    let letter = peer.letter();
+    let mut twice = change_item(&mut peer, &old, &change);
+    let used = v1::Entry::decode(letter.entry.clone()).unwrap();
+    let used = v1::Header::decode(used.payload).unwrap();
+    let mut header = v1::Entry::decode(twice.entry.clone()).unwrap();
+    let mut inner = v1::Header::decode(header.payload.clone()).unwrap();
+    inner.id = used.id;
+    header.payload = inner.encode_to_vec().into();
+    twice.entry = dsse::sign(&old, header.payload.clone())
+        .unwrap()
+        .bytes
+        .clone();
+    let by_next = signed_by(&mut peer, std::slice::from_ref(&next));
+    peer.push(vec![letter, twice, by_next]).await;
+    peer.hear(3).await;
+    assert_eq!(reasons(&peer)[2..], [RefusalReason::DuplicateId]);
+    let history = link_of(&node).key_history(LogSide::Mirror);
+    assert_eq!(history.changes().len(), 1);
+    assert_eq!(link_of(&node).head().mirror_size, 5);
+    drop(peer);
+    drop(node);
+    // And again after a restart, from what was kept of it.
+    let node = x.open(&y);
+    assert_eq!(link_of(&node).key_history(LogSide::Mirror), history);
+}
+
+#[tokio::test]
+async fn an_officers_signature_is_shown_and_a_bad_one_refused() {
+    let (x, y) = sides();
+    let node = x.open(&y);
+    let mut peer = Hostile::meet(&y, &x, &node).await;
+    // The officer's key is named by the card; a person signs what a message key would.
+    let linh = || MessageKey::from_seed(&[y.seed + 60; 32]);
+    let good = signed_by(&mut peer, &[y.keys().message, linh()]);
+    let mut bad = signed_by(&mut peer, &[y.keys().message, linh()]);
+    let mut entry = v1::Entry::decode(bad.entry.clone()).unwrap();
+    entry.signatures[1].sig = entry.signatures[0].sig.clone();
+    bad.entry = entry.encode_to_vec().into();
+    let alone = signed_by(&mut peer, &[linh()]);
+    peer.push(vec![good, bad, alone]).await;
+    peer.hear(2).await;
+    let told = [RefusalReason::BadSignature, RefusalReason::BadSignature];
+    let reasons: Vec<_> = peer.refusals().iter().map(|(_, r)| r.reason()).collect();
+    assert_eq!(reasons, told);
+    let link = link_of(&node);
+    let stored = node.reader(&link, LogSide::Mirror).entry(0).unwrap();
+    let shown = node
+        .message_of(&link, LogSide::Mirror, &stored, Detail::Full)
+        .unwrap();
+    assert_eq!(shown.released_by, ["linh"]);
+}
+
+/// A side with its key files: what outlives its process.
+struct Files {
+    keys: Vec<NextKey>,
+    made: u8,
+}
+
+impl Files {
+    fn make(&mut self) -> NextKey {
+        self.made += 1;
+        let key = if self.made.is_multiple_of(2) {
+            next_message(100 + self.made)
+        } else {
+            next_log(100 + self.made)
+        };
+        self.keys.push(key.clone());
+        key
+    }
+
+    fn open(&self, side: &Side, peer: &Side) -> Arc<Exchange> {
+        let node = side.open(peer);
+        for key in &self.keys {
+            node.ring().add(key.clone());
+        }
+        node
+    }
+}
+
+async fn part(running: &mut Option<Running>) {
+    if let Some(running) = running.take() {
+        let (left, right) = running.end().await;
+        for end in [left, right] {
+            assert!(!matches!(end, End::Held(_) | End::PeerFault(_)), "{end}");
+        }
+    }
+}
+
+/// Seeded storms: both sides talk and change keys, sessions are cut and processes fall between any
+/// two steps. In the end both find the same histories and logs, and nobody was refused anything.
+#[tokio::test]
+async fn no_storm_of_cuts_and_crashes_parts_the_histories() {
+    for seed in 0..24 {
+        let entropy = Entropy::seeded(seed);
+        let below = |bound: u8| entropy.bytes::<1>().unwrap()[0] % bound;
+        let (x, y) = sides();
+        let mut files = [(); 2].map(|()| Files {
+            keys: Vec::new(),
+            made: 0,
+        });
+        files[1].made = 50;
+        let mut nodes = [x.open(&y), y.open(&x)];
+        let mut running = None;
+        for step in 0..30 {
+            let who = usize::from(below(2));
+            let (side, other) = if who == 0 { (&x, &y) } else { (&y, &x) };
+            match below(6) {
+                0 | 1 => say(&nodes[who], other, step * 10..step * 10 + 3).await,
+                2 => {
+                    let next = files[who].make();
+                    let link = link_of(&nodes[who]);
+                    // Too many at once are refused before anything is recorded.
+                    drop(nodes[who].announce_key(&link, &next, "").await);
+                    if below(2) == 0 {
+                        nodes[who].retire_keys(&link).await.unwrap();
+                    }
+                }
+                3 => nodes[who].retire_keys(&link_of(&nodes[who])).await.unwrap(),
+                4 => {
+                    part(&mut running).await;
+                    let fresh = files[who].open(side, other);
+                    nodes[who] = fresh;
+                }
+                _ if running.is_some() => part(&mut running).await,
+                _ => {
+                    running = Some(join(&nodes[0], &nodes[1]));
+                    if below(2) == 0 {
+                        up(&nodes[0], &nodes[1]).await;
+                    }
+                }
+            }
+        }
+        part(&mut running).await;
+        let [a, b] = &nodes;
+        let last = join(a, b);
+        up(a, b).await;
+        for _ in 0..4 {
+            quiet(a, b).await;
+            a.retire_keys(&link_of(a)).await.unwrap();
+            b.retire_keys(&link_of(b)).await.unwrap();
+        }
+        quiet(a, b).await;
+        assert_same_logs(a, b);
+        assert_same_histories(a, b);
+        for node in [a, b] {
+            assert_eq!(node.incidents(10).unwrap().len(), 0, "seed {seed}");
+            let history = link_of(node).key_history(LogSide::Own);
+            for role in [KeyRole::Message, KeyRole::Log] {
+                assert_eq!(open_of(&history, role).len(), 1, "seed {seed}");
+            }
+        }
+        last.end().await;
+    }
 }

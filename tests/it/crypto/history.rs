@@ -9,8 +9,8 @@ use liaison::limits::{KEY_CHANGES_MAX, LINE_BYTES_MAX, OFFICER_KEYS_MAX, OPEN_KE
 use liaison::model::header::HeaderParts;
 use liaison::model::{Header, MessageId, NodeName, Origin, body};
 use liaison::proto::v1::{self, KeyAction, KeyChange, KeyRole};
-use prost::Message as _;
 use proptest::prelude::*;
+use prost::Message as _;
 
 use super::{RECIPIENT, SENDER, name};
 
@@ -90,12 +90,8 @@ fn entry_from(
 
 /// Takes a change in, signed by a message key; ten entries of the other log are seen for each index.
 trait Say {
-    fn say(
-        &mut self,
-        index: u64,
-        by: &MessageKey,
-        change: &KeyChange,
-    ) -> Result<bool, ChangeFault>;
+    fn say(&mut self, index: u64, by: &MessageKey, change: &KeyChange)
+    -> Result<bool, ChangeFault>;
 }
 
 impl Say for KeyHistory {
@@ -175,12 +171,21 @@ fn holding(history: &KeyHistory, index: u64) -> Vec<u8> {
 #[test]
 fn a_key_holds_behind_its_announcement_and_to_its_end() {
     let mut history = start();
-    assert_eq!(history.say(5, &message(1), &add_message(0, &message(1), &message(2))), Ok(true));
-    assert_eq!(history.say(8, &message(2), &retire_message(1, &message(1), &message(2))), Ok(true));
+    assert_eq!(
+        history.say(5, &message(1), &add_message(0, &message(1), &message(2))),
+        Ok(true)
+    );
+    assert_eq!(
+        history.say(8, &message(2), &retire_message(1, &message(1), &message(2))),
+        Ok(true)
+    );
     let at: Vec<_> = [0, 5, 6, 8, 9].map(|index| holding(&history, index)).into();
     assert_eq!(at, [vec![1], vec![1], vec![1, 2], vec![1, 2], vec![2]]);
     assert_eq!(history.changes().len(), 2);
-    assert_eq!((history.next_number(false), history.next_number(true)), (2, 0));
+    assert_eq!(
+        (history.next_number(false), history.next_number(true)),
+        (2, 0)
+    );
 }
 
 #[test]
@@ -207,9 +212,17 @@ fn a_log_key_signs_sizes_that_hold_its_announcement_and_cosigns_what_was_seen() 
     };
     retire.new_key_signature = change::sign(&new, &own(), &retire).to_vec().into();
     assert_eq!(history.say(7, &message(1), &retire), Ok(true));
-    let spans: Vec<_> = history.author_keys().iter().map(|k| (k.first_size, k.last_size)).collect();
+    let spans: Vec<_> = history
+        .author_keys()
+        .iter()
+        .map(|k| (k.first_size, k.last_size))
+        .collect();
     assert_eq!(spans, [(0, Some(7)), (5, None)]);
-    let spans: Vec<_> = history.mirror_keys().iter().map(|k| (k.first_size, k.last_size)).collect();
+    let spans: Vec<_> = history
+        .mirror_keys()
+        .iter()
+        .map(|k| (k.first_size, k.last_size))
+        .collect();
     assert_eq!(spans, [(0, Some(70)), (40, None)]);
 }
 
@@ -253,32 +266,88 @@ fn what_does_not_count_changes_nothing() {
     let shared = add_message(2, &current(), &MessageKey::from_seed(&[51; 32]));
     let long = changed(|change| change.reason = "a".repeat(LINE_BYTES_MAX + 1));
     let cases: Vec<(&str, MessageKey, KeyChange)> = vec![
-        ("said again", current(), add_message(0, &message(1), &message(2))),
-        ("out of order", current(), add_message(3, &current(), &message(3))),
+        (
+            "said again",
+            current(),
+            add_message(0, &message(1), &message(2)),
+        ),
+        (
+            "out of order",
+            current(),
+            add_message(3, &current(), &message(3)),
+        ),
         ("by a key that has ended", message(1), good()),
         ("by a stranger", message(7), good()),
-        ("after a key that has ended", current(), add_message(2, &message(1), &message(3))),
-        ("after a stranger's key", current(), add_message(2, &message(7), &message(3))),
-        ("a key that was there", current(), add_message(2, &current(), &message(1))),
+        (
+            "after a key that has ended",
+            current(),
+            add_message(2, &message(1), &message(3)),
+        ),
+        (
+            "after a stranger's key",
+            current(),
+            add_message(2, &message(7), &message(3)),
+        ),
+        (
+            "a key that was there",
+            current(),
+            add_message(2, &current(), &message(1)),
+        ),
         ("itself", current(), add_message(2, &current(), &current())),
         ("the public key of the log key", current(), shared),
         ("for another log", current(), elsewhere),
         ("a key of another node", current(), other_node),
-        ("no proof of possession", current(), changed(|c| c.new_key_signature = vec![1; 64].into())),
-        ("no word of the old key", current(), changed(|c| c.old_key_signature = vec![1; 64].into())),
-        ("without a signature", current(), changed(|c| c.new_key_signature = Bytes::new())),
+        (
+            "no proof of possession",
+            current(),
+            changed(|c| c.new_key_signature = vec![1; 64].into()),
+        ),
+        (
+            "no word of the old key",
+            current(),
+            changed(|c| c.old_key_signature = vec![1; 64].into()),
+        ),
+        (
+            "without a signature",
+            current(),
+            changed(|c| c.new_key_signature = Bytes::new()),
+        ),
         ("a number changed", current(), changed(|c| c.number = 1)),
-        ("a reason put in later", current(), changed(|c| c.reason = "x".to_owned())),
+        (
+            "a reason put in later",
+            current(),
+            changed(|c| c.reason = "x".to_owned()),
+        ),
         ("a reason too long", current(), long),
         ("no role", current(), changed(|c| c.role = 0)),
         ("a role to come", current(), changed(|c| c.role = 99)),
         ("no action", current(), changed(|c| c.action = 0)),
-        ("no vkey", current(), changed(|c| c.new_vkey = "x".to_owned())),
-        ("a certificate where none belongs", current(), changed(|c| c.certificate = vec![1].into())),
-        ("the only key retired", current(), retire_message(2, &current(), &current())),
-        ("retired for a stranger's key", current(), retire_message(2, &current(), &message(7))),
+        (
+            "no vkey",
+            current(),
+            changed(|c| c.new_vkey = "x".to_owned()),
+        ),
+        (
+            "a certificate where none belongs",
+            current(),
+            changed(|c| c.certificate = vec![1].into()),
+        ),
+        (
+            "the only key retired",
+            current(),
+            retire_message(2, &current(), &current()),
+        ),
+        (
+            "retired for a stranger's key",
+            current(),
+            retire_message(2, &current(), &message(7)),
+        ),
         ("revoked by a stranger", current(), by_stranger),
-        ("revoked out of order", message(3), revoke_message(1, &message(3))),
+        (
+            "revoked out of order",
+            message(3),
+            revoke_message(1, &message(3)),
+        ),
         ("an officer named like the recovery key", current(), {
             let mut change = add_officer(2, 60, "linh");
             change.new_vkey = recovery().verifier(&node()).to_string();
@@ -300,12 +369,21 @@ fn an_entry_of_another_log_or_with_another_body_counts_for_nothing() {
     let mut history = start();
     let change = add_message(0, &message(1), &message(2));
     let (foreign, body) = entry_from(&message(1), 0, &change, (&name(RECIPIENT), &node()));
-    assert_eq!(history.take(0, &foreign, &SALT, &body), Err(ChangeFault::Names));
+    assert_eq!(
+        history.take(0, &foreign, &SALT, &body),
+        Err(ChangeFault::Names)
+    );
     let (said, _) = entry(&message(1), 0, &change);
     let other = add_message(0, &message(1), &message(3));
     let other = body::encode(&v1::body::Body::KeyChange(other));
-    assert_eq!(history.take(0, &said, &SALT, &other), Err(ChangeFault::Body));
-    assert_eq!(history.take(0, &said, &[8; 32], &body), Err(ChangeFault::Body));
+    assert_eq!(
+        history.take(0, &said, &SALT, &other),
+        Err(ChangeFault::Body)
+    );
+    assert_eq!(
+        history.take(0, &said, &[8; 32], &body),
+        Err(ChangeFault::Body)
+    );
     assert_eq!(history.take(0, &said, &[], &[]), Err(ChangeFault::Body));
     assert_eq!(history, start());
 }
@@ -315,14 +393,20 @@ fn the_recovery_key_wins_over_any_number_of_changes_by_a_thief() {
     let mut history = start();
     // The thief changes the message key and lets the true one end.
     let theirs = message(2);
-    history.say(5, &message(1), &add_message(0, &message(1), &theirs)).unwrap();
-    history.say(6, &theirs, &retire_message(1, &message(1), &theirs)).unwrap();
+    history
+        .say(5, &message(1), &add_message(0, &message(1), &theirs))
+        .unwrap();
+    history
+        .say(6, &theirs, &retire_message(1, &message(1), &theirs))
+        .unwrap();
     let mut shut_out = KeyChange {
         role: KeyRole::Recovery as i32,
         action: KeyAction::Add as i32,
         number: 2,
         old_vkey: recovery().verifier(&node()).to_string(),
-        new_vkey: RecoveryKey::from_seed(&[98; 32]).verifier(&node()).to_string(),
+        new_vkey: RecoveryKey::from_seed(&[98; 32])
+            .verifier(&node())
+            .to_string(),
         ..KeyChange::default()
     };
     shut_out.old_key_signature = vec![1; 64].into();
@@ -334,14 +418,24 @@ fn the_recovery_key_wins_over_any_number_of_changes_by_a_thief() {
         Err(ChangeFault::Signature { which: "old" })
     );
     // The owner's new key signs the entry itself: no other is left.
-    assert_eq!(history.say(8, &message(3), &revoke_message(0, &message(3))), Ok(true));
+    assert_eq!(
+        history.say(8, &message(3), &revoke_message(0, &message(3))),
+        Ok(true)
+    );
     assert_eq!(holding(&history, 8), [2, 3]);
     assert_eq!(holding(&history, 9), [3]);
     // Neither an earlier word of the recovery key nor the thief's keys bring anything back.
     let again = revoke_message(0, &message(3));
     assert!(history.say(9, &message(3), &again).is_err());
-    assert!(history.say(9, &theirs, &add_message(2, &theirs, &message(4))).is_err());
-    assert_eq!(history.say(9, &message(3), &add_message(2, &message(3), &message(4))), Ok(true));
+    assert!(
+        history
+            .say(9, &theirs, &add_message(2, &theirs, &message(4)))
+            .is_err()
+    );
+    assert_eq!(
+        history.say(9, &message(3), &add_message(2, &message(3), &message(4))),
+        Ok(true)
+    );
 }
 
 #[test]
@@ -350,20 +444,34 @@ fn no_more_keys_hold_at_once_than_are_taken() {
     let seeds = 2..=u8::try_from(OPEN_KEYS_MAX).unwrap();
     for (seed, number) in seeds.zip(0..) {
         let change = add_message(number, &message(1), &message(seed));
-        assert_eq!(history.say(number, &message(1), &change), Ok(true), "{seed}");
+        assert_eq!(
+            history.say(number, &message(1), &change),
+            Ok(true),
+            "{seed}"
+        );
     }
     let number = history.next_number(false);
     let one_more = add_message(number, &message(1), &message(200));
     let max = OPEN_KEYS_MAX;
-    assert_eq!(history.say(50, &message(1), &one_more), Err(ChangeFault::TooManyOpen { max }));
+    assert_eq!(
+        history.say(50, &message(1), &one_more),
+        Err(ChangeFault::TooManyOpen { max })
+    );
     let officers = u8::try_from(OFFICER_KEYS_MAX).unwrap();
     for (seed, number) in (100..100 + officers).zip(number..) {
         let change = add_officer(number, seed, &format!("o{seed}"));
-        assert_eq!(history.say(number + 100, &message(1), &change), Ok(true), "{seed}");
+        assert_eq!(
+            history.say(number + 100, &message(1), &change),
+            Ok(true),
+            "{seed}"
+        );
     }
     let change = add_officer(history.next_number(false), 250, "linh");
     let max = OFFICER_KEYS_MAX;
-    assert_eq!(history.say(900, &message(1), &change), Err(ChangeFault::TooManyOpen { max }));
+    assert_eq!(
+        history.say(900, &message(1), &change),
+        Err(ChangeFault::TooManyOpen { max })
+    );
 }
 
 #[test]
@@ -387,12 +495,22 @@ fn a_log_takes_so_many_changes_and_the_recovery_key_has_its_own_count() {
             change.new_vkey = key.verifier(&node(), "linh").unwrap().to_string();
             change.new_key_signature = change::sign(&key, &own(), &change).to_vec().into();
         }
-        assert_eq!(history.say(number, &message(1), &change), Ok(true), "{number}");
+        assert_eq!(
+            history.say(number, &message(1), &change),
+            Ok(true),
+            "{number}"
+        );
     }
     let one_more = add_message(KEY_CHANGES_MAX, &message(1), &message(2));
     let index = KEY_CHANGES_MAX;
-    assert_eq!(history.say(index, &message(1), &one_more), Err(ChangeFault::TooMany));
-    assert_eq!(history.say(index, &message(2), &revoke_message(0, &message(2))), Ok(true));
+    assert_eq!(
+        history.say(index, &message(1), &one_more),
+        Err(ChangeFault::TooMany)
+    );
+    assert_eq!(
+        history.say(index, &message(2), &revoke_message(0, &message(2))),
+        Ok(true)
+    );
 }
 
 fn seed_of(number: u64) -> [u8; 32] {
@@ -406,7 +524,9 @@ fn an_officer_releases_while_the_key_holds_and_never_alone() {
     let mut history = start();
     let linh = OfficerKey::from_seed(&[60; 32]);
     let vkey = linh.verifier(&node(), "linh").unwrap();
-    history.say(3, &message(1), &add_officer(0, 60, "linh")).unwrap();
+    history
+        .say(3, &message(1), &add_officer(0, 60, "linh"))
+        .unwrap();
     let retire = KeyChange {
         role: KeyRole::Officer as i32,
         action: KeyAction::Retire as i32,
@@ -441,7 +561,11 @@ fn an_officer_releases_while_the_key_holds_and_never_alone() {
     assert_eq!(history.verify_entry(5, unknown).unwrap().1, []);
     let mut forged = v1::Entry::decode(whole).unwrap();
     forged.signatures[1].sig = forged.signatures[0].sig.clone();
-    assert!(history.verify_entry(5, forged.encode_to_vec().into()).is_err());
+    assert!(
+        history
+            .verify_entry(5, forged.encode_to_vec().into())
+            .is_err()
+    );
 }
 
 proptest! {
