@@ -223,3 +223,19 @@ pub const EXPORT_JSON_BYTES_MAX: usize = 12 * BODY_BYTES_MAX;
 /// Entries that a report names of one figure. The largest answer has some 300 figures; those of a
 /// busy year have a few hundred entries each, at 80 bytes.
 pub const REPORT_ENTRIES_MAX: usize = 1_000;
+/// Entries of one piece of a backup: a power of two, so that the hashes of the pieces make up the
+/// log's root. At 8 KiB a record, 8 MiB are sent again because one entry is new.
+pub const BACKUP_SEGMENT_ENTRIES: u64 = 1_024;
+/// `BACKUP.json`: 250 bytes for each piece of 1,024 entries and as much for its checkpoints; a
+/// hundred million entries take 48 MiB.
+pub const BACKUP_MANIFEST_BYTES_MAX: u64 = 64 << 20;
+/// Entries, checkpoints or rows of one message of a backup: 64 values of 8 KiB and their keys.
+pub const BACKUP_ITEMS_MAX: usize = 64;
+/// Names of files in one message of a backup, at 45 bytes each.
+pub const BACKUP_NAMES_MAX: usize = 1_024;
+/// Files of a configuration: two of each link and that of the node, twice over.
+pub const BACKUP_CONFIG_FILES_MAX: usize = 2 * (2 * LINKS_MAX + 1);
+/// A file of the configuration: a card with every authority and revoked key is some 20 KiB.
+pub const BACKUP_CONFIG_BYTES_MAX: u64 = 1 << 20;
+/// Logs that a backup says it holds: those of every link, and of links that were configured once.
+pub const BACKUP_HELD_MAX: usize = 8 * LINKS_MAX;

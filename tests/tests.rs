@@ -6,6 +6,10 @@ mod answers;
 mod audit;
 #[path = "it/audit_cli.rs"]
 mod audit_cli;
+#[path = "it/backup/mod.rs"]
+mod backup;
+#[path = "it/bits.rs"]
+mod bits;
 #[path = "it/calendar.rs"]
 mod calendar;
 #[path = "it/cases.rs"]
@@ -68,6 +72,10 @@ mod peer_misbehaves;
 mod peer_quotas;
 #[path = "it/power_cut.rs"]
 mod power_cut;
+#[path = "it/recover.rs"]
+mod recover;
+#[path = "it/recover_node.rs"]
+mod recover_node;
 #[path = "it/rekeyed.rs"]
 mod rekeyed;
 #[path = "it/renewal.rs"]
@@ -76,7 +84,7 @@ mod renewal;
 mod report;
 #[path = "it/sides.rs"]
 mod sides;
-#[path = "it/sim.rs"]
+#[path = "it/sim/mod.rs"]
 mod sim;
 #[path = "it/store.rs"]
 mod store;

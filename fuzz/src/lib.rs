@@ -4,6 +4,7 @@
 //! mostly that reading and writing are each other's inverse, so that nobody can say one thing in two
 //! ways. The fuzzer (`fuzz_targets/`) feeds them; the test suite runs them over the kept corpus.
 
+mod backup;
 mod export;
 mod session;
 
@@ -24,6 +25,7 @@ use liaison::proto::v1;
 use liaison::tlog::{Hash, bundle, path::TilePath, proof::TlogProof};
 use prost::Message as _;
 
+pub use backup::backup;
 pub use export::export;
 pub use session::session;
 
@@ -31,7 +33,7 @@ pub use session::session;
 pub type Target = fn(&[u8]);
 
 /// Every target, by name.
-pub const TARGETS: [(&str, Target); 18] = [
+pub const TARGETS: [(&str, Target); 19] = [
     ("note", note),
     ("checkpoint", checkpoint),
     ("receipt", receipt),
@@ -50,6 +52,7 @@ pub const TARGETS: [(&str, Target); 18] = [
     ("frame", frame),
     ("session", session),
     ("export", export),
+    ("backup", backup),
 ];
 
 /// The sender of what is fuzzed.

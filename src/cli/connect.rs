@@ -14,6 +14,7 @@ use crate::link::tls::{ClientTls, OwnFiles, TlsOptions};
 use crate::model::NodeName;
 use crate::node::config::Config;
 use crate::proto::v1::audit_service_client::AuditServiceClient;
+use crate::proto::v1::backup_service_client::BackupServiceClient;
 use crate::proto::v1::desk_service_client::DeskServiceClient;
 use crate::proto::v1::keys_service_client::KeysServiceClient;
 
@@ -112,6 +113,11 @@ impl Target {
     /// The configuration, read and checked.
     pub(crate) fn load_config(&self) -> Result<Config, Failure> {
         Config::load(&self.config_path()?).or_exit(Exit::Config)
+    }
+
+    /// Whether the node's own machine is meant, where its configuration is.
+    pub(crate) fn is_local(&self) -> bool {
+        self.desk.desk.is_none()
     }
 
     /// Connects to the desk.
@@ -242,6 +248,13 @@ impl Desk {
     /// For keys.
     pub(crate) fn keys(&self) -> KeysServiceClient<Channel> {
         KeysServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(DESK_MESSAGE_BYTES_MAX)
+    }
+
+    /// For everything that the node keeps.
+    pub(crate) fn backup(&self) -> BackupServiceClient<Channel> {
+        BackupServiceClient::new(self.channel.clone())
             .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX)
             .max_encoding_message_size(DESK_MESSAGE_BYTES_MAX)
     }

@@ -4,7 +4,10 @@
 //!
 //! One file per noun: `init`, `peer`, `node`, `new`, `check`, `send`, `list`, `show`, `case`,
 //! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `keys`, `audit`, `calendar`,
+//! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `recover`, `audit`, `calendar`,
 //! `gate`, `demo`. Beside them what they share: `connect`
+//! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `audit`, `backup`,
+//! `restore`, `calendar`, `gate`, `demo`. Beside them what they share: `connect`
 //! (which configuration, the way to the desk), `refused` (what the node's refusal means),
 //! `exit` (how a command ends), `draft`, `attach`; and for showing: `print` (the only place
 //! that prints), `table`, `when`, `words`, `levels`, `summary`, `form`.
@@ -12,6 +15,7 @@
 mod ack;
 mod attach;
 mod audit;
+mod backup;
 mod calendar;
 mod case;
 mod check;
@@ -33,8 +37,10 @@ mod new;
 mod node;
 mod peer;
 mod print;
+mod recover;
 mod refused;
 mod report;
+mod restore;
 mod send;
 mod show;
 mod status;
@@ -98,10 +104,13 @@ enum Command {
     Status(status::Status),
     #[command(subcommand)]
     Link(link::Link),
+    Recover(recover::Recover),
     #[command(subcommand)]
     Keys(keys::Keys),
     #[command(subcommand)]
     Audit(audit::Audit),
+    Backup(backup::Backup),
+    Restore(restore::Restore),
     #[command(subcommand)]
     Calendar(calendar::Calendar),
     #[command(subcommand)]
@@ -154,7 +163,10 @@ impl Cli {
             Command::Status(status) => in_turn(status.run(&target, screen)),
             Command::Link(link) => in_turn(link.run(&target, screen)),
             Command::Keys(keys) => in_turn(keys.run(&target, screen)),
+            Command::Recover(recover) => on_threads(recover.run(&target, screen)),
             Command::Audit(audit) => audit.run(&target, screen),
+            Command::Backup(backup) => in_turn(backup.run(&target, screen)),
+            Command::Restore(restore) => restore.run(&target, screen),
             Command::Calendar(calendar) => calendar.run(&target, screen),
             Command::Gate(gate) => gate.run(screen),
             Command::Demo(demo) => on_threads(demo.run(screen)),

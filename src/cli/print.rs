@@ -215,6 +215,11 @@ impl Bar {
         self.0.set_position(done);
     }
 
+    /// Whether nobody sees it.
+    pub(crate) fn is_hidden(&self) -> bool {
+        self.0.is_hidden()
+    }
+
     /// So much more is done.
     pub(crate) fn advance(&self, by: u64) {
         self.0.inc(by);

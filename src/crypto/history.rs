@@ -296,6 +296,28 @@ impl KeyHistory {
         Ok(history)
     }
 
+    /// The history of the same log with nothing in it yet; for logs that began with keys without
+    /// bounds, as a node's own do.
+    #[must_use]
+    pub fn restarted(&self) -> Self {
+        let start = self.keys.iter().filter(|key| key.since.is_none());
+        Self {
+            origin: self.origin.clone(),
+            keys: start
+                .map(|key| HeldKey {
+                    last: None,
+                    cosigned_until: None,
+                    ended: None,
+                    ..key.clone()
+                })
+                .collect(),
+            authorities: Vec::new(),
+            changes: BTreeMap::new(),
+            ordinary: 0,
+            revocations: 0,
+        }
+    }
+
     /// The log.
     #[must_use]
     pub fn origin(&self) -> &Origin {

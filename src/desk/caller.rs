@@ -51,11 +51,13 @@ pub enum Method {
     ListKeys,
     /// Changes this node's keys.
     ChangeKeys,
+    /// Everything that the node keeps, and its files.
+    Backup,
 }
 
 impl Method {
     /// Every call.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Submit,
         Self::Get,
         Self::List,
@@ -75,6 +77,7 @@ impl Method {
         Self::Lateness,
         Self::ListKeys,
         Self::ChangeKeys,
+        Self::Backup,
     ];
 
     /// Its name in the proto.
@@ -100,6 +103,7 @@ impl Method {
             Self::Lateness => "Lateness",
             Self::ListKeys => "ListKeys",
             Self::ChangeKeys => "ChangeKeys",
+            Self::Backup => "Backup",
         }
     }
 }
@@ -109,7 +113,8 @@ impl Method {
 pub enum Access {
     /// Not at all.
     Denied,
-    /// For what the caller itself submitted, and to submit what its configuration names.
+    /// For what the caller itself submitted, and to submit what its configuration names. Of a
+    /// backup: on the node's own machine, by the node's own user.
     Own,
     /// Without bodies.
     Outline,
@@ -166,11 +171,11 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::ListDue
             | M::ListCalendars
             | M::ListKeys
-            | M::ChangeKeys,
+            | M::ChangeKeys
+            | M::Backup,
         ) => Access::Full,
-        (Role::Integration, M::Submit | M::Get | M::List | M::Watch | M::UploadAttachment) => {
-            Access::Own
-        }
+        (Role::Integration, M::Submit | M::Get | M::List | M::Watch | M::UploadAttachment)
+        | (Role::Operator, M::Backup) => Access::Own,
         (Role::Admin, M::Get | M::List | M::ListCases | M::GetCase) => Access::Outline,
         _ => Access::Denied,
     }
@@ -248,6 +253,7 @@ mod tests {
             (Method::Lateness, [Full, No, Full, No]),
             (Method::ListKeys, [Full, No, Full, Full]),
             (Method::ChangeKeys, [No, No, No, Full]),
+            (Method::Backup, [Own, No, No, Full]),
         ];
         assert_eq!(table.map(|(method, _)| method), Method::ALL);
         for (method, row) in table {

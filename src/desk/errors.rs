@@ -32,6 +32,8 @@ pub const DOMAIN: &str = "liaison";
 const DISK_FULL_RETRY: Duration = Duration::from_secs(30);
 /// When to ask again after somebody else was at it.
 const BUSY_RETRY: Duration = Duration::from_secs(1);
+/// While records are restored: some hundred thousand entries a minute.
+const RESTORING_RETRY: Duration = Duration::from_secs(60);
 
 /// Why a call was refused.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +62,12 @@ pub enum DeskError {
         /// What it may.
         allowed: String,
     },
+    /// A backup is for administrators, or for the node's own user on its own machine.
+    #[error(
+        "a backup holds everything that was ever said: it is for the role admin, or for the node's \
+         own user at its socket"
+    )]
+    NotAtSocket,
     /// The caller has too much under way.
     #[error("too many {what} are open; close some, or try again later")]
     Crowded {
@@ -146,6 +154,12 @@ pub enum DeskError {
     /// An export stopped.
     #[error("the export stopped: {0}")]
     Export(String),
+    /// A backup stopped: what is in the store is not what it was.
+    #[error("{0}")]
+    Damaged(String),
+    /// A file that the node does not hold whole.
+    #[error("no file of this digest is here, whole")]
+    NoFile,
 
     // --- Not now. ---
     /// The upload stalled.
@@ -189,6 +203,7 @@ fn row(error: &DeskError) -> (Code, &'static str) {
         DeskError::Unidentified => (Code::Unauthenticated, "UNIDENTIFIED"),
         DeskError::Denied { .. } => (Code::PermissionDenied, "ROLE_DENIED"),
         DeskError::Kind { .. } => (Code::PermissionDenied, "KIND_DENIED"),
+        DeskError::NotAtSocket => (Code::PermissionDenied, "NOT_AT_SOCKET"),
         DeskError::Crowded { .. } => (Code::ResourceExhausted, "TOO_MANY_OPEN"),
 
         DeskError::NotFound { .. } => (Code::NotFound, "NO_SUCH_MESSAGE"),
@@ -216,6 +231,8 @@ fn row(error: &DeskError) -> (Code, &'static str) {
         DeskError::Record(error) => record_row(error),
         DeskError::Store(error) => store_row(error),
         DeskError::Export(_) => (Code::Internal, "EXPORT_STOPPED"),
+        DeskError::Damaged(_) => (Code::DataLoss, "STORE_DAMAGED"),
+        DeskError::NoFile => (Code::NotFound, "NO_SUCH_FILE"),
 
         DeskError::Stalled => (Code::DeadlineExceeded, "UPLOAD_STALLED"),
         DeskError::BrokenOff => (Code::Aborted, "UPLOAD_BROKEN_OFF"),
@@ -248,6 +265,7 @@ fn record_row(error: &RecordError) -> (Code, &'static str) {
         RecordError::IdUsed => (Code::AlreadyExists, "ID_USED"),
         RecordError::KeyEnded => (Code::Aborted, "KEY_CHANGING"),
         RecordError::KeyChange { .. } => (Code::FailedPrecondition, "KEY_CHANGE"),
+        RecordError::Restoring => (Code::Unavailable, "RESTORING"),
         // Between nodes only; here it would be a mistake of this program.
         RecordError::NotNext { .. }
         | RecordError::RootMismatch { .. }
@@ -255,6 +273,7 @@ fn record_row(error: &RecordError) -> (Code, &'static str) {
         | RecordError::Contradicts { .. }
         | RecordError::ExpressFull
         | RecordError::NotTaken { .. }
+        | RecordError::NotOfTree { .. }
         | RecordError::WrongTree { .. } => (Code::Internal, "UNEXPECTED"),
     }
 }
@@ -283,6 +302,7 @@ fn store_row(error: &StoreError) -> (Code, &'static str) {
         | StoreError::BatchTooLarge { .. }
         | StoreError::MarkRefused { .. }
         | StoreError::Missing { .. }
+        | StoreError::Recovering { .. }
         | StoreError::Version { .. } => (Code::Internal, "UNEXPECTED"),
     }
 }
@@ -356,6 +376,7 @@ fn retry_of(reason: &str) -> Option<Duration> {
     match reason {
         "DISK_FULL" => Some(DISK_FULL_RETRY),
         "FILE_BUSY" | "TOO_MANY_OPEN" => Some(BUSY_RETRY),
+        "RESTORING" => Some(RESTORING_RETRY),
         _ => None,
     }
 }

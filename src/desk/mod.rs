@@ -9,6 +9,7 @@
 //! - `submit`, `acknowledge`, `read`, `watch`, `files`, `status`, `due`, `audit`, `lateness`: the
 //!   calls.
 //! - [`keys`]: which keys hold, and changes of this node's own.
+//! - `backup`: everything, for administrators.
 //! - `health`: serving means: can sign, can append.
 //!
 //! Nothing here decides what a message may say (`model`) or how it is recorded
@@ -17,6 +18,7 @@
 mod acknowledge;
 mod audit;
 mod audit_service;
+mod backup;
 pub mod caller;
 mod cases;
 mod due;
@@ -48,6 +50,7 @@ use crate::limits::{
 };
 use crate::proto::v1;
 use crate::proto::v1::audit_service_server::AuditServiceServer;
+use crate::proto::v1::backup_service_server::BackupServiceServer;
 use crate::proto::v1::desk_service_server::DeskServiceServer;
 use crate::proto::v1::keys_service_server::KeysServiceServer;
 use errors::DeskError;
@@ -95,6 +98,7 @@ pub struct Desk {
     exports: Arc<Semaphore>,
     /// Changes this node's keys; set by the node that runs it.
     keeper: OnceLock<Arc<dyn keys::KeyKeeper>>,
+    backups: Arc<Semaphore>,
 }
 
 impl Desk {
@@ -116,6 +120,7 @@ impl Desk {
             uploads: files::Uploads::new(Seats::new(UPLOADS_MAX, CALLER_UPLOADS_MAX)),
             exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
             keeper: OnceLock::new(),
+            backups: Arc::new(Semaphore::new(1)),
         })
     }
 
@@ -126,7 +131,7 @@ impl Desk {
     }
 }
 
-/// Every service of the desk: notifications, audit, health, reflection. Call it once and give
+/// Every service of the desk: notifications, audit, backup, health, reflection. Call it once and give
 /// clones to the listeners, whose connections must tell who calls
 /// ([`ConnectInfo`](crate::link::connection::ConnectInfo)); without that, every call is refused.
 ///
@@ -138,9 +143,12 @@ pub async fn services(desk: &Arc<Desk>) -> Routes {
         AuditServiceServer::new(Arc::clone(desk)).max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     let keys =
         KeysServiceServer::new(Arc::clone(desk)).max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
+    let backup = BackupServiceServer::new(Arc::clone(desk))
+        .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     Routes::new(calls)
         .add_service(evidence)
         .add_service(keys)
+        .add_service(backup)
         .add_service(health::serve(desk).await)
         .add_service(health::reflection())
 }

@@ -3,6 +3,7 @@
 use super::Desk;
 use super::errors::DeskError;
 use crate::exchange::Link;
+use crate::exchange::book::Presence;
 use crate::exchange::clock::timestamp_of_ms;
 use crate::limits::{CLOCK_SKEW_MAX, LINE_BYTES_MAX};
 use crate::model::text::escape;
@@ -10,6 +11,15 @@ use crate::proto::v1;
 
 /// Incidents that Status shows.
 const INCIDENTS_SHOWN: usize = 20;
+
+/// What is said of a link whose session stands.
+fn peer_restores(presence: &Presence) -> &'static str {
+    match presence.peer_restoring {
+        v1::Restoring::Unspecified => "",
+        v1::Restoring::Records => "the peer is restoring its records from here",
+        v1::Restoring::Files => "the peer gets files of earlier messages back from here",
+    }
+}
 
 impl Desk {
     /// Why this node can neither sign nor append; `None` when it can.
@@ -69,7 +79,8 @@ impl Desk {
                 v1::LinkState::Held,
                 format!("{}: {}", hold.code_name(), hold.text),
             ),
-            None if presence.up => (v1::LinkState::Up, String::new()),
+            None if head.restoring.is_some() => (v1::LinkState::Restoring, self.restoring(link)),
+            None if presence.up => (v1::LinkState::Up, peer_restores(&presence).to_owned()),
             None => (
                 v1::LinkState::Down,
                 presence.down_reason.unwrap_or_default(),
@@ -96,6 +107,31 @@ impl Desk {
             overdue_exercises: overdue.exercises,
             time_zone: self.zone_of(link.peer.as_str()),
         })
+    }
+
+    /// How far the records are back, and what it waits for.
+    fn restoring(&self, link: &Link) -> String {
+        let progress = self.exchange.restore_progress(link);
+        let of = |(here, wanted): (u64, u64)| match wanted {
+            0 => here.to_string(),
+            wanted => format!("{here} of {wanted}"),
+        };
+        let aside = match self.exchange.waiting_aside(link).unwrap_or_default() {
+            0 => String::new(),
+            count => format!("; {count} recorded since wait to be appended again"),
+        };
+        let presence = link.presence();
+        let waits = match (presence.up, presence.down_reason) {
+            (false, Some(reason)) => format!("; no session: {reason}"),
+            _ => String::new(),
+        };
+        let why = link.head().restoring.map(|r| r.why.clone());
+        format!(
+            "{}: {} own entries are back, {} of the peer's{aside}{waits}",
+            why.unwrap_or_default(),
+            of(progress.own),
+            of(progress.mirror)
+        )
     }
 
     pub(super) async fn release_link(

@@ -190,6 +190,21 @@ pub(crate) fn judge(
     })
 }
 
+/// The header of an entry whose body was erased: authentic, and of this log.
+pub(crate) fn authentic_header(
+    link: &Link,
+    keys: &RunKeys,
+    index: u64,
+    item: &v1::Item,
+) -> Option<Header> {
+    let history = &keys.history;
+    let (envelope, _) = history.verify_entry(index, item.entry.clone()).ok()?;
+    let header = Header::parse(&envelope.payload).ok()?;
+    let of_this_log =
+        header.sender == *link.mirror.sender() && header.recipient == *link.mirror.recipient();
+    of_this_log.then_some(header)
+}
+
 impl Authentic {
     pub(crate) fn id(&self) -> MessageId {
         self.header.id
@@ -270,7 +285,7 @@ impl Exchange {
 
     /// A refused entry, without its body; but a change of keys counts by itself, even if the message
     /// that it came in is refused, and is read again at the next start.
-    fn place_refused(
+    pub(crate) fn place_refused(
         &self,
         index: u64,
         item: &v1::Item,

@@ -12,6 +12,7 @@ use super::hold::{self, Hold};
 use super::keys::{self, Judge, LinkKeys};
 use super::layout::{self, HeadRecord, LinkNumber, LogSide, Record, Region};
 use super::read::{LogReader, ReadError};
+use super::restore::{self, Restored, Restoring};
 use super::session::OwnCheckpoint;
 use crate::crypto::Verified;
 use crate::crypto::checkpoint::{LogVerifierError, Receipt};
@@ -110,6 +111,10 @@ pub struct Head {
     pub stages_count: u64,
     /// The link is stopped until someone looks.
     pub held: Option<Arc<Hold>>,
+    /// The link gets its records back: nothing is appended or signed on it until they are whole.
+    pub restoring: Option<Arc<Restoring>>,
+    /// Files of earlier messages may be missing here.
+    pub files_lost: bool,
 }
 
 /// The state of a link's session as `status` shows it.
@@ -125,6 +130,12 @@ pub struct Presence {
     pub rolled_back_to: Option<u64>,
     /// Why there is no session.
     pub down_reason: Option<String>,
+    /// What the peer was getting back from here by its last Hello.
+    pub peer_restoring: v1::Restoring,
+    /// What came of getting records back, the last time in this process.
+    pub restored: Option<Arc<Restored>>,
+    /// What was last wrong with records given back: each is told once.
+    pub restore_trouble: Option<String>,
 }
 
 /// A link of this node.
@@ -220,6 +231,8 @@ pub(crate) struct Book {
     pub(crate) delivered_size: u64,
     /// Entries that came ahead of their turn, by index.
     pub(crate) expressed: BTreeMap<u64, Ahead>,
+    /// The link gets its records back.
+    pub(crate) restoring: Option<Arc<Restoring>>,
     /// Stages that what is owed has reached, over all time.
     pub(crate) stages_reached: u64,
 }
@@ -275,8 +288,7 @@ pub enum OpenError {
     #[error(
         "log {origin}: the store holds {found_size} entries, but the high-water mark says that \
          {marked_size} were durable here; the store was lost, shortened or replaced by an older \
-         copy. Nothing is served from it. Put the right data directory back if you have it; else \
-         {DO_NOW}"
+         copy. Nothing is served from it; {DO_NOW}"
     )]
     BehindMark {
         /// The log.
@@ -357,6 +369,14 @@ impl Link {
             LogSide::Own => Arc::clone(&trees.own),
             LogSide::Mirror => Arc::clone(&trees.mirror),
         }
+    }
+
+    /// Both trees as of one and the same commit.
+    pub(crate) fn both_trees(&self) -> Trees {
+        self.trees
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// The origin of one log.
@@ -450,6 +470,14 @@ impl Book {
             })?)),
             None => None,
         };
+        let restoring = restore::recorded(&**store, number)?
+            .map_err(|()| ReadError::Damaged {
+                what: "restoring",
+                origin: own_origin.to_string(),
+                index: 0,
+            })?
+            .map(Arc::new);
+        let files_lost = restore::files_may_miss(&**store, number)?;
         let (start, end) = layout::indexed_from(Region::Stage, number, 0);
         let last_stage = store.scan(&start, &end, 1, Direction::Backward)?;
         let stages_reached = last_stage
@@ -480,6 +508,8 @@ impl Book {
             changes_count: 0,
             stages_count: stages_reached,
             held,
+            restoring: restoring.clone(),
+            files_lost,
         };
         let link = Link {
             number,
@@ -513,6 +543,7 @@ impl Book {
             mirror,
             delivered_size: record.delivered_size,
             expressed,
+            restoring,
             stages_reached,
         })
     }

@@ -125,6 +125,20 @@ impl Exchange {
         }
         Ok(work(&mut book))
     }
+
+    /// Forgets what is folded of a link. Call it when entries of a log were replaced: what follows
+    /// from both logs is found anew when it is next asked for.
+    pub fn forget_folded(&self, link: &Link) {
+        // The order of locks is that of `with_dues`.
+        let mut dues = link.dues.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut book = link
+            .cases
+            .book
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *dues = None;
+        *book = Casebook::default();
+    }
 }
 
 /// A standing as the proto has it, with the reason.

@@ -8,6 +8,7 @@ use super::hold::{Hold, Incident};
 use super::keys::{OwnChange, RunKeys};
 use super::layout::{FileRef, LinkNumber, LogSide, StoredBody, StoredEntry};
 use super::remind::{DutyKey, Reached};
+use super::restore::RestoreStep;
 use super::submit::Author;
 use crate::crypto::Verified;
 use crate::crypto::checkpoint::{Receipt, SignedCheckpoint};
@@ -52,6 +53,8 @@ pub(crate) struct OwnEntry {
     pub(crate) keyid: String,
     /// What it changes of the own keys.
     pub(crate) change: Option<Box<OwnChange>>,
+    /// It is the REFUSAL that was owed for the mirrored entry at this index.
+    pub(crate) owed_for: Option<u64>,
 }
 
 /// What a system message of the peer settles here.
@@ -177,6 +180,18 @@ pub enum RecordError {
     /// Too many entries wait for their turn.
     #[error("too many expressed entries wait for their turn")]
     ExpressFull,
+    /// The link gets its records back: nothing is appended to it until they are whole.
+    #[error(
+        "the records of this link are being restored from the peer; nothing was recorded. Try again \
+         in a minute; `liaison status` shows how far it is"
+    )]
+    Restoring,
+    /// Entries given back do not belong to the tree that was signed.
+    #[error("the entries are not those of the signed tree of {size}")]
+    NotOfTree {
+        /// Size of the signed tree.
+        size: u64,
+    },
     /// A receipt for another tree than the one recorded here.
     #[error("the receipt is for another tree of size {size} than the own log's")]
     WrongTree {
@@ -238,6 +253,8 @@ pub(crate) enum Command {
     /// The peer's message at an index breaks the rules of its case: noted once, with the incident
     /// if it is told by itself.
     NoteBreach(LinkNumber, u64, Option<Box<Incident>>, Reply<bool>),
+    /// Get records back, step by step; answered when the step is durable and its marks are.
+    Restore(LinkNumber, Box<RestoreStep>, Reply<()>),
     /// Nothing; answered when everything asked before it has been done.
     Barrier(Reply<()>),
 }
@@ -255,6 +272,7 @@ impl Command {
             | Self::Incident(..)
             | Self::Reach(..)
             | Self::NoteBreach(..) => 4 << 10,
+            Self::Restore(_, step, _) => step.cost_bytes(),
             Self::Barrier(..) => 0,
         }
     }

@@ -125,6 +125,10 @@ impl Exchange {
     /// # Errors
     /// [`TurnError`]; what was not recorded is recorded in a later turn.
     pub async fn turn(self: &Arc<Self>, link: &Arc<Link>) -> Result<Option<Millis>, TurnError> {
+        if link.head().restoring.is_some() {
+            // What answers what is not here yet.
+            return Ok(None);
+        }
         let (exchange, of) = (Arc::clone(self), Arc::clone(link));
         let look = move || exchange.look_at(&of);
         let looked = if self.recorder.is_inline() {

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
+use prost::Message as _;
 
 use super::layout::{self, LinkNumber, LogSide, Region};
 use super::read::{LogReader, ReadError};
@@ -25,6 +26,7 @@ use crate::crypto::checkpoint::{
 use crate::crypto::history::{ChangeFault, HeldKey, KeyHistory, may_be_change};
 use crate::crypto::keys::{LogKey, MessageKey};
 use crate::crypto::vkey::VerifierKey;
+use crate::limits::SALT_BYTES;
 use crate::model::Origin;
 use crate::proto::v1::{self, KeyRole};
 use crate::store::{Direction, Store};
@@ -299,9 +301,22 @@ impl RunKeys {
         }
     }
 
-    /// The history with what stands in a run.
+    /// The history of the peer's log with what stands in a run.
     pub(crate) fn of_run(link: &Link, start_index: u64, items: &[v1::Item]) -> Self {
-        let mut keys = Self::now(link);
+        Self::of_items(link, LogSide::Mirror, start_index, items)
+    }
+
+    /// The history of a log with what stands in entries behind its end.
+    pub(crate) fn of_items(
+        link: &Link,
+        side: LogSide,
+        start_index: u64,
+        items: &[v1::Item],
+    ) -> Self {
+        let mut keys = Self {
+            history: link.key_history(side),
+            faults: Arc::default(),
+        };
         if !items.iter().any(|item| may_be_change(&item.entry)) {
             return keys;
         }
@@ -317,6 +332,23 @@ impl RunKeys {
         keys
     }
 
+    /// The history with changes that are read back one by one.
+    pub(crate) fn of_changes<'c>(
+        link: &Link,
+        side: LogSide,
+        changes: impl Iterator<Item = (u64, &'c OwnChange)>,
+    ) -> Self {
+        let mut history = KeyHistory::clone(&link.key_history(side));
+        for (index, change) in changes {
+            // One that does not count was refused then and is now.
+            drop(history.take(index, &change.entry, &change.salt, &change.body));
+        }
+        Self {
+            history: Arc::new(history),
+            faults: Arc::default(),
+        }
+    }
+
     /// Indices within a run at which a change counts.
     pub(crate) fn changes_from(&self, start_index: u64) -> Vec<u64> {
         let changes = self.history.changes().range(start_index..);
@@ -324,12 +356,31 @@ impl RunKeys {
     }
 }
 
-/// An own `KEY_CHANGE` on its way into the log: what its history needs of it.
+/// A `KEY_CHANGE` on its way into a log: what its history needs of it.
 #[derive(Debug, Clone)]
 pub(crate) struct OwnChange {
     pub(crate) entry: Bytes,
     pub(crate) salt: Vec<u8>,
     pub(crate) body: Bytes,
+}
+
+impl OwnChange {
+    /// The change that an entry may be, with its body.
+    pub(crate) fn of(entry: &Bytes, body: Option<&([u8; SALT_BYTES], Bytes)>) -> Option<Box<Self>> {
+        let (salt, body) = body.filter(|_| may_be_change(entry))?;
+        Some(Box::new(Self {
+            entry: entry.clone(),
+            salt: salt.to_vec(),
+            body: body.clone(),
+        }))
+    }
+}
+
+/// The `keyid` of an entry's first signature; empty if it is no entry.
+pub(crate) fn first_keyid(entry: &Bytes) -> String {
+    let entry = v1::Entry::decode(entry.clone()).unwrap_or_default();
+    let first = entry.signatures.into_iter().next();
+    first.map(|signature| signature.keyid).unwrap_or_default()
 }
 
 impl Link {
@@ -464,17 +515,56 @@ impl Exchange {
         link: &Link,
         note: &str,
     ) -> Option<Verified<SignedCheckpoint>> {
-        if let Ok(signed) = link.own_verifier.checkpoint(note) {
-            return Some(signed);
-        }
+        self.lenient_verifier(link, &RunKeys::now(link), LogSide::Own)
+            .checkpoint(note)
+            .ok()
+    }
+
+    /// The judge of one log for records that are fetched back: by what stands in the entries at hand
+    /// as well, and by every log key of this node that is at hand, wherever it holds.
+    pub(super) fn lenient_verifier(
+        &self,
+        link: &Link,
+        keys: &RunKeys,
+        side: LogSide,
+    ) -> Arc<LogVerifier> {
         let (own, mirror) = (
             link.key_history(LogSide::Own),
             link.key_history(LogSide::Mirror),
         );
-        let unbounded = |key: &Arc<LogKey>| author_keys(key, &link.own);
-        let more = self.ring.log().iter().map(unbounded).collect();
-        let verifier = judge_with(&own, &mirror, more, Vec::new()).ok()?;
-        verifier.checkpoint(note).ok()
+        let is_own = keys.history.origin() == own.origin();
+        let (own, mirror) = if is_own {
+            (Arc::clone(&keys.history), mirror)
+        } else {
+            (own, Arc::clone(&keys.history))
+        };
+        let ring = self.ring.log();
+        let fresh: Vec<_> = ring
+            .iter()
+            .filter(|key| {
+                let mut held = own.keys().iter();
+                !held.any(|held| *held.vkey.public() == key.public())
+            })
+            .collect();
+        let judge = match side {
+            LogSide::Own => {
+                let more = fresh.iter().map(|key| author_keys(key, &link.own));
+                judge_with(&own, &mirror, more.collect(), Vec::new())
+            }
+            LogSide::Mirror => {
+                let more = fresh.iter().map(|key| MirrorKey {
+                    mirror: key.cosigner_verifier(link.own.sender()),
+                    first_size: 0,
+                    last_size: None,
+                });
+                judge_with(&mirror, &own, Vec::new(), more.collect())
+            }
+        };
+        match (judge, side) {
+            (Ok(judge), _) => Arc::new(judge),
+            (Err(_), LogSide::Own) => link.own_verifier.current(),
+            (Err(_), LogSide::Mirror) => link.mirror_verifier.current(),
+        }
     }
 }
 

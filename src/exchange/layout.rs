@@ -44,8 +44,9 @@ impl LogSide {
     }
 }
 
-/// Regions of the key space.
-#[derive(Debug, Clone, Copy)]
+/// Regions of the key space. What a backup does with each is decided in
+/// [`super::backup::regions::fate`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Region {
     Answers = b'A',
@@ -70,6 +71,42 @@ pub(crate) enum Region {
     Wanted = b'W',
     Expressed = b'X',
     Breach = b'Y',
+    Restore = b'Z',
+}
+
+impl Region {
+    /// Every region.
+    pub(crate) const ALL: [Self; 23] = [
+        Self::Answers,
+        Self::Author,
+        Self::Checkpoint,
+        Self::Dated,
+        Self::Entry,
+        Self::Fault,
+        Self::Head,
+        Self::Id,
+        Self::Link,
+        Self::Meta,
+        Self::Incident,
+        Self::Outgoing,
+        Self::Pending,
+        Self::StageOf,
+        Self::Refused,
+        Self::Stage,
+        Self::Tile,
+        Self::Urgent,
+        Self::KeyChange,
+        Self::Wanted,
+        Self::Expressed,
+        Self::Breach,
+        Self::Restore,
+    ];
+
+    /// The region of a key.
+    pub(crate) fn of(key: &[u8]) -> Option<Self> {
+        let first = *key.first()?;
+        Self::ALL.into_iter().find(|region| *region as u8 == first)
+    }
 }
 
 fn key(region: Region, parts: &[&[u8]]) -> Vec<u8> {
@@ -248,12 +285,79 @@ pub(crate) fn key_change(number: LinkNumber, side: LogSide, index: u64) -> Vec<u
     indexed(Region::KeyChange, number, Some(side), index)
 }
 
+/// What region `Z` holds while a link gets its records back; see [`restore`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RestorePart {
+    /// Why, since when and up to which receipts (JSON, in parts); absent when nothing is restored.
+    Record,
+    /// By own index: a [`Record`] that was set aside until the log is what was signed.
+    Aside,
+    /// By own index: who submitted the one set aside.
+    AsideAuthor,
+    /// By mirror index: leaf hash of what a restored own REFUSAL refuses.
+    Refused,
+    /// By mirror index: a REFUSAL that is still to be said (JSON).
+    OwedRefusal,
+    /// Files of earlier messages may be missing: nothing.
+    Files,
+    /// By own index: a [`Record`] that stays set aside, since its id was used for another message.
+    Kept,
+    /// A hold that takes effect once the records are back (JSON, in parts).
+    Hold,
+}
+
+/// `Z link part`: what stands once a link.
+pub(crate) fn restore(number: LinkNumber, part: RestorePart) -> Vec<u8> {
+    key(Region::Restore, &[&number.0.to_be_bytes(), &[part as u8]])
+}
+
+/// `Z link part index`: what stands once an index.
+pub(crate) fn restore_at(number: LinkNumber, part: RestorePart, index: u64) -> Vec<u8> {
+    key(
+        Region::Restore,
+        &[&number.0.to_be_bytes(), &[part as u8], &index.to_be_bytes()],
+    )
+}
+
+/// Whether a row outside the logs holds a [`Record`]: one that waits for its turn or is set aside.
+pub(crate) fn is_record_row(key: &[u8]) -> bool {
+    let part = |part| key.get(3) == Some(&(part as u8));
+    match Region::of(key) {
+        Some(Region::Expressed) => true,
+        Some(Region::Restore) => part(RestorePart::Aside) || part(RestorePart::Kept),
+        _ => false,
+    }
+}
+
+/// Every [`restore_at`] of one part from an index on: first key and the key after the last.
+pub(crate) fn restore_from(number: LinkNumber, part: RestorePart, from: u64) -> (Vec<u8>, Vec<u8>) {
+    let mut end = restore(number, part);
+    end.extend_from_slice(&[0xff; 9]);
+    (restore_at(number, part, from), end)
+}
+
 /// `W link side sha256` → size, u64: a message of that side names the file.
 pub(crate) fn wanted(number: LinkNumber, side: LogSide, sha256: &[u8; 32]) -> Vec<u8> {
     key(
         Region::Wanted,
         &[&number.0.to_be_bytes(), &[side.byte()], sha256],
     )
+}
+
+/// Every [`wanted`] of one side from a file on: first key and the key after the last.
+pub(crate) fn wanted_from(
+    number: LinkNumber,
+    side: LogSide,
+    sha256: &[u8; 32],
+) -> (Vec<u8>, Vec<u8>) {
+    let mut end = key(Region::Wanted, &[&number.0.to_be_bytes(), &[side.byte()]]);
+    end.extend_from_slice(&[0xff; 33]);
+    (wanted(number, side, sha256), end)
+}
+
+/// Reads the digest back from a [`wanted`] key.
+pub(crate) fn wanted_digest(key: &[u8]) -> Option<[u8; 32]> {
+    key.get(4..)?.try_into().ok()
 }
 
 /// `N unix-ms sequence` → an incident (JSON of [`super::hold::Incident`], in parts).
@@ -321,6 +425,12 @@ pub(crate) fn side_range(
         indexed(region, number, Some(side), from),
         indexed(region, number, Some(side), to),
     )
+}
+
+/// The link that a key of a link's region belongs to.
+pub(crate) fn link_of(key: &[u8]) -> Option<LinkNumber> {
+    let number = key.get(1..3)?;
+    Some(LinkNumber(u16::from_be_bytes(number.try_into().ok()?)))
 }
 
 /// The index at the end of a numbered key.

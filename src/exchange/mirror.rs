@@ -556,7 +556,7 @@ impl Run {
 
 impl Exchange {
     /// Judges items on every core; each signature singly and strictly.
-    async fn judge_all(
+    pub(super) async fn judge_all(
         &self,
         link: &Arc<Link>,
         keys: &RunKeys,

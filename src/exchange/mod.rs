@@ -28,6 +28,7 @@
 //! entry, body, tiles, id index and outbox (5); delivery at least once, recording idempotent (6).
 
 mod admit;
+pub mod backup;
 pub mod book;
 pub mod cases;
 pub mod channel;
@@ -46,6 +47,7 @@ pub mod read;
 mod receipts;
 mod recorder;
 pub mod remind;
+pub mod restore;
 pub mod rotate;
 pub mod session;
 mod settle;
@@ -70,7 +72,7 @@ use clock::{Clock, Entropy};
 use command::Command;
 use hold::{Hold, Incident};
 use keys::KeyRing;
-use layout::{LinkNumber, Region};
+use layout::{HeadRecord, LinkNumber, Region};
 use read::{LogReader, ReadError};
 use recorder::{Recorder, RecorderHandle};
 
@@ -143,6 +145,8 @@ pub struct Exchange {
     recorder: RecorderHandle,
     links: BTreeMap<NodeName, Arc<Link>>,
     trouble: watch_channel::Sender<Option<String>>,
+    /// Sessions only restore; see [`Exchange::restore_only`].
+    only_restores: std::sync::atomic::AtomicBool,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
 
@@ -212,6 +216,7 @@ impl Exchange {
             recorder,
             links,
             trouble,
+            only_restores: std::sync::atomic::AtomicBool::new(false),
             thread: Mutex::new(thread),
         }))
     }
@@ -257,6 +262,11 @@ impl Exchange {
     #[must_use]
     pub fn link(&self, peer: &str) -> Option<&Arc<Link>> {
         self.links.get(&NodeName::parse(peer).ok()?)
+    }
+
+    /// Whether everything runs within its callers, so that a simulation replays.
+    pub(crate) fn is_inline(&self) -> bool {
+        self.recorder.is_inline()
     }
 
     /// Reads one log of a link.

@@ -131,7 +131,7 @@ impl<'a> Pusher<'a> {
         let stored = self.reader.entry(index)?;
         let express = v1::Express {
             index,
-            item: Some(self.item(&stored)?),
+            item: Some(item(&self.reader, &stored)?),
         };
         send(self.outgoing, frame::Frame::Express(express)).await?;
         self.expressed.insert(index);
@@ -152,7 +152,7 @@ impl<'a> Pusher<'a> {
                 break;
             }
             for stored in stored {
-                let item = self.item(&stored)?;
+                let item = item(&self.reader, &stored)?;
                 let size = item_bytes(&item);
                 let over = bytes + size > PUSH_BYTES_MAX || items.len() == entries_max;
                 if over && !items.is_empty() {
@@ -214,23 +214,6 @@ impl<'a> Pusher<'a> {
         })
     }
 
-    fn item(&self, stored: &Stored) -> Result<v1::Item, ReadError> {
-        let body = self.reader.body(stored)?;
-        Ok(match body {
-            Some((salt, body)) => v1::Item {
-                entry: stored.entry.clone(),
-                salt: salt.to_vec().into(),
-                body,
-                erased: false,
-            },
-            None => v1::Item {
-                entry: stored.entry.clone(),
-                erased: true,
-                ..v1::Item::default()
-            },
-        })
-    }
-
     /// What was read back must hash to what the tree holds, before a checkpoint over it is
     /// signed: one flipped bit on disk would otherwise become a signed contradiction.
     fn check_leaves(&self, start_index: u64, items: &[v1::Item]) -> Result<(), ReadError> {
@@ -248,6 +231,24 @@ impl<'a> Pusher<'a> {
         }
         Ok(())
     }
+}
+
+/// An entry as it travels, with its body if that is kept.
+pub(super) fn item(reader: &LogReader, stored: &Stored) -> Result<v1::Item, ReadError> {
+    let body = reader.body(stored)?;
+    Ok(match body {
+        Some((salt, body)) => v1::Item {
+            entry: stored.entry.clone(),
+            salt: salt.to_vec().into(),
+            body,
+            erased: false,
+        },
+        None => v1::Item {
+            entry: stored.entry.clone(),
+            erased: true,
+            ..v1::Item::default()
+        },
+    })
 }
 
 impl Exchange {

@@ -73,6 +73,11 @@ impl LogReader {
         }
     }
 
+    /// The link it reads.
+    pub(crate) fn number(&self) -> LinkNumber {
+        self.number
+    }
+
     fn log_name(&self) -> String {
         format!("link {} {:?} log", self.number.0, self.side)
     }
@@ -178,8 +183,18 @@ impl LogReader {
             .collect()
     }
 
-    fn stored(&self, index: u64, value: &[u8]) -> Result<Stored, ReadError> {
+    pub(crate) fn stored(&self, index: u64, value: &[u8]) -> Result<Stored, ReadError> {
         let record = Record::decode(value).ok_or_else(|| self.damaged("entry", index))?;
+        let entry = self.entry_of(&record, index)?;
+        Ok(Stored {
+            index,
+            record,
+            entry,
+        })
+    }
+
+    /// An entry with its record, of a record that is kept elsewhere than in the log.
+    pub(crate) fn read_back(&self, index: u64, record: Record) -> Result<Stored, ReadError> {
         let entry = self.entry_of(&record, index)?;
         Ok(Stored {
             index,

@@ -22,6 +22,7 @@ use super::clock::Clock;
 use super::command::{Command, RecordError, Recorded};
 use super::hold::Incident;
 use super::layout::{self, LinkNumber, LogSide, Place};
+use super::restore;
 use super::stage::Stage;
 use crate::limits::{GROUP_BYTES_MAX, GROUP_COMMANDS_MAX, RECORDER_QUEUE_MAX};
 use crate::store::{Marks, Store, StoreError};
@@ -213,6 +214,7 @@ impl Recorder {
                     return Ok(());
                 };
                 let recorded = match stage.place_of(&*self.store, number, own.facts.id)? {
+                    None if stage.restores(book) => Err(RecordError::Restoring),
                     None => stage.append(book, *own),
                     Some(Place::Log(LogSide::Own, index)) => Ok(Recorded {
                         id: own.facts.id,
@@ -320,6 +322,23 @@ impl Recorder {
                     drop(reply.send(outcome.map(|()| is_first)));
                 }));
             }
+            Command::Restore(number, step, reply) => {
+                let Some(book) = self.books.get(&number) else {
+                    return Ok(());
+                };
+                let marks = &mut self.marks;
+                match restore::stage_step(stage, &*self.store, marks, book, *step)? {
+                    Ok(incident) => {
+                        if let Some(incident) = incident {
+                            self.stage_incident(stage, &incident)?;
+                        }
+                        answers.marked.push(Box::new(move |outcome| {
+                            drop(reply.send(outcome));
+                        }));
+                    }
+                    Err(error) => drop(reply.send(Err(error))),
+                }
+            }
             Command::Barrier(reply) => answers.marked.push(Box::new(move |outcome| {
                 drop(reply.send(outcome));
             })),
@@ -383,6 +402,7 @@ fn refuse(command: Command, error: &RecordError) {
         | Command::Hold(_, _, reply)
         | Command::Release(_, _, reply)
         | Command::KeepDated(_, _, reply)
+        | Command::Restore(_, _, reply)
         | Command::Barrier(reply) => drop(reply.send(Err(error.clone()))),
         Command::Reach(.., reply) | Command::NoteBreach(.., reply) => {
             drop(reply.send(Err(error.clone())));

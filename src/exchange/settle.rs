@@ -143,10 +143,10 @@ impl Exchange {
         }
     }
 
-    /// What a note says that this node has signed, though it is no receipt by the keys known here.
-    /// Its own signature is what this node is judged by, whoever of the peer's has cosigned: the
-    /// announcement of that key, or of its own, may be among what is here no longer, or not yet.
-    fn signed_before(
+    /// What a note says that this node has signed, though it is no receipt by the keys known here,
+    /// since none of the peer's has cosigned. Its own signature is what this node is judged by: the
+    /// announcement of the peer's key may be among what is here no longer, or not yet.
+    pub(super) fn signed_before(
         &self,
         link: &Link,
         error: Option<&CheckpointError>,
@@ -154,13 +154,10 @@ impl Exchange {
     ) -> Option<Checkpoint> {
         let error = error.filter(|_| note.len() <= VALUE_BYTES_MAX)?;
         let signed = self.signed_here(link, note)?;
-        let checkpoint = signed.checkpoint.clone();
-        let beyond = checkpoint.size > link.head().own_size;
-        (lacks_the_mirror(error) || beyond).then_some(checkpoint)
+        lacks_the_mirror(error).then(|| signed.checkpoint.clone())
     }
 
-    /// Judges what a Hello says of this node's log, before anything is signed: what the peer has
-    /// mirrored under a checkpoint that this node signed must be what is recorded here.
+    /// Takes what a Hello says of this node's log, which is known to be what is recorded here.
     pub(super) async fn judge_own_log(&self, link: &Link, hello: &v1::Hello) -> Result<u64, Stop> {
         let mirrored = hello.mirrored_size;
         let delivered = link.head().delivered_size;
@@ -177,65 +174,12 @@ impl Exchange {
             };
             self.note_incident(incident).await;
         }
-        if mirrored == 0 {
-            return Ok(0);
-        }
-        let note = &hello.mirrored_checkpoint;
-        let judged = link.own_verifier.receipt(note);
-        let before = self.signed_before(link, judged.as_ref().err(), note);
-        let (checkpoint, receipt) = match (judged, before) {
-            (Ok(receipt), _) if note.len() <= VALUE_BYTES_MAX => {
-                (receipt.signed.checkpoint.clone(), Some(receipt))
-            }
-            (Err(_), Some(checkpoint)) => (checkpoint, None),
-            (judged, _) => {
-                let why = judged
-                    .err()
-                    .map_or("it is too long".to_owned(), |e| e.to_string());
-                return Err(Breach::stop(
-                    FaultCode::BadCosignature,
-                    &link.own,
-                    mirrored,
-                    format!("the checkpoint of the peer's mirror does not verify: {why}"),
-                    vec![note.clone()],
-                ));
-            }
+        // It is of the tree recorded here: `Exchange::behind` has compared.
+        let Some(receipt) = self.shown_receipt(link, hello)? else {
+            // Nothing, or what is here under a key of the peer that is still to be announced.
+            return Ok(mirrored);
         };
-        if checkpoint.size != mirrored {
-            return Err(Breach::stop(
-                FaultCode::BadCosignature,
-                &link.own,
-                mirrored,
-                "the peer's mirror and its checkpoint have different sizes",
-                vec![note.clone()],
-            ));
-        }
-        let tree = link.tree(LogSide::Own);
-        let known = if mirrored <= tree.size() {
-            let reader = self.reader(link, LogSide::Own);
-            Some(reader.root_at(&tree, mirrored)?)
-        } else {
-            None
-        };
-        if known != Some(checkpoint.root) {
-            // The note carries this node's own signature: what it covers is the truth, and this
-            // store is older or other than that.
-            return Err(Breach::stop(
-                FaultCode::RolledBack,
-                &link.own,
-                mirrored,
-                format!(
-                    "this node once signed {mirrored} entries that its store does not hold any \
-                     more ({} are here): an old backup or snapshot was put back. Nothing is \
-                     signed; put the current data directory back",
-                    tree.size()
-                ),
-                vec![note.clone()],
-            ));
-        }
-        if let Some(receipt) = receipt
-            && mirrored > link.head().delivered_size
-        {
+        if mirrored > link.head().delivered_size {
             self.keep_receipt(link, receipt).await?;
         }
         Ok(mirrored)

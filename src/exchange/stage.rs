@@ -7,8 +7,11 @@ use std::sync::{Arc, PoisonError};
 use super::book::{Ahead, Book, Trees};
 use super::command::{Effect, Leaf, MirrorRun, OwnEntry, PeerEntry, RecordError, Recorded};
 use super::hold::{Hold, Incident};
-use super::layout::{self, FileRef, FileRefs, HeadRecord, LinkNumber, LogSide, Place, Record};
+use super::layout::{
+    self, FileRef, FileRefs, HeadRecord, LinkNumber, LogSide, Place, Record, RestorePart,
+};
 use super::remind::{DutyKey, Reached};
+use super::restore::Restoring;
 use crate::crypto::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::crypto::history::KeyHistory;
 use crate::crypto::note::Note;
@@ -32,6 +35,8 @@ pub(super) struct Stage {
     wanted: BTreeSet<Vec<u8>>,
     /// What is noted once and was noted in this group, by key.
     once: BTreeSet<Vec<u8>>,
+    /// The time to put into records instead of now: that of an entry recorded long ago.
+    pub(super) recorded_at_ms: Option<u64>,
 }
 
 /// What a group does to a link's hold.
@@ -46,14 +51,20 @@ enum Holding {
 /// What a group changes on one link.
 #[derive(Default)]
 pub(super) struct StagedLink {
-    own: Option<Tree>,
-    mirror: Option<Tree>,
-    delivered_size: Option<u64>,
+    pub(super) own: Option<Tree>,
+    pub(super) mirror: Option<Tree>,
+    pub(super) delivered_size: Option<u64>,
+    /// The own log was cut back to so many entries.
+    pub(super) cut_to: Option<u64>,
+    /// What the link restores from now on, if anything.
+    pub(super) restoring: Option<Option<Arc<Restoring>>>,
+    /// Whether files of earlier messages may be missing from now on.
+    pub(super) files_lost: Option<bool>,
     urgent: Vec<u64>,
     expressed: Vec<(u64, Ahead)>,
     no_longer_expressed: BTreeSet<u64>,
-    files: bool,
-    changed: bool,
+    pub(super) files: bool,
+    pub(super) changed: bool,
     stages_reached: u64,
     held: Holding,
     own_keys: Option<Arc<KeyHistory>>,
@@ -70,6 +81,7 @@ impl Stage {
             dated: BTreeMap::new(),
             wanted: BTreeSet::new(),
             once: BTreeSet::new(),
+            recorded_at_ms: None,
         }
     }
 
@@ -87,9 +99,36 @@ impl Stage {
         Ok(value.as_deref().and_then(Place::decode))
     }
 
-    fn note_id(&mut self, number: LinkNumber, id: MessageId, place: Place) {
+    pub(super) fn note_id(&mut self, number: LinkNumber, id: MessageId, place: Place) {
         self.ids.insert((number, id), place);
         self.batch.put(layout::id(number, id), place.encode());
+    }
+
+    /// Whether nothing may be appended to a link now.
+    pub(super) fn restores(&self, book: &Book) -> bool {
+        let staged = self.links.get(&book.link.number);
+        match staged.and_then(|staged| staged.restoring.as_ref()) {
+            Some(restoring) => restoring.is_some(),
+            None => book.restoring.is_some(),
+        }
+    }
+
+    /// The own keys as this group leaves them.
+    pub(super) fn own_history(&self, book: &Book) -> Arc<KeyHistory> {
+        let staged = self.links.get(&book.link.number);
+        match staged.and_then(|staged| staged.own_keys.as_ref()) {
+            Some(history) => Arc::clone(history),
+            None => book.link.key_history(LogSide::Own),
+        }
+    }
+
+    /// Puts a history in the place of the one before, with this group.
+    pub(super) fn take_history(&mut self, book: &Book, side: LogSide, history: &Arc<KeyHistory>) {
+        let staged = self.touch(book.link.number);
+        match side {
+            LogSide::Own => staged.own_keys = Some(Arc::clone(history)),
+            LogSide::Mirror => staged.mirror_keys = Some(Arc::clone(history)),
+        }
     }
 
     /// Whether the key that signed an entry holds at an index of the own log; and if the entry
@@ -100,11 +139,8 @@ impl Stage {
         index: u64,
         own: &OwnEntry,
     ) -> Result<(), RecordError> {
+        let history = self.own_history(book);
         let staged = self.links.entry(book.link.number).or_default();
-        let history = match &staged.own_keys {
-            Some(history) => Arc::clone(history),
-            None => book.link.key_history(LogSide::Own),
-        };
         if let Some(change) = &own.change {
             let mut after = KeyHistory::clone(&history);
             let counts = after.take(index, &change.entry, &change.salt, &change.body);
@@ -170,6 +206,11 @@ impl Stage {
             self.batch.delete(layout::pending(number, mirror_index));
             self.touch(number).changed = true;
         }
+        if let Some(mirror_index) = own.owed_for {
+            let part = RestorePart::OwedRefusal;
+            self.batch
+                .delete(layout::restore_at(number, part, mirror_index));
+        }
         Ok(Recorded {
             id: own.facts.id,
             index,
@@ -228,10 +269,7 @@ impl Stage {
         }
         let own_size = staged.and_then(|s| s.own.as_ref());
         let own_size = own_size.unwrap_or(&book.own).size();
-        let own_keys = match staged.and_then(|s| s.own_keys.as_ref()) {
-            Some(history) => Arc::clone(history),
-            None => book.link.key_history(LogSide::Own),
-        };
+        let own_keys = self.own_history(book);
         let mut refusals = run.refusals.iter().zip(own_size..);
         if !refusals.all(|(own, index)| own_keys.message_key_holds(&own.keyid, index)) {
             return Ok(Err(RecordError::KeyEnded));
@@ -259,7 +297,7 @@ impl Stage {
     }
 
     /// The peer's dated checkpoints with sizes from `first` to `last`, both included.
-    fn dated_between(
+    pub(super) fn dated_between(
         &self,
         store: &dyn Store,
         number: LinkNumber,
@@ -327,7 +365,7 @@ impl Stage {
         Ok(Ok(()))
     }
 
-    fn mirror_entry(
+    pub(super) fn mirror_entry(
         &mut self,
         store: &dyn Store,
         book: &Book,
@@ -529,6 +567,15 @@ impl Stage {
             self.touch(number).no_longer_expressed.insert(index);
         }
         self.touch(number).held = Holding::Released;
+        // Whoever releases goes on with what there is.
+        if let Some(restoring) = &book.restoring {
+            let restoring = Restoring {
+                own: None,
+                mirror: None,
+                ..(**restoring).clone()
+            };
+            self.begin_restoring(book, restoring);
+        }
         Ok(())
     }
 
@@ -599,11 +646,11 @@ impl Stage {
         Ok(is_first)
     }
 
-    fn touch(&mut self, number: LinkNumber) -> &mut StagedLink {
+    pub(super) fn touch(&mut self, number: LinkNumber) -> &mut StagedLink {
         self.links.entry(number).or_default()
     }
 
-    fn put_tiles(&mut self, number: LinkNumber, side: LogSide, full: Vec<FullTile>) {
+    pub(super) fn put_tiles(&mut self, number: LinkNumber, side: LogSide, full: Vec<FullTile>) {
         for tile in full {
             let key = layout::tile(number, side, tile.level, tile.index);
             self.batch.put(key, tile.hashes);
@@ -620,7 +667,7 @@ impl Stage {
         expressed: bool,
     ) {
         let record = Record {
-            recorded_at_ms: self.now_ms,
+            recorded_at_ms: self.recorded_at_ms.unwrap_or(self.now_ms),
             entry: leaf.entry,
             body: leaf.body,
             refused,
@@ -630,7 +677,7 @@ impl Stage {
             .put(layout::entry(number, side, index), record.encode());
     }
 
-    fn put_answer(
+    pub(super) fn put_answer(
         &mut self,
         number: LinkNumber,
         answered: MessageId,
@@ -710,6 +757,9 @@ impl StagedLink {
         if let Some(tree) = self.mirror {
             book.mirror = Arc::new(tree);
         }
+        if let Some(restoring) = self.restoring {
+            book.restoring = restoring;
+        }
         let expressed_count = self.expressed.len() as u64;
         book.stages_reached += self.stages_reached;
         book.expressed.extend(self.expressed);
@@ -732,6 +782,9 @@ impl StagedLink {
         });
         {
             let mut urgent = link.urgent.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(size) = self.cut_to {
+                drop(urgent.split_off(&size));
+            }
             urgent.extend(self.urgent);
             if let Some(delivered_size) = self.delivered_size {
                 book.delivered_size = delivered_size;
@@ -746,6 +799,8 @@ impl StagedLink {
             head.express_waiting = book.express_waiting();
             head.changes_count += u64::from(self.changed);
             head.stages_count = book.stages_reached;
+            head.restoring.clone_from(&book.restoring);
+            head.files_lost = self.files_lost.unwrap_or(head.files_lost);
             match self.held {
                 Holding::AsBefore => {}
                 Holding::Held(hold) => head.held = Some(hold),

@@ -494,6 +494,7 @@ impl Exchange {
             confirms_files_of: None,
             keyid: key.keyid(),
             change: None,
+            owed_for: None,
         })
     }
 
@@ -640,7 +641,7 @@ pub(crate) fn files_of(content: &v1::body::Body) -> Vec<FileRef> {
         .collect()
 }
 
-fn facts_of(header: &Header, content: &v1::body::Body) -> super::command::Facts {
+pub(crate) fn facts_of(header: &Header, content: &v1::body::Body) -> super::command::Facts {
     super::command::Facts {
         id: header.id,
         kind: header.kind,

@@ -7,8 +7,18 @@ use super::submit::SubmitError;
 use super::{Exchange, Link};
 use crate::crypto::vkey::VerifierKey;
 use crate::model::{Header, MessageId};
-use crate::proto::v1;
+use crate::proto::v1::{self, RefusalReason};
 use crate::tlog::Hash;
+
+/// What a REFUSAL says.
+pub(crate) struct RefusalOf<'a> {
+    pub(crate) index: u64,
+    pub(crate) leaf: Hash,
+    pub(crate) reason: RefusalReason,
+    pub(crate) detail: &'a str,
+    /// The id the entry claims, if it can be read: the REFUSAL answers it.
+    pub(crate) id: Option<MessageId>,
+}
 
 impl Exchange {
     /// Signs a REFUSAL of the peer's entry at an index.
@@ -22,13 +32,32 @@ impl Exchange {
         leaf: Hash,
         refused: &Refused,
     ) -> Result<OwnEntry, SubmitError> {
-        let content = v1::body::Body::Refusal(v1::Refusal {
+        let of = RefusalOf {
             index,
-            entry_digest: leaf.0.to_vec().into(),
-            reason: refused.reason as i32,
-            detail: refused.detail.clone(),
+            leaf,
+            reason: refused.reason,
+            detail: &refused.detail,
+            id: refused.id,
+        };
+        self.refusal_that(link, &of)
+    }
+
+    /// Signs a REFUSAL by what it says.
+    ///
+    /// # Errors
+    /// When it cannot be signed.
+    pub(crate) fn refusal_that(
+        &self,
+        link: &Link,
+        of: &RefusalOf<'_>,
+    ) -> Result<OwnEntry, SubmitError> {
+        let content = v1::body::Body::Refusal(v1::Refusal {
+            index: of.index,
+            entry_digest: of.leaf.0.to_vec().into(),
+            reason: of.reason as i32,
+            detail: of.detail.to_owned(),
         });
-        self.system_entry(link, &content, refused.id.map(|id| (id, id)))
+        self.system_entry(link, &content, of.id.map(|id| (id, id)))
     }
 
     /// Signs an `ATTACHMENTS_RECEIVED` for the peer's message at an index.

@@ -71,6 +71,14 @@ impl ExchangeDoor {
         Ok((Arc::clone(link), info.clone()))
     }
 
+    /// The size of a file that may be put: a message of the peer names it, or it was lost here.
+    fn wanted(&self, link: &Link, sha256: &[u8; 32]) -> Result<Option<u64>, StoreError> {
+        match self.exchange.named_file(link, LogSide::Mirror, sha256)? {
+            Some(size) => Ok(Some(size)),
+            None => self.exchange.takes_back(link, sha256),
+        }
+    }
+
     /// A place for one more attachment of this peer.
     fn transfer_of(&self, link: &Link) -> Result<OwnedSemaphorePermit, Status> {
         self.transfers
@@ -123,8 +131,7 @@ impl ExchangeService for ExchangeDoor {
         let (link, _) = self.link_of(&request)?;
         let sha256 = digest(&request.get_ref().sha256)?;
         let wanted = self
-            .exchange
-            .named_file(&link, LogSide::Mirror, &sha256)
+            .wanted(&link, &sha256)
             .map_err(|error| status_of(&error))?;
         let Some(size) = wanted else {
             return Ok(Response::new(v1::StatAttachmentResponse::default()));
@@ -156,8 +163,7 @@ impl ExchangeService for ExchangeDoor {
         };
         let sha256 = digest(&start.sha256)?;
         let wanted = self
-            .exchange
-            .named_file(&link, LogSide::Mirror, &sha256)
+            .wanted(&link, &sha256)
             .map_err(|error| status_of(&error))?;
         if wanted != Some(start.size) {
             return Err(Status::failed_precondition(
@@ -197,11 +203,13 @@ impl ExchangeService for ExchangeDoor {
         let (link, _) = self.link_of(&request)?;
         let v1::GetAttachmentRequest { sha256, offset } = request.into_inner();
         let sha256 = digest(&sha256)?;
-        let offered = self
-            .exchange
-            .named_file(&link, LogSide::Own, &sha256)
-            .map_err(|error| status_of(&error))?;
-        if offered.is_none() {
+        // What the peer sent is the peer's: it may have lost it.
+        let named = |side| {
+            self.exchange
+                .named_file(&link, side, &sha256)
+                .map_err(|error| status_of(&error))
+        };
+        if named(LogSide::Own)?.is_none() && named(LogSide::Mirror)?.is_none() {
             return Err(Status::not_found("no message on this link names this file"));
         }
         let place = self.transfer_of(&link)?;

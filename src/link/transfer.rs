@@ -15,7 +15,7 @@ use tonic::Status;
 
 use super::service::blocking;
 use crate::exchange::layout::FileRef;
-use crate::exchange::{Exchange, Link};
+use crate::exchange::{Exchange, Link, LogSide};
 use crate::limits::{CHUNK_BYTES_MAX, UPLOAD_PAUSE_MAX};
 use crate::proto::v1;
 use crate::proto::v1::exchange_service_client::ExchangeServiceClient;
@@ -26,6 +26,8 @@ type Client = ExchangeServiceClient<tonic::transport::Channel>;
 
 /// Chunks read ahead of the network.
 const CHUNKS_AHEAD: usize = 4;
+/// Lost files asked for in one look.
+const LOST_AT_ONCE: usize = 1_024;
 /// First wait of a file that could not be carried.
 const WAIT_MIN: Duration = Duration::from_secs(1);
 /// Longest wait of a file that could not be carried.
@@ -44,6 +46,7 @@ pub async fn run(exchange: Arc<Exchange>, link: Arc<Link>, client: Client) {
         link,
         client,
         brought: BTreeSet::new(),
+        gave_back: false,
         waits: Waits::default(),
     };
     loop {
@@ -90,6 +93,8 @@ struct Carrier {
     client: Client,
     /// Files that the peer has whole; it will confirm them.
     brought: BTreeSet<[u8; 32]>,
+    /// A peer that lost its files has got all that is here.
+    gave_back: bool,
     waits: Waits,
 }
 
@@ -129,7 +134,68 @@ impl Carrier {
                 self.note(Way::There, &file, brought);
             }
         }
+        self.give_back().await?;
+        self.take_back().await?;
         self.waits.end_round();
+        Ok(())
+    }
+
+    /// Fetches files of earlier messages that were lost here, of either log.
+    async fn take_back(&mut self) -> Result<(), StoreError> {
+        let head = self.link.head();
+        if !head.files_lost || head.restoring.is_some() {
+            return Ok(());
+        }
+        for file in self.exchange.lost_files(&self.link, LOST_AT_ONCE)? {
+            if self.waits.may_try(Way::Here, &file, Instant::now()) {
+                let fetched = fetch(&self.exchange, &mut self.client, file).await;
+                if fetched.is_ok() {
+                    self.exchange.file_arrived(&self.link);
+                }
+                self.note(Way::Here, &file, fetched);
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings a peer that has lost its files what it asks for, of either log; once a session each.
+    async fn give_back(&mut self) -> Result<(), StoreError> {
+        let asks = self.link.presence().peer_restoring;
+        if asks == v1::Restoring::Unspecified || self.gave_back {
+            return Ok(());
+        }
+        let mut all = true;
+        for side in [LogSide::Own, LogSide::Mirror] {
+            let mut behind = None;
+            loop {
+                let page = self
+                    .exchange
+                    .named_files(&self.link, side, behind.as_ref())?;
+                for file in page.files {
+                    if self.brought.contains(&file.sha256)
+                        || self.exchange.blobs().size(&file.sha256)? != Some(file.size)
+                    {
+                        continue;
+                    }
+                    if !self.waits.may_try(Way::There, &file, Instant::now()) {
+                        all = false;
+                        continue;
+                    }
+                    let brought = bring(&self.exchange, &mut self.client, file).await;
+                    all &= brought.is_ok();
+                    if brought.is_ok() {
+                        self.brought.insert(file.sha256);
+                    }
+                    self.note(Way::There, &file, brought);
+                }
+                behind = page.next;
+                if behind.is_none() {
+                    break;
+                }
+            }
+        }
+        // While its entries come, it does not know yet what it wants.
+        self.gave_back = all && asks == v1::Restoring::Files;
         Ok(())
     }
 

@@ -5,6 +5,7 @@
 //!   `init` writes.
 //! - [`peer_card`]: what a side gives the other at link set-up.
 //! - [`run()`]: open, bind, spawn, wait, drain.
+//! - [`restore`]: a store from a backup, in place of one that is lost.
 //! - [`material`]: from the configuration to TLS material that reloads.
 
 pub mod config;
@@ -16,6 +17,8 @@ pub mod material;
 pub mod passphrase;
 pub mod peer_card;
 pub mod public_keys;
+pub mod recover;
+pub mod restore;
 mod run;
 pub mod template;
 

@@ -160,7 +160,7 @@ pub async fn run_in(
     let files = key_files(&config)?;
     let public_file = config.keys.message.with_file_name(PUBLIC_FILE);
     let public = public_keys::load(&public_file, &config.node)?.unwrap_or_default();
-    let exchange = open_exchange(&config, files.current()?, &public, surroundings)?;
+    let exchange = open_exchange(&config, files.current()?, surroundings)?;
     let authority = config.exchange.authority.clone();
     let keyring = Keyring::open(Arc::clone(&exchange), files, public_file, authority, public)?;
     fold_cases(&exchange).await?;
@@ -171,7 +171,7 @@ pub async fn run_in(
         stop: CancellationToken::new(),
         tasks: TaskTracker::new(),
         exchange,
-        keyring,
+        keyring: Some(keyring),
         exchange_tls,
         desk_tls,
     };
@@ -189,7 +189,7 @@ pub async fn run_in(
     Ok(())
 }
 
-fn key_files(config: &Config) -> Result<KeyFiles, NodeError> {
+pub(super) fn key_files(config: &Config) -> Result<KeyFiles, NodeError> {
     let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
     let passphrase = config.keys.passphrase.get(credentials.as_deref(), || {
         rpassword::prompt_password(format!("Passphrase of {}'s keys: ", config.node))
@@ -203,23 +203,40 @@ fn key_files(config: &Config) -> Result<KeyFiles, NodeError> {
     })
 }
 
-fn open_exchange(
-    config: &Config,
-    keys: NodeKeys,
-    public: &StartKeys,
-    surroundings: Surroundings,
-) -> Result<Arc<Exchange>, NodeError> {
+/// The keys in use.
+pub(super) fn load_keys(config: &Config) -> Result<NodeKeys, NodeError> {
+    key_files(config)?.current()
+}
+
+/// The keys with which a log of this node begins today.
+pub(super) fn own_start(config: &Config, keys: &NodeKeys) -> Result<StartKeys, NodeError> {
+    let file = config.keys.message.with_file_name(PUBLIC_FILE);
+    let public = public_keys::load(&file, &config.node)?.unwrap_or_default();
+    Ok(StartKeys {
+        officers: public.officers,
+        recovery: public.recovery,
+        ..keys.start(&config.node)
+    })
+}
+
+/// How the store of a node is opened.
+pub(super) fn store_options(config: &Config) -> OpenOptions {
     let mut options = OpenOptions::new(&config.data_dir);
     options.cache_bytes = config.limits.cache_bytes;
     options.free_bytes_min = config.limits.disk_free_bytes_min;
+    options
+}
+
+pub(super) fn open_exchange(
+    config: &Config,
+    keys: NodeKeys,
+    surroundings: Surroundings,
+) -> Result<Arc<Exchange>, NodeError> {
+    let options = store_options(config);
     let store = Arc::new(SledStore::open(&options)?);
     let blobs = Blobs::open(&config.data_dir, config.limits.disk_free_bytes_min)?;
     let marks = Marks::open(&config.data_dir)?;
-    let own_start = StartKeys {
-        officers: public.officers.clone(),
-        recovery: public.recovery.clone(),
-        ..keys.start(&config.node)
-    };
+    let own_start = own_start(config, &keys)?;
     let terms = config
         .links
         .iter()
@@ -242,7 +259,10 @@ fn open_exchange(
 async fn fold_cases(exchange: &Arc<Exchange>) -> Result<(), NodeError> {
     let folding = Arc::clone(exchange);
     let fold = move || {
-        let mut links = folding.links();
+        // What is not whole is folded when it is.
+        let mut links = folding
+            .links()
+            .filter(|link| folding.restoring(link).is_none());
         links.try_for_each(|link| folding.with_cases(link, |_| ()))
     };
     match tokio::task::spawn_blocking(fold).await {
@@ -252,7 +272,7 @@ async fn fold_cases(exchange: &Arc<Exchange>) -> Result<(), NodeError> {
     }
 }
 
-fn link_terms(
+pub(super) fn link_terms(
     node: &NodeName,
     link: &LinkConfig,
     own_start: &StartKeys,
@@ -309,17 +329,18 @@ fn own_start_of(
 }
 
 /// A node with everything it runs.
-struct Running {
-    stop: CancellationToken,
-    tasks: TaskTracker,
-    exchange: Arc<Exchange>,
-    keyring: Arc<Keyring>,
-    exchange_tls: Arc<Reloader<ExchangeTls>>,
-    desk_tls: Option<Arc<Reloader<DeskTls>>>,
+pub(super) struct Running {
+    pub(super) stop: CancellationToken,
+    pub(super) tasks: TaskTracker,
+    pub(super) exchange: Arc<Exchange>,
+    /// Changes the keys; not while records are only fetched back.
+    pub(super) keyring: Option<Arc<Keyring>>,
+    pub(super) exchange_tls: Arc<Reloader<ExchangeTls>>,
+    pub(super) desk_tls: Option<Arc<Reloader<DeskTls>>>,
 }
 
 impl Running {
-    async fn serve_peers(&self, config: &Config) -> Result<(), NodeError> {
+    pub(super) async fn serve_peers(&self, config: &Config) -> Result<(), NodeError> {
         let Some(address) = config.exchange.listen else {
             return Ok(());
         };
@@ -360,7 +381,9 @@ impl Running {
             self.facts(config),
             self.stop.clone(),
         );
-        desk.keep_keys(self.keyring.clone());
+        if let Some(keyring) = &self.keyring {
+            desk.keep_keys(Arc::clone(keyring) as Arc<_>);
+        }
         let routes = desk::services(&desk).await;
         if let (Some(tcp), Some(tls)) = (&config.desk.tcp, &self.desk_tls) {
             let listener = bind(tcp.listen).await?;
@@ -435,8 +458,10 @@ impl Running {
                 };
                 self.tasks.spawn(keeper.run());
             }
-            let keeping = Arc::clone(&self.keyring).keep(Arc::clone(link), self.stop.clone());
-            self.tasks.spawn(keeping);
+            if let Some(keyring) = &self.keyring {
+                let keeping = Arc::clone(keyring).keep(Arc::clone(link), self.stop.clone());
+                self.tasks.spawn(keeping);
+            }
             let (exchange, link) = (Arc::clone(&self.exchange), Arc::clone(link));
             let stop = self.stop.clone();
             self.tasks.spawn(async move {
@@ -445,6 +470,9 @@ impl Running {
                     files.mark_unchanged();
                     if let Err(error) = exchange.confirm_files(&link).await {
                         tracing::warn!(peer = %link.peer, %error, "files not confirmed yet");
+                    }
+                    if let Err(error) = exchange.note_files_back(&link).await {
+                        tracing::warn!(peer = %link.peer, %error, "lost files not looked at yet");
                     }
                     tokio::select! {
                         changed = files.changed() => if changed.is_err() { return },
@@ -513,7 +541,7 @@ impl Running {
 
     /// Ends sessions and calls in order; what does not end in time is cut. Whatever was
     /// acknowledged is durable already.
-    async fn drain(self) {
+    pub(super) async fn drain(self) {
         tracing::info!("going down");
         self.stop.cancel();
         self.tasks.close();

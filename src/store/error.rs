@@ -4,11 +4,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What to do today about records that are damaged, lost or older than they were. This version has
-/// no command that fetches a log back; the page says what there is.
-pub const DO_NOW: &str = "stop the node, keep the whole data directory as it is, delete nothing, \
-     and call the administrator; the other side holds a full, signed mirror of what was sent. \
-     docs/operations.md, \"Records that are damaged or lost\", says how to proceed";
+/// What to do about records that are damaged, lost or older than they were.
+pub const DO_NOW: &str = "delete nothing; the other side holds a full, signed mirror of what was \
+     sent. If the right data directory is at hand, put it back; else stop the node and run \
+     `liaison recover`, which keeps what is here and fetches the rest back. docs/operations.md, \
+     \"Records that are damaged or lost\", says more";
 
 /// How full the disk is, in words. Numbers are known when the store looked before it wrote; when
 /// the operating system refused a write, they are not, and both are 0.
@@ -123,6 +123,12 @@ pub enum StoreError {
     )]
     Missing {
         /// The directory that was looked at.
+        path: PathBuf,
+    },
+    /// A recovery was begun here and not finished.
+    #[error("the recovery of {path} was begun and is not finished; go on with it: liaison recover")]
+    Recovering {
+        /// The store's directory.
         path: PathBuf,
     },
     /// The store was written by another version of this program.

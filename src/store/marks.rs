@@ -111,11 +111,74 @@ impl From<Vec<Shortfall>> for StoreError {
 /// Size and root by origin.
 type Heads = BTreeMap<String, (u64, [u8; 32])>;
 
+/// The bytes behind the marks: a seam, so that a simulation can cut, tear and delay what is written.
+pub trait MarksFile: Send + fmt::Debug {
+    /// Its name, for messages.
+    fn path(&self) -> &Path;
+
+    /// Reads as many bytes as `bytes` has, from an offset on.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::UnexpectedEof`] when there are fewer, or the disk's own.
+    fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()>;
+
+    /// Writes bytes within the file, durably when this answers `Ok`. A crash on the way may leave any
+    /// part of them.
+    ///
+    /// # Errors
+    /// The disk's own; what is written then is not known.
+    fn write_all_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// Puts a whole new content in the place of the old one, durably when this answers `Ok`: after a
+    /// crash there is the one or the other.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] and [`StoreError::Full`].
+    fn replace(&mut self, content: &[u8]) -> Result<(), StoreError>;
+}
+
+/// The file as it lies beside the store.
+#[derive(Debug)]
+struct OnDisk {
+    path: PathBuf,
+    file: File,
+}
+
+impl OnDisk {
+    fn open(path: PathBuf) -> Result<Self, StoreError> {
+        match File::options().read(true).write(true).open(&path) {
+            Ok(file) => Ok(Self { path, file }),
+            Err(e) => Err(StoreError::io("open", &path, e)),
+        }
+    }
+}
+
+impl MarksFile for OnDisk {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        self.file.read_exact_at(bytes, offset)
+    }
+
+    fn write_all_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.file
+            .write_all_at(bytes, offset)
+            .and_then(|()| self.file.sync_data())
+    }
+
+    fn replace(&mut self, content: &[u8]) -> Result<(), StoreError> {
+        disk::replace(&self.path, content)?;
+        *self = Self::open(self.path.clone())?;
+        Ok(())
+    }
+}
+
 /// The file of marks. One writer at a time: it belongs to who holds the store's lock.
 #[derive(Debug)]
 pub struct Marks {
-    path: PathBuf,
-    file: File,
+    file: Box<dyn MarksFile>,
     slot_bytes: usize,
     generation: u64,
     heads: Heads,
@@ -133,7 +196,7 @@ impl Marks {
         let path = Layout::new(dir).marks();
         if !path.exists() {
             disk::create_dir(dir)?;
-            disk::replace(&path, &file_image(SLOT_BYTES, 1, &BTreeMap::new()))?;
+            disk::replace(&path, &Marks::empty_image())?;
         }
         Marks::open(dir)
     }
@@ -144,26 +207,37 @@ impl Marks {
     /// [`StoreError::Vanished`] when it is not there, [`StoreError::Corrupt`] when no slot is
     /// whole, [`StoreError::Version`] when a newer program wrote it, [`StoreError::Io`].
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
-        let path = Layout::new(dir).marks();
-        let file = match File::options().read(true).write(true).open(&path) {
-            Ok(file) => file,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                return Err(StoreError::vanished(dir, "its file of marks is gone"));
+        match OnDisk::open(Layout::new(dir).marks()) {
+            Ok(file) => Marks::read(Box::new(file)),
+            Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                Err(StoreError::vanished(dir, "its file of marks is gone"))
             }
-            Err(e) => return Err(StoreError::io("open", &path, e)),
-        };
-        let slot_bytes = read_head(&file, &path)?;
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The content of a file without any mark, as [`Marks::create`] makes it.
+    #[must_use]
+    pub fn empty_image() -> Vec<u8> {
+        file_image(SLOT_BYTES, 1, &BTreeMap::new())
+    }
+
+    /// Reads the marks from where they lie.
+    ///
+    /// # Errors
+    /// As [`Marks::open`], but for [`StoreError::Vanished`].
+    pub fn read(file: Box<dyn MarksFile>) -> Result<Self, StoreError> {
+        let slot_bytes = read_head(&*file)?;
         let newest = (0..2)
-            .filter_map(|slot| read_slot(&file, slot, slot_bytes))
+            .filter_map(|slot| read_slot(&*file, slot, slot_bytes))
             .max_by_key(|(generation, _)| *generation);
         let Some((generation, heads)) = newest else {
             return Err(StoreError::corrupt(
-                &path,
+                file.path(),
                 "neither of its two slots is whole",
             ));
         };
         Ok(Marks {
-            path,
             file,
             slot_bytes,
             generation,
@@ -231,6 +305,24 @@ impl Marks {
         Ok(())
     }
 
+    /// Sets the mark of a log back, durably: to a head that is proven to have been signed before
+    /// what the mark says, and was not signed. Only restoring does this, before the log itself is cut
+    /// back, and only under a verified receipt of what this node did sign: the mark then guards
+    /// nothing that anybody was told.
+    ///
+    /// # Errors
+    /// As [`Marks::record`], but for going back.
+    pub fn restate(&mut self, mark: &Mark) -> Result<(), StoreError> {
+        let before = self.heads.remove(&mark.origin);
+        let restated = self.record(std::slice::from_ref(mark));
+        if restated.is_err()
+            && let Some(before) = before
+        {
+            self.heads.insert(mark.origin.clone(), before);
+        }
+        restated
+    }
+
     /// Compares what was vouched for with what the store holds; `held` answers for one log. An
     /// empty answer means that all is there. A store may hold more than its marks say.
     ///
@@ -255,12 +347,11 @@ impl Marks {
         Ok(shortfalls)
     }
 
-    fn write(&self, generation: u64, image: &[u8]) -> Result<(), StoreError> {
+    fn write(&mut self, generation: u64, image: &[u8]) -> Result<(), StoreError> {
         let offset = slot_offset(slot_of(generation), self.slot_bytes);
         self.file
             .write_all_at(image, offset)
-            .and_then(|()| self.file.sync_data())
-            .map_err(|e| StoreError::io("write", &self.path, e))
+            .map_err(|e| StoreError::io("write", self.file.path(), e))
     }
 
     /// Writes the state to a new file with larger slots and puts it in the old one's place.
@@ -268,16 +359,12 @@ impl Marks {
         let slot_bytes = needed.next_power_of_two();
         if slot_bytes > SLOT_BYTES_MAX {
             return Err(StoreError::corrupt(
-                &self.path,
+                self.file.path(),
                 "it holds more logs than a node may have",
             ));
         }
-        disk::replace(&self.path, &file_image(slot_bytes, generation, heads))?;
-        self.file = File::options()
-            .read(true)
-            .write(true)
-            .open(&self.path)
-            .map_err(|e| StoreError::io("open", &self.path, e))?;
+        self.file
+            .replace(&file_image(slot_bytes, generation, heads))?;
         self.slot_bytes = slot_bytes;
         Ok(())
     }
@@ -335,7 +422,8 @@ fn length(bytes: usize) -> u32 {
 }
 
 /// Slot size from the head of the file.
-fn read_head(file: &File, path: &Path) -> Result<usize, StoreError> {
+fn read_head(file: &dyn MarksFile) -> Result<usize, StoreError> {
+    let path = file.path();
     let corrupt = |what: &str| StoreError::corrupt(path, what);
     let mut head = [0; HEAD_USED];
     file.read_exact_at(&mut head, 0)
@@ -366,7 +454,7 @@ fn read_head(file: &File, path: &Path) -> Result<usize, StoreError> {
 }
 
 /// Generation and marks of a slot, or nothing when it is not whole.
-fn read_slot(file: &File, slot: u64, slot_bytes: usize) -> Option<(u64, Heads)> {
+fn read_slot(file: &dyn MarksFile, slot: u64, slot_bytes: usize) -> Option<(u64, Heads)> {
     let mut bytes = vec![0; slot_bytes];
     file.read_exact_at(&mut bytes, slot_offset(slot, slot_bytes))
         .ok()?;

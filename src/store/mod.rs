@@ -13,6 +13,7 @@
 //!
 //! The files are described to the byte in `docs/storage.md`.
 
+mod aside;
 mod blobs;
 mod disk;
 mod engine;
@@ -27,10 +28,11 @@ use std::fmt::Debug;
 
 use crate::limits;
 
+pub use aside::Aside;
 pub use blobs::{Blobs, Digest, Partial};
 pub(crate) use error::full_text;
 pub use error::{DO_NOW, StoreError};
-pub use marks::{Held, Mark, Marks, Shortfall};
+pub use marks::{Held, Mark, Marks, MarksFile, Shortfall};
 pub use memory::{Failure, MemoryStore};
 pub use sled_store::{OpenOptions, SledStore, SyncPolicy};
 
@@ -112,6 +114,14 @@ impl Batch {
         let key = key.into();
         self.bytes += key.len();
         self.writes.push((key, None));
+    }
+
+    /// Every write in order: a key, and its value or that it is removed. For a [`Store`] that stands
+    /// elsewhere, as the simulated disk of the tests does.
+    pub fn writes(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+        self.writes
+            .iter()
+            .map(|(key, value)| (key.as_slice(), value.as_deref()))
     }
 
     /// Bytes of all keys and values so far.

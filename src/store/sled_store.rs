@@ -15,7 +15,7 @@ use super::disk::{self, Ballast};
 use super::engine;
 use super::layout::Layout;
 use super::quiet::{background_panics, quietly};
-use super::{Batch, Blobs, Direction, Marks, RESERVED, Record, Store, StoreError, visible};
+use super::{Aside, Batch, Blobs, Direction, Marks, RESERVED, Record, Store, StoreError, visible};
 use crate::limits;
 
 /// The engine's own key: it says that this tree belongs to a store that was completely made.
@@ -39,6 +39,9 @@ pub struct OpenOptions {
     pub open_time_max: Duration,
     /// Whether to make a store when there is none. Default no.
     pub create: bool,
+    /// Whether this is the recovery of the store, which alone may open one that is being replaced.
+    /// Default no.
+    pub recovering: bool,
     /// For the power-cut test only, which proves with it that it has teeth.
     #[doc(hidden)]
     pub sync: SyncPolicy,
@@ -55,6 +58,7 @@ impl OpenOptions {
             ballast_bytes: limits::BALLAST_BYTES,
             open_time_max: Duration::from_secs(120),
             create: false,
+            recovering: false,
             sync: SyncPolicy::Fdatasync,
         }
     }
@@ -112,6 +116,11 @@ impl SledStore {
     /// seen by [`Marks::compare`], which the caller has to do next.
     pub fn open(options: &OpenOptions) -> Result<Self, StoreError> {
         let layout = Layout::new(&options.dir);
+        if !options.recovering && Aside::begun(&options.dir)?.is_some() {
+            return Err(StoreError::Recovering {
+                path: options.dir.clone(),
+            });
+        }
         if !options.create && !layout.has_traces() {
             return Err(StoreError::Missing {
                 path: options.dir.clone(),

@@ -9,7 +9,7 @@ use liaison::exchange::channel;
 use liaison::exchange::session::End;
 use liaison::exchange::view::Detail;
 use liaison::exchange::{Exchange, LogSide, RecorderMode};
-use liaison::proto::v1::{self, FaultCode, Frame, Level, frame};
+use liaison::proto::v1::{self, Frame, Level};
 use tokio_util::sync::CancellationToken;
 
 use crate::sides::{
@@ -130,50 +130,6 @@ async fn cut_at_every_frame_it_goes_on_without_gap_or_double() {
             return;
         }
     }
-}
-
-#[tokio::test]
-async fn a_node_that_was_rolled_back_signs_nothing_and_holds_the_link() {
-    let (mut a, b) = sides();
-    let right = b.open(&a);
-    let mut left = a.open(&b);
-    let mut running = join(&left, &right);
-    submit(&left, letter(&b, 1)).await.unwrap();
-    quiet(&left, &right).await;
-    let old = a.snapshot();
-    submit(&left, letter(&b, 2)).await.unwrap();
-    quiet(&left, &right).await;
-    running.end().await;
-    drop(left);
-
-    a.restore(old);
-    left = a.open(&b);
-    // As many as before, but others: the size alone would not show it.
-    submit(&left, letter(&b, 3)).await.unwrap();
-    let no_signature = |frame: Frame| {
-        assert!(
-            matches!(
-                frame.frame,
-                Some(frame::Frame::Hello(_) | frame::Frame::Fault(_))
-            ),
-            "{frame:?}"
-        );
-        Step::Pass(frame)
-    };
-    running = join_over(&left, &right, wire(no_signature, Step::Pass));
-    let (a_end, b_end) = running.ended().await;
-    let End::Held(hold) = a_end else {
-        panic!("{a_end}")
-    };
-    assert_eq!(hold.code, FaultCode::RolledBack as i32);
-    assert_eq!(hold.evidence.len(), 1);
-    assert!(
-        matches!(&b_end, End::PeerFault(fault) if fault.code() == FaultCode::RolledBack),
-        "{b_end}"
-    );
-    assert!(right.incidents(1).unwrap()[0].what.contains("ROLLED_BACK"));
-    let seen = left.held(&link_of(&left));
-    assert_eq!(seen.as_deref(), Some(&*hold));
 }
 
 #[tokio::test]

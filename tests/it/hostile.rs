@@ -69,7 +69,7 @@ pub(crate) struct Hostile<'a> {
     /// The node's log, honestly mirrored.
     pub(crate) mirrored: Tree,
     pub(crate) heard: Vec<v1::Item>,
-    forged: u64,
+    pub(crate) forged: u64,
     to: mpsc::Sender<Frame>,
     from: Incoming,
     pub(crate) running: Option<JoinHandle<End>>,
@@ -131,6 +131,7 @@ impl<'a> Hostile<'a> {
             mirrored_size: self.mirrored.size(),
             mirrored_checkpoint,
             sent_at: Some(self.me.clock.timestamp()),
+            restoring: 0,
         }
     }
 

@@ -316,7 +316,6 @@ pub(crate) enum Step {
     Pass(Frame),
     /// Passes it once the gate is open; what comes after it waits behind it.
     Behind(watch::Receiver<bool>, Frame),
-    Later(Duration, Frame),
     /// Breaks the wire in both directions.
     Cut,
 }
@@ -354,10 +353,6 @@ async fn relay(
                 Step::Pass(frame) => frame,
                 Step::Behind(mut gate, frame) => {
                     drop(gate.wait_for(|open| *open).await);
-                    frame
-                }
-                Step::Later(wait, frame) => {
-                    tokio::time::sleep(wait).await;
                     frame
                 }
                 Step::Cut => {
@@ -468,7 +463,8 @@ impl Notary {
             frame::Frame::Push(push) => vec![&push.checkpoint],
             frame::Frame::Cosigned(cosigned) => vec![&cosigned.checkpoint],
             frame::Frame::Heartbeat(beat) => vec![&beat.checkpoint],
-            frame::Frame::Express(_) | frame::Frame::Fault(_) => vec![],
+            frame::Frame::Fetched(given) => given.receipts.iter().collect(),
+            frame::Frame::Express(_) | frame::Frame::Fault(_) | frame::Frame::Fetch(_) => vec![],
         };
         let mut seen = self.0.lock().unwrap();
         for note in notes.into_iter().filter(|note| !note.is_empty()) {
@@ -487,10 +483,6 @@ impl Notary {
                 checkpoint.origin
             );
         }
-    }
-
-    pub(crate) fn count(&self) -> usize {
-        self.0.lock().unwrap().roots.len()
     }
 
     /// Every checkpoint ever seen is one of the logs as they are now.

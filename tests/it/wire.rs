@@ -24,6 +24,7 @@ fn frames() -> Vec<(&'static str, frame::Frame)> {
         mirrored_size: 8,
         mirrored_checkpoint: "mirrored\n".to_owned(),
         sent_at: at,
+        restoring: 0,
     };
     let push = v1::Push {
         start_index: 9,

@@ -1,6 +1,7 @@
 //! Each role has what the table gives it, and nothing else.
 
 use liaison::desk::caller::{Access, Method, access};
+use liaison::proto::v1::backup_service_client::BackupServiceClient;
 use liaison::proto::v1::keys_service_client::KeysServiceClient;
 
 use super::*;
@@ -17,6 +18,7 @@ async fn call(counter: &Counter, role: &'static str, method: Method) -> Result<(
     let mut desk = counter.caller(role).await;
     let mut audit = AuditServiceClient::with_interceptor(counter.channel().await, As(role));
     let mut keys = KeysServiceClient::with_interceptor(counter.channel().await, As(role));
+    let mut backup = BackupServiceClient::with_interceptor(counter.channel().await, As(role));
     match method {
         Method::Submit => desk.submit(v1::SubmitRequest::default()).await.map(drop),
         Method::Get => desk.get(v1::GetRequest::default()).await.map(drop),
@@ -61,6 +63,15 @@ async fn call(counter: &Counter, role: &'static str, method: Method) -> Result<(
             .rotate_key(v1::RotateKeyRequest::default())
             .await
             .map(drop),
+        Method::Backup => {
+            let both = backup.backup_file(v1::BackupFileRequest::default()).await;
+            let first = backup.backup(v1::BackupRequest::default()).await.map(drop);
+            assert_eq!(
+                both.unwrap_err().code() == Code::PermissionDenied,
+                first.is_err()
+            );
+            first
+        }
     }
 }
 

@@ -1,0 +1,251 @@
+//! What a store that must not be served any more still gives: everything that the other side does
+//! not have. It is written into the new store before that is opened for the first time.
+//!
+//! Read where it can be read, and stopped where it cannot; every piece that counts is verified:
+//! entries by this node's signature, bodies by their digest.
+
+use super::super::hold;
+use super::super::layout::{self, HeadRecord, LinkNumber, LogSide, Record, Region, RestorePart};
+use super::super::layout::{StoredBody, StoredEntry};
+use super::Restoring;
+use super::take::header_in;
+use crate::crypto::dsse;
+use crate::crypto::vkey::VerifierKey;
+use crate::limits::VALUE_BYTES_MAX;
+use crate::model::header::body_digest;
+use crate::model::{NodeName, Origin};
+use crate::store::{Batch, Direction, Marks, Store, StoreError};
+
+/// Rows read, and written, at once.
+const ROWS_AT_ONCE: usize = 256;
+
+/// What was found of an old store.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Salvaged {
+    /// Own entries that had not been receipted; those that the peer does not have either are
+    /// appended again.
+    pub own_entries: u64,
+    /// Own entries that could not be used: they do not verify.
+    pub spoiled: u64,
+    /// Rows beside the logs: authors, incidents, reminders, dated checkpoints.
+    pub rows: u64,
+    /// Reading ended early, and why.
+    pub trouble: Option<String>,
+}
+
+/// Where a store is made anew.
+#[derive(Debug)]
+pub struct Salvage<'a> {
+    /// The old store; `None` if it does not open.
+    pub old: Option<&'a dyn Store>,
+    /// The old marks; `None` if they cannot be read.
+    pub marks: Option<&'a Marks>,
+    /// The new store, empty or half filled by a salvage that was interrupted.
+    pub new: &'a dyn Store,
+    /// This node.
+    pub node: &'a NodeName,
+    /// Its message key.
+    pub key: VerifierKey,
+    /// Why the old store is not served.
+    pub why: &'a str,
+    /// Now, milliseconds since 1970.
+    pub at_ms: u64,
+}
+
+impl Salvage<'_> {
+    /// Copies what is of use, and notes of every link with one of `peers` that it is to be restored.
+    /// That note comes last: an interrupted salvage is done again.
+    ///
+    /// # Errors
+    /// When the new store cannot be written. What the old one does not give is in the answer.
+    pub fn run(&self, peers: &[NodeName]) -> Result<Salvaged, StoreError> {
+        let mut found = Salvaged::default();
+        let mut batch = Batch::new();
+        batch.put(
+            layout::meta(),
+            layout::FORMAT_VERSION.to_be_bytes().to_vec(),
+        );
+        self.new.commit(batch)?;
+        if self.old.is_some() {
+            // Numbers of links stay what they were: cursors of programs hold them.
+            self.copy(&mut found, Region::Link, |_| true)?;
+            for region in [
+                Region::Incident,
+                Region::StageOf,
+                Region::Stage,
+                Region::Breach,
+                Region::Dated,
+            ] {
+                self.copy(&mut found, region, |_| true)?;
+            }
+            // Of a restoring that was under way: all but what is said anew below.
+            self.copy(&mut found, Region::Restore, |key| {
+                key.get(3) != Some(&(RestorePart::Record as u8))
+            })?;
+        }
+        let mut numbers = super::super::link_numbers(self.new)?;
+        for peer in peers {
+            let number = match numbers.get(peer.as_str()) {
+                Some(number) => *number,
+                None => {
+                    let next = numbers.values().map(|n| n.0).max().map_or(1, |n| n + 1);
+                    numbers.insert(peer.to_string(), LinkNumber(next));
+                    LinkNumber(next)
+                }
+            };
+            self.link(&mut found, number, peer)?;
+        }
+        Ok(found)
+    }
+
+    fn link(
+        &self,
+        found: &mut Salvaged,
+        number: LinkNumber,
+        peer: &NodeName,
+    ) -> Result<(), StoreError> {
+        let own = Origin::new(self.node.clone(), peer.clone());
+        let marked = |origin: &Origin| {
+            let mark = self.marks.and_then(|marks| marks.get(&origin.to_string()));
+            mark.map_or(0, |(size, _)| size)
+        };
+        let mut restoring = Restoring {
+            at_ms: self.at_ms,
+            why: self.why.to_owned(),
+            own_claimed: marked(&own),
+            mirror_claimed: marked(&own.reversed()),
+            ..Restoring::default()
+        };
+        let mut batch = Batch::new();
+        batch.put(layout::link(number), peer.as_str().as_bytes().to_vec());
+        if let Some(old) = self.old {
+            let head = old.get(&layout::head(number)).ok().flatten();
+            let head = head.as_deref().and_then(HeadRecord::decode);
+            restoring.own = last_note(old, number, LogSide::Own);
+            restoring.mirror = last_note(old, number, LogSide::Mirror);
+            let head = head.unwrap_or_default();
+            restoring.own_claimed = restoring.own_claimed.max(head.own_size);
+            restoring.mirror_claimed = restoring.mirror_claimed.max(head.mirror_size);
+            let delivered_size = head.delivered_size;
+            self.copy(found, Region::Author, |key| {
+                is_of(key, number) && layout::index_of(key).is_some_and(|at| at < delivered_size)
+            })?;
+            self.tail(found, number, delivered_size)?;
+            if let Ok(Some(hold)) = hold::recorded_hold(old, number) {
+                let key = layout::restore(number, RestorePart::Hold);
+                for (key, part) in layout::parts(&key, &hold) {
+                    batch.put(key, part);
+                }
+            }
+        }
+        let value = serde_json::to_vec(&restoring).unwrap_or_default();
+        let key = layout::restore(number, RestorePart::Record);
+        for (key, part) in layout::parts(&key, &value) {
+            batch.put(key, part);
+        }
+        self.new.commit(batch)
+    }
+
+    /// Own entries from the receipts on, each verified, into the region of those set aside.
+    fn tail(&self, found: &mut Salvaged, number: LinkNumber, from: u64) -> Result<(), StoreError> {
+        let (mut start, end) =
+            layout::side_range(Region::Entry, number, LogSide::Own, from, u64::MAX);
+        let Some(old) = self.old else { return Ok(()) };
+        loop {
+            let rows = match old.scan(&start, &end, ROWS_AT_ONCE, Direction::Forward) {
+                Ok(rows) => rows,
+                Err(error) => {
+                    found.trouble = Some(error.to_string());
+                    return Ok(());
+                }
+            };
+            let Some((last, _)) = rows.last() else {
+                return Ok(());
+            };
+            start.clone_from(last);
+            start.push(0);
+            let mut batch = Batch::new();
+            for (key, value) in rows {
+                let Some(index) = layout::index_of(&key).filter(|_| self.is_sound(&value)) else {
+                    found.spoiled += 1;
+                    continue;
+                };
+                found.own_entries += 1;
+                let aside = layout::restore_at(number, RestorePart::Aside, index);
+                batch.put(aside, value);
+                if let Ok(Some(author)) = old.get(&layout::author(number, index)) {
+                    let aside = layout::restore_at(number, RestorePart::AsideAuthor, index);
+                    batch.put(aside, author);
+                }
+            }
+            self.new.commit(batch)?;
+        }
+    }
+
+    /// Whether a record is an entry that this node signed, with the body that it names. What lies in
+    /// files is looked at when it is read: they are named by their digests.
+    fn is_sound(&self, value: &[u8]) -> bool {
+        let Some(record) = Record::decode(value) else {
+            return false;
+        };
+        let StoredEntry::Inline(entry) = &record.entry else {
+            return true;
+        };
+        let keys = std::slice::from_ref(&self.key);
+        if dsse::verify(entry.clone(), keys).is_err() {
+            return false;
+        }
+        let Some(header) = header_in(entry) else {
+            return false;
+        };
+        match &record.body {
+            StoredBody::Inline { salt, body } => body_digest(salt, body) == header.body_digest,
+            StoredBody::File { digest } => *digest == header.body_digest,
+            StoredBody::Absent => false,
+        }
+    }
+
+    /// Copies rows of a region as they are.
+    fn copy(
+        &self,
+        found: &mut Salvaged,
+        region: Region,
+        wanted: impl Fn(&[u8]) -> bool,
+    ) -> Result<(), StoreError> {
+        let Some(old) = self.old else { return Ok(()) };
+        let (mut start, end) = layout::region(region);
+        loop {
+            let rows = match old.scan(&start, &end, ROWS_AT_ONCE, Direction::Forward) {
+                Ok(rows) => rows,
+                Err(error) => {
+                    found.trouble = Some(error.to_string());
+                    return Ok(());
+                }
+            };
+            let Some((last, _)) = rows.last() else {
+                return Ok(());
+            };
+            start.clone_from(last);
+            start.push(0);
+            let mut batch = Batch::new();
+            for (key, value) in rows {
+                if wanted(&key) && value.len() <= VALUE_BYTES_MAX {
+                    found.rows += 1;
+                    batch.put(key, value);
+                }
+            }
+            self.new.commit(batch)?;
+        }
+    }
+}
+
+fn is_of(key: &[u8], number: LinkNumber) -> bool {
+    key.get(1..3) == Some(&number.0.to_be_bytes()[..])
+}
+
+/// The latest checkpoint kept of a log. Whether it is a receipt is judged by whoever uses it.
+fn last_note(old: &dyn Store, number: LinkNumber, side: LogSide) -> Option<String> {
+    let (start, end) = layout::side_range(Region::Checkpoint, number, side, 0, u64::MAX);
+    let rows = old.scan(&start, &end, 1, Direction::Backward).ok()?;
+    String::from_utf8(rows.into_iter().next()?.1).ok()
+}

@@ -1,0 +1,125 @@
+//! How a session ends: who is told, and what is recorded of it.
+
+use tokio::sync::mpsc;
+use tokio_stream::StreamExt as _;
+
+use super::super::channel::Incoming;
+use super::super::hold::{self, Hold};
+use super::super::{Exchange, Incident, Link};
+use super::{End, Stop, framed};
+use crate::limits::{FAREWELL_TIME_MAX, FAULT_TEXT_BYTES_MAX};
+use crate::proto::v1::{self, FaultCode, Frame, frame};
+
+/// Tells the peer and the record how the session ended.
+pub(super) async fn conclude(
+    exchange: &Exchange,
+    link: &Link,
+    outgoing: &mpsc::Sender<Frame>,
+    outcome: Stop,
+) -> End {
+    match outcome {
+        Stop::End(End::ShuttingDown) => {
+            let text = "going down".to_owned();
+            tell(outgoing, FaultCode::ShuttingDown, "", 0, text).await;
+            End::ShuttingDown
+        }
+        Stop::End(End::Held(hold)) => {
+            let text = format!(
+                "the link is held here until an operator has looked: {}: {}",
+                hold.code_name(),
+                hold.text
+            );
+            tell(outgoing, FaultCode::Held, &hold.origin, hold.index, text).await;
+            End::Held(hold)
+        }
+        Stop::End(End::Restoring(why)) => {
+            let text = format!("{why}. It comes back to fetch what it lacks");
+            tell(outgoing, FaultCode::Restoring, "", 0, text).await;
+            End::Restoring(why)
+        }
+        Stop::End(End::PeerFault(fault)) => {
+            note_fault(exchange, link, &fault).await;
+            End::PeerFault(fault)
+        }
+        Stop::End(end) => end,
+        Stop::Breach(breach) => {
+            let hold = Hold {
+                code: breach.code as i32,
+                origin: breach.origin,
+                index: breach.index,
+                text: breach.text,
+                evidence: breach.evidence,
+                at_ms: exchange.clock().unix_ms(),
+            };
+            // Recorded before the peer is told: after a crash here the link is held all the same.
+            if let Err(error) = exchange.hold(link, hold.clone()).await {
+                return End::Unable(error);
+            }
+            let text = hold.text.clone();
+            tell(outgoing, breach.code, &hold.origin, hold.index, text).await;
+            End::Held(Box::new(hold))
+        }
+    }
+}
+
+pub(super) async fn tell(
+    outgoing: &mpsc::Sender<Frame>,
+    code: FaultCode,
+    origin: &str,
+    index: u64,
+    text: String,
+) {
+    let fault = v1::Fault {
+        code: code as i32,
+        origin: origin.to_owned(),
+        index,
+        text,
+    };
+    let sent = outgoing.send(framed(frame::Frame::Fault(fault)));
+    // The peer may be gone or stuck; it will learn at the next attempt.
+    drop(tokio::time::timeout(FAREWELL_TIME_MAX, sent).await);
+}
+
+/// Lets the peer read what it was told last, until it closes. A stream that is dropped by its dialler
+/// at once is reset, and what was on its way is lost.
+pub(super) async fn part(outgoing: mpsc::Sender<Frame>, mut incoming: Incoming) {
+    drop(outgoing);
+    let closed = async { while let Some(Ok(_)) = incoming.next().await {} };
+    drop(tokio::time::timeout(FAREWELL_TIME_MAX, closed).await);
+}
+
+/// Records that the peer holds the link because of something this side said. That it is still
+/// held, its version and its going down are shown while they last and not recorded each time.
+async fn note_fault(exchange: &Exchange, link: &Link, fault: &v1::Fault) {
+    let code = FaultCode::try_from(fault.code).unwrap_or(FaultCode::Unspecified);
+    if matches!(
+        code,
+        FaultCode::Held | FaultCode::Version | FaultCode::ShuttingDown | FaultCode::Restoring
+    ) {
+        return;
+    }
+    let incident = Incident {
+        at_ms: exchange.clock().unix_ms(),
+        peer: link.peer.to_string(),
+        what: format!(
+            "the peer holds the link: {} at index {} of {}: {}",
+            code.as_str_name(),
+            fault.index,
+            crate::model::text::escape(&fault.origin),
+            crate::model::text::escape(&fault.text)
+        ),
+        evidence: Vec::new(),
+    };
+    exchange.note_incident(incident).await;
+}
+
+/// The end by a Fault of the peer, its texts cut to what is worth showing.
+pub(crate) fn peer_fault(fault: &v1::Fault) -> Stop {
+    let cut = |text| hold::cut(text, FAULT_TEXT_BYTES_MAX).to_owned();
+    Stop::End(End::PeerFault(Box::new(v1::Fault {
+        code: fault.code,
+        origin: cut(&fault.origin),
+        index: fault.index,
+        text: cut(&fault.text),
+    })))
+}

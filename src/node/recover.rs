@@ -1,0 +1,384 @@
+//! Recovery, with no node running: a store that must not be served is set aside, a new one made, and
+//! the logs of its links fetched back from their peers. Nothing is signed but TLS.
+//!
+//! Killed at any line, it is run again and goes on: `store::Aside` says that it was begun, region `Z`
+//! of the new store which links are not whole yet. A node that is started meanwhile goes on with it as
+//! well.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::config::Config;
+use super::material;
+use super::run::{NodeError, Running, Surroundings, load_keys, open_exchange, store_options};
+use crate::exchange::restore::salvage::{Salvage, Salvaged};
+use crate::exchange::restore::{Progress, Restored};
+use crate::exchange::{Exchange, Link, LogSide, NodeKeys, OpenError};
+use crate::link::keeper::Keeper;
+use crate::link::tls::TlsOptions;
+use crate::model::NodeName;
+use crate::store::{Aside, Marks, OpenOptions, SledStore, Store, StoreError};
+use crate::tlog::Hash;
+
+/// How often what is going on is looked at.
+const LOOK: Duration = Duration::from_millis(200);
+/// Lost files that are counted; beyond, it is "at least".
+const FILES_COUNTED_MAX: usize = 10_000;
+
+/// What is wanted.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// Only these links; all if empty.
+    pub links: Vec<NodeName>,
+    /// There is no store at all, and that is no mistake.
+    pub lost: bool,
+    /// A link on which nothing moves for so long is given up.
+    pub wait: Duration,
+}
+
+/// Why recovery did not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoverError {
+    /// As a node that does not start.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    /// There is nothing where the store should be.
+    #[error("there is no store in {}", .0.display())]
+    NoStore(std::path::PathBuf),
+    /// A name that is no link's.
+    #[error("there is no link with {0}")]
+    NoLink(NodeName),
+}
+
+impl From<StoreError> for RecoverError {
+    fn from(error: StoreError) -> Self {
+        Self::Node(error.into())
+    }
+}
+
+/// What is going on, for whoever watches.
+#[derive(Debug, Clone)]
+pub enum Step {
+    /// The store that is there is not served.
+    SetAside {
+        /// Why.
+        why: String,
+        /// Where it lies now.
+        old: std::path::PathBuf,
+    },
+    /// Files are compared with their names.
+    Blobs(u64),
+    /// What the old store still gave.
+    Salvaged(Salvaged),
+    /// The links, in their order.
+    Links(Vec<LinkStep>),
+}
+
+/// One link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkStep {
+    /// The peer.
+    pub peer: NodeName,
+    /// Entries.
+    pub progress: Progress,
+    /// Lost files of its messages.
+    pub files: usize,
+    /// Where it stands.
+    pub state: State,
+}
+
+/// Where the recovery of a link stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// No session; why, if that is known.
+    Waiting(String),
+    /// Entries come.
+    Records,
+    /// Entries are whole, files come.
+    Files,
+    /// All is here.
+    Whole,
+    /// The logs contradict each other: a person must look.
+    Held(String),
+}
+
+/// What came of a link.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The peer.
+    pub peer: NodeName,
+    /// Where it stands.
+    pub state: State,
+    /// The own log: origin, size, root.
+    pub own: (String, u64, Hash),
+    /// The mirror.
+    pub mirror: (String, u64, Hash),
+    /// What was done; `None` if the entries are not whole.
+    pub restored: Option<Restored>,
+    /// Files that are not here.
+    pub files: usize,
+}
+
+/// What came of it all.
+#[derive(Debug, Clone)]
+pub struct Recovered {
+    /// Where the old store lies, if one was set aside.
+    pub old: Option<std::path::PathBuf>,
+    /// What it still gave.
+    pub salvaged: Option<Salvaged>,
+    /// Every link that was wanted.
+    pub links: Vec<Outcome>,
+}
+
+/// Recovers the store of a node, and tells each step.
+///
+/// # Errors
+/// [`RecoverError`]. What of it was done stays, and is gone on with the next time.
+pub async fn recover(
+    config: Config,
+    wanted: Wanted,
+    shutdown: impl Future<Output = ()>,
+    mut tell: impl FnMut(&Step),
+) -> Result<Recovered, RecoverError> {
+    for peer in &wanted.links {
+        if !config.links.iter().any(|link| link.peer == *peer) {
+            return Err(RecoverError::NoLink(peer.clone()));
+        }
+    }
+    let keys = || load_keys(&config);
+    let mut came = Recovered {
+        old: None,
+        salvaged: None,
+        links: Vec::new(),
+    };
+    let exchange = match Aside::begun(&config.data_dir)? {
+        None => match open_exchange(&config, keys()?, Surroundings::of_machine()) {
+            Ok(exchange) => exchange,
+            Err(error) => {
+                let why = why_lost(error, &config, wanted.lost)?;
+                let name = format!("lost-{}", unix_seconds());
+                let aside = Aside::begin(&config.data_dir, &name)?;
+                replace(&config, aside, &why, keys()?, &mut tell, &mut came)?
+            }
+        },
+        Some(aside) => {
+            let why = "the store was lost or damaged";
+            replace(&config, aside, why, keys()?, &mut tell, &mut came)?
+        }
+    };
+    exchange.restore_only();
+    let running = Running {
+        stop: CancellationToken::new(),
+        tasks: TaskTracker::new(),
+        exchange_tls: material::exchange(&config, TlsOptions::new(config.allow_example_ca))
+            .map_err(NodeError::from)?,
+        desk_tls: None,
+        keyring: None,
+        exchange,
+    };
+    running.serve_peers(&config).await?;
+    tokio::select! {
+        outcomes = fetch(&config, &wanted, &running, &mut tell) => came.links = outcomes,
+        () = shutdown => came.links = outcomes(&config, &wanted, &running.exchange),
+    }
+    running.drain().await;
+    Ok(came)
+}
+
+fn unix_seconds() -> u64 {
+    use crate::exchange::clock::{Clock as _, SystemClock};
+    SystemClock.unix_seconds()
+}
+
+/// Why a store that does not open is lost; an error if it may not be, or is in use.
+fn why_lost(error: NodeError, config: &Config, lost: bool) -> Result<String, RecoverError> {
+    let is_lost = match &error {
+        NodeError::Store(error) | NodeError::Open(OpenError::Store(error)) => match error {
+            StoreError::Missing { .. } if !lost => {
+                return Err(RecoverError::NoStore(config.data_dir.clone()));
+            }
+            StoreError::Missing { .. }
+            | StoreError::Corrupt { .. }
+            | StoreError::Vanished { .. }
+            | StoreError::Shortened { .. } => true,
+            _ => false,
+        },
+        NodeError::Open(error) => matches!(
+            error,
+            OpenError::Read(_) | OpenError::BehindMark { .. } | OpenError::RootMismatch { .. }
+        ),
+        _ => false,
+    };
+    if !is_lost {
+        return Err(error.into());
+    }
+    Ok(without_remedy(&error.to_string()))
+}
+
+/// The remedy is being carried out.
+fn without_remedy(text: &str) -> String {
+    let what = text.split(crate::store::DO_NOW).next().unwrap_or_default();
+    what.trim_end_matches(['.', ';', ' ']).to_owned()
+}
+
+/// Sets the old store aside, makes a new one, and puts into it what the old one still gives.
+fn replace(
+    config: &Config,
+    aside: Aside,
+    why: &str,
+    keys: NodeKeys,
+    tell: &mut impl FnMut(&Step),
+    came: &mut Recovered,
+) -> Result<Arc<Exchange>, RecoverError> {
+    aside.move_away()?;
+    came.old = Some(aside.old.clone());
+    tell(&Step::SetAside {
+        why: why.to_owned(),
+        old: aside.old.clone(),
+    });
+    aside.check_blobs(|count| tell(&Step::Blobs(count)))?;
+    let mut options = store_options(config).create();
+    options.recovering = true;
+    let new = SledStore::open(&options)?;
+    let old = SledStore::open(&OpenOptions::new(&aside.old));
+    let marks = Marks::open(&aside.old);
+    let peers: Vec<NodeName> = config.links.iter().map(|link| link.peer.clone()).collect();
+    let salvage = Salvage {
+        old: old.as_ref().ok().map(|store| store as &dyn Store),
+        marks: marks.as_ref().ok(),
+        new: &new,
+        node: &config.node,
+        key: keys.message.verifier(&config.node),
+        why,
+        at_ms: unix_seconds().saturating_mul(1_000),
+    };
+    let mut salvaged = salvage.run(&peers)?;
+    if let Err(error) = &old {
+        salvaged.trouble = Some(without_remedy(&error.to_string()));
+    }
+    tell(&Step::Salvaged(salvaged.clone()));
+    came.salvaged = Some(salvaged);
+    drop(old);
+    drop(new);
+    aside.end()?;
+    Ok(open_exchange(config, keys, Surroundings::of_machine())?)
+}
+
+/// Runs the links until each is whole, or nothing moves on it any more.
+async fn fetch(
+    config: &Config,
+    wanted: &Wanted,
+    running: &Running,
+    tell: &mut impl FnMut(&Step),
+) -> Vec<Outcome> {
+    let exchange = &running.exchange;
+    let mut open = Vec::new();
+    for link_config in &config.links {
+        let Some(link) = selected(exchange, wanted, &link_config.peer) else {
+            continue;
+        };
+        let stop = running.stop.child_token();
+        if link_config.dial {
+            let keeper = Keeper {
+                exchange: Arc::clone(exchange),
+                link: Arc::clone(link),
+                endpoints: link_config.endpoints.clone(),
+                tls: Arc::clone(&running.exchange_tls),
+                shutdown: stop.clone(),
+            };
+            running.tasks.spawn(keeper.run());
+        }
+        open.push((Arc::clone(link), stop));
+    }
+    let mut last = Vec::new();
+    let mut moved = vec![Instant::now(); open.len()];
+    let mut over = BTreeSet::new();
+    loop {
+        let steps: Vec<LinkStep> = open.iter().map(|(link, _)| look(exchange, link)).collect();
+        for (at, step) in steps.iter().enumerate() {
+            if last.get(at) != Some(step) {
+                moved[at] = Instant::now();
+            }
+            let ended = matches!(step.state, State::Whole | State::Held(_));
+            if ended || moved[at].elapsed() >= wanted.wait {
+                open[at].1.cancel();
+                over.insert(at);
+            }
+        }
+        tell(&Step::Links(steps.clone()));
+        last = steps;
+        if over.len() == open.len() {
+            return outcomes(config, wanted, exchange);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+fn selected<'a>(exchange: &'a Exchange, wanted: &Wanted, peer: &NodeName) -> Option<&'a Arc<Link>> {
+    let is_wanted = wanted.links.is_empty() || wanted.links.contains(peer);
+    exchange.link(peer.as_str()).filter(|_| is_wanted)
+}
+
+fn look(exchange: &Exchange, link: &Link) -> LinkStep {
+    let head = link.head();
+    let presence = link.presence();
+    let is_whole = head.restoring.is_none() && presence.restored.is_some();
+    let files = match is_whole && head.files_lost {
+        true => exchange
+            .lost_files(link, FILES_COUNTED_MAX)
+            .map_or(0, |files| files.len()),
+        false => 0,
+    };
+    let state = if let Some(hold) = &head.held {
+        State::Held(format!("{}: {}", hold.code_name(), hold.text))
+    } else if is_whole && files == 0 {
+        State::Whole
+    } else if is_whole {
+        State::Files
+    } else if presence.up {
+        State::Records
+    } else {
+        State::Waiting(presence.down_reason.unwrap_or_default())
+    };
+    LinkStep {
+        peer: link.peer.clone(),
+        progress: exchange.restore_progress(link),
+        files,
+        state,
+    }
+}
+
+fn outcomes(config: &Config, wanted: &Wanted, exchange: &Exchange) -> Vec<Outcome> {
+    let links = config
+        .links
+        .iter()
+        .filter_map(|link| selected(exchange, wanted, &link.peer));
+    links
+        .map(|link| {
+            let step = look(exchange, link);
+            let log = |side| {
+                let tree = link.tree(side);
+                (link.origin(side).to_string(), tree.size(), tree.root())
+            };
+            Outcome {
+                peer: link.peer.clone(),
+                own: log(LogSide::Own),
+                mirror: log(LogSide::Mirror),
+                restored: link
+                    .head()
+                    .restoring
+                    .is_none()
+                    .then(|| link.presence().restored)
+                    .flatten()
+                    .map(|restored| (*restored).clone()),
+                files: step.files,
+                state: step.state,
+            }
+        })
+        .collect()
+}

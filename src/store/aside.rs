@@ -1,0 +1,189 @@
+//! Setting a store aside that must not be served any more, so that a new one can take its place.
+//! Nothing is deleted: the old one lies in a directory of its own beside the new one.
+//!
+//! While that is under way a file `RECOVERING` stands in the directory, from before the first change
+//! until the new store says of every log that it is to be restored. Whoever opens the store meanwhile
+//! is refused: it would look like a node that never said anything.
+
+use std::fs;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+use super::layout::Layout;
+use super::{StoreError, disk};
+
+/// The name of the file.
+const RECOVERING: &str = "RECOVERING";
+/// The longest name it may hold.
+const NAME_BYTES_MAX: usize = 128;
+
+/// A store being replaced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Aside {
+    dir: PathBuf,
+    /// Where the old one lies.
+    pub old: PathBuf,
+}
+
+impl Aside {
+    /// The replacement that was begun in a store's directory and not finished.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`]; [`StoreError::Corrupt`] when the file that says so is none of ours.
+    pub fn begun(dir: &Path) -> Result<Option<Self>, StoreError> {
+        let path = dir.join(RECOVERING);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(StoreError::io("read", &path, e)),
+        };
+        let name = text.strip_suffix('\n').unwrap_or_default();
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.chars().all(is_name) {
+            return Err(StoreError::corrupt(
+                &path,
+                "it does not name the directory of the old store",
+            ));
+        }
+        Ok(Some(Self {
+            dir: dir.to_owned(),
+            old: dir.join(name),
+        }))
+    }
+
+    /// Begins: from now on the store is not opened but for recovery. `name` is that of the directory
+    /// the old one goes to.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] while a node runs on it, [`StoreError::Io`], [`StoreError::Full`].
+    pub fn begin(dir: &Path, name: &str) -> Result<Self, StoreError> {
+        disk::create_dir(dir)?;
+        let _lock = Layout::new(dir).lock()?;
+        disk::replace(&dir.join(RECOVERING), format!("{name}\n").as_bytes())?;
+        Ok(Self {
+            dir: dir.to_owned(),
+            old: dir.join(name),
+        })
+    }
+
+    /// Moves the old store there, as far as that was not done before: all but the blobs, which are
+    /// named by their content and serve the new one as well.
+    ///
+    /// # Errors
+    /// As [`Aside::begin`].
+    pub fn move_away(&self) -> Result<(), StoreError> {
+        let (from, to) = (Layout::new(&self.dir), Layout::new(&self.old));
+        let _lock = from.lock()?;
+        disk::create_dir(&self.old)?;
+        // FORMAT first: what is left then is no store to anyone.
+        for (from, to) in [
+            (from.format(), to.format()),
+            (from.sled(), to.sled()),
+            (from.marks(), to.marks()),
+        ] {
+            // What is there already was moved before; what is here then is of the new one.
+            if to.exists() || !from.exists() {
+                continue;
+            }
+            fs::rename(&from, &to).map_err(|e| StoreError::io("move", &from, e))?;
+            disk::sync_dir(&self.dir)?;
+            disk::sync_dir(&self.old)?;
+        }
+        // The old one can be opened where it lies, to read what it still gives.
+        disk::create_dir(&to.blobs())
+    }
+
+    /// Looks at every blob that stays: one whose content is not what its name says goes to the old
+    /// store. Returns how many were looked at and how many went.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn check_blobs(&self, mut looked: impl FnMut(u64)) -> Result<(u64, u64), StoreError> {
+        let blobs = Layout::new(&self.dir).blobs();
+        let old = Layout::new(&self.old).blobs();
+        let entries = match fs::read_dir(&blobs) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok((0, 0)),
+            Err(e) => return Err(StoreError::io("list", &blobs, e)),
+        };
+        let (mut count, mut spoiled) = (0, 0);
+        for entry in entries {
+            let path = entry.map_err(|e| StoreError::io("list", &blobs, e))?.path();
+            let name = path
+                .file_name()
+                .and_then(|n| n.to_str())
+                .unwrap_or_default();
+            let Ok(digest) = hex::decode(name) else {
+                continue;
+            };
+            if digest.len() != 32 || !path.is_file() {
+                continue;
+            }
+            count += 1;
+            looked(count);
+            // A file that cannot be read is as good as a wrong one.
+            if content_digest(&path).ok().as_deref() != Some(&digest[..]) {
+                spoiled += 1;
+                let to = old.join(name);
+                fs::rename(&path, &to).map_err(|e| StoreError::io("move", &path, e))?;
+            }
+        }
+        if spoiled > 0 {
+            disk::sync_dir(&blobs)?;
+            disk::sync_dir(&old)?;
+        }
+        Ok((count, spoiled))
+    }
+
+    /// Ends: the new store stands by itself.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn end(self) -> Result<(), StoreError> {
+        let path = self.dir.join(RECOVERING);
+        fs::remove_file(&path).map_err(|e| StoreError::io("remove", &path, e))?;
+        disk::sync_dir(&self.dir)
+    }
+}
+
+fn content_digest(path: &Path) -> io::Result<Vec<u8>> {
+    let (mut file, mut hash) = (fs::File::open(path)?, Sha256::new());
+    let mut chunk = vec![0; 64 << 10];
+    loop {
+        match file.read(&mut chunk)? {
+            0 => return Ok(hash.finalize().to_vec()),
+            bytes => hash.update(&chunk[..bytes]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{OpenOptions, SledStore};
+    use super::*;
+
+    #[test]
+    fn a_store_that_is_being_replaced_is_not_opened_and_nothing_of_it_is_deleted() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || OpenOptions::new(dir.path());
+        drop(SledStore::open(&open().create()).unwrap());
+        let aside = Aside::begin(dir.path(), "lost-1").unwrap();
+        let refused = SledStore::open(&open()).unwrap_err();
+        assert!(refused.to_string().contains("liaison recover"), "{refused}");
+        aside.move_away().unwrap();
+        aside.move_away().unwrap();
+        assert_eq!(Aside::begun(dir.path()).unwrap(), Some(aside.clone()));
+        let mut new = open().create();
+        new.recovering = true;
+        drop(SledStore::open(&new).unwrap());
+        // Interrupted here and begun again, the new one is not taken for the old one.
+        aside.move_away().unwrap();
+        drop(SledStore::open(&new).unwrap());
+        drop(SledStore::open(&OpenOptions::new(&aside.old)).unwrap());
+        aside.end().unwrap();
+        drop(SledStore::open(&open()).unwrap());
+        assert!(dir.path().join("lost-1/sled/db").exists());
+    }
+}

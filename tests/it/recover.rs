@@ -1,0 +1,660 @@
+//! Records that were lost come back from the other side: rolled back, emptied, on one side or both,
+//! with what was appended since, and whatever crashes or lies meanwhile.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use liaison::crypto::checkpoint::{cosign, sign_checkpoint};
+use liaison::exchange::layout::Place;
+use liaison::exchange::restore::Restoring;
+use liaison::exchange::session::End;
+use liaison::exchange::submit::SubmitError;
+use liaison::exchange::{Exchange, LogSide, PeerMessageKey, RecordError, RecorderMode};
+use liaison::proto::v1::{self, FaultCode, Frame, frame};
+use liaison::store::{Failure, Marks, MemoryStore};
+use liaison::tlog::Hash;
+
+use crate::sides::{
+    Notary, Running, Side, Step, assert_same_logs, join, join_over, letter, link_of, quiet, sides,
+    submit, temp_dir, wire,
+};
+
+/// Sizes and roots of both logs of a node, with its receipts by size.
+#[derive(Debug, PartialEq, Eq, Clone)]
+struct Heads {
+    own: (u64, Hash),
+    mirror: (u64, Hash),
+    delivered_size: u64,
+    receipts: BTreeMap<u64, String>,
+    given: BTreeMap<u64, String>,
+}
+
+fn heads(exchange: &Exchange) -> Heads {
+    let link = link_of(exchange);
+    let root = |side| {
+        let tree = link.tree(side);
+        (tree.size(), tree.root())
+    };
+    let receipts = |side| {
+        let all = exchange.receipts(&link, side, 0, usize::MAX).unwrap();
+        all.into_iter().collect()
+    };
+    Heads {
+        own: root(LogSide::Own),
+        mirror: root(LogSide::Mirror),
+        delivered_size: link.head().delivered_size,
+        receipts: receipts(LogSide::Own),
+        given: receipts(LogSide::Mirror),
+    }
+}
+
+/// The rows of a store that follow from its logs: what a node that lost nothing has.
+fn derived(side: &Side) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let mut rows = side.store.records();
+    // Times of recording, incidents, authors and what came ahead are this node's own.
+    rows.retain(|key, _| b"ACHIOPRTUW".contains(&key[0]));
+    rows
+}
+
+/// The entries themselves: bytes, bodies and whether they were refused.
+fn entries(exchange: &Exchange, side: LogSide) -> Vec<(Vec<u8>, bool, bool)> {
+    let link = link_of(exchange);
+    let reader = exchange.reader(&link, side);
+    let all = reader.entries(0, u64::MAX, usize::MAX).unwrap();
+    all.iter()
+        .map(|stored| {
+            let has_body = reader.body(stored).unwrap().is_some();
+            (stored.entry.to_vec(), stored.record.refused, has_body)
+        })
+        .collect()
+}
+
+/// No frame that carries a signature made now: nothing is signed while records come back.
+fn nothing_new_is_signed(frame: Frame) -> Step {
+    let ok = matches!(
+        frame.frame,
+        Some(
+            frame::Frame::Hello(_)
+                | frame::Frame::Fault(_)
+                | frame::Frame::Fetch(_)
+                | frame::Frame::Fetched(_)
+        )
+    );
+    assert!(ok, "{frame:?}");
+    Step::Pass(frame)
+}
+
+fn restores(exchange: &Exchange) -> bool {
+    exchange.restoring(&link_of(exchange)).is_some()
+}
+
+/// Dials again and again until both sides are whole and quiet; returns how the sessions ended.
+async fn heal(a: &Arc<Exchange>, b: &Arc<Exchange>) -> (Vec<(End, End)>, Running) {
+    let mut ends = Vec::new();
+    for _ in 0..20 {
+        let mut running = join(a, b);
+        tokio::select! {
+            biased;
+            ended = async { ((&mut running.a).await.unwrap(), (&mut running.b).await.unwrap()) } => {
+                ends.push(ended);
+            }
+            () = async {
+                quiet(a, b).await;
+                while restores(a) || restores(b) {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                quiet(a, b).await;
+            } => return (ends, running),
+        }
+    }
+    panic!("never whole: {ends:?}");
+}
+
+async fn traffic(a: &Exchange, b: &Exchange, (sa, sb): (&Side, &Side), count: usize) {
+    for number in 0..count {
+        submit(a, letter(sb, number)).await.unwrap();
+        if number % 3 == 0 {
+            submit(b, letter(sa, number)).await.unwrap();
+        }
+        if number % 7 == 0 {
+            quiet(a, b).await;
+        }
+    }
+    quiet(a, b).await;
+}
+
+/// An empty disk in place of the old one.
+fn lose_disk(side: &mut Side) {
+    side.store = MemoryStore::new();
+    side.dir = temp_dir();
+    Marks::create(side.dir.path()).unwrap();
+}
+
+async fn flag_as_lost(exchange: &Exchange) {
+    let restoring = Restoring {
+        why: "the store was lost".to_owned(),
+        ..Restoring::default()
+    };
+    exchange
+        .begin_restoring(&link_of(exchange), restoring)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_node_that_was_rolled_back_signs_nothing_until_all_is_back() {
+    let (mut a, b) = sides();
+    let notary = Notary::of(&a, &b);
+    let right = b.open(&a);
+    let mut left = a.open(&b);
+    let running = join(&left, &right);
+    traffic(&left, &right, (&a, &b), 10).await;
+    let old = a.snapshot();
+    traffic(&left, &right, (&a, &b), 700).await;
+    running.end().await;
+    let before = heads(&left);
+    let (rows, own) = (derived(&a), entries(&left, LogSide::Own));
+    let mirror = entries(&left, LogSide::Mirror);
+    drop(left);
+
+    a.restore(old);
+    left = a.open(&b);
+    let running = join_over(&left, &right, wire(nothing_new_is_signed, Step::Pass));
+    let (a_end, b_end) = running.ended().await;
+    assert!(matches!(a_end, End::Restoring(_)), "{a_end}");
+    assert!(
+        matches!(&b_end, End::PeerFault(fault) if fault.code() == FaultCode::Restoring),
+        "{b_end}"
+    );
+    assert!(restores(&left));
+    assert_eq!(left.held(&link_of(&left)), None);
+    let refused = submit(&left, letter(&b, 1)).await;
+    assert!(matches!(
+        refused,
+        Err(SubmitError::Record(RecordError::Restoring))
+    ));
+
+    let running = join_over(
+        &left,
+        &right,
+        wire(nothing_new_is_signed, nothing_new_is_signed),
+    );
+    let (a_end, b_end) = running.ended().await;
+    assert!(matches!(a_end, End::Restored), "{a_end}");
+    assert!(matches!(b_end, End::Restored), "{b_end}");
+    assert!(!restores(&left));
+    assert_eq!(heads(&left), before);
+    assert_eq!(derived(&a), rows);
+    assert_eq!(entries(&left, LogSide::Own), own);
+    assert_eq!(entries(&left, LogSide::Mirror), mirror);
+    let told = &left.incidents(1).unwrap()[0].what;
+    assert!(told.contains("the records are back: "), "{told}");
+
+    // And life goes on.
+    let see = notary.clone();
+    let running = join_over(
+        &left,
+        &right,
+        wire(
+            move |frame| {
+                see.see(&frame);
+                Step::Pass(frame)
+            },
+            Step::Pass,
+        ),
+    );
+    traffic(&left, &right, (&a, &b), 10).await;
+    running.end().await;
+    assert_same_logs(&left, &right);
+    notary.assert_consistent_with(&left, &right);
+}
+
+#[tokio::test]
+async fn what_was_appended_after_the_rollback_is_appended_again_as_it_is() {
+    let (mut a, b) = sides();
+    let right = b.open(&a);
+    let mut left = a.open(&b);
+    let running = join(&left, &right);
+    traffic(&left, &right, (&a, &b), 5).await;
+    let old = a.snapshot();
+    let same = v1::Draft {
+        id: crate::nodes::new_id(),
+        ..letter(&b, 50)
+    };
+    let other = crate::nodes::new_id();
+    submit(&left, same.clone()).await.unwrap();
+    let was = v1::Draft {
+        id: other.clone(),
+        ..letter(&b, 51)
+    };
+    submit(&left, was).await.unwrap();
+    traffic(&left, &right, (&a, &b), 300).await;
+    running.end().await;
+    let before = heads(&left);
+    drop(left);
+
+    a.restore(old);
+    left = a.open(&b);
+    let mut tail = Vec::new();
+    for number in 0..600 {
+        tail.push(submit(&left, letter(&b, 1_000 + number)).await.unwrap());
+    }
+    let taken = v1::Draft {
+        id: other.clone(),
+        ..letter(&b, 52)
+    };
+    submit(&left, taken).await.unwrap();
+    let signed: BTreeMap<_, _> = {
+        let link = link_of(&left);
+        let reader = left.reader(&link, LogSide::Own);
+        let read = |r: &liaison::exchange::Recorded| reader.entry(r.index).unwrap().entry;
+        tail.iter().map(|r| (r.id, read(r))).collect()
+    };
+    let (ends, running) = heal(&left, &right).await;
+    assert!(
+        ends.iter().any(|(a, _)| matches!(a, End::Restored)),
+        "{ends:?}"
+    );
+    running.end().await;
+    assert_same_logs(&left, &right);
+    let link = link_of(&left);
+    let own = link.tree(LogSide::Own);
+    assert_eq!(own.size(), before.own.0 + 600);
+    let reader = left.reader(&link, LogSide::Own);
+    assert_eq!(reader.root_at(&own, before.own.0).unwrap(), before.own.1);
+    for (id, entry) in signed {
+        let (_, place) = left.find(id).unwrap().unwrap();
+        let Place::Log(LogSide::Own, index) = place else {
+            panic!("{place:?}")
+        };
+        assert!(index >= before.own.0);
+        assert_eq!(reader.entry(index).unwrap().entry, entry);
+        let author = left.author(&link, index).unwrap().unwrap();
+        assert_eq!(author.as_str(), "operator/mẫu");
+    }
+    assert_eq!(left.kept_aside(&link).unwrap(), 1);
+    let told = left.incidents(5).unwrap();
+    assert!(
+        told.iter().any(|i| i.what.contains("1 STAY SET ASIDE")),
+        "{told:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_lost_store_comes_back_whole() {
+    let (mut a, b) = sides();
+    let right = b.open(&a);
+    let mut left = a.open(&b);
+    let running = join(&left, &right);
+    traffic(&left, &right, (&a, &b), 700).await;
+    running.end().await;
+    let (before, rows) = (heads(&left), derived(&a));
+    drop(left);
+    lose_disk(&mut a);
+    left = a.open(&b);
+    flag_as_lost(&left).await;
+    let (_, running) = heal(&left, &right).await;
+    running.end().await;
+    assert_eq!(heads(&left), before);
+    assert_eq!(derived(&a), rows);
+    // Read from the disk again, it is the same.
+    drop(left);
+    left = a.open(&b);
+    assert_eq!(heads(&left), before);
+}
+
+#[tokio::test]
+async fn both_sides_rolled_back_get_from_each_other_what_there_is() {
+    let (mut a, mut b) = sides();
+    let mut right = b.open(&a);
+    let mut left = a.open(&b);
+    let running = join(&left, &right);
+    traffic(&left, &right, (&a, &b), 20).await;
+    let old_a = a.snapshot();
+    traffic(&left, &right, (&a, &b), 20).await;
+    let old_b = b.snapshot();
+    let known = heads(&right);
+    traffic(&left, &right, (&a, &b), 20).await;
+    running.end().await;
+    drop((left, right));
+    a.restore(old_a);
+    b.restore(old_b);
+    left = a.open(&b);
+    right = b.open(&a);
+    let (_, running) = heal(&left, &right).await;
+    running.end().await;
+    assert_same_logs(&left, &right);
+    assert_eq!(heads(&left).own, known.mirror);
+    assert_eq!(heads(&left).mirror, known.own);
+}
+
+#[tokio::test]
+async fn both_sides_restore_in_one_session() {
+    let (mut a, mut b) = sides();
+    let mut right = b.open(&a);
+    let mut left = a.open(&b);
+    let running = join(&left, &right);
+    traffic(&left, &right, (&a, &b), 30).await;
+    running.end().await;
+    let before = (heads(&left), heads(&right));
+    drop((left, right));
+    // Each lost what the other has: a its disk, b nothing, but it asks as well.
+    lose_disk(&mut a);
+    left = a.open(&b);
+    right = b.open(&a);
+    flag_as_lost(&left).await;
+    flag_as_lost(&right).await;
+    let (_, running) = heal(&left, &right).await;
+    running.end().await;
+    assert_eq!((heads(&left), heads(&right)), before);
+    drop(right);
+    lose_disk(&mut b);
+    right = b.open(&a);
+    flag_as_lost(&right).await;
+    let (_, running) = heal(&left, &right).await;
+    running.end().await;
+    assert_eq!((heads(&left), heads(&right)), before);
+}
+
+/// A pair of which the first was rolled back and has recorded three entries since; both disks can be
+/// had again and again.
+struct RolledBack {
+    a: Side,
+    b: Side,
+}
+
+async fn rolled_back() -> RolledBack {
+    let (mut a, b) = sides();
+    let right = b.open(&a);
+    let mut left = a.open(&b);
+    let running = join(&left, &right);
+    traffic(&left, &right, (&a, &b), 4).await;
+    let old = a.snapshot();
+    traffic(&left, &right, (&a, &b), 20).await;
+    running.end().await;
+    drop((left, right));
+    a.restore(old);
+    left = a.open(&b);
+    for number in 0..3 {
+        submit(&left, letter(&b, 100 + number)).await.unwrap();
+    }
+    drop(left);
+    RolledBack { a, b }
+}
+
+impl RolledBack {
+    fn again(&self) -> (Side, Side) {
+        let (mut a, mut b) = sides();
+        a.restore(self.a.snapshot());
+        b.restore(self.b.snapshot());
+        (a, b)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_at_any_commit_while_records_come_back_changes_nothing() {
+    let prepared = rolled_back().await;
+    let (a, b) = prepared.again();
+    let (mut left, right) = (a.open(&b), b.open(&a));
+    let (_, running) = heal(&left, &right).await;
+    running.end().await;
+    let expected = heads(&left);
+    assert_eq!(expected.own.0, 4 + 20 + 3);
+    let commits = a.store.commits();
+    drop((left, right));
+    let mut crashes = 0;
+    for failure in [Failure::Before, Failure::Volatile, Failure::After] {
+        for at in 0..commits {
+            let (a, b) = prepared.again();
+            a.store.fail_commit(at, failure);
+            let right = b.open(&a);
+            left = if let Ok(left) = a.try_open(&b, b.card_for(&a), RecorderMode::Inline) {
+                left
+            } else {
+                a.store.crash();
+                a.open(&b)
+            };
+            for _ in 0..20 {
+                let running = join(&left, &right);
+                let mut trouble = left.watch_trouble();
+                let whole = async {
+                    while restores(&left) {
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                    }
+                    quiet(&left, &right).await;
+                };
+                tokio::select! {
+                    biased;
+                    _ = trouble.wait_for(Option::is_some) => {}
+                    () = whole => {}
+                    () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                }
+                running.end().await;
+                if left.trouble().is_some() {
+                    crashes += 1;
+                    drop(left);
+                    if failure == Failure::After {
+                        a.store.reopen();
+                    } else {
+                        a.store.crash();
+                    }
+                    left = a.open(&b);
+                } else if !restores(&left) && heads(&left).own.0 == expected.own.0 {
+                    break;
+                }
+            }
+            let seen = heads(&left);
+            assert_eq!(
+                (seen.own, seen.mirror),
+                (expected.own, expected.mirror),
+                "{failure:?} at commit {at}"
+            );
+            assert!(!restores(&left));
+            assert_eq!(left.kept_aside(&link_of(&left)).unwrap(), 0);
+            assert_eq!(left.waiting_aside(&link_of(&left)).unwrap(), 0);
+            drop(right);
+        }
+    }
+    assert!(crashes > 20, "{crashes}");
+}
+
+/// Runs restoring sessions over a peer that bends what it gives back, and looks that nothing of it
+/// was kept; returns how the last session ended here.
+async fn lied_to(bend: impl Fn(&mut v1::Fetched) + Clone + Send + 'static) -> End {
+    let prepared = rolled_back().await;
+    let (a, b) = prepared.again();
+    let (left, right) = (a.open(&b), b.open(&a));
+    join(&left, &right).ended().await;
+    // The three recorded since are set aside by the first honest answer; the lies come then.
+    join(&left, &right).ended().await;
+    let before = heads(&left);
+    let mut last = None;
+    for _ in 0..2 {
+        let bend = bend.clone();
+        let bending = move |mut frame: Frame| {
+            if let Some(frame::Frame::Fetched(given)) = &mut frame.frame {
+                bend(given);
+            }
+            Step::Pass(frame)
+        };
+        let running = join_over(&left, &right, wire(Step::Pass, bending));
+        last = Some(running.ended().await.0);
+    }
+    assert_eq!(heads(&left), before, "something was kept");
+    assert!(restores(&left));
+    let (_, running) = heal(&left, &right).await;
+    running.end().await;
+    assert_same_logs(&left, &right);
+    let incidents = left.incidents(20).unwrap();
+    let told = incidents
+        .iter()
+        .filter(|i| i.what.contains("cannot be restored from the peer"));
+    assert!(told.count() <= 1, "told once: {incidents:?}");
+    last.unwrap()
+}
+
+type Bend = Arc<dyn Fn(&mut v1::Fetched) + Send + Sync>;
+
+fn flip(bytes: &mut bytes::Bytes) {
+    let mut bent = bytes.to_vec();
+    *bent.last_mut().unwrap() ^= 1;
+    *bytes = bent.into();
+}
+
+#[tokio::test]
+async fn a_peer_that_gives_back_something_else_gains_nothing() {
+    let bends: Vec<(&str, Bend)> = vec![
+        ("an entry", Arc::new(|g| flip(&mut g.items[0].entry))),
+        ("a body", Arc::new(|g| flip(&mut g.items[0].body))),
+        ("a salt", Arc::new(|g| flip(&mut g.items[0].salt))),
+        ("order", Arc::new(|g| g.items.swap(0, 1))),
+        ("one less", Arc::new(|g| drop(g.items.remove(0)))),
+        ("one twice", Arc::new(|g| g.items.push(g.items[0].clone()))),
+        ("nothing", Arc::new(|g| g.items.clear())),
+        ("elsewhere", Arc::new(|g| g.start_index += 1)),
+        (
+            "a proof",
+            Arc::new(|g| g.consistency.push(vec![7; 32].into())),
+        ),
+        (
+            "no proof",
+            Arc::new(|g| g.consistency = vec![vec![1; 31].into()]),
+        ),
+        (
+            "a receipt",
+            Arc::new(|g| g.receipts[0] = g.receipts[0].replace('A', "B")),
+        ),
+        (
+            "a receipt twice",
+            Arc::new(|g| g.receipts.push(g.receipts[0].clone())),
+        ),
+    ];
+    for (name, bend) in bends {
+        let end = lied_to(move |given| bend(given)).await;
+        assert!(matches!(end, End::Refused(_)), "{name}: {end}");
+    }
+}
+
+#[tokio::test]
+async fn a_receipt_of_another_tree_under_the_own_key_holds_or_gives_nothing() {
+    for (size, holds) in [(3, true), (60, false)] {
+        let prepared = rolled_back().await;
+        let (a, b) = prepared.again();
+        let (left, right) = (a.open(&b), b.open(&a));
+        let before = heads(&left);
+        // Signed by both keys, over a log that never was.
+        let (me, peer) = (a.keys(), b.keys());
+        let origin = a.origin_to(&b);
+        let signed = sign_checkpoint(&me.log, &origin, size, Hash([9; 32]), 1);
+        let receipt = cosign(&peer.log, &b.name, &signed, 2).note.clone();
+        let bending = move |mut frame: Frame| {
+            if let Some(frame::Frame::Hello(hello)) = &mut frame.frame {
+                hello.mirrored_size = size;
+                hello.mirrored_checkpoint.clone_from(&receipt);
+            }
+            Step::Pass(frame)
+        };
+        let mut ends = Vec::new();
+        for _ in 0..3 {
+            let running = join_over(&left, &right, wire(Step::Pass, bending.clone()));
+            ends.push(running.ended().await.0);
+        }
+        let seen = heads(&left);
+        if holds {
+            let End::Held(hold) = &ends[0] else {
+                panic!("{ends:?}")
+            };
+            assert_eq!(hold.code, FaultCode::RolledBack as i32);
+            assert_eq!(hold.evidence.len(), 2, "both notes");
+            assert_eq!(seen, before);
+        } else {
+            assert!(restores(&left), "{ends:?}");
+            assert_eq!(left.held(&link_of(&left)), None);
+            assert!(seen.own.0 <= before.own.0 && seen.mirror == before.mirror);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_shows_less_than_before_holds_the_link_until_someone_has_called() {
+    let prepared = rolled_back().await;
+    let (a, mut b) = prepared.again();
+    let left = a.open(&b);
+    let mut right = b.open(&a);
+    join(&left, &right).ended().await;
+    assert!(restores(&left));
+    drop(right);
+    lose_disk(&mut b);
+    right = b.open(&a);
+    let (end, _) = join(&left, &right).ended().await;
+    let End::Held(hold) = end else {
+        panic!("{end}")
+    };
+    assert_eq!(hold.code, FaultCode::RolledBack as i32);
+    assert!(hold.text.contains("shows fewer now"), "{}", hold.text);
+    // Whoever releases goes on with what there is; what was recorded since is not lost.
+    left.release(&link_of(&left), "they have lost it for good")
+        .await
+        .unwrap();
+    flag_as_lost(&right).await;
+    let (_, running) = heal(&left, &right).await;
+    running.end().await;
+    assert_same_logs(&left, &right);
+    assert_eq!(heads(&left).own.0, 4 + 3);
+}
+
+#[tokio::test]
+async fn what_was_refused_is_refused_again_and_not_said_twice() {
+    let (mut a, mut b) = sides();
+    // The key that signs is known for the first three entries only.
+    let card = |a: &Side, b: &Side| {
+        let mut card = a.card_for(b);
+        let key = card.message_keys.remove(0);
+        card.message_keys.push(PeerMessageKey {
+            last_index: Some(2),
+            ..key
+        });
+        card
+    };
+    let open = |a: &Side, b: &Side| b.try_open(a, card(a, b), RecorderMode::Inline).unwrap();
+    let mut right = open(&a, &b);
+    let mut left = a.open(&b);
+    let running = join(&left, &right);
+    for number in 0..6 {
+        submit(&left, letter(&b, number)).await.unwrap();
+        quiet(&left, &right).await;
+    }
+    running.end().await;
+    let (before_a, before_b) = (heads(&left), heads(&right));
+    let (rows_a, rows_b) = (derived(&a), derived(&b));
+    let mirror = entries(&right, LogSide::Mirror);
+    assert_eq!(before_b.own.0, 3, "three REFUSALs");
+    assert_eq!(mirror.iter().filter(|(_, refused, _)| *refused).count(), 3);
+
+    drop(right);
+    lose_disk(&mut b);
+    right = open(&a, &b);
+    flag_as_lost(&right).await;
+    let (_, running) = heal(&left, &right).await;
+    running.end().await;
+    assert_eq!(heads(&right), before_b);
+    assert_eq!(derived(&b), rows_b);
+    assert_eq!(entries(&right, LogSide::Mirror), mirror);
+    assert_eq!(heads(&left), before_a);
+
+    // The other way, the peer does not keep the bodies that it refused.
+    drop(left);
+    lose_disk(&mut a);
+    left = a.open(&b);
+    flag_as_lost(&left).await;
+    let (_, running) = heal(&left, &right).await;
+    running.end().await;
+    assert_eq!(heads(&left), before_a);
+    assert_eq!(derived(&a), rows_a);
+    let restored = link_of(&left).presence().restored.unwrap();
+    assert_eq!(restored.bodies_absent, 3);
+    assert_eq!((restored.own_fetched, restored.mirror_fetched), (6, 3));
+}
