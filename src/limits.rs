@@ -82,6 +82,12 @@ pub const CHUNK_BYTES_MAX: usize = 256 << 10;
 pub const VALUE_BYTES_MAX: usize = 8 << 10;
 /// A key in the store: two node names of 253 bytes and what surrounds them, twice over.
 pub const KEY_BYTES_MAX: usize = 1 << 10;
+/// Time for a request of one message to come whole, beside what its bytes may take.
+pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(30);
+/// Bytes a second at which a request must come at least, on average: 4 MiB take two minutes.
+pub const REQUEST_BYTES_PER_SECOND_MIN: u64 = 32 << 10;
+/// KiB of such requests of one identity that have come and are not answered: 16 of the largest.
+pub const REQUESTS_KIB_MAX: usize = 64 << 10;
 /// A request from the desk: a body as JSON or protobuf with its frame.
 pub const DESK_MESSAGE_BYTES_MAX: usize = 4 << 20;
 /// Messages of one side that a case takes: a handover of a large batch has some dozens. Each message
@@ -144,8 +150,20 @@ pub const BATCH_BYTES_MAX: usize = 4 * GROUP_BYTES_MAX;
 pub const WATCHERS_MAX: usize = 256;
 /// Subscribers of one caller: eight of them do not crowd out the ninth.
 pub const CALLER_WATCHERS_MAX: usize = WATCHERS_MAX / 8;
+/// Messages that are being recorded for all callers of the desk together.
+pub const SUBMITS_MAX: usize = 4_096;
+/// Such messages of one caller, unless the configuration says otherwise: four of them do not crowd
+/// out the fifth.
+pub const CALLER_SUBMITS_MAX: usize = SUBMITS_MAX / 4;
+/// How many times the floor must stay free where an ordinary message is recorded: what is below is
+/// for receipts, what the peer sends, acknowledgements, FLASH and IMMEDIATE.
+pub const BULK_FLOORS: u64 = 2;
 /// Uploads under way: each occupies a thread that may block, of tokio's 512.
 pub const UPLOADS_MAX: usize = 32;
+/// Downloads under way: each holds some 2 MiB.
+pub const DOWNLOADS_MAX: usize = 64;
+/// Downloads of one caller: four of them do not crowd out the fifth.
+pub const CALLER_DOWNLOADS_MAX: usize = DOWNLOADS_MAX / 4;
 /// Time between two parts of an upload.
 pub const UPLOAD_PAUSE_MAX: Duration = Duration::from_secs(30);
 /// Uploads of one caller: four of them do not crowd out the fifth.
@@ -163,6 +181,23 @@ pub const TRANSFER_RETRY_INTERVAL: Duration = Duration::from_secs(30);
 /// How many times the floor must stay free where a part of an attachment is written, so that
 /// files fill no disk on which alerts could still be recorded.
 pub const ATTACHMENT_FLOORS: u64 = 4;
+/// A bundle: every file of one message, 64 of 1 GiB, and as much again of entries with their bodies.
+pub const BUNDLE_BYTES_MAX: u64 = 2 * 64 * ATTACHMENT_BYTES_MAX;
+/// What is sealed at once in a bundle: its size tells a finder no more than the number of these.
+pub const BUNDLE_SEGMENT_BYTES: usize = 64 << 10;
+/// The text at the beginning of a bundle: two node names, a time, an id, three short paragraphs.
+pub const BUNDLE_PREAMBLE_BYTES_MAX: usize = 4 << 10;
+/// One piece of a bundle: the largest frame, and the tag and length around it.
+pub const BUNDLE_PIECE_BYTES_MAX: usize = FRAME_BYTES_MAX + 16;
+/// Bytes read of a bundle's file at once.
+pub const BUNDLE_READ_BYTES: usize = 256 << 10;
+/// Bundles that a bundle answers: those that may have been on the road at once.
+pub const BUNDLE_ANSWERS_MAX: usize = 8;
+/// Bundles made since the node started whose answers are known as such, per link: one each hour for
+/// ten days.
+pub const BUNDLES_ISSUED_MAX: usize = 256;
+/// Bundles made or taken at a time: each occupies a thread and reads or writes whole logs.
+pub const BUNDLES_MAX: usize = 2;
 /// Exports under way: each occupies a thread and reads whole logs.
 pub const EXPORTS_MAX: usize = 4;
 /// What tells of one refused call beside its code. It travels in HTTP/2 trailers, of which some
@@ -184,6 +219,11 @@ pub const FAULT_TEXT_BYTES_MAX: usize = 1 << 10;
 /// A session whose peer says nothing, or takes no frame, for so long is over: three heartbeats. A
 /// frame of 1.1 MiB passes within it at 50 kbit/s.
 pub const SILENCE_TIME_MAX: Duration = Duration::from_secs(3 * 60);
+/// Time in which a caller must read on what it asked for; as a peer must.
+pub const READER_TIME_MAX: Duration = SILENCE_TIME_MAX;
+/// Time for a peer to answer that it opens a session; it may be made to wait for it, see
+/// [`SESSIONS_PER_SECOND_MAX`].
+pub const SESSION_OPEN_TIME_MAX: Duration = Duration::from_secs(30);
 /// A heartbeat with a dated checkpoint.
 pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(60);
 /// Heartbeats taken at once; after that one a second, sixty times what is due. More are not looked at.
@@ -200,10 +240,45 @@ pub const BACKOFF_MAX: Duration = Duration::from_secs(30);
 pub const CLOCK_SKEW_MAX: Duration = Duration::from_secs(120);
 /// Time for running work when told to stop.
 pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
+/// Of that, for pushing what is recorded and taking its receipts.
+pub const DRAIN_PUSH_TIME_MAX: Duration = Duration::from_secs(3);
+/// From when on whoever still has a call open while the node goes down is cut: two seconds for
+/// connections without one, and what remains of the ten for the store to close.
+pub const DRAIN_CUT_TIME: Duration = Duration::from_secs(5);
 /// Free disk space below which nothing more is recorded.
 pub const DISK_FREE_BYTES_MIN: u64 = 64 << 20;
 /// Bytes set aside in a file of their own, given back when the disk is full.
 pub const BALLAST_BYTES: u64 = 16 << 20;
+/// How often the free space is looked at.
+pub const SPACE_INTERVAL: Duration = Duration::from_secs(10);
+/// How often old uploads are looked for.
+pub const SWEEP_INTERVAL: Duration = Duration::from_secs(3_600);
+/// How long an upload waits to be named by a message.
+pub const UPLOAD_TIME_MAX: Duration = Duration::from_secs(24 * 3_600);
+/// How long an unfinished file waits for its next part: the line may be down for weeks.
+pub const PARTIAL_TIME_MAX: Duration = Duration::from_secs(30 * 24 * 3_600);
+/// Incidents of one cause that one peer can bring about at once: 32 of 8 KiB.
+pub const INCIDENTS_BURST_MAX: u32 = 32;
+/// After these, one more each: 24 a day for each cause.
+pub const INCIDENTS_INTERVAL: Duration = Duration::from_secs(3_600);
+/// Frames of one session that are taken at once: two whole windows of single entries and their
+/// receipts.
+pub const FRAMES_BURST_MAX: u32 = 16_384;
+/// Frames a second after that; more are not read, and the peer waits. Twice what two disks that
+/// answer at once can make of single entries.
+pub const FRAMES_PER_SECOND_MAX: u32 = 8_192;
+/// Sessions that a peer may open here at once: a line that flaps.
+pub const SESSIONS_BURST_MAX: u32 = 30;
+/// Sessions a second after that; the next one waits.
+pub const SESSIONS_PER_SECOND_MAX: u32 = 1;
+/// Sessions of a peer that wait to be opened; one more is refused.
+pub const SESSIONS_WAITING_MAX: usize = 2;
+/// Identities whose quotas are held in memory, at some 300 bytes. What each has taken of its day is
+/// in the store.
+pub const METERS_MAX: usize = 4_096;
+/// What an identity may take of a day whatever its share of the disk is: the largest run of the
+/// mirror four times over, so that each fits an empty day.
+pub const QUOTA_DAY_BYTES_MIN: u64 = 64 << 20;
 /// Findings that a verdict lists; the rest is counted. 300 bytes each: 3 MiB.
 pub const FINDINGS_MAX: usize = 10_000;
 /// Logs of one export: both directions of every link.

@@ -8,8 +8,12 @@ mod audit;
 mod audit_cli;
 #[path = "it/backup/mod.rs"]
 mod backup;
+#[path = "it/besieged.rs"]
+mod besieged;
 #[path = "it/bits.rs"]
 mod bits;
+#[path = "it/bundle/mod.rs"]
+mod bundle;
 #[path = "it/calendar.rs"]
 mod calendar;
 #[path = "it/cases.rs"]
@@ -36,6 +40,8 @@ mod desk;
 mod disks;
 #[path = "it/doors/mod.rs"]
 mod doors;
+#[path = "it/drain.rs"]
+mod drain;
 #[path = "it/evidence.rs"]
 mod evidence;
 #[path = "it/exchange.rs"]
@@ -46,6 +52,8 @@ mod express;
 mod farewell;
 #[path = "it/foreign.rs"]
 mod foreign;
+#[path = "it/forgeries.rs"]
+mod forgeries;
 #[path = "it/forms.rs"]
 mod forms;
 #[path = "it/hostile.rs"]
@@ -86,6 +94,8 @@ mod report;
 mod sides;
 #[path = "it/sim/mod.rs"]
 mod sim;
+#[path = "it/slowed.rs"]
+mod slowed;
 #[path = "it/store.rs"]
 mod store;
 #[path = "it/store_damage.rs"]
@@ -102,6 +112,8 @@ mod tidy;
 mod tlog;
 #[path = "it/traffic.rs"]
 mod traffic;
+#[path = "it/uploads.rs"]
+mod uploads;
 #[path = "it/whole_year.rs"]
 mod whole_year;
 #[path = "it/wire.rs"]

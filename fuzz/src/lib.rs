@@ -5,6 +5,7 @@
 //! ways. The fuzzer (`fuzz_targets/`) feeds them; the test suite runs them over the kept corpus.
 
 mod backup;
+mod bundle_file;
 mod export;
 mod session;
 
@@ -26,6 +27,7 @@ use liaison::tlog::{Hash, bundle, path::TilePath, proof::TlogProof};
 use prost::Message as _;
 
 pub use backup::backup;
+pub use bundle_file::bundle_file;
 pub use export::export;
 pub use session::session;
 
@@ -33,7 +35,7 @@ pub use session::session;
 pub type Target = fn(&[u8]);
 
 /// Every target, by name.
-pub const TARGETS: [(&str, Target); 19] = [
+pub const TARGETS: [(&str, Target); 20] = [
     ("note", note),
     ("checkpoint", checkpoint),
     ("receipt", receipt),
@@ -53,6 +55,7 @@ pub const TARGETS: [(&str, Target); 19] = [
     ("session", session),
     ("export", export),
     ("backup", backup),
+    ("bundle_file", bundle_file),
 ];
 
 /// The sender of what is fuzzed.

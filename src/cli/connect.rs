@@ -15,6 +15,7 @@ use crate::model::NodeName;
 use crate::node::config::Config;
 use crate::proto::v1::audit_service_client::AuditServiceClient;
 use crate::proto::v1::backup_service_client::BackupServiceClient;
+use crate::proto::v1::bundle_service_client::BundleServiceClient;
 use crate::proto::v1::desk_service_client::DeskServiceClient;
 use crate::proto::v1::keys_service_client::KeysServiceClient;
 
@@ -255,6 +256,13 @@ impl Desk {
     /// For everything that the node keeps.
     pub(crate) fn backup(&self) -> BackupServiceClient<Channel> {
         BackupServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(DESK_MESSAGE_BYTES_MAX)
+    }
+
+    /// For what is carried by hand.
+    pub(crate) fn bundle(&self) -> BundleServiceClient<Channel> {
+        BundleServiceClient::new(self.channel.clone())
             .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX)
             .max_encoding_message_size(DESK_MESSAGE_BYTES_MAX)
     }

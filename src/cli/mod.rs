@@ -4,6 +4,7 @@
 //!
 //! One file per noun: `init`, `peer`, `node`, `new`, `check`, `send`, `list`, `show`, `case`,
 //! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `keys`, `audit`, `calendar`,
+//! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `audit`, `bundle`, `calendar`,
 //! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `recover`, `audit`, `calendar`,
 //! `gate`, `demo`. Beside them what they share: `connect`
 //! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `audit`, `backup`,
@@ -16,6 +17,7 @@ mod ack;
 mod attach;
 mod audit;
 mod backup;
+mod bundle;
 mod calendar;
 mod case;
 mod check;
@@ -112,6 +114,8 @@ enum Command {
     Backup(backup::Backup),
     Restore(restore::Restore),
     #[command(subcommand)]
+    Bundle(bundle::Bundle),
+    #[command(subcommand)]
     Calendar(calendar::Calendar),
     #[command(subcommand)]
     Gate(gate::GateCommand),
@@ -165,6 +169,7 @@ impl Cli {
             Command::Keys(keys) => in_turn(keys.run(&target, screen)),
             Command::Recover(recover) => on_threads(recover.run(&target, screen)),
             Command::Audit(audit) => audit.run(&target, screen),
+            Command::Bundle(bundle) => bundle.run(&target, screen),
             Command::Backup(backup) => in_turn(backup.run(&target, screen)),
             Command::Restore(restore) => restore.run(&target, screen),
             Command::Calendar(calendar) => calendar.run(&target, screen),

@@ -4,12 +4,12 @@ use std::io::IsTerminal as _;
 
 use clap::Subcommand;
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 
 use super::connect::Target;
 use super::exit::{Done, Exit, Failure, OrExit as _};
 use crate::node::config::{LogConfig, LogFormat};
-use crate::node::{NodeError, run};
+use crate::node::{Drained, NodeError, run};
 
 /// The node itself.
 #[derive(Debug, Subcommand)]
@@ -32,10 +32,11 @@ impl Node {
         start_log(config.log);
         let shutdown = shutdown()?;
         let file = config.file.clone();
-        run(config, shutdown)
-            .await
-            .map_err(|error| failure(error, &file))?;
-        Ok(Exit::Ok)
+        match run(config, shutdown).await {
+            Ok(Drained::Whole) => Ok(Exit::Ok),
+            Ok(Drained::Cut) => Ok(Exit::Negative),
+            Err(error) => Err(failure(error, &file)),
+        }
     }
 }
 
@@ -92,15 +93,25 @@ fn start_log(log: LogConfig) {
     };
 }
 
-/// Ends at the first SIGTERM or SIGINT.
+/// Ends at the first SIGTERM or SIGINT. A second one ends the process, whatever it is doing: what
+/// was acknowledged is durable, as after SIGKILL.
 fn shutdown() -> Result<impl Future<Output = ()>, Failure> {
     let failed = || "the system does not deliver signals".to_owned();
     let mut terminate = signal(SignalKind::terminate()).or_fail(Exit::Internal, failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).or_fail(Exit::Internal, failed)?;
     Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+        either(&mut terminate, &mut interrupt).await;
+        tokio::spawn(async move {
+            either(&mut terminate, &mut interrupt).await;
+            tracing::error!("told a second time to end: ending at once");
+            std::process::exit(i32::from(Exit::Negative.code()));
+        });
     })
+}
+
+async fn either(one: &mut Signals, other: &mut Signals) {
+    tokio::select! {
+        _ = one.recv() => {}
+        _ = other.recv() => {}
+    }
 }

@@ -203,7 +203,7 @@ fn summary(recovered: &Recovered, screen: Screen) -> Result<(), Failure> {
             State::Held(_) => Style::Bad,
             _ => Style::Warn,
         };
-        let peer = text::escape(&link.peer.to_string()).into_owned();
+        let peer = text::escape(link.peer.as_str()).into_owned();
         screen.styled(&format!("{peer}: {}", told(&link.state, link.files)), style)?;
         for (line, style) in details(link) {
             screen.styled(&format!("  {line}"), style)?;

@@ -1,7 +1,7 @@
 //! `liaison status`: the node and its links.
 
 use clap::Args;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::connect::{Desk, Target};
 use super::exit::{Done, Exit, Failure};
@@ -72,6 +72,9 @@ fn render(status: &v1::StatusResponse, screen: Screen) -> Result<(), Failure> {
             screen.styled(&line, Style::Bad)?;
         }
     }
+    for line in status.links.iter().filter_map(|link| by_hand(link, now)) {
+        screen.styled(&line, Style::Warn)?;
+    }
     for link in status
         .links
         .iter()
@@ -106,6 +109,22 @@ fn overdue(link: &v1::LinkStatus) -> Option<String> {
     Some(format!(
         "overdue with {peer}: {} owed by this node, {} by the peer{exercises}; see liaison due",
         link.overdue_own, link.overdue_theirs
+    ))
+}
+
+/// That what waits for a peer may be carried by hand, once it has waited for a day.
+fn by_hand(link: &v1::LinkStatus, now: Timestamp) -> Option<String> {
+    const PATIENCE: SignedDuration = SignedDuration::from_hours(24);
+    let since = link.waiting_since.as_ref().and_then(when::from_wire)?;
+    if link.state() != LinkState::Down || now.duration_since(since) < PATIENCE {
+        return None;
+    }
+    let peer = text::escape(&link.peer);
+    Some(format!(
+        "{} entries wait for {peer}, the first one since {}; carry them by hand: liaison bundle \
+         export {peer} -o FILE",
+        link.own_size - link.delivered_size,
+        when::full(since)
     ))
 }
 
@@ -191,4 +210,43 @@ fn incidents(incidents: &[v1::Incident]) -> Table {
         ]);
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_waited_for_a_day_may_be_carried() {
+        let at = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
+        let link = v1::LinkStatus {
+            peer: "hekou.ni.cn.example".to_owned(),
+            state: LinkState::Down as i32,
+            own_size: 5,
+            delivered_size: 2,
+            waiting_since: at(1_795_000_000),
+            ..v1::LinkStatus::default()
+        };
+        let on = |seconds: i64| Timestamp::from_second(1_795_000_000 + seconds).unwrap();
+        assert_eq!(by_hand(&link, on(24 * 3_600 - 1)), None);
+        let told = by_hand(&link, on(24 * 3_600)).unwrap();
+        assert!(
+            told.starts_with("3 entries wait for hekou.ni.cn.example, "),
+            "{told}"
+        );
+        assert!(
+            told.ends_with("liaison bundle export hekou.ni.cn.example -o FILE"),
+            "{told}"
+        );
+        let up = v1::LinkStatus {
+            state: LinkState::Up as i32,
+            ..link.clone()
+        };
+        assert_eq!(by_hand(&up, on(1_000_000)), None);
+        let nothing = v1::LinkStatus {
+            waiting_since: None,
+            ..link
+        };
+        assert_eq!(by_hand(&nothing, on(1_000_000)), None);
+    }
 }

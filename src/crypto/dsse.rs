@@ -19,6 +19,10 @@ use crate::proto::v1;
 /// Payload type of every entry: a serialized `liaison.v1.Header`.
 pub const PAYLOAD_TYPE: &str = "application/vnd.liaison.header.v1+protobuf";
 
+/// Payload type of the statement of a bundle: a serialized `liaison.v1.BundleStatement`. It is signed
+/// with every byte, so no statement can be passed off as an entry, nor an entry as a statement.
+pub const BUNDLE_PAYLOAD_TYPE: &str = "application/vnd.liaison.bundle.v1+protobuf";
+
 const SIGNATURE_BYTES: usize = 64;
 
 /// Why an entry was not signed, or is refused.
@@ -43,10 +47,12 @@ pub enum DsseError {
     #[error("the entry is not a serialized liaison.v1.Entry")]
     Malformed(#[source] prost::DecodeError),
     /// Another payload type.
-    #[error("the entry's payload type is \"{found}\", not {PAYLOAD_TYPE}")]
+    #[error("the entry's payload type is \"{found}\", not {wanted}")]
     PayloadType {
         /// The type found, escaped and shortened.
         found: String,
+        /// The one that it must be.
+        wanted: &'static str,
     },
     /// No signature, or more than the limit.
     #[error("the entry has {count} signatures, 1 to {ENTRY_SIGNATURES_MAX} are allowed")]
@@ -110,10 +116,27 @@ pub fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
 ///
 /// [`DsseError::EntryTooLarge`].
 pub fn sign(key: &MessageKey, payload: Bytes) -> Result<Verified<Envelope>, DsseError> {
-    let signature = key.sign(&pae(PAYLOAD_TYPE, &payload));
+    sign_as(PAYLOAD_TYPE, key, payload)
+}
+
+/// Signs the statement of a bundle.
+///
+/// # Errors
+///
+/// [`DsseError::EntryTooLarge`].
+pub fn sign_statement(key: &MessageKey, payload: Bytes) -> Result<Verified<Envelope>, DsseError> {
+    sign_as(BUNDLE_PAYLOAD_TYPE, key, payload)
+}
+
+fn sign_as(
+    payload_type: &str,
+    key: &MessageKey,
+    payload: Bytes,
+) -> Result<Verified<Envelope>, DsseError> {
+    let signature = key.sign(&pae(payload_type, &payload));
     let entry = v1::Entry {
         payload: payload.clone(),
-        payload_type: PAYLOAD_TYPE.to_owned(),
+        payload_type: payload_type.to_owned(),
         signatures: vec![v1::Signature {
             sig: Bytes::copy_from_slice(&signature),
             keyid: key.keyid(),
@@ -136,7 +159,7 @@ pub fn sign(key: &MessageKey, payload: Bytes) -> Result<Verified<Envelope>, Dsse
 ///
 /// [`DsseError`] but for `EntryTooLarge`.
 pub fn verify(bytes: Bytes, keys: &[VerifierKey]) -> Result<Verified<Envelope>, DsseError> {
-    verify_released(bytes, keys, &[]).map(|(envelope, _)| envelope)
+    verify_as(PAYLOAD_TYPE, bytes, keys, &[]).map(|(envelope, _)| envelope)
 }
 
 /// Verifies an entry that officers may have released, and says who did.
@@ -152,10 +175,32 @@ pub fn verify_released(
     keys: &[VerifierKey],
     officers: &[(VerifierKey, bool)],
 ) -> Result<(Verified<Envelope>, Vec<VerifierKey>), DsseError> {
+    verify_as(PAYLOAD_TYPE, bytes, keys, officers)
+}
+
+/// Verifies the statement of a bundle, as [`verify`] does an entry.
+///
+/// # Errors
+///
+/// [`DsseError`] but for `EntryTooLarge`.
+pub fn verify_statement(
+    bytes: Bytes,
+    keys: &[VerifierKey],
+) -> Result<Verified<Envelope>, DsseError> {
+    verify_as(BUNDLE_PAYLOAD_TYPE, bytes, keys, &[]).map(|(envelope, _)| envelope)
+}
+
+fn verify_as(
+    payload_type: &'static str,
+    bytes: Bytes,
+    keys: &[VerifierKey],
+    officers: &[(VerifierKey, bool)],
+) -> Result<(Verified<Envelope>, Vec<VerifierKey>), DsseError> {
     let entry = decode(&bytes)?;
-    if entry.payload_type != PAYLOAD_TYPE {
+    if entry.payload_type != payload_type {
         return Err(DsseError::PayloadType {
             found: shown(&entry.payload_type),
+            wanted: payload_type,
         });
     }
     check_signatures(&entry.signatures)?;

@@ -318,6 +318,13 @@ impl LogKey {
     }
 }
 
+impl LogKey {
+    /// The same key as a secret of X25519, whose public half is the log key in Montgomery form.
+    pub(in crate::crypto) fn agreement_secret(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(self.secret.to_scalar_bytes())
+    }
+}
+
 impl<U: Use> fmt::Debug for NodeKey<U> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(

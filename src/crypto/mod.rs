@@ -22,6 +22,7 @@ pub mod history;
 mod keyfile;
 pub mod keys;
 pub mod note;
+pub mod seal;
 mod verified;
 pub mod vkey;
 

@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
+use prost::Message as _;
+
 use super::Desk;
 use super::caller::Caller;
 use super::errors::DeskError;
+use super::quota::Admission;
 use super::read::parse_id;
 use crate::exchange::layout::Place;
+use crate::exchange::quota::Class;
 use crate::exchange::submit::SubmitError;
 use crate::exchange::view::Detail;
 use crate::exchange::{Link, LogSide};
@@ -45,15 +49,25 @@ impl Desk {
         let earlier = self.earlier_time(&link, &request.acknowledgement_id)?;
         let now = self.exchange.clock().timestamp();
         let draft = acknowledgement(&message, &request, earlier.unwrap_or(now));
-        let recorded = match self.exchange.submit(draft, &caller.author()).await {
+        let author = caller.author();
+        // A person's word: nobody's bulk stands before it.
+        let Admission { seat, charge } = self
+            .let_in(caller, Class::Urgent, draft.encoded_len())
+            .await?;
+        let recorded = match self
+            .exchange
+            .submit_charged(draft, &author, Some(charge))
+            .await
+        {
             Err(SubmitError::IdUsed { .. }) if earlier.is_none() => {
                 let earlier = self.earlier_time(&link, &request.acknowledgement_id)?;
                 let draft = acknowledgement(&message, &request, earlier.unwrap_or(now));
-                self.exchange.submit(draft, &caller.author()).await
+                self.exchange.submit(draft, &author).await
             }
             other => other,
         };
         let recorded = recorded.map_err(in_own_words)?;
+        drop(seat);
         Ok(v1::AcknowledgeResponse {
             id: recorded.id.to_string(),
             index: recorded.index,

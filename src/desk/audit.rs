@@ -24,7 +24,7 @@ use crate::exchange::layout::{Place, StoredBody};
 use crate::exchange::read::{LogReader, ReadError};
 use crate::exchange::submit::header_of;
 use crate::exchange::{Exchange, Link, LogSide};
-use crate::limits::CHUNK_BYTES_MAX;
+use crate::limits::{CHUNK_BYTES_MAX, READER_TIME_MAX};
 use crate::model::Origin;
 use crate::proto::v1::{self, KeyRole};
 use crate::tlog::path::{LEVEL_MAX, TileKind};
@@ -446,8 +446,17 @@ impl FileSink for PartSink {
                 last: number + 1 == chunks,
                 files_total: self.files_total,
             };
-            let sent = self.parts.blocking_send(Ok(part));
-            sent.map_err(|_| Gone::Reader)?;
+            let sent = self.parts.send(Ok(part));
+            tokio::runtime::Handle::current().block_on(async {
+                tokio::select! {
+                    // A reader that has stalled for so long is gone: it occupies a thread.
+                    sent = tokio::time::timeout(READER_TIME_MAX, sent) => match sent {
+                        Ok(Ok(())) => Ok(()),
+                        Ok(Err(_)) | Err(_) => Err(Gone::Reader),
+                    },
+                    () = self.stop.cancelled() => Err(Gone::Node),
+                }
+            })?;
         }
         Ok(())
     }

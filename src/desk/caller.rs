@@ -53,11 +53,15 @@ pub enum Method {
     ChangeKeys,
     /// Everything that the node keeps, and its files.
     Backup,
+    /// What waits for a peer, as a file.
+    ExportBundle,
+    /// Such a file of a peer.
+    ImportBundle,
 }
 
 impl Method {
     /// Every call.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::Submit,
         Self::Get,
         Self::List,
@@ -78,6 +82,8 @@ impl Method {
         Self::ListKeys,
         Self::ChangeKeys,
         Self::Backup,
+        Self::ExportBundle,
+        Self::ImportBundle,
     ];
 
     /// Its name in the proto.
@@ -104,6 +110,8 @@ impl Method {
             Self::ListKeys => "ListKeys",
             Self::ChangeKeys => "ChangeKeys",
             Self::Backup => "Backup",
+            Self::ExportBundle => "ExportBundle",
+            Self::ImportBundle => "ImportBundle",
         }
     }
 }
@@ -146,7 +154,9 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::ListDue
             | M::ListCalendars
             | M::Lateness
-            | M::ListKeys,
+            | M::ListKeys
+            | M::ExportBundle
+            | M::ImportBundle,
         )
         | (
             Role::Auditor,
@@ -172,6 +182,8 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::ListCalendars
             | M::ListKeys
             | M::ChangeKeys
+            | M::ExportBundle
+            | M::ImportBundle
             | M::Backup,
         ) => Access::Full,
         (Role::Integration, M::Submit | M::Get | M::List | M::Watch | M::UploadAttachment)
@@ -254,6 +266,8 @@ mod tests {
             (Method::ListKeys, [Full, No, Full, Full]),
             (Method::ChangeKeys, [No, No, No, Full]),
             (Method::Backup, [Own, No, No, Full]),
+            (Method::ExportBundle, [Full, No, No, Full]),
+            (Method::ImportBundle, [Full, No, No, Full]),
         ];
         assert_eq!(table.map(|(method, _)| method), Method::ALL);
         for (method, row) in table {

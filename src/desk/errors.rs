@@ -13,6 +13,8 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use super::caller::{Method, Role};
 use super::keys::KeysError;
 use crate::exchange::RecordError;
+use crate::exchange::bundle::BundleError;
+use crate::exchange::quota::{OverQuota, QuotaPart};
 use crate::exchange::read::ReadError;
 use crate::exchange::rotate::RotateError;
 use crate::exchange::submit::SubmitError;
@@ -73,6 +75,41 @@ pub enum DeskError {
     Crowded {
         /// Of what.
         what: &'static str,
+    },
+
+    /// The caller has too many messages under way.
+    #[error(
+        "{in_flight} messages of this caller are being recorded, as many as may be; wait for an \
+         answer before sending the next"
+    )]
+    InFlight {
+        /// How many may be.
+        in_flight: usize,
+    },
+    /// A quota is used up.
+    #[error(
+        "the quota of {whose} is used up: {over}; try again in {}. Alerts that are FLASH or \
+         IMMEDIATE, and acknowledgements, have a reserve of their own. An administrator of the \
+         node sets the quota under [limits.desk]",
+        words_of(.over.retry_after)
+    )]
+    OverQuota {
+        /// Role and name.
+        whose: String,
+        /// Which part of it.
+        over: OverQuota,
+    },
+    /// The disk is nearly full.
+    #[error(
+        "the disk is nearly full: {free} bytes are free, and of what is below {needed} nothing is \
+         left for ordinary messages. Alerts that are FLASH or IMMEDIATE and acknowledgements are \
+         still recorded. Free some space; the node goes on by itself"
+    )]
+    Reserved {
+        /// Free now.
+        free: u64,
+        /// What must be free.
+        needed: u64,
     },
 
     // --- The caller's mistake. ---
@@ -151,6 +188,9 @@ pub enum DeskError {
     /// Files.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A bundle.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
     /// An export stopped.
     #[error("the export stopped: {0}")]
     Export(String),
@@ -165,6 +205,9 @@ pub enum DeskError {
     /// The upload stalled.
     #[error("the upload stalled: no part came for 30 seconds; start again")]
     Stalled,
+    /// Nobody reads the answer.
+    #[error("the answer was not read for three minutes; ask again, from the last cursor or offset")]
+    NotRead,
     /// The upload broke off.
     #[error("the upload broke off before its end; nothing of it was kept")]
     BrokenOff,
@@ -206,8 +249,16 @@ fn row(error: &DeskError) -> (Code, &'static str) {
         DeskError::NotAtSocket => (Code::PermissionDenied, "NOT_AT_SOCKET"),
         DeskError::Crowded { .. } => (Code::ResourceExhausted, "TOO_MANY_OPEN"),
 
+        DeskError::InFlight { .. } => (Code::ResourceExhausted, "QUOTA_IN_FLIGHT"),
+        DeskError::OverQuota { over, .. } => match over.part {
+            QuotaPart::Messages => (Code::ResourceExhausted, "QUOTA_MESSAGES"),
+            QuotaPart::Bytes => (Code::ResourceExhausted, "QUOTA_BYTES"),
+            QuotaPart::Disk => (Code::ResourceExhausted, "QUOTA_DISK"),
+        },
+        DeskError::Reserved { .. } => (Code::ResourceExhausted, "DISK_RESERVED"),
+
         DeskError::NotFound { .. } => (Code::NotFound, "NO_SUCH_MESSAGE"),
-        DeskError::NoSuchFile { .. } => (Code::NotFound, "NO_SUCH_FILE"),
+        DeskError::NoSuchFile { .. } | DeskError::NoFile => (Code::NotFound, "NO_SUCH_FILE"),
         DeskError::Page(PageError::Read(error)) | DeskError::Read(error) => read_row(error),
         DeskError::Fields(_) | DeskError::Page(_) => (Code::InvalidArgument, "BAD_FIELDS"),
         DeskError::Cursor(_) => (Code::InvalidArgument, "BAD_CURSOR"),
@@ -230,11 +281,12 @@ fn row(error: &DeskError) -> (Code, &'static str) {
         DeskError::Keys(error) => keys_row(error),
         DeskError::Record(error) => record_row(error),
         DeskError::Store(error) => store_row(error),
+        DeskError::Bundle(error) => bundle_row(error),
         DeskError::Export(_) => (Code::Internal, "EXPORT_STOPPED"),
         DeskError::Damaged(_) => (Code::DataLoss, "STORE_DAMAGED"),
-        DeskError::NoFile => (Code::NotFound, "NO_SUCH_FILE"),
 
         DeskError::Stalled => (Code::DeadlineExceeded, "UPLOAD_STALLED"),
+        DeskError::NotRead => (Code::DeadlineExceeded, "NOT_READ"),
         DeskError::BrokenOff => (Code::Aborted, "UPLOAD_BROKEN_OFF"),
         DeskError::Stopping => (Code::Unavailable, "STOPPING"),
         DeskError::Transport(status) => (status.code(), "TRANSPORT"),
@@ -275,6 +327,28 @@ fn record_row(error: &RecordError) -> (Code, &'static str) {
         | RecordError::NotTaken { .. }
         | RecordError::NotOfTree { .. }
         | RecordError::WrongTree { .. } => (Code::Internal, "UNEXPECTED"),
+    }
+}
+
+fn bundle_row(error: &BundleError) -> (Code, &'static str) {
+    match error {
+        BundleError::Format(_) => (Code::InvalidArgument, "BAD_BUNDLE"),
+        BundleError::OtherRecipient { .. } => (Code::InvalidArgument, "BUNDLE_FOR_ANOTHER"),
+        BundleError::UnknownSender { .. } => (Code::InvalidArgument, "BUNDLE_OF_UNKNOWN"),
+        BundleError::Beyond { .. } | BundleError::TooLarge => {
+            (Code::InvalidArgument, "BUNDLE_RANGE")
+        }
+        BundleError::Gap { .. } => (Code::FailedPrecondition, "BUNDLE_GAP"),
+        BundleError::NoKey => (Code::Unavailable, "NO_KEY"),
+        BundleError::Held { .. } => (Code::FailedPrecondition, "LINK_HELD"),
+        BundleError::Restoring { .. } => (Code::FailedPrecondition, "LINK_RESTORING"),
+        BundleError::NowHeld { .. } => (Code::FailedPrecondition, "LINK_HELD_NOW"),
+        BundleError::Gone | BundleError::Ended(_) => (Code::Unavailable, "BUNDLE_ENDED"),
+        BundleError::Seal(_) => (Code::Internal, "CANNOT_SEAL"),
+        BundleError::Record(error) => record_row(error),
+        BundleError::Read(error) => read_row(error),
+        BundleError::Store(error) => store_row(error),
+        BundleError::Entropy(_) => (Code::Unavailable, "NO_RANDOMNESS"),
     }
 }
 
@@ -372,10 +446,13 @@ fn fields_of(error: &DeskError) -> Vec<FieldFault> {
     }
 }
 
-fn retry_of(reason: &str) -> Option<Duration> {
+fn retry_of(error: &DeskError, reason: &str) -> Option<Duration> {
+    if let DeskError::OverQuota { over, .. } = error {
+        return Some(over.retry_after);
+    }
     match reason {
-        "DISK_FULL" => Some(DISK_FULL_RETRY),
-        "FILE_BUSY" | "TOO_MANY_OPEN" => Some(BUSY_RETRY),
+        "DISK_FULL" | "DISK_RESERVED" => Some(DISK_FULL_RETRY),
+        "FILE_BUSY" | "TOO_MANY_OPEN" | "QUOTA_IN_FLIGHT" => Some(BUSY_RETRY),
         "RESTORING" => Some(RESTORING_RETRY),
         _ => None,
     }
@@ -389,6 +466,15 @@ fn metadata_of(error: &DeskError) -> Vec<(&'static str, String)> {
             ("method", method.as_str().to_owned()),
         ],
         DeskError::Kind { kind, .. } => vec![("kind", kind.as_str_name().to_owned())],
+        DeskError::OverQuota { over, .. } => vec![
+            ("limit", over.limit.to_string()),
+            ("of", over.of.to_string()),
+            ("retry_ms", over.retry_after.as_millis().to_string()),
+        ],
+        DeskError::Reserved { free, needed } => vec![
+            ("free_bytes", free.to_string()),
+            ("needed_bytes", needed.to_string()),
+        ],
         DeskError::Submit(SubmitError::Record(RecordError::Full {
             free_bytes,
             needed_bytes,
@@ -427,8 +513,18 @@ impl From<DeskError> for Status {
             DOMAIN,
             metadata.collect::<std::collections::HashMap<_, _>>(),
         );
-        if let Some(after) = retry_of(reason) {
+        if let Some(after) = retry_of(&error, reason) {
             details.set_retry_info(Some(after));
+        }
+        match &error {
+            DeskError::OverQuota { whose, over } => {
+                details.add_quota_failure_violation(whose.clone(), over.to_string());
+            }
+            DeskError::InFlight { in_flight } => {
+                let allowed = format!("{in_flight} messages at a time");
+                details.add_quota_failure_violation("", allowed);
+            }
+            _ => {}
         }
         add_violations(&mut details, &faults, message.len());
         Status::with_error_details(code, message, details)
@@ -463,6 +559,18 @@ fn summary(faults: &[FieldFault]) -> String {
         [] => "the request is not complete".to_owned(),
         [only] => only.to_string(),
         [first, rest @ ..] => format!("{first} (and {} more faults)", rest.len()),
+    }
+}
+
+/// A time as people say it, rounded up: what is over then is over.
+fn words_of(time: Duration) -> String {
+    let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+    let minutes = seconds.div_ceil(60);
+    match (seconds, minutes) {
+        (0..=1, _) => "a second".to_owned(),
+        (2..=99, _) => format!("{seconds} seconds"),
+        (_, 2..=99) => format!("{minutes} minutes"),
+        _ => format!("{} h {} min", minutes / 60, minutes % 60),
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -17,12 +18,17 @@ use super::read::parse_id;
 use super::seats::{Seat, Seats};
 use super::{Desk, blocking};
 use crate::exchange::Exchange;
+use crate::exchange::quota::Class;
 use crate::exchange::submit::files_of;
 use crate::exchange::view::Detail;
-use crate::limits::{ATTACHMENT_BYTES_MAX, ATTACHMENT_FLOORS, CHUNK_BYTES_MAX, UPLOAD_PAUSE_MAX};
+use crate::limits::{
+    ATTACHMENT_BYTES_MAX, ATTACHMENT_FLOORS, CHUNK_BYTES_MAX, READER_TIME_MAX, UPLOAD_PAUSE_MAX,
+};
 use crate::proto::v1::{self, upload_attachment_request::Part};
 use crate::store::{Blobs, StoreError};
 
+/// Where unfinished uploads lie, apart from what peers send.
+const PARTS: &str = "desk";
 /// Chunks between the network and the disk, each of 256 KiB at most.
 const AHEAD_CHUNKS: usize = 4;
 
@@ -97,7 +103,11 @@ impl Desk {
                 method: Method::UploadAttachment,
             });
         }
-        let Some(Part::Start(start)) = next_part(&mut parts).await? else {
+        let first = tokio::select! {
+            first = next_part(&mut parts) => first?,
+            () = self.stop.cancelled() => return Err(DeskError::Stopping),
+        };
+        let Some(Part::Start(start)) = first else {
             return Err(DeskError::field(
                 "start",
                 "the first part is not the start",
@@ -110,13 +120,25 @@ impl Desk {
             sha256: start.sha256.clone(),
             size: start.size,
         };
-        let blobs = Arc::clone(self.exchange.blobs());
-        if blobs.size(&digest)? == Some(start.size) {
+        let blobs = self.exchange.blobs().of(PARTS)?;
+        let now = UNIX_EPOCH + Duration::from_millis(self.exchange.clock().unix_ms());
+        if blobs.size(&digest)? == Some(start.size)
+            || blobs.uploaded(&digest, now)? == Some(start.size)
+        {
             return Ok(stored); // the same content is here already
         }
+        let charge = self.charge(caller, Class::Bulk, 1, start.size).await?;
         let (chunks, queue) = mpsc::channel(AHEAD_CHUNKS);
-        let writing = tokio::spawn(blocking(move || write(&blobs, &claim, start.size, queue)));
-        let received = receive(&mut parts, start.size, chunks).await;
+        let exchange = Arc::clone(&self.exchange);
+        let writing = tokio::spawn(async move {
+            blocking(move || write(&blobs, &claim, start.size, queue)).await?;
+            exchange.keep_charge(charge).await;
+            Ok(())
+        });
+        let received = tokio::select! {
+            received = receive(&mut parts, start.size, chunks) => received,
+            () = self.stop.cancelled() => Err(Unreceived::Refused(DeskError::Stopping)),
+        };
         // Waited for in any case: when the caller hears of a failure, nothing is left of it.
         let written = writing.await.unwrap_or(Err(DeskError::Stopping));
         match (received, written) {
@@ -182,6 +204,8 @@ impl Desk {
             let held = blobs.partial(&digest)?;
             return Err(DeskError::FileIncomplete { held, size });
         }
+        let seat = self.downloads.take(caller);
+        let seat = seat.ok_or(DeskError::Crowded { what: "downloads" })?;
         let (chunks, stream) = mpsc::channel(AHEAD_CHUNKS);
         let (exchange, stop) = (Arc::clone(&self.exchange), self.stop.clone());
         tokio::spawn(async move {
@@ -190,6 +214,7 @@ impl Desk {
                 () = chunks.closed() => return,
                 () = stop.cancelled() => Err(DeskError::Stopping),
             };
+            drop(seat);
             if let Err(error) = sent {
                 tracing::warn!(reason = error.reason(), "a download has ended early");
                 drop(chunks.try_send(Err(error.into())));
@@ -306,7 +331,7 @@ fn write_parts(
     loop {
         match queue.blocking_recv() {
             Some(Written::Chunk(chunk)) => held = blobs.write_at(&claim.digest, held, &chunk)?,
-            Some(Written::Finish) => return Ok(blobs.finish(&claim.digest, size)?),
+            Some(Written::Finish) => return Ok(blobs.finish_upload(&claim.digest, size)?),
             None => return Err(DeskError::BrokenOff),
         }
     }
@@ -328,11 +353,11 @@ async fn send_file(
             return Err(DeskError::FileIncomplete { held: offset, size });
         }
         offset += chunk.len() as u64;
-        let sent = chunks
-            .send(Ok(v1::DownloadAttachmentResponse { chunk }))
-            .await;
-        if sent.is_err() {
-            return Ok(());
+        let sent = chunks.send(Ok(v1::DownloadAttachmentResponse { chunk }));
+        match tokio::time::timeout(READER_TIME_MAX, sent).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return Ok(()),
+            Err(_) => return Err(DeskError::NotRead),
         }
     }
     Ok(())

@@ -5,10 +5,14 @@
 //! - [`caller`]: who calls, and the one table of what each role may do. Default deny.
 //! - [`errors`]: every way to refuse, and the one table from there to gRPC.
 //! - `service`, `audit_service`: the generated traits; identify, admit, call, log what was refused.
+//! - `submit`, `acknowledge`, `read`, `watch`, `files`, `status`, `due`, `report`, `audit`,
+//!   `lateness`: the calls.
+//! - `backup`: everything, for administrators.
 //! - `submit`, `acknowledge`, `read`, `watch`, `files`, `status`, `report`, `audit`: the calls.
 //! - `submit`, `acknowledge`, `read`, `watch`, `files`, `status`, `due`, `audit`, `lateness`: the
 //!   calls.
 //! - [`keys`]: which keys hold, and changes of this node's own.
+//! - `bundle`: what is carried by hand, out and in.
 //! - `backup`: everything, for administrators.
 //! - `health`: serving means: can sign, can append.
 //!
@@ -19,6 +23,7 @@ mod acknowledge;
 mod audit;
 mod audit_service;
 mod backup;
+mod bundle;
 pub mod caller;
 mod cases;
 mod due;
@@ -27,6 +32,7 @@ mod files;
 mod health;
 pub mod keys;
 mod lateness;
+pub mod quota;
 mod read;
 mod report;
 mod seats;
@@ -45,15 +51,18 @@ use tonic::service::Routes;
 
 use crate::exchange::Exchange;
 use crate::limits::{
-    CALLER_READS_MAX, CALLER_UPLOADS_MAX, CALLER_WATCHERS_MAX, DESK_MESSAGE_BYTES_MAX, EXPORTS_MAX,
-    READS_MAX, UPLOADS_MAX, WATCHERS_MAX,
+    BUNDLES_MAX, CALLER_DOWNLOADS_MAX, CALLER_READS_MAX, CALLER_SUBMITS_MAX, CALLER_UPLOADS_MAX,
+    CALLER_WATCHERS_MAX, DESK_MESSAGE_BYTES_MAX, DOWNLOADS_MAX, EXPORTS_MAX, READS_MAX,
+    SUBMITS_MAX, UPLOADS_MAX, WATCHERS_MAX,
 };
 use crate::proto::v1;
 use crate::proto::v1::audit_service_server::AuditServiceServer;
 use crate::proto::v1::backup_service_server::BackupServiceServer;
+use crate::proto::v1::bundle_service_server::BundleServiceServer;
 use crate::proto::v1::desk_service_server::DeskServiceServer;
 use crate::proto::v1::keys_service_server::KeysServiceServer;
 use errors::DeskError;
+use quota::DeskQuotas;
 use seats::Seats;
 
 /// What programs may send.
@@ -62,6 +71,8 @@ pub struct DeskRules {
     /// By the name in a program's certificate, the numbers of the [`v1::Kind`]s it may submit. A
     /// program that is not named may submit nothing.
     pub integrations: BTreeMap<String, BTreeSet<i32>>,
+    /// How much everyone may take.
+    pub quotas: DeskQuotas,
 }
 
 /// What only the running node knows.
@@ -94,10 +105,13 @@ pub struct Desk {
     stop: CancellationToken,
     watchers: Seats,
     reads: Seats,
+    submits: Seats,
     uploads: files::Uploads,
+    downloads: Seats,
     exports: Arc<Semaphore>,
     /// Changes this node's keys; set by the node that runs it.
     keeper: OnceLock<Arc<dyn keys::KeyKeeper>>,
+    bundles: Arc<Semaphore>,
     backups: Arc<Semaphore>,
 }
 
@@ -117,9 +131,12 @@ impl Desk {
             stop,
             watchers: Seats::new(WATCHERS_MAX, CALLER_WATCHERS_MAX),
             reads: Seats::new(READS_MAX, CALLER_READS_MAX),
+            submits: Seats::new(SUBMITS_MAX, CALLER_SUBMITS_MAX),
             uploads: files::Uploads::new(Seats::new(UPLOADS_MAX, CALLER_UPLOADS_MAX)),
+            downloads: Seats::new(DOWNLOADS_MAX, CALLER_DOWNLOADS_MAX),
             exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
             keeper: OnceLock::new(),
+            bundles: Arc::new(Semaphore::new(BUNDLES_MAX)),
             backups: Arc::new(Semaphore::new(1)),
         })
     }
@@ -131,7 +148,7 @@ impl Desk {
     }
 }
 
-/// Every service of the desk: notifications, audit, backup, health, reflection. Call it once and give
+/// Every service of the desk: notifications, audit, backup, bundles, health, reflection. Call it once and give
 /// clones to the listeners, whose connections must tell who calls
 /// ([`ConnectInfo`](crate::link::connection::ConnectInfo)); without that, every call is refused.
 ///
@@ -145,10 +162,13 @@ pub async fn services(desk: &Arc<Desk>) -> Routes {
         KeysServiceServer::new(Arc::clone(desk)).max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     let backup = BackupServiceServer::new(Arc::clone(desk))
         .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
+    let carriage = BundleServiceServer::new(Arc::clone(desk))
+        .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     Routes::new(calls)
         .add_service(evidence)
         .add_service(keys)
         .add_service(backup)
+        .add_service(carriage)
         .add_service(health::serve(desk).await)
         .add_service(health::reflection())
 }

@@ -31,10 +31,15 @@ impl Seats {
 
     /// A place, unless the caller or all together have as many as they may.
     pub(super) fn take(&self, caller: &Caller) -> Option<Seat> {
+        self.take_up_to(caller, self.caller_max)
+    }
+
+    /// The same, with another bound for this caller.
+    pub(super) fn take_up_to(&self, caller: &Caller, caller_max: usize) -> Option<Seat> {
         let mut seated = self.seated.lock().unwrap_or_else(PoisonError::into_inner);
         let all: usize = seated.values().sum();
         let own = seated.get(caller).copied().unwrap_or_default();
-        if all >= self.all_max || own >= self.caller_max {
+        if all >= self.all_max || own >= caller_max {
             return None;
         }
         seated.insert(caller.clone(), own + 1);

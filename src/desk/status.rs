@@ -2,9 +2,9 @@
 
 use super::Desk;
 use super::errors::DeskError;
-use crate::exchange::Link;
-use crate::exchange::book::Presence;
+use crate::exchange::book::{Head, Presence};
 use crate::exchange::clock::timestamp_of_ms;
+use crate::exchange::{Link, LogSide};
 use crate::limits::{CLOCK_SKEW_MAX, LINE_BYTES_MAX};
 use crate::model::text::escape;
 use crate::proto::v1;
@@ -80,7 +80,13 @@ impl Desk {
                 format!("{}: {}", hold.code_name(), hold.text),
             ),
             None if head.restoring.is_some() => (v1::LinkState::Restoring, self.restoring(link)),
-            None if presence.up => (v1::LinkState::Up, peer_restores(&presence).to_owned()),
+            None if presence.up => {
+                let restores = peer_restores(&presence).to_owned();
+                let words = [Some(restores), presence.slowed, presence.slows];
+                let words: Vec<_> = words.into_iter().flatten().collect();
+                let words: Vec<_> = words.into_iter().filter(|text| !text.is_empty()).collect();
+                (v1::LinkState::Up, words.join("; "))
+            }
             None => (
                 v1::LinkState::Down,
                 presence.down_reason.unwrap_or_default(),
@@ -106,7 +112,19 @@ impl Desk {
             overdue_theirs: overdue.theirs,
             overdue_exercises: overdue.exercises,
             time_zone: self.zone_of(link.peer.as_str()),
+            waiting_since: self.waiting_since(link, &head),
         })
+    }
+
+    /// When the first own entry without a receipt was recorded. A log that cannot be read is told of
+    /// when it is read.
+    fn waiting_since(&self, link: &Link, head: &Head) -> Option<prost_types::Timestamp> {
+        if head.delivered_size == head.own_size {
+            return None;
+        }
+        let reader = self.exchange.reader(link, LogSide::Own);
+        let first = reader.entry(head.delivered_size).ok()?;
+        Some(timestamp_of_ms(first.record.recorded_at_ms))
     }
 
     /// How far the records are back, and what it waits for.

@@ -1,8 +1,11 @@
 //! Submitting: the path's own checks, and before them what a program may send at all.
 
+use prost::Message as _;
+
 use super::Desk;
 use super::caller::{Caller, Role};
 use super::errors::DeskError;
+use super::quota::{Admission, class_of};
 use crate::exchange::layout::Place;
 use crate::exchange::{Link, LogSide};
 use crate::model::{MessageId, body};
@@ -19,8 +22,16 @@ impl Desk {
         if caller.role == Role::Integration {
             self.check_program(caller, &draft)?;
         }
+        let Admission { seat, charge } = self
+            .let_in(caller, class_of(&draft), draft.encoded_len())
+            .await?;
         let recipient = draft.recipient.clone();
-        let recorded = self.exchange.submit(draft, &caller.author()).await?;
+        let author = caller.author();
+        let recorded = self
+            .exchange
+            .submit_charged(draft, &author, Some(charge))
+            .await?;
+        drop(seat);
         let origin = self.exchange.link(&recipient).map(|link| &link.own);
         Ok(v1::SubmitResponse {
             id: recorded.id.to_string(),

@@ -11,6 +11,7 @@ use super::caller::{Access, Caller};
 use super::due::reached_stage;
 use super::errors::DeskError;
 use crate::exchange::watch::{Event, Watcher};
+use crate::limits::READER_TIME_MAX;
 use crate::proto::v1;
 
 /// Events put together ahead of a slow reader: with one being sent, two bodies of 1 MiB at worst,
@@ -66,8 +67,11 @@ impl Desk {
                 tokio::task::yield_now().await;
                 continue;
             }
-            if events.send(Ok(response(event))).await.is_err() {
-                return Ok(());
+            let sent = events.send(Ok(response(event)));
+            match tokio::time::timeout(READER_TIME_MAX, sent).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return Ok(()),
+                Err(_) => return Err(DeskError::NotRead),
             }
         }
         // Nothing can happen at a node without links; a reader that is sent away would be back at

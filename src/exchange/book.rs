@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::bundle::Carriage;
 use super::cases::Cases;
 use super::due::DueBook;
 use super::hold::{self, Hold};
@@ -130,6 +131,10 @@ pub struct Presence {
     pub rolled_back_to: Option<u64>,
     /// Why there is no session.
     pub down_reason: Option<String>,
+    /// The peer takes ordinary messages no further for now: its own words, and until when.
+    pub slowed: Option<String>,
+    /// This node takes the peer's ordinary messages no further for now.
+    pub slows: Option<String>,
     /// What the peer was getting back from here by its last Hello.
     pub peer_restoring: v1::Restoring,
     /// What came of getting records back, the last time in this process.
@@ -175,6 +180,10 @@ pub struct Link {
     pub(crate) last_receipt: std::sync::Mutex<Option<Verified<Receipt>>>,
     /// Grows when files of this link may have become complete, or new ones are wanted.
     pub(crate) files: watch::Sender<u64>,
+    /// Held while files are confirmed, so that none is confirmed twice.
+    pub(crate) confirming: Mutex<()>,
+    /// What is carried by hand.
+    pub(crate) carriage: Carriage,
     /// What follows from both logs.
     pub(crate) cases: Cases,
     /// What is owed; `None` until it was first looked at.
@@ -361,6 +370,12 @@ impl Link {
         });
     }
 
+    /// The peer takes messages again.
+    pub(crate) fn no_longer_slowed(&self) {
+        self.presence
+            .send_if_modified(|presence| presence.slowed.take().is_some());
+    }
+
     /// The tree of one log as of the last commit.
     #[must_use]
     pub fn tree(&self, side: LogSide) -> Arc<Tree> {
@@ -532,6 +547,8 @@ impl Book {
             last_signed: std::sync::Mutex::default(),
             last_receipt: std::sync::Mutex::default(),
             files: watch::Sender::new(1),
+            confirming: Mutex::default(),
+            carriage: Carriage::default(),
             cases: Cases::default(),
             dues: std::sync::Mutex::default(),
             // After a restart it is not known whether the last one was sent.

@@ -1,5 +1,7 @@
 //! What the recorder is asked to do: one variant for each step of the path that must be durable.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
@@ -7,6 +9,7 @@ use super::cases::CaseLock;
 use super::hold::{Hold, Incident};
 use super::keys::{OwnChange, RunKeys};
 use super::layout::{FileRef, LinkNumber, LogSide, StoredBody, StoredEntry};
+use super::quota::{Charge, Meter};
 use super::remind::{DutyKey, Reached};
 use super::restore::RestoreStep;
 use super::submit::Author;
@@ -53,6 +56,8 @@ pub(crate) struct OwnEntry {
     pub(crate) keyid: String,
     /// What it changes of the own keys.
     pub(crate) change: Option<Box<OwnChange>>,
+    /// What it takes of its author's quota; given back if it is not recorded.
+    pub(crate) charge: Option<Arc<Charge>>,
     /// It is the REFUSAL that was owed for the mirrored entry at this index.
     pub(crate) owed_for: Option<u64>,
 }
@@ -88,6 +93,8 @@ pub(crate) struct MirrorRun {
     pub(crate) incidents: Vec<Incident>,
     /// The peer's keys with what this run changes of them.
     pub(crate) keys: RunKeys,
+    /// What it takes of the peer's quota.
+    pub(crate) charge: Option<Charge>,
 }
 
 /// Where an own entry went.
@@ -245,6 +252,8 @@ pub(crate) enum Command {
     /// Let a link go on. An expressed entry that is not what came at its index is forgotten: its
     /// index, and its id.
     Release(LinkNumber, Option<(u64, MessageId)>, Reply<()>),
+    /// Keep what an identity has taken of its day, for what no message records.
+    KeepUsage(Arc<Meter>),
     /// Something a person should look at.
     Incident(Box<Incident>),
     /// Something owed has reached a stage; answered when durable, with whether this is the first
@@ -253,6 +262,8 @@ pub(crate) enum Command {
     /// The peer's message at an index breaks the rules of its case: noted once, with the incident
     /// if it is told by itself.
     NoteBreach(LinkNumber, u64, Option<Box<Incident>>, Reply<bool>),
+    /// Keep which bundles of the peer were taken in last; answered when durable.
+    BundlesTaken(LinkNumber, Vec<MessageId>, Reply<()>),
     /// Get records back, step by step; answered when the step is durable and its marks are.
     Restore(LinkNumber, Box<RestoreStep>, Reply<()>),
     /// Nothing; answered when everything asked before it has been done.
@@ -266,14 +277,17 @@ impl Command {
             Self::Append(_, own, _, _) => own.leaf.cost_bytes,
             Self::Mirror(run, _) => run.entries.iter().map(|e| e.leaf.cost_bytes).sum(),
             Self::Express(_, _, entry, _) => entry.leaf.cost_bytes,
-            Self::Settle(..) | Self::KeepCosigned(..) | Self::KeepDated(..) => 1 << 10,
+            Self::Settle(..)
+            | Self::KeepCosigned(..)
+            | Self::KeepDated(..)
+            | Self::BundlesTaken(..) => 1 << 10,
             Self::Hold(..)
             | Self::Release(..)
             | Self::Incident(..)
             | Self::Reach(..)
             | Self::NoteBreach(..) => 4 << 10,
             Self::Restore(_, step, _) => step.cost_bytes(),
-            Self::Barrier(..) => 0,
+            Self::KeepUsage(..) | Self::Barrier(..) => 0,
         }
     }
 }

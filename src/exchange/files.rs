@@ -85,18 +85,30 @@ impl Exchange {
     /// # Errors
     /// When the store cannot be read.
     pub fn unconfirmed_files(&self, link: &Link, from: u64) -> Result<FilesPage, StoreError> {
-        let delivered_size = link.head().delivered_size;
+        self.unconfirmed_files_below(link, from, link.head().delivered_size)
+    }
+
+    /// Files that the peer has not confirmed, of own messages from an index on and below another.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(super) fn unconfirmed_files_below(
+        &self,
+        link: &Link,
+        from: u64,
+        end: u64,
+    ) -> Result<FilesPage, StoreError> {
         let page = self.owed(link, Region::Outgoing, from)?;
         let files: BTreeMap<_, _> = page
             .messages
             .into_iter()
-            .filter(|(index, _)| *index < delivered_size)
+            .filter(|(index, _)| *index < end)
             .flat_map(|(_, files)| files)
             .map(|file| (file.sha256, file))
             .collect();
         Ok(FilesPage {
             files: files.into_values().collect(),
-            next: page.next.filter(|next| *next < delivered_size),
+            next: page.next.filter(|next| *next < end),
         })
     }
 
@@ -110,6 +122,7 @@ impl Exchange {
     /// # Errors
     /// When one cannot be recorded; those before it are.
     pub async fn confirm_files(&self, link: &Link) -> Result<usize, SubmitError> {
+        let _alone = link.confirming.lock().await;
         let mut confirmed = 0;
         if link.head().restoring.is_some() {
             // It may have been said already; looked at again when the records are back.

@@ -431,6 +431,25 @@ impl Link {
         }
     }
 
+    /// The peer's log key to which files on their way to it are sealed: the oldest that holds, which it
+    /// has at hand as long as it does.
+    #[must_use]
+    pub fn sealing_key(&self) -> Option<VerifierKey> {
+        let history = self.key_history(LogSide::Mirror);
+        let mut keys = history.keys().iter();
+        let key = keys.find(|key| key.role == KeyRole::Log && key.is_open());
+        key.map(|key| key.vkey.clone())
+    }
+
+    /// Whether the peer has confirmed every change of this node's keys: then it goes by the same as
+    /// this node.
+    #[must_use]
+    pub fn knows_own_keys(&self) -> bool {
+        let history = self.key_history(LogSide::Own);
+        let last = history.changes().keys().next_back();
+        last.is_none_or(|last| *last < self.head().delivered_size)
+    }
+
     /// Whether the peer has mirrored, and said so, what began a key of this node.
     fn is_delivered(&self, key: &HeldKey) -> bool {
         key.since
@@ -456,6 +475,25 @@ impl Exchange {
             key.role == KeyRole::Message && key.is_open() && key.holds_at(next_index)
         });
         holding.find_map(|held| {
+            let mut ring = ring.iter();
+            ring.find(|key| key.public() == *held.vkey.public())
+                .cloned()
+        })
+    }
+
+    /// The message key at hand that the peer knows by what it has confirmed: for what goes beside the
+    /// log, and must be verified before it.
+    #[must_use]
+    pub fn known_message_key(&self, link: &Link) -> Option<Arc<MessageKey>> {
+        let delivered_size = link.head().delivered_size;
+        let history = link.key_history(LogSide::Own);
+        let ring = self.ring.message();
+        let mut known = history
+            .keys()
+            .iter()
+            .rev()
+            .filter(|key| key.role == KeyRole::Message && key.holds_at(delivered_size));
+        known.find_map(|held| {
             let mut ring = ring.iter();
             ring.find(|key| key.public() == *held.vkey.public())
                 .cloned()

@@ -55,6 +55,7 @@ pub(crate) enum Region {
     Dated = b'D',
     Entry = b'E',
     Fault = b'F',
+    BundlesTaken = b'G',
     Head = b'H',
     Id = b'I',
     Link = b'L',
@@ -71,18 +72,20 @@ pub(crate) enum Region {
     Wanted = b'W',
     Expressed = b'X',
     Breach = b'Y',
+    Quota = b'q',
     Restore = b'Z',
 }
 
 impl Region {
     /// Every region.
-    pub(crate) const ALL: [Self; 23] = [
+    pub(crate) const ALL: [Self; 25] = [
         Self::Answers,
         Self::Author,
         Self::Checkpoint,
         Self::Dated,
         Self::Entry,
         Self::Fault,
+        Self::BundlesTaken,
         Self::Head,
         Self::Id,
         Self::Link,
@@ -99,6 +102,7 @@ impl Region {
         Self::Wanted,
         Self::Expressed,
         Self::Breach,
+        Self::Quota,
         Self::Restore,
     ];
 
@@ -116,6 +120,11 @@ fn key(region: Region, parts: &[&[u8]]) -> Vec<u8> {
         out.extend_from_slice(part);
     }
     out
+}
+
+/// `q name` → what the identity of that name, such as `integration/radar`, has taken of its day.
+pub(crate) fn quota(name: &str) -> Vec<u8> {
+    key(Region::Quota, &[name.as_bytes()])
 }
 
 /// `M`: the format version, u32.
@@ -137,6 +146,23 @@ pub(crate) fn head(number: LinkNumber) -> Vec<u8> {
 /// not.
 pub(crate) fn fault(number: LinkNumber) -> Vec<u8> {
     key(Region::Fault, &[&number.0.to_be_bytes()])
+}
+
+/// `G link` → ids of the latest bundles of the peer that were taken in, latest first.
+pub(crate) fn bundles_taken(number: LinkNumber) -> Vec<u8> {
+    key(Region::BundlesTaken, &[&number.0.to_be_bytes()])
+}
+
+/// A list of ids as a value: 16 bytes each.
+pub(crate) fn encode_ids(ids: &[MessageId]) -> Vec<u8> {
+    ids.iter().flat_map(|id| *id.as_bytes()).collect()
+}
+
+/// Reads [`encode_ids`] back; what is no id is passed over.
+pub(crate) fn decode_ids(value: &[u8]) -> Vec<MessageId> {
+    let ids = value.chunks_exact(16);
+    ids.filter_map(|id| MessageId::from_slice(id).ok())
+        .collect()
 }
 
 /// `E link side index` → [`Record`].
@@ -853,6 +879,8 @@ mod tests {
             ("link", link(number)),
             ("head", head(number)),
             ("fault", fault(number)),
+            ("bundles taken", bundles_taken(number)),
+            ("ids", encode_ids(&[id, id])),
             ("entry own", entry(number, LogSide::Own, 5)),
             ("entry mirror", entry(number, LogSide::Mirror, 5)),
             ("tile", tile(number, LogSide::Mirror, 1, 5)),

@@ -13,6 +13,8 @@ use super::book::Waiting;
 use super::command::{Command, MirrorRun, RecordError};
 use super::hold::{Incident, entry_evidence};
 use super::keys::RunKeys;
+use super::noted::Cause;
+use super::quota::{Charge, Class};
 use super::read::ReadError;
 use super::session::{Breach, End, Mirroring, Never, Stop, item_bytes, send};
 use super::submit::SubmitError;
@@ -61,7 +63,10 @@ impl Exchange {
             };
             let start_index = run.next_index - (items.len() + run.items.len()) as u64;
             let (entries, bytes) = (items.len(), items.iter().map(item_bytes).sum());
-            let receipt = self.mirror_run(link, start_index, items, &note).await?;
+            let charge = self.charge_run(link, outgoing, entries, bytes).await?;
+            let receipt = self
+                .mirror_run(link, start_index, items, &note, Some(charge))
+                .await?;
             let cosigned = v1::Cosigned {
                 checkpoint: receipt.note.clone(),
             };
@@ -75,12 +80,13 @@ impl Exchange {
     }
 
     /// Records a run and cosigns its checkpoint.
-    async fn mirror_run(
+    pub(super) async fn mirror_run(
         self: &Arc<Self>,
         link: &Arc<Link>,
         start_index: u64,
         items: Vec<v1::Item>,
         note: &str,
+        charge: Option<Charge>,
     ) -> Result<Verified<Receipt>, Stop> {
         let size = start_index + items.len() as u64;
         // The run may bring the very key that signs its checkpoint: by the word of the key before,
@@ -89,7 +95,8 @@ impl Exchange {
         let signed = peer_checkpoint(link, &link.run_verifier(&keys), note, size)?;
         let items = Arc::new(items);
         let judged = self.judge_all(link, &keys, start_index, &items).await;
-        let run = self.admit_run(link, &keys, start_index, &items, judged, &signed)?;
+        let mut run = self.admit_run(link, &keys, start_index, &items, judged, &signed)?;
+        run.charge = charge;
         for incident in &run.incidents {
             tracing::warn!(peer = %incident.peer, what = %incident.what, "refused");
         }
@@ -150,6 +157,7 @@ impl Exchange {
             refusals: Vec::new(),
             incidents: Vec::new(),
             keys: keys.clone(),
+            charge: None,
         };
         for ((item, judged), index) in items.iter().zip(judged).zip(start_index..) {
             let Judged { entry, refused } = self
@@ -166,7 +174,7 @@ impl Exchange {
                     .entry(file.sha256)
                     .or_insert(first.unwrap_or(file.size));
                 if first != file.size {
-                    run.incidents.push(Incident {
+                    let incident = Incident {
                         at_ms: self.clock.unix_ms(),
                         peer: link.peer.to_string(),
                         what: format!(
@@ -177,11 +185,12 @@ impl Exchange {
                             file.size
                         ),
                         evidence: Vec::new(),
-                    });
+                    };
+                    run.incidents.extend(self.may_note(Cause::Entry, incident));
                 }
             }
             if let Some(refused) = refused {
-                run.incidents.push(Incident {
+                let incident = Incident {
                     at_ms: self.clock.unix_ms(),
                     peer: link.peer.to_string(),
                     what: format!(
@@ -191,7 +200,8 @@ impl Exchange {
                         refused.detail
                     ),
                     evidence: Vec::new(),
-                });
+                };
+                run.incidents.extend(self.may_note(Cause::Entry, incident));
                 // A refused REFUSAL is not answered with another, or two nodes that do not know
                 // each other's keys would never stop.
                 if !refused.is_refusal {
@@ -229,6 +239,12 @@ impl Exchange {
             let code = FaultCode::ExpressMismatch;
             Breach::stop(code, &link.mirror, index, text, evidence)
         };
+        let meter = self.peer_meter(link)?;
+        if self.take(&meter, Class::Urgent, 1, 0).is_err() {
+            // Its turn in the log will come; until then it costs no more than this.
+            tracing::debug!(peer = %link.peer, index, "an express too many is not looked at");
+            return Ok(());
+        }
         let leaf = leaf_hash(&item.entry);
         let Ok(authentic) = admit::judge(link, &RunKeys::now(link), index, &item) else {
             tracing::warn!(peer = %link.peer, index, "an expressed entry cannot be admitted");
@@ -309,7 +325,7 @@ impl Exchange {
     }
 
     /// A checkpoint of the peer within what is mirrored must be of the same tree.
-    fn compare_with_mirror(
+    pub(super) fn compare_with_mirror(
         &self,
         link: &Link,
         signed: &Verified<SignedCheckpoint>,
@@ -359,7 +375,7 @@ impl Exchange {
                     .into_iter()
                     .collect(),
             };
-            self.note_incident(incident).await;
+            self.note_caused(Cause::Lost, incident).await;
         }
         if hello.own_checkpoint.is_empty() {
             return Ok(());
@@ -394,7 +410,7 @@ fn has_room(waiting: Waiting, item: &v1::Item) -> bool {
 
 /// Verifies the checkpoint of a run or heartbeat: signed by the peer's log key, of the size
 /// it claims to cover.
-fn peer_checkpoint(
+pub(super) fn peer_checkpoint(
     link: &Link,
     verifier: &LogVerifier,
     note: &str,

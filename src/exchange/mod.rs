@@ -16,6 +16,7 @@
 //! published from there through [`book::Link`]. [`files`] brings attachments after their messages.
 //! [`view`] reads it all back as people see it, `receipts` as auditors do, [`watch`] tells what
 //! happens. [`due`] says by when what is owed is due, and [`deadlines`] sees to it that it is said.
+//! [`restore`] gets back from the peer what was lost here.
 //!
 //! Transport-free: a session speaks over a [`channel::FrameChannel`], which `link` makes from a
 //! gRPC stream and a test from a pair of queues. The other two seams are [`clock::Clock`] and
@@ -30,6 +31,7 @@
 mod admit;
 pub mod backup;
 pub mod book;
+pub mod bundle;
 pub mod cases;
 pub mod channel;
 pub mod clock;
@@ -41,8 +43,10 @@ pub mod hold;
 pub mod keys;
 pub mod layout;
 mod mirror;
+mod noted;
 pub mod period;
 mod push;
+pub mod quota;
 pub mod read;
 mod receipts;
 mod recorder;
@@ -51,6 +55,8 @@ pub mod restore;
 pub mod rotate;
 pub mod session;
 mod settle;
+mod slow;
+mod space;
 mod stage;
 pub mod submit;
 mod system;
@@ -73,6 +79,8 @@ use command::Command;
 use hold::{Hold, Incident};
 use keys::KeyRing;
 use layout::{HeadRecord, LinkNumber, Region};
+use noted::Noted;
+use quota::Meters;
 use read::{LogReader, ReadError};
 use recorder::{Recorder, RecorderHandle};
 
@@ -144,6 +152,8 @@ pub struct Exchange {
     entropy: Entropy,
     recorder: RecorderHandle,
     links: BTreeMap<NodeName, Arc<Link>>,
+    meters: Meters,
+    noted: Noted,
     trouble: watch_channel::Sender<Option<String>>,
     /// Sessions only restore; see [`Exchange::restore_only`].
     only_restores: std::sync::atomic::AtomicBool,
@@ -215,6 +225,8 @@ impl Exchange {
             entropy,
             recorder,
             links,
+            meters: Meters::new(),
+            noted: Noted::default(),
             trouble,
             only_restores: std::sync::atomic::AtomicBool::new(false),
             thread: Mutex::new(thread),
@@ -243,6 +255,17 @@ impl Exchange {
     #[must_use]
     pub fn blobs(&self) -> &Arc<Blobs> {
         &self.blobs
+    }
+
+    /// The files of messages, as the peer of a link brings them: what it has not finished lies apart
+    /// from what others have not.
+    ///
+    /// # Errors
+    /// When the place for it cannot be made.
+    pub fn blobs_of(&self, link: &Link) -> Result<Arc<Blobs>, StoreError> {
+        self.blobs
+            .of(&format!("link-{}", link.number.0))
+            .map(Arc::new)
     }
 
     /// Free bytes where the store lies.
@@ -382,6 +405,20 @@ impl Exchange {
     #[must_use]
     pub fn held(&self, link: &Link) -> Option<Arc<Hold>> {
         link.head().held
+    }
+
+    /// Waits until the peers of all sessions that are up have receipted what is recorded for them.
+    pub async fn pushed_out(&self) {
+        for link in self.links() {
+            let (mut heads, mut presence) = (link.watch_head(), link.watch_presence());
+            let receipted = heads.wait_for(|head| head.delivered_size >= head.own_size);
+            let down = presence.wait_for(|presence| !presence.up);
+            // The senders live in the link: it is one of the two that ends.
+            tokio::select! {
+                _ = receipted => {}
+                _ = down => {}
+            }
+        }
     }
 
     /// Waits until everything queued is durable and the recorder has ended. Call it when every

@@ -142,50 +142,15 @@ impl<'a> Pusher<'a> {
     async fn push(&mut self, signable_size: u64, room: usize) -> Result<(), Stop> {
         let start_index = self.next_index;
         let entries_max = room.min(PUSH_ENTRIES_MAX);
-        let mut items = Vec::new();
-        let mut bytes = 0;
-        'gather: while items.len() < entries_max && bytes < PUSH_BYTES_MAX {
-            let from = start_index + items.len() as u64;
-            // Read few at a time: bodies may be large.
-            let stored = self.reader.entries(from, signable_size, 64)?;
-            if stored.is_empty() {
-                break;
-            }
-            for stored in stored {
-                let item = item(&self.reader, &stored)?;
-                let size = item_bytes(&item);
-                let over = bytes + size > PUSH_BYTES_MAX || items.len() == entries_max;
-                if over && !items.is_empty() {
-                    break 'gather;
-                }
-                bytes += size;
-                items.push(item);
-            }
-        }
+        let (mut items, _) =
+            self.exchange
+                .gather(self.link, start_index, signable_size, entries_max)?;
         let end = start_index + items.len() as u64;
-        if items.is_empty() {
-            return Err(ReadError::Missing {
-                what: "entry",
-                origin: self.link.own.to_string(),
-                index: start_index,
-            }
-            .into());
-        }
-        let (end, checkpoint) = match self.exchange.log_key(self.link, end) {
-            Some(_) => (end, None),
-            // The key of that time is not at hand any more: what it signed then is.
-            None => self.kept_checkpoint(start_index, end)?,
-        };
+        let (end, checkpoint) = self
+            .exchange
+            .checkpoint_of_push(self.link, start_index, end)?;
         items.truncate(usize::try_from(end - start_index).unwrap_or(usize::MAX));
         let bytes = items.iter().map(item_bytes).sum();
-        self.check_leaves(start_index, &items)?;
-        let checkpoint = match checkpoint {
-            Some(note) => note,
-            None => {
-                let signed = self.exchange.sign_own_checkpoint(self.link, end)?;
-                signed.note.clone()
-            }
-        };
         let push = v1::Push {
             start_index,
             items,
@@ -197,40 +162,29 @@ impl<'a> Pusher<'a> {
         self.in_flight_bytes += bytes;
         Ok(())
     }
+}
 
-    /// The newest receipted checkpoint behind `start_index`, up to `end`, and its size; without one
-    /// the entries go without a checkpoint, which a later push brings.
-    fn kept_checkpoint(
-        &self,
-        start_index: u64,
-        end: u64,
-    ) -> Result<(u64, Option<String>), ReadError> {
-        let kept = self
-            .reader
-            .checkpoints(start_index + 1, end + 1, 1, Direction::Backward)?;
-        Ok(match kept.into_iter().next() {
-            Some((size, note)) => (size, Some(note)),
-            None => (end, Some(String::new())),
-        })
-    }
-
-    /// What was read back must hash to what the tree holds, before a checkpoint over it is
-    /// signed: one flipped bit on disk would otherwise become a signed contradiction.
-    fn check_leaves(&self, start_index: u64, items: &[v1::Item]) -> Result<(), ReadError> {
-        let tree = self.link.tree(LogSide::Own);
-        let end = start_index + items.len() as u64;
-        let leaves = self.reader.leaf_hashes(&tree, start_index, end)?;
-        for ((item, leaf), index) in items.iter().zip(leaves).zip(start_index..) {
-            if leaf_hash(&item.entry) != leaf {
-                return Err(ReadError::Damaged {
-                    what: "entry",
-                    origin: self.link.own.to_string(),
-                    index,
-                });
-            }
+/// What was read back must hash to what the tree holds, before a checkpoint over it is signed: one
+/// flipped bit on disk would otherwise become a signed contradiction.
+fn check_leaves(
+    link: &Link,
+    reader: &LogReader,
+    start_index: u64,
+    items: &[v1::Item],
+) -> Result<(), ReadError> {
+    let tree = link.tree(LogSide::Own);
+    let end = start_index + items.len() as u64;
+    let leaves = reader.leaf_hashes(&tree, start_index, end)?;
+    for ((item, leaf), index) in items.iter().zip(leaves).zip(start_index..) {
+        if leaf_hash(&item.entry) != leaf {
+            return Err(ReadError::Damaged {
+                what: "entry",
+                origin: link.own.to_string(),
+                index,
+            });
         }
-        Ok(())
     }
+    Ok(())
 }
 
 /// An entry as it travels, with its body if that is kept.
@@ -252,9 +206,73 @@ pub(super) fn item(reader: &LogReader, stored: &Stored) -> Result<v1::Item, Read
 }
 
 impl Exchange {
+    /// The next own entries with their bodies, as many as fit one push, ready to be signed over; one
+    /// at least, or it is an error. With them their bytes.
+    pub(super) fn gather(
+        &self,
+        link: &Link,
+        start_index: u64,
+        end: u64,
+        entries_max: usize,
+    ) -> Result<(Vec<v1::Item>, usize), ReadError> {
+        let reader = self.reader(link, LogSide::Own);
+        let mut items = Vec::new();
+        let mut bytes = 0;
+        'gather: while items.len() < entries_max && bytes < PUSH_BYTES_MAX {
+            let from = start_index + items.len() as u64;
+            // Read few at a time: bodies may be large.
+            let stored = reader.entries(from, end, 64)?;
+            if stored.is_empty() {
+                break;
+            }
+            for stored in stored {
+                let item = item(&reader, &stored)?;
+                let size = item_bytes(&item);
+                let over = bytes + size > PUSH_BYTES_MAX || items.len() == entries_max;
+                if over && !items.is_empty() {
+                    break 'gather;
+                }
+                bytes += size;
+                items.push(item);
+            }
+        }
+        if items.is_empty() {
+            return Err(ReadError::Missing {
+                what: "entry",
+                origin: link.own.to_string(),
+                index: start_index,
+            });
+        }
+        check_leaves(link, &reader, start_index, &items)?;
+        Ok((items, bytes))
+    }
+
+    /// The checkpoint for a push of entries up to `end`, and where it ends: signed now, or, where the
+    /// key of that time is not at hand any more, the newest receipted one up to there. Without one the
+    /// entries go without a checkpoint, which a later push brings.
+    fn checkpoint_of_push(
+        &self,
+        link: &Link,
+        start_index: u64,
+        end: u64,
+    ) -> Result<(u64, String), ReadError> {
+        if self.log_key(link, end).is_some() {
+            let signed = self.sign_own_checkpoint(link, end)?;
+            return Ok((end, signed.note.clone()));
+        }
+        let kept = self.reader(link, LogSide::Own).checkpoints(
+            start_index + 1,
+            end + 1,
+            1,
+            Direction::Backward,
+        )?;
+        Ok(kept.into_iter().next().unwrap_or((end, String::new())))
+    }
+
     /// Signs a checkpoint of the own log. Only ever called within a session, after Hello has shown
-    /// that the log extends what the peer has mirrored, and never beyond the high-water mark: so
-    /// no two trees of one size are ever signed.
+    /// that the log extends what the peer has mirrored, or for a bundle, after such a Hello has been
+    /// judged by this process; and never beyond the high-water mark: so no two trees of one size are
+    /// ever signed.
     pub(super) fn sign_own_checkpoint(
         &self,
         link: &Link,

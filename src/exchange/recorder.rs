@@ -159,6 +159,7 @@ impl Recorder {
             }
         }
         stage.write_heads(&self.books);
+        stage.write_usage();
         if stage.batch.is_empty() {
             answers.give(&Ok(()));
             return;
@@ -276,6 +277,13 @@ impl Recorder {
                 let key = layout::checkpoint(number, LogSide::Mirror, size);
                 stage.batch.put(key, receipt.note.clone().into_bytes());
             }
+            Command::BundlesTaken(number, ids, reply) => {
+                let value = layout::encode_ids(&ids);
+                stage.batch.put(layout::bundles_taken(number), value);
+                answers.flushed.push(Box::new(move |outcome| {
+                    drop(reply.send(outcome));
+                }));
+            }
             Command::KeepDated(number, signed, reply) => {
                 let Some(book) = self.books.get(&number) else {
                     return Ok(());
@@ -303,6 +311,7 @@ impl Recorder {
                     drop(reply.send(outcome));
                 }));
             }
+            Command::KeepUsage(meter) => stage.use_up(&meter),
             Command::Incident(incident) => self.stage_incident(stage, &incident)?,
             Command::Reach(number, reached, key, owed_by, reply) => {
                 let Some(book) = self.books.get(&number) else {
@@ -402,11 +411,12 @@ fn refuse(command: Command, error: &RecordError) {
         | Command::Hold(_, _, reply)
         | Command::Release(_, _, reply)
         | Command::KeepDated(_, _, reply)
+        | Command::BundlesTaken(_, _, reply)
         | Command::Restore(_, _, reply)
         | Command::Barrier(reply) => drop(reply.send(Err(error.clone()))),
         Command::Reach(.., reply) | Command::NoteBreach(.., reply) => {
             drop(reply.send(Err(error.clone())));
         }
-        Command::KeepCosigned(..) | Command::Incident(..) => {}
+        Command::KeepCosigned(..) | Command::KeepUsage(..) | Command::Incident(..) => {}
     }
 }

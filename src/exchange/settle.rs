@@ -55,7 +55,11 @@ impl Exchange {
     /// A receipt must verify under the keys of both sides and be of the tree recorded here. Nothing
     /// if none of the peer's keys known here has signed: its announcement may be under way, and until
     /// then the note says no more than what this node signed itself.
-    fn verify_receipt(&self, link: &Link, note: &str) -> Result<Option<Verified<Receipt>>, Stop> {
+    pub(super) fn verify_receipt(
+        &self,
+        link: &Link,
+        note: &str,
+    ) -> Result<Option<Verified<Receipt>>, Stop> {
         let bad = |text: String, index| {
             Breach::stop(
                 FaultCode::BadCosignature,
@@ -113,7 +117,11 @@ impl Exchange {
         Ok(Some(receipt))
     }
 
-    async fn keep_receipt(&self, link: &Link, receipt: Verified<Receipt>) -> Result<(), Stop> {
+    pub(super) async fn keep_receipt(
+        &self,
+        link: &Link,
+        receipt: Verified<Receipt>,
+    ) -> Result<(), Stop> {
         let size = receipt.signed.checkpoint.size;
         let delivered = size <= link.head().delivered_size;
         if delivered && self.reader(link, LogSide::Own).checkpoint(size)?.is_some() {
@@ -172,7 +180,7 @@ impl Exchange {
                 ),
                 evidence: Vec::new(),
             };
-            self.note_incident(incident).await;
+            self.note_caused(super::noted::Cause::Lost, incident).await;
         }
         // It is of the tree recorded here: `Exchange::behind` has compared.
         let Some(receipt) = self.shown_receipt(link, hello)? else {

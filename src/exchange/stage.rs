@@ -10,6 +10,7 @@ use super::hold::{Hold, Incident};
 use super::layout::{
     self, FileRef, FileRefs, HeadRecord, LinkNumber, LogSide, Place, Record, RestorePart,
 };
+use super::quota::Meter;
 use super::remind::{DutyKey, Reached};
 use super::restore::Restoring;
 use crate::crypto::checkpoint::{Checkpoint, SignedCheckpoint};
@@ -35,6 +36,8 @@ pub(super) struct Stage {
     wanted: BTreeSet<Vec<u8>>,
     /// What is noted once and was noted in this group, by key.
     once: BTreeSet<Vec<u8>>,
+    /// Whose quotas this group draws on.
+    usage: BTreeMap<String, Arc<Meter>>,
     /// The time to put into records instead of now: that of an entry recorded long ago.
     pub(super) recorded_at_ms: Option<u64>,
 }
@@ -48,6 +51,15 @@ enum Holding {
     Released,
 }
 
+/// What a group does to a link's restoring.
+#[derive(Default)]
+pub(super) enum Whether {
+    #[default]
+    AsBefore,
+    Restores(Arc<Restoring>),
+    IsWhole,
+}
+
 /// What a group changes on one link.
 #[derive(Default)]
 pub(super) struct StagedLink {
@@ -57,7 +69,7 @@ pub(super) struct StagedLink {
     /// The own log was cut back to so many entries.
     pub(super) cut_to: Option<u64>,
     /// What the link restores from now on, if anything.
-    pub(super) restoring: Option<Option<Arc<Restoring>>>,
+    pub(super) restoring: Whether,
     /// Whether files of earlier messages may be missing from now on.
     pub(super) files_lost: Option<bool>,
     urgent: Vec<u64>,
@@ -82,6 +94,23 @@ impl Stage {
             wanted: BTreeSet::new(),
             once: BTreeSet::new(),
             recorded_at_ms: None,
+            usage: BTreeMap::new(),
+        }
+    }
+
+    /// An identity has taken of its quota for what is in this group.
+    pub(super) fn use_up(&mut self, meter: &Arc<Meter>) {
+        if !self.usage.contains_key(meter.name()) {
+            self.usage
+                .insert(meter.name().to_owned(), Arc::clone(meter));
+        }
+    }
+
+    /// Writes what each identity has taken by now.
+    pub(super) fn write_usage(&mut self) {
+        for meter in std::mem::take(&mut self.usage).into_values() {
+            let (key, value) = meter.row();
+            self.batch.put(key, value);
         }
     }
 
@@ -107,9 +136,10 @@ impl Stage {
     /// Whether nothing may be appended to a link now.
     pub(super) fn restores(&self, book: &Book) -> bool {
         let staged = self.links.get(&book.link.number);
-        match staged.and_then(|staged| staged.restoring.as_ref()) {
-            Some(restoring) => restoring.is_some(),
-            None => book.restoring.is_some(),
+        match staged.map(|staged| &staged.restoring) {
+            Some(Whether::Restores(_)) => true,
+            Some(Whether::IsWhole) => false,
+            Some(Whether::AsBefore) | None => book.restoring.is_some(),
         }
     }
 
@@ -173,6 +203,9 @@ impl Stage {
         let staged = self.links.entry(number).or_default();
         let index = staged.own.as_ref().unwrap_or(&book.own).size();
         self.check_own_key(book, index, &own)?;
+        if let Some(charge) = &own.charge {
+            self.use_up(charge.keep());
+        }
         let staged = self.links.entry(number).or_default();
         let tree = staged.own.get_or_insert_with(|| (*book.own).clone());
         let mut full = Vec::new();
@@ -280,6 +313,9 @@ impl Stage {
             self.touch(number).mirror_keys = Some(Arc::clone(&run.keys.history));
         }
 
+        if let Some(charge) = &run.charge {
+            self.use_up(charge.keep());
+        }
         self.put_tiles(number, LogSide::Mirror, full);
         self.touch(number).mirror = Some(tree);
         for (entry, index) in run.entries.into_iter().zip(run.start_index..) {
@@ -757,8 +793,10 @@ impl StagedLink {
         if let Some(tree) = self.mirror {
             book.mirror = Arc::new(tree);
         }
-        if let Some(restoring) = self.restoring {
-            book.restoring = restoring;
+        match self.restoring {
+            Whether::AsBefore => {}
+            Whether::Restores(restoring) => book.restoring = Some(restoring),
+            Whether::IsWhole => book.restoring = None,
         }
         let expressed_count = self.expressed.len() as u64;
         book.stages_reached += self.stages_reached;

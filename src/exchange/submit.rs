@@ -5,12 +5,15 @@
 //! The id makes it safe to ask again: the same id and content gives the first result, another
 //! content is an error.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use prost::Message as _;
 
 use super::command::{Command, Leaf, OwnEntry, RecordError, Recorded};
 use super::keys::OwnChange;
 use super::layout::{self, FileRef, LogSide, Place, StoredBody, StoredEntry};
+use super::quota::Charge;
 use super::read::{ReadError, Stored};
 use super::{Exchange, Link};
 use crate::crypto::Verified;
@@ -141,19 +144,37 @@ impl Exchange {
     /// [`SubmitError`]; nothing was recorded then, except when the store stopped
     /// ([`RecordError::Stopped`]): ask again with the same id after the restart.
     pub async fn submit(&self, draft: v1::Draft, author: &Author) -> Result<Recorded, SubmitError> {
+        self.submit_charged(draft, author, None).await
+    }
+
+    /// As [`Exchange::submit`], at the cost of a quota: what is not recorded is given back.
+    ///
+    /// # Errors
+    /// As [`Exchange::submit`].
+    pub async fn submit_charged(
+        &self,
+        draft: v1::Draft,
+        author: &Author,
+        charge: Option<Charge>,
+    ) -> Result<Recorded, SubmitError> {
+        let charge = charge.map(Arc::new);
         for _ in 1..SIGN_AGAIN_MAX {
-            match self.submit_once(draft.clone(), author).await {
+            match self
+                .submit_once(draft.clone(), author, charge.clone())
+                .await
+            {
                 Err(SubmitError::Record(RecordError::KeyEnded)) => {}
                 other => return other,
             }
         }
-        self.submit_once(draft, author).await
+        self.submit_once(draft, author, charge).await
     }
 
     async fn submit_once(
         &self,
         draft: v1::Draft,
         author: &Author,
+        charge: Option<Arc<Charge>>,
     ) -> Result<Recorded, SubmitError> {
         let draft = check::with_defaults(draft);
         check::check_draft(&draft).map_err(SubmitError::Faults)?;
@@ -219,7 +240,9 @@ impl Exchange {
         } else {
             self.sign_entry(link, &draft, id, thread_id, content)?
         };
+        self.adopt_files(&own.facts.files)?;
         own.author = Some(author.clone());
+        own.charge = charge;
         let asked = self
             .ask(|reply| Command::Append(link.number, Box::new(own), guard, reply))
             .await;
@@ -418,12 +441,19 @@ impl Exchange {
     /// Every file a body names must be here, whole, before the body is signed.
     fn check_files(&self, content: &v1::body::Body) -> Result<(), SubmitError> {
         for (number, file) in files_of(content).iter().enumerate() {
-            if self.blobs.size(&file.sha256)? != Some(file.size) {
-                return Err(fault(
-                    &format!("body.common.attachments[{number}].sha256"),
-                    "no file of this digest and size has been uploaded to this node",
-                    "upload the file first (`send --attach FILE` does it), then send",
-                ));
+            if !self.blobs.is_here(&file.sha256, file.size)? {
+                return Err(no_such_file(number));
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes blobs of the files that a message is about to name: from here on they are never removed
+    /// for being old.
+    fn adopt_files(&self, files: &[FileRef]) -> Result<(), SubmitError> {
+        for (number, file) in files.iter().enumerate() {
+            if !self.blobs.adopt(&file.sha256, file.size)? {
+                return Err(no_such_file(number));
             }
         }
         Ok(())
@@ -494,6 +524,7 @@ impl Exchange {
             confirms_files_of: None,
             keyid: key.keyid(),
             change: None,
+            charge: None,
             owed_for: None,
         })
     }
@@ -567,6 +598,15 @@ impl Exchange {
         }
         Ok(leaf)
     }
+}
+
+fn no_such_file(number: usize) -> SubmitError {
+    fault(
+        &format!("body.common.attachments[{number}].sha256"),
+        "no file of this digest and size has been uploaded to this node",
+        "upload the file first (`send --attach FILE` does it), then send; an upload that no message \
+         names is removed after a day",
+    )
 }
 
 /// The ids of a message that is being made.

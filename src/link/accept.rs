@@ -27,7 +27,7 @@ use super::hall::{Hall, Waiting};
 use super::leaf::Refusal;
 use super::reload::{Generation, Reloader};
 use super::tls::{ALPN, ServerTls, reason};
-use crate::limits::{CONNECTIONS_MAX, DRAIN_TIME_MAX, HANDSHAKE_TIME_MAX};
+use crate::limits::{CONNECTIONS_MAX, DRAIN_CUT_TIME, DRAIN_TIME_MAX, HANDSHAKE_TIME_MAX};
 
 /// A connection of [`accept`].
 pub type TlsConnection = Connection<TlsStream<TcpStream>>;
@@ -75,7 +75,17 @@ impl AcceptLimits {
         }
     }
 
-    /// For own people and programs.
+    /// For own people and programs over the network: some connections each, with 4 MiB in flight on
+    /// each at most.
+    #[must_use]
+    pub fn desk_tcp() -> Self {
+        Self {
+            identity_connections_max: 16,
+            ..Self::desk()
+        }
+    }
+
+    /// For own people and programs on this machine.
     #[must_use]
     pub fn desk() -> Self {
         Self {
@@ -118,15 +128,17 @@ impl<C> Incoming<C> {
     }
 
     /// Cuts connections on which no call runs, from [`IDLE_GRACE`] after `stop` on: until then
-    /// they may close by themselves, as HTTP/2 asks them to. Calls are counted only behind
-    /// [`CountCalls`](super::calls::CountCalls). Must be called in a tokio runtime.
+    /// they may close by themselves, as HTTP/2 asks them to. From [`DRAIN_CUT_TIME`] after it on
+    /// all are cut: a client that does not read its answer holds nobody up. Calls are counted only
+    /// behind [`CountCalls`](super::calls::CountCalls). Must be called in a tokio runtime.
     #[must_use]
     pub fn cut_idle_after(self, stop: CancellationToken) -> Self {
         let hall = Arc::clone(&self.hall);
         tokio::spawn(async move {
             stop.cancelled().await;
+            let stopped_at = tokio::time::Instant::now();
             tokio::time::sleep(IDLE_GRACE).await;
-            while hall.cut_idle() {
+            while hall.cut(stopped_at.elapsed() >= DRAIN_CUT_TIME) {
                 tokio::time::sleep(IDLE_GRACE / 20).await;
             }
         });

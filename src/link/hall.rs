@@ -167,11 +167,14 @@ impl Hall {
         })
     }
 
-    /// Cuts every connection on which no call runs; returns whether any is left.
-    pub(super) fn cut_idle(&self) -> bool {
+    /// Cuts every connection on which no call runs, or every one; returns whether any is left.
+    pub(super) fn cut(&self, busy_too: bool) -> bool {
         // Not under the lock: a connection that is cut gives its place back.
         let seated: Vec<_> = self.lock().seated.values().cloned().collect();
-        for (_, ending) in seated.iter().filter(|(_, ending)| ending.is_idle()) {
+        for (_, ending) in seated
+            .iter()
+            .filter(|(_, ending)| busy_too || ending.is_idle())
+        {
             ending.close();
         }
         !seated.is_empty()

@@ -12,7 +12,7 @@ use super::tls::ExchangeTls;
 use super::{stream, transfer};
 use crate::exchange::session;
 use crate::exchange::{Exchange, Link};
-use crate::limits::FRAME_BYTES_MAX;
+use crate::limits::{FRAME_BYTES_MAX, SESSION_OPEN_TIME_MAX};
 use crate::proto::v1::exchange_service_client::ExchangeServiceClient;
 
 /// A session that lasted this long was a good one: the next failure waits little again.
@@ -97,7 +97,17 @@ impl Keeper {
         let mut client = ExchangeServiceClient::new(dialled.channel.clone())
             .max_decoding_message_size(FRAME_BYTES_MAX)
             .max_encoding_message_size(FRAME_BYTES_MAX);
-        let channel = match stream::open(&mut client).await {
+        let opened = tokio::select! {
+            opened = tokio::time::timeout(SESSION_OPEN_TIME_MAX, stream::open(&mut client)) => opened,
+            () = self.shutdown.cancelled() => return "going down".to_owned(),
+        };
+        let Ok(opened) = opened else {
+            return format!(
+                "the peer at {} takes the connection and does not open a session",
+                dialled.info.remote
+            );
+        };
+        let channel = match opened {
             Ok(channel) => channel,
             Err(status) => {
                 let text = crate::model::text::escape(status.message()).into_owned();

@@ -8,8 +8,8 @@
 //! - [`files`], [`tls`]: from files to rustls configurations.
 //! - [`reload`]: new files without a restart; [`expiry`]: warning before they run out.
 //! - [`flood`], [`connection`]: one connection, bounded, that can be told to end.
-//! - [`accept`], [`local`], [`serve`], [`calls`] (counted in `hall`): taking connections; [`dial`],
-//!   [`backoff`]: making them.
+//! - [`accept`], [`local`], [`serve`], [`calls`] (counted in `hall`), [`bodies`]: taking connections
+//!   and requests; [`dial`], [`backoff`]: making them.
 //! - [`codec`]: a bound on what a message becomes in memory.
 //! - [`service`], [`stream`], [`transfer`]: sessions and attachments over such a connection;
 //!   [`keeper`] keeps a link up.
@@ -19,6 +19,7 @@
 
 pub mod accept;
 pub mod backoff;
+pub mod bodies;
 pub mod calls;
 pub mod codec;
 pub mod connection;

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt as _};
 use tokio_util::sync::CancellationToken;
@@ -15,8 +16,12 @@ use super::connection::ConnectInfo;
 use super::identity::Identity;
 use super::stream::opened_here;
 use crate::exchange::layout::LinkNumber;
+use crate::exchange::quota::Bucket;
 use crate::exchange::{Exchange, Link, LogSide, session};
-use crate::limits::{CHUNK_BYTES_MAX, FRAME_BYTES_MAX, LINK_TRANSFERS_MAX, SILENCE_TIME_MAX};
+use crate::limits::{
+    CHUNK_BYTES_MAX, FRAME_BYTES_MAX, LINK_TRANSFERS_MAX, SESSIONS_BURST_MAX,
+    SESSIONS_PER_SECOND_MAX, SESSIONS_WAITING_MAX, SILENCE_TIME_MAX,
+};
 use crate::proto::v1::exchange_service_server::{ExchangeService, ExchangeServiceServer};
 use crate::proto::v1::put_attachment_request::Part;
 use crate::proto::v1::{self, SessionRequest, SessionResponse};
@@ -33,6 +38,45 @@ pub struct ExchangeDoor {
     tasks: TaskTracker,
     /// Attachments that each peer may have under way.
     transfers: BTreeMap<LinkNumber, Arc<Semaphore>>,
+    /// How often each peer may open a session.
+    paces: BTreeMap<LinkNumber, Pace>,
+}
+
+/// How often a peer may open a session, and how many wait for it.
+#[derive(Debug)]
+struct Pace {
+    bucket: Mutex<Bucket>,
+    waiting: Semaphore,
+}
+
+impl Pace {
+    fn new() -> Self {
+        Self {
+            bucket: Mutex::new(Bucket::new(SESSIONS_PER_SECOND_MAX, SESSIONS_BURST_MAX)),
+            waiting: Semaphore::new(SESSIONS_WAITING_MAX),
+        }
+    }
+
+    /// Waits until one more session may be opened: a peer that dials and hangs up costs no more than
+    /// one that stays.
+    async fn keep(&self) -> Result<(), Status> {
+        let take = || {
+            let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+            bucket.take(1, Instant::now())
+        };
+        if take().is_ok() {
+            return Ok(());
+        }
+        let Ok(_place) = self.waiting.try_acquire() else {
+            return Err(Status::resource_exhausted(
+                "sessions are opened too often; wait some seconds before the next",
+            ));
+        };
+        while let Err(wait) = take() {
+            tokio::time::sleep(wait).await;
+        }
+        Ok(())
+    }
 }
 
 impl ExchangeDoor {
@@ -47,6 +91,10 @@ impl ExchangeDoor {
         let transfers = exchange.links().map(|link| (link.number, permits()));
         ExchangeServiceServer::new(Self {
             transfers: transfers.collect(),
+            paces: exchange
+                .links()
+                .map(|link| (link.number, Pace::new()))
+                .collect(),
             exchange,
             shutdown,
             tasks,
@@ -100,6 +148,9 @@ impl ExchangeService for ExchangeDoor {
         request: Request<Streaming<SessionRequest>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
         let (link, info) = self.link_of(&request)?;
+        if let Some(pace) = self.paces.get(&link.number) {
+            pace.keep().await?;
+        }
         let (channel, queue) = opened_here(request.into_inner());
         let exchange = Arc::clone(&self.exchange);
         let shutdown = self.shutdown.clone();
@@ -136,7 +187,7 @@ impl ExchangeService for ExchangeDoor {
         let Some(size) = wanted else {
             return Ok(Response::new(v1::StatAttachmentResponse::default()));
         };
-        let blobs = self.exchange.blobs();
+        let blobs = self.exchange.blobs_of(&link).map_err(|e| status_of(&e))?;
         let complete = blobs.size(&sha256).map_err(|e| status_of(&e))? == Some(size);
         let held_bytes = if complete {
             size
@@ -170,6 +221,7 @@ impl ExchangeService for ExchangeDoor {
                 "no message admitted here names this file with this size",
             ));
         }
+        let part = self.exchange.blobs_of(&link).map_err(|e| status_of(&e))?;
         let mut held_bytes = start.offset;
         while let Some(message) = in_time(parts.message()).await? {
             let Some(Part::Chunk(chunk)) = message.part else {
@@ -181,13 +233,15 @@ impl ExchangeService for ExchangeDoor {
             if held_bytes.saturating_add(chunk.len() as u64) > start.size {
                 return Err(Status::invalid_argument("more bytes than announced"));
             }
-            let blobs = Arc::clone(self.exchange.blobs());
+            let over = |over| Status::resource_exhausted(format!("your quota: {over}"));
+            let taken = self.exchange.charge_file(&link, chunk.len());
+            taken.map_err(|error| status_of(&error))?.map_err(over)?;
+            let blobs = Arc::clone(&part);
             held_bytes = blocking(move || blobs.write_at(&sha256, held_bytes, &chunk)).await?;
         }
         let complete = held_bytes == start.size;
         if complete {
-            let blobs = Arc::clone(self.exchange.blobs());
-            blocking(move || blobs.finish(&sha256, start.size)).await?;
+            blocking(move || part.finish(&sha256, start.size)).await?;
             self.exchange.file_arrived(&link);
         }
         Ok(Response::new(v1::PutAttachmentResponse {

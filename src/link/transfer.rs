@@ -110,7 +110,8 @@ impl Carrier {
                 if !self.waits.may_try(Way::Here, &file, Instant::now()) {
                     continue;
                 }
-                let fetched = fetch(&self.exchange, &mut self.client, file).await;
+                let fetched =
+                    fetch(&self.exchange, &self.link, &mut self.client, file, Of::Peer).await;
                 if fetched.is_ok() {
                     self.exchange.file_arrived(&self.link);
                 }
@@ -148,7 +149,8 @@ impl Carrier {
         }
         for file in self.exchange.lost_files(&self.link, LOST_AT_ONCE)? {
             if self.waits.may_try(Way::Here, &file, Instant::now()) {
-                let fetched = fetch(&self.exchange, &mut self.client, file).await;
+                let (exchange, link) = (&self.exchange, &self.link);
+                let fetched = fetch(exchange, link, &mut self.client, file, Of::Us).await;
                 if fetched.is_ok() {
                     self.exchange.file_arrived(&self.link);
                 }
@@ -280,9 +282,25 @@ async fn in_time<T>(answer: impl Future<Output = Result<T, Status>>) -> Result<T
         .unwrap_or_else(|_| Err(Status::deadline_exceeded("the peer carries nothing")))
 }
 
-/// Fetches a file that a message of the peer names.
-async fn fetch(exchange: &Exchange, client: &mut Client, file: FileRef) -> Result<(), Status> {
-    let blobs = Arc::clone(exchange.blobs());
+/// On whose account a file comes: what was lost here and is given back is not the peer's doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Of {
+    Peer,
+    Us,
+}
+
+/// Fetches a file that a message names.
+async fn fetch(
+    exchange: &Exchange,
+    link: &Link,
+    client: &mut Client,
+    file: FileRef,
+    of: Of,
+) -> Result<(), Status> {
+    let part = exchange
+        .blobs_of(link)
+        .map_err(|error| Status::unavailable(error.to_string()))?;
+    let blobs = Arc::clone(&part);
     let mut offset = blocking(move || blobs.partial(&file.sha256)).await?;
     if offset < file.size {
         let request = v1::GetAttachmentRequest {
@@ -294,12 +312,17 @@ async fn fetch(exchange: &Exchange, client: &mut Client, file: FileRef) -> Resul
             if offset + chunk.chunk.len() as u64 > file.size {
                 return Err(Status::data_loss("more bytes than the message states"));
             }
-            let blobs = Arc::clone(exchange.blobs());
+            if of == Of::Peer {
+                let taken = exchange.charge_file(link, chunk.chunk.len());
+                let taken = taken.map_err(|error| Status::unavailable(error.to_string()))?;
+                let over = |over| Status::resource_exhausted(format!("its quota here: {over}"));
+                taken.map_err(over)?;
+            }
+            let blobs = Arc::clone(&part);
             offset = blocking(move || blobs.write_at(&file.sha256, offset, &chunk.chunk)).await?;
         }
     }
-    let blobs = Arc::clone(exchange.blobs());
-    blocking(move || blobs.finish(&file.sha256, file.size)).await
+    blocking(move || part.finish(&file.sha256, file.size)).await
 }
 
 /// Brings a file that an own message names.

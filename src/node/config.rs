@@ -16,7 +16,9 @@ use tracing::level_filters::LevelFilter;
 use super::document::{Document, Fault, nearest};
 use super::links::{self, LinkConfig};
 pub use super::passphrase::{PassphraseError, PassphraseSource};
-use crate::limits::DISK_FREE_BYTES_MIN;
+use crate::desk::quota::DeskQuota;
+use crate::exchange::quota::Quota;
+use crate::limits::{CALLER_SUBMITS_MAX, DISK_FREE_BYTES_MIN, QUOTA_DAY_BYTES_MIN, SUBMITS_MAX};
 use crate::link::dial::Endpoint;
 use crate::link::identity::{DeskIdentity, Role};
 use crate::link::tls::{DeskFiles, OwnFiles};
@@ -29,6 +31,15 @@ const CACHE_MIB_MAX: u64 = 4_096;
 const CACHE_MIB_DEFAULT: u64 = 64;
 /// Free space, in MiB, below which nothing is recorded.
 const DISK_FLOOR_MIB_MAX: u64 = 1 << 20;
+/// Messages a second that a quota may allow: more than any machine signs.
+const MESSAGES_PER_SECOND_MAX: u32 = 1_000_000;
+/// Messages at once that a quota may allow.
+const BURST_MESSAGES_MAX: u32 = 100_000_000;
+/// MiB a day that a quota may allow: a petabyte.
+const MIB_PER_DAY_MAX: u64 = 1 << 30;
+/// Messages in flight that a quota may allow: all places.
+#[expect(clippy::cast_possible_truncation, reason = "it is 4,096")]
+const IN_FLIGHT_MAX: u32 = SUBMITS_MAX as u32;
 /// Programs of one desk.
 const INTEGRATIONS_MAX: usize = 256;
 
@@ -122,6 +133,8 @@ pub struct IntegrationRule {
     pub name: String,
     /// As numbers of [`v1::Kind`].
     pub kinds: BTreeSet<i32>,
+    /// How much it may take.
+    pub quota: DeskQuota,
 }
 
 /// Bounds that depend on the machine.
@@ -131,6 +144,10 @@ pub struct LimitsConfig {
     pub cache_bytes: u64,
     /// Free space below which nothing is recorded.
     pub disk_free_bytes_min: u64,
+    /// What each peer may take.
+    pub peer: Quota,
+    /// What each person and program of the desk may take, unless a rule of its own says otherwise.
+    pub desk: DeskQuota,
 }
 
 /// What is logged and how.
@@ -189,6 +206,7 @@ impl Config {
         };
         let at =
             |path: Option<String>, default: &str| document.path(path.as_deref().unwrap_or(default));
+        let limits = raw.limits.unwrap_or_default().check(document)?;
         Ok(Self {
             file: document.file().to_owned(),
             node,
@@ -197,10 +215,10 @@ impl Config {
             allow_example_ca: raw.allow_example_ca.unwrap_or(false),
             keys: raw.keys.check(document)?,
             exchange: raw.exchange.check(document)?,
-            desk: raw.desk.unwrap_or_default().check(document)?,
+            desk: raw.desk.unwrap_or_default().check(document, limits.desk)?,
             links_dir: at(raw.links_dir, "links"),
             links: Vec::new(),
-            limits: raw.limits.unwrap_or_default().check(document)?,
+            limits,
             log: raw.log.unwrap_or_default().check(document)?,
         })
     }
@@ -343,10 +361,16 @@ struct RawDeskTcp {
 struct RawIntegration {
     name: Spanned<String>,
     kinds: Option<Vec<Spanned<String>>>,
+    // Those of `RawQuota`, which serde cannot take in here and still refuse unknown keys.
+    messages_per_second: Option<Spanned<u64>>,
+    burst_messages: Option<Spanned<u64>>,
+    mib_per_day: Option<Spanned<u64>>,
+    disk_percent: Option<Spanned<u64>>,
+    in_flight: Option<Spanned<u64>>,
 }
 
 impl RawDesk {
-    fn check(self, document: &Document) -> Result<DeskConfig, Fault> {
+    fn check(self, document: &Document, quota: DeskQuota) -> Result<DeskConfig, Fault> {
         let tcp = match self.tcp {
             None => None,
             Some(tcp) => Some(DeskTcpConfig {
@@ -368,7 +392,7 @@ impl RawDesk {
         };
         let mut integrations: Vec<IntegrationRule> = Vec::new();
         for raw in self.integration.iter().flatten() {
-            let rule = raw.check(document)?;
+            let rule = raw.check(document, quota)?;
             if integrations.iter().any(|other| other.name == rule.name) {
                 let remedy = "give each program one [[desk.integration]]";
                 return Err(document.fault(&raw.name, "named twice", remedy));
@@ -401,7 +425,7 @@ const INTEGRATION_KINDS: [v1::Kind; 9] = [
 ];
 
 impl RawIntegration {
-    fn check(&self, document: &Document) -> Result<IntegrationRule, Fault> {
+    fn check(&self, document: &Document, quota: DeskQuota) -> Result<IntegrationRule, Fault> {
         let identity = DeskIdentity::new(Role::Integration, self.name.get_ref()).map_err(|_| {
             let reason = "not 1 to 64 of a-z 0-9 - _ . beginning with a letter or digit";
             document.fault(
@@ -431,9 +455,17 @@ impl RawIntegration {
         if self.kinds.is_none() {
             kinds.insert(v1::Kind::CrossingAlert as i32);
         }
+        let own = RawQuota {
+            messages_per_second: self.messages_per_second.clone(),
+            burst_messages: self.burst_messages.clone(),
+            mib_per_day: self.mib_per_day.clone(),
+            disk_percent: self.disk_percent.clone(),
+            in_flight: self.in_flight.clone(),
+        };
         Ok(IntegrationRule {
             name: identity.name,
             kinds,
+            quota: own.check(document, quota)?,
         })
     }
 }
@@ -448,38 +480,110 @@ fn short_name(kind: v1::Kind) -> &'static str {
 struct RawLimits {
     cache_mib: Option<Spanned<u64>>,
     disk_floor_mib: Option<Spanned<u64>>,
+    peer: Option<RawQuota>,
+    desk: Option<RawQuota>,
 }
 
 impl RawLimits {
     fn check(&self, document: &Document) -> Result<LimitsConfig, Fault> {
         let floor_min = DISK_FREE_BYTES_MIN >> 20;
-        let within = |value: &Option<Spanned<u64>>, default: u64, min: u64, max: u64| match value {
-            None => Ok(default),
-            Some(value) if (min..=max).contains(value.get_ref()) => Ok(*value.get_ref()),
-            Some(value) => {
-                let remedy = format!("choose from {min} to {max}");
-                Err(document.fault(
-                    value,
-                    format!("{} is out of range", value.get_ref()),
-                    remedy,
-                ))
-            }
-        };
         let cache_mib = within(
-            &self.cache_mib,
+            document,
+            self.cache_mib.as_ref(),
             CACHE_MIB_DEFAULT,
-            CACHE_MIB_MIN,
-            CACHE_MIB_MAX,
+            CACHE_MIB_MIN..=CACHE_MIB_MAX,
         )?;
         let floor_mib = within(
-            &self.disk_floor_mib,
+            document,
+            self.disk_floor_mib.as_ref(),
             floor_min,
-            floor_min,
-            DISK_FLOOR_MIB_MAX,
+            floor_min..=DISK_FLOOR_MIB_MAX,
         )?;
+        let none = RawQuota::default();
+        let peer = self.peer.as_ref().unwrap_or(&none);
+        if let Some(in_flight) = &peer.in_flight {
+            let reason = "what a peer may have in flight is the window of the protocol";
+            return Err(document.fault(in_flight, reason, "leave it out"));
+        }
+        let peer_default = DeskQuota {
+            quota: Quota::PEER,
+            ..DeskQuota::default()
+        };
+        let desk = self.desk.as_ref().unwrap_or(&none);
         Ok(LimitsConfig {
             cache_bytes: cache_mib << 20,
             disk_free_bytes_min: floor_mib << 20,
+            peer: peer.check(document, peer_default)?.quota,
+            desk: desk.check(document, DeskQuota::default())?,
+        })
+    }
+}
+
+/// A number within its range, or the default.
+fn within(
+    document: &Document,
+    value: Option<&Spanned<u64>>,
+    default: u64,
+    range: std::ops::RangeInclusive<u64>,
+) -> Result<u64, Fault> {
+    let Some(value) = value else {
+        return Ok(default);
+    };
+    if range.contains(value.get_ref()) {
+        return Ok(*value.get_ref());
+    }
+    let reason = format!("{} is out of range", value.get_ref());
+    let remedy = format!("choose from {} to {}", range.start(), range.end());
+    Err(document.fault(value, reason, remedy))
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawQuota {
+    messages_per_second: Option<Spanned<u64>>,
+    burst_messages: Option<Spanned<u64>>,
+    mib_per_day: Option<Spanned<u64>>,
+    disk_percent: Option<Spanned<u64>>,
+    in_flight: Option<Spanned<u64>>,
+}
+
+impl RawQuota {
+    fn check(&self, document: &Document, default: DeskQuota) -> Result<DeskQuota, Fault> {
+        let small = |value: &Option<Spanned<u64>>, default: u32, max: u32| {
+            let number = within(
+                document,
+                value.as_ref(),
+                u64::from(default),
+                1..=u64::from(max),
+            )?;
+            Ok(u32::try_from(number).unwrap_or(max))
+        };
+        let quota = default.quota;
+        let mib = within(
+            document,
+            self.mib_per_day.as_ref(),
+            quota.bytes_per_day >> 20,
+            QUOTA_DAY_BYTES_MIN >> 20..=MIB_PER_DAY_MAX,
+        )?;
+        let percent = small(&self.disk_percent, u32::from(quota.disk_percent), 100)?;
+        let in_flight = u32::try_from(default.in_flight).unwrap_or(IN_FLIGHT_MAX);
+        let in_flight = small(&self.in_flight, in_flight, IN_FLIGHT_MAX)?;
+        Ok(DeskQuota {
+            quota: Quota {
+                messages_per_second: small(
+                    &self.messages_per_second,
+                    quota.messages_per_second,
+                    MESSAGES_PER_SECOND_MAX,
+                )?,
+                burst_messages: small(
+                    &self.burst_messages,
+                    quota.burst_messages,
+                    BURST_MESSAGES_MAX,
+                )?,
+                bytes_per_day: mib << 20,
+                disk_percent: u8::try_from(percent).unwrap_or(100),
+            },
+            in_flight: usize::try_from(in_flight).unwrap_or(CALLER_SUBMITS_MAX),
         })
     }
 }

@@ -107,8 +107,11 @@ impl Keyring {
         };
         let public = next.public();
         let mut links = self.exchange.links();
-        let alone =
-            |link: &Arc<Link>| self.exchange.stage_of_key(link, &public, role) == Stage::Alone;
+        let alone = |link: &Arc<Link>| {
+            let stage = self.exchange.stage_of_key(link, &public, role);
+            // What goes beside the log is still verified by the key that the peer knows.
+            stage == Stage::Alone && (cause == Cause::Revocation || link.knows_own_keys())
+        };
         if links.all(alone) {
             self.files.settle(role, cause, &self.today())?;
             self.exchange.ring().keep_only(role, &public);

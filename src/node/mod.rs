@@ -22,4 +22,4 @@ pub mod restore;
 mod run;
 pub mod template;
 
-pub use run::{NodeError, Surroundings, create_store, run, run_in};
+pub use run::{Drained, NodeError, Surroundings, create_store, run, run_in};

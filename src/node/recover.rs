@@ -173,6 +173,7 @@ pub async fn recover(
     };
     exchange.restore_only();
     let running = Running {
+        no_more_work: CancellationToken::new(),
         stop: CancellationToken::new(),
         tasks: TaskTracker::new(),
         exchange_tls: material::exchange(&config, TlsOptions::new(config.allow_example_ca))
@@ -328,11 +329,11 @@ fn look(exchange: &Exchange, link: &Link) -> LinkStep {
     let head = link.head();
     let presence = link.presence();
     let is_whole = head.restoring.is_none() && presence.restored.is_some();
-    let files = match is_whole && head.files_lost {
-        true => exchange
-            .lost_files(link, FILES_COUNTED_MAX)
-            .map_or(0, |files| files.len()),
-        false => 0,
+    let files = if is_whole && head.files_lost {
+        let lost = exchange.lost_files(link, FILES_COUNTED_MAX);
+        lost.map_or(0, |files| files.len())
+    } else {
+        0
     };
     let state = if let Some(hold) = &head.held {
         State::Held(format!("{}: {}", hold.code_name(), hold.text))

@@ -24,13 +24,15 @@ use super::peer_card::KeyRole;
 use super::public_keys::{self, PUBLIC_FILE, START_SUFFIX};
 use crate::crypto::history::StartKeys;
 use crate::crypto::keys::KeyError;
+use crate::desk::quota::DeskQuotas;
 use crate::desk::{self, Desk, DeskRules, NodeFacts};
 use crate::exchange::clock::{Clock, Entropy, SystemClock, timestamp_of_seconds};
 use crate::exchange::{
     Exchange, Foundations, LinkTerms, NodeKeys, OpenError, PeerKeys, PeerMessageKey, RecorderMode,
 };
-use crate::limits::DRAIN_TIME_MAX;
+use crate::limits::{DRAIN_PUSH_TIME_MAX, DRAIN_TIME_MAX};
 use crate::link::accept::{AcceptLimits, accept};
+use crate::link::bodies::BoundBodies;
 use crate::link::calls::CountCalls;
 use crate::link::expiry::{ExpiryLog, expiry_status};
 use crate::link::files::MaterialError;
@@ -137,12 +139,21 @@ impl Surroundings {
     }
 }
 
+/// How a node went down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drained {
+    /// Everything ended in order.
+    Whole,
+    /// Something did not end in time and was cut. Nothing that was acknowledged is lost by it.
+    Cut,
+}
+
 /// Runs a node until `shutdown`, then drains it within
 /// [`DRAIN_TIME_MAX`].
 ///
 /// # Errors
 /// [`NodeError`] when it cannot start.
-pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), NodeError> {
+pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<Drained, NodeError> {
     run_in(config, Surroundings::of_machine(), shutdown).await
 }
 
@@ -154,7 +165,7 @@ pub async fn run_in(
     config: Config,
     surroundings: Surroundings,
     shutdown: impl Future<Output = ()>,
-) -> Result<(), NodeError> {
+) -> Result<Drained, NodeError> {
     // Before anything that takes time: until it is listened to, SIGHUP ends the process.
     let hangup = signal(SignalKind::hangup()).map_err(NodeError::Signal)?;
     let files = key_files(&config)?;
@@ -168,6 +179,7 @@ pub async fn run_in(
     let exchange_tls = material::exchange(&config, options.clone())?;
     let desk_tls = material::desk(&config, options)?;
     let running = Running {
+        no_more_work: CancellationToken::new(),
         stop: CancellationToken::new(),
         tasks: TaskTracker::new(),
         exchange,
@@ -179,14 +191,14 @@ pub async fn run_in(
     running.serve_desk(&config).await?;
     running.keep_links(&config);
     running.keep_deadlines();
+    running.keep_space(&config);
     running.watch_material(hangup);
     tracing::info!(
         node = %config.node, links = config.links.len(), version = env!("CARGO_PKG_VERSION"),
         "node running"
     );
     shutdown.await;
-    running.drain().await;
-    Ok(())
+    Ok(running.drain().await)
 }
 
 pub(super) fn key_files(config: &Config) -> Result<KeyFiles, NodeError> {
@@ -251,7 +263,9 @@ pub(super) fn open_exchange(
         clock: surroundings.clock,
         entropy: Entropy::system(),
     };
-    Ok(Exchange::open(foundations, terms, RecorderMode::Thread)?)
+    let exchange = Exchange::open(foundations, terms, RecorderMode::Thread)?;
+    exchange.limit_peers(config.limits.peer, config.limits.disk_free_bytes_min);
+    Ok(exchange)
 }
 
 /// Folds both logs of every link before anyone is served: whoever comes first would else wait for
@@ -330,6 +344,9 @@ fn own_start_of(
 
 /// A node with everything it runs.
 pub(super) struct Running {
+    /// The desk takes nothing more.
+    pub(super) no_more_work: CancellationToken,
+    /// Everything else ends.
     pub(super) stop: CancellationToken,
     pub(super) tasks: TaskTracker,
     pub(super) exchange: Arc<Exchange>,
@@ -360,6 +377,7 @@ impl Running {
         self.spawn("exchange listener", async move {
             server_builder()
                 .layer(CountCalls)
+                .layer(BoundBodies::new())
                 .add_service(service)
                 .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
                 .await
@@ -369,17 +387,23 @@ impl Running {
 
     /// The desk, on its Unix socket and, if so configured, over TCP.
     async fn serve_desk(&self, config: &Config) -> Result<(), NodeError> {
-        let rules = config.desk.integrations.iter();
+        let rules = || config.desk.integrations.iter();
         let rules = DeskRules {
-            integrations: rules
+            integrations: rules()
                 .map(|rule| (rule.name.clone(), rule.kinds.clone()))
                 .collect(),
+            quotas: DeskQuotas {
+                everyone: config.limits.desk,
+                programs: rules()
+                    .map(|rule| (rule.name.clone(), rule.quota))
+                    .collect(),
+            },
         };
         let desk = Desk::new(
             Arc::clone(&self.exchange),
             rules,
             self.facts(config),
-            self.stop.clone(),
+            self.no_more_work.clone(),
         );
         if let Some(keyring) = &self.keyring {
             desk.keep_keys(Arc::clone(keyring) as Arc<_>);
@@ -387,23 +411,25 @@ impl Running {
         let routes = desk::services(&desk).await;
         if let (Some(tcp), Some(tls)) = (&config.desk.tcp, &self.desk_tls) {
             let listener = bind(tcp.listen).await?;
-            let incoming = accept(listener, Arc::clone(tls), AcceptLimits::desk())
-                .cut_idle_after(self.stop.clone());
+            let incoming = accept(listener, Arc::clone(tls), AcceptLimits::desk_tcp())
+                .cut_idle_after(self.no_more_work.clone());
             let server = server_builder()
                 .layer(CountCalls)
+                .layer(BoundBodies::new())
                 .add_routes(routes.clone());
-            let stop = self.stop.clone().cancelled_owned();
+            let stop = self.no_more_work.clone().cancelled_owned();
             self.spawn("desk listener", async move {
                 server.serve_with_incoming_shutdown(incoming, stop).await
             });
         }
         let listener = LocalListener::bind(&config.desk.socket)?;
         let incoming =
-            accept_local(listener, AcceptLimits::desk()).cut_idle_after(self.stop.clone());
-        let stop = self.stop.clone().cancelled_owned();
+            accept_local(listener, AcceptLimits::desk()).cut_idle_after(self.no_more_work.clone());
+        let stop = self.no_more_work.clone().cancelled_owned();
         self.spawn("desk socket", async move {
             server_builder()
                 .layer(CountCalls)
+                .layer(BoundBodies::new())
                 .add_routes(routes)
                 .serve_with_incoming_shutdown(incoming, stop)
                 .await
@@ -489,6 +515,14 @@ impl Running {
         self.tasks.spawn(exchange.keep_deadlines(self.stop.clone()));
     }
 
+    /// Watches the disk, and removes uploads that nobody named.
+    fn keep_space(&self, config: &Config) {
+        let floor = config.limits.disk_free_bytes_min;
+        let exchange = Arc::clone(&self.exchange);
+        self.tasks
+            .spawn(exchange.keep_space(floor, self.stop.clone()));
+    }
+
     /// Reloads certificates at SIGHUP and when their files change; warns before they end.
     fn watch_material(&self, mut hangup: Signal) {
         let (exchange_tls, desk_tls) = (Arc::clone(&self.exchange_tls), self.desk_tls.clone());
@@ -539,21 +573,28 @@ impl Running {
         });
     }
 
-    /// Ends sessions and calls in order; what does not end in time is cut. Whatever was
-    /// acknowledged is durable already.
-    pub(super) async fn drain(self) {
+    /// Takes no more work, pushes what is recorded as far as it goes, then ends sessions and calls in
+    /// order; what does not end in time is cut. Whatever was acknowledged is durable already.
+    pub(super) async fn drain(self) -> Drained {
         tracing::info!("going down");
-        self.stop.cancel();
-        self.tasks.close();
-        if tokio::time::timeout(DRAIN_TIME_MAX, self.tasks.wait())
-            .await
-            .is_err()
-        {
+        let ended = tokio::time::timeout(DRAIN_TIME_MAX, async {
+            self.no_more_work.cancel();
+            let pushed = self.exchange.pushed_out();
+            let _ = tokio::time::timeout(DRAIN_PUSH_TIME_MAX, pushed).await;
+            self.stop.cancel();
+            self.tasks.close();
+            self.tasks.wait().await;
+        });
+        let drained = if ended.await.is_ok() {
+            Drained::Whole
+        } else {
             tracing::warn!("some work did not end in time and was cut");
-        }
+            Drained::Cut
+        };
         let exchange = self.exchange;
         drop(tokio::task::spawn_blocking(move || exchange.finish()).await);
         tracing::info!("down");
+        drained
     }
 }
 

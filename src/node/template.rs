@@ -163,6 +163,12 @@ authority = "{node_authority}"
 #[[desk.integration]]
 #name = "radar"                   # as in its certificate's URI
 #kinds = ["CROSSING_ALERT"]
+# It has the quota of [limits.desk] below, unless it is given its own here:
+#messages_per_second = 100
+#burst_messages = 1000
+#mib_per_day = 1024
+#disk_percent = 10
+#in_flight = 64
 
 [limits]
 # The store's cache in MiB, 16 to 4096. Memory in use may be twice that for moments.
@@ -171,6 +177,24 @@ authority = "{node_authority}"
 # Free disk space in MiB below which nothing more is recorded, at least 64. The node then says so, keeps
 # serving what it has, and goes on by itself when there is space again.
 #disk_floor_mib = 64
+
+# What each person and each program of the desk may take, each by itself. Beyond it a call is refused
+# with when to try again. What is FLASH or IMMEDIATE, and acknowledgements, have a quarter of each on
+# top for themselves. Days are UTC days; a restart gives nothing back.
+[limits.desk]
+#messages_per_second = 1000       # on average
+#burst_messages = 20000           # at once, after a pause
+#mib_per_day = 16384              # messages and files, at least 64
+#disk_percent = 25                # of the disk space that is free when the day begins
+#in_flight = 1024                 # messages that are being recorded, at most 4096
+
+# What each peer may take. Beyond it the node takes its ordinary messages more slowly, or no more of
+# them that day; nothing is lost, its alerts and receipts still pass, and it is told.
+[limits.peer]
+#messages_per_second = 5000
+#burst_messages = 100000
+#mib_per_day = 32768
+#disk_percent = 25
 
 [log]
 # error, warn, info, debug or trace. Contents of messages are never logged at any level.

@@ -5,13 +5,20 @@
 //! names a blob comes after [`Blobs::put`] or [`Blobs::finish`] has answered.
 //!
 //! File names are made of digests alone; no name that anyone sent ever becomes a path.
+//!
+//! What a peer sends in parts lies apart from what another peer or an upload does ([`Blobs::of`]):
+//! nobody writes into, cuts off or learns of another's unfinished file. What the desk uploads waits
+//! in a place of its own until a message names it ([`Blobs::adopt`]); nothing else is ever removed
+//! for being old.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use sha2::{Digest as _, Sha256};
 
@@ -34,13 +41,38 @@ pub struct Partial {
     pub held: u64,
 }
 
+/// A file without a name; see [`Blobs::scratch`].
+#[derive(Debug)]
+pub struct Scratch {
+    file: File,
+    /// Where it was, for errors.
+    path: PathBuf,
+    held: u64,
+}
+
+impl Scratch {
+    /// Bytes written.
+    #[must_use]
+    pub fn held(&self) -> u64 {
+        self.held
+    }
+
+    /// The file, to be read.
+    #[must_use]
+    pub fn into_file(self) -> File {
+        self.file
+    }
+}
+
 /// The blobs of a store. May be used from several threads; all of it blocks on the disk.
 #[derive(Debug)]
 pub struct Blobs {
     dir: PathBuf,
+    /// Where unfinished blobs lie.
+    partial: PathBuf,
     free_bytes_min: u64,
-    /// Blobs that a thread is writing right now.
-    busy: Mutex<BTreeSet<Digest>>,
+    /// Files that a thread is writing right now.
+    busy: Arc<Mutex<BTreeSet<PathBuf>>>,
 }
 
 impl Blobs {
@@ -51,17 +83,36 @@ impl Blobs {
     /// # Errors
     /// [`StoreError::Io`].
     pub fn open(dir: &Path, free_bytes_min: u64) -> Result<Self, StoreError> {
+        let dir = Layout::new(dir).blobs();
         let blobs = Blobs {
-            dir: Layout::new(dir).blobs(),
+            partial: dir.join("partial"),
+            dir,
             free_bytes_min,
-            busy: Mutex::default(),
+            busy: Arc::default(),
         };
-        disk::create_dir(&blobs.dir.join("partial"))?;
+        disk::create_dir(&blobs.partial)?;
         disk::create_dir(&blobs.dir.join("tmp"))?;
+        disk::create_dir(&blobs.uploads())?;
         for path in list(&blobs.dir.join("tmp"))? {
             fs::remove_file(&path).map_err(|e| StoreError::io("remove", &path, e))?;
         }
         Ok(blobs)
+    }
+
+    /// The same blobs, with the unfinished ones of `owner` apart from everyone else's. `owner` is a
+    /// word of this program's own, such as `link-3`.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn of(&self, owner: &str) -> Result<Self, StoreError> {
+        let partial = self.dir.join("partial").join(owner);
+        disk::create_dir(&partial)?;
+        Ok(Blobs {
+            dir: self.dir.clone(),
+            partial,
+            free_bytes_min: self.free_bytes_min,
+            busy: Arc::clone(&self.busy),
+        })
     }
 
     /// Stores whole content, durably when this answers `Ok`. That it is there already is no error.
@@ -83,7 +134,7 @@ impl Blobs {
         }
         for (digest, content) in blobs {
             check_digest(digest, &Sha256::digest(content).into())?;
-            let _busy = self.begin(digest)?;
+            let _busy = self.begin(self.path(digest), digest)?;
             // One that is there may have been renamed a moment ago: the sync below covers it.
             if self.size(digest)? != Some(content.len() as u64) {
                 self.write_whole(digest, content)?;
@@ -172,7 +223,7 @@ impl Blobs {
     /// [`StoreError::Io`].
     pub fn partials(&self) -> Result<Vec<Partial>, StoreError> {
         let mut partials = Vec::new();
-        for path in list(&self.dir.join("partial"))? {
+        for path in list(&self.partial)? {
             let mut digest = [0; 32];
             let name = path.file_name().unwrap_or_default();
             if hex::decode_to_slice(name.as_encoded_bytes(), &mut digest).is_ok() {
@@ -193,7 +244,7 @@ impl Blobs {
     /// [`limits::ATTACHMENT_BYTES_MAX`], [`StoreError::BlobBusy`], [`StoreError::Full`].
     /// [`StoreError::Io`] otherwise.
     pub fn write_at(&self, digest: &Digest, offset: u64, chunk: &[u8]) -> Result<u64, StoreError> {
-        let _busy = self.begin(digest)?;
+        let _busy = self.begin(self.partial_path(digest), digest)?;
         let held = self.partial(digest)?;
         if offset != held {
             return Err(StoreError::BlobOffset {
@@ -209,12 +260,7 @@ impl Blobs {
                 bytes_max,
             });
         }
-        // Files stop before messages do: those who let files come must not fill the disk with
-        // them until no alert can be recorded any more.
-        let reserve = self
-            .free_bytes_min
-            .saturating_mul(limits::ATTACHMENT_FLOORS - 1);
-        self.check_free(reserve.saturating_add(chunk.len() as u64))?;
+        self.check_free_for_files(chunk.len() as u64)?;
         let path = self.partial_path(digest);
         File::options()
             .write(true)
@@ -234,11 +280,25 @@ impl Blobs {
     /// [`StoreError::BlobDigest`] when the content is not what the digest says (the partial is
     /// removed: begin again), [`StoreError::BlobBusy`], [`StoreError::Io`].
     pub fn finish(&self, digest: &Digest, size: u64) -> Result<(), StoreError> {
-        let _busy = self.begin(digest)?;
+        self.finish_as(digest, size, &self.path(digest))
+    }
+
+    /// As [`Blobs::finish`], for a file that no message names yet: it waits until one does
+    /// ([`Blobs::adopt`]), or until it is too old ([`Blobs::sweep`]).
+    ///
+    /// # Errors
+    /// As [`Blobs::finish`].
+    pub fn finish_upload(&self, digest: &Digest, size: u64) -> Result<(), StoreError> {
+        self.finish_as(digest, size, &self.upload_path(digest))
+    }
+
+    fn finish_as(&self, digest: &Digest, size: u64, to: &Path) -> Result<(), StoreError> {
         let path = self.partial_path(digest);
-        if self.size(digest)? == Some(size) {
+        let _busy = self.begin(path.clone(), digest)?;
+        let dir = to.parent().unwrap_or(&self.dir);
+        if length(to)? == Some(size) {
             remove(&path)?;
-            return disk::sync_dir(&self.dir);
+            return disk::sync_dir(dir);
         }
         if size == 0 {
             // Nothing was ever written of a blob of nothing.
@@ -254,8 +314,96 @@ impl Blobs {
             remove(&path)?;
             return Err(error);
         }
-        self.publish(&file, &path, digest)?;
-        disk::sync_dir(&self.dir)
+        self.publish(&file, &path, to)?;
+        disk::sync_dir(dir)
+    }
+
+    /// Bytes of a file that was uploaded and waits to be named; it then waits from now on.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn uploaded(&self, digest: &Digest, now: SystemTime) -> Result<Option<u64>, StoreError> {
+        let path = self.upload_path(digest);
+        let _busy = self.begin(path.clone(), digest)?;
+        let renewed = File::options()
+            .append(true)
+            .open(&path)
+            .and_then(|file| file.set_modified(now));
+        match renewed {
+            Ok(()) => length(&path),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(StoreError::io("look at", &path, e)),
+        }
+    }
+
+    /// Whether a file of this size is here to be named: among the blobs, or uploaded.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn is_here(&self, digest: &Digest, size: u64) -> Result<bool, StoreError> {
+        Ok(self.size(digest)? == Some(size) || length(&self.upload_path(digest))? == Some(size))
+    }
+
+    /// Makes an uploaded file a blob, durably when this answers `Ok`, because a message is about to
+    /// name it. Says whether the blob is there; that it was already is no error.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn adopt(&self, digest: &Digest, size: u64) -> Result<bool, StoreError> {
+        if self.size(digest)? == Some(size) {
+            return Ok(true);
+        }
+        let (from, to) = (self.upload_path(digest), self.path(digest));
+        if length(&from)? != Some(size) {
+            return Ok(false);
+        }
+        match fs::hard_link(&from, &to) {
+            Ok(()) => disk::sync_dir(&self.dir).map(|()| true),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => self.adopt_again(digest, size),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(self.write_error(&to, e)),
+        }
+    }
+
+    /// Somebody else has just done it; or the name is there with another length, which no blob is.
+    fn adopt_again(&self, digest: &Digest, size: u64) -> Result<bool, StoreError> {
+        disk::sync_dir(&self.dir)?;
+        Ok(self.size(digest)? == Some(size))
+    }
+
+    /// Removes uploads that have waited since before `uploads_before`, and unfinished files that
+    /// nothing was added to since before `partials_before`. A file that a message names stays: it
+    /// has a name of its own among the blobs. Returns how many were removed.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`]; those before it are removed.
+    pub fn sweep(
+        &self,
+        uploads_before: SystemTime,
+        partials_before: SystemTime,
+    ) -> Result<usize, StoreError> {
+        let partial = self.dir.join("partial");
+        let mut places = vec![
+            (self.uploads(), uploads_before),
+            (partial.clone(), partials_before),
+        ];
+        let owners = list(&partial)?.into_iter().filter(|path| path.is_dir());
+        places.extend(owners.map(|owner| (owner, partials_before)));
+        let mut removed = 0;
+        for (dir, before) in places {
+            for path in list(&dir)? {
+                let Ok(_busy) = self.begin(path.clone(), &[0; 32]) else {
+                    continue; // in use at this moment, and so not old
+                };
+                let is_old = fs::metadata(&path)
+                    .and_then(|meta| Ok(meta.is_file() && meta.modified()? < before));
+                if is_old.unwrap_or(false) {
+                    remove(&path)?;
+                    removed += 1;
+                }
+            }
+        }
+        Ok(removed)
     }
 
     /// Drops what is held of a blob that is not whole.
@@ -263,8 +411,9 @@ impl Blobs {
     /// # Errors
     /// [`StoreError::BlobBusy`], [`StoreError::Io`].
     pub fn discard(&self, digest: &Digest) -> Result<(), StoreError> {
-        let _busy = self.begin(digest)?;
-        remove(&self.partial_path(digest))
+        let path = self.partial_path(digest);
+        let _busy = self.begin(path.clone(), digest)?;
+        remove(&path)
     }
 
     /// Removes a blob, durably. That it is not there is no error.
@@ -272,9 +421,56 @@ impl Blobs {
     /// # Errors
     /// [`StoreError::BlobBusy`], [`StoreError::Io`].
     pub fn remove(&self, digest: &Digest) -> Result<(), StoreError> {
-        let _busy = self.begin(digest)?;
+        let _busy = self.begin(self.path(digest), digest)?;
         remove(&self.path(digest))?;
         disk::sync_dir(&self.dir)
+    }
+
+    /// A file without a name, for what must be looked at whole before anything of it is kept. It is
+    /// gone when it is closed, and after a crash.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn scratch(&self) -> Result<Scratch, StoreError> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = self.dir.join("tmp").join(format!("scratch-{number}"));
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|e| self.write_error(&path, e))?;
+        remove(&path)?;
+        Ok(Scratch {
+            file,
+            path,
+            held: 0,
+        })
+    }
+
+    /// Appends to a scratch file, as long as there is space for files.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`], [`StoreError::Io`].
+    pub fn scratch_append(&self, scratch: &mut Scratch, chunk: &[u8]) -> Result<(), StoreError> {
+        self.check_free_for_files(chunk.len() as u64)?;
+        scratch
+            .file
+            .write_all_at(chunk, scratch.held)
+            .map_err(|e| self.write_error(&scratch.path, e))?;
+        scratch.held += chunk.len() as u64;
+        Ok(())
+    }
+
+    /// Files stop before messages do: those who let files come must not fill the disk with them until
+    /// no alert can be recorded any more.
+    fn check_free_for_files(&self, bytes: u64) -> Result<(), StoreError> {
+        let reserve = self
+            .free_bytes_min
+            .saturating_mul(limits::ATTACHMENT_FLOORS - 1);
+        self.check_free(reserve.saturating_add(bytes))
     }
 
     fn path(&self, digest: &Digest) -> PathBuf {
@@ -282,7 +478,15 @@ impl Blobs {
     }
 
     fn partial_path(&self, digest: &Digest) -> PathBuf {
-        self.dir.join("partial").join(hex::encode(digest))
+        self.partial.join(hex::encode(digest))
+    }
+
+    fn uploads(&self) -> PathBuf {
+        self.dir.join("uploads")
+    }
+
+    fn upload_path(&self, digest: &Digest) -> PathBuf {
+        self.uploads().join(hex::encode(digest))
     }
 
     fn check_free(&self, bytes: u64) -> Result<(), StoreError> {
@@ -295,7 +499,7 @@ impl Blobs {
         let published = File::create(&path)
             .and_then(|file| file.write_all_at(content, 0).map(|()| file))
             .map_err(|e| self.write_error(&path, e))
-            .and_then(|file| self.publish(&file, &path, digest));
+            .and_then(|file| self.publish(&file, &path, &self.path(digest)));
         if published.is_err() {
             // Best effort: what stays is removed when the store is next opened.
             let _ = fs::remove_file(&path);
@@ -305,9 +509,9 @@ impl Blobs {
 
     /// Makes the content durable, then gives it its name. The name is durable after a sync of the
     /// directory, which the caller does.
-    fn publish(&self, file: &File, from: &Path, digest: &Digest) -> Result<(), StoreError> {
+    fn publish(&self, file: &File, from: &Path, to: &Path) -> Result<(), StoreError> {
         file.sync_data().map_err(|e| self.write_error(from, e))?;
-        fs::rename(from, self.path(digest)).map_err(|e| self.write_error(from, e))
+        fs::rename(from, to).map_err(|e| self.write_error(from, e))
     }
 
     /// Names a full disk as such, with what is free.
@@ -321,24 +525,21 @@ impl Blobs {
         }
     }
 
-    fn begin(&self, digest: &Digest) -> Result<Busy<'_>, StoreError> {
+    fn begin(&self, path: PathBuf, digest: &Digest) -> Result<Busy<'_>, StoreError> {
         let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
-        if !busy.insert(*digest) {
+        if !busy.insert(path.clone()) {
             return Err(StoreError::BlobBusy {
                 digest: hex::encode(digest),
             });
         }
-        Ok(Busy {
-            blobs: self,
-            digest: *digest,
-        })
+        Ok(Busy { blobs: self, path })
     }
 }
 
-/// The right to write one blob, until dropped.
+/// The right to write one file, until dropped.
 struct Busy<'a> {
     blobs: &'a Blobs,
-    digest: Digest,
+    path: PathBuf,
 }
 
 impl Drop for Busy<'_> {
@@ -347,7 +548,7 @@ impl Drop for Busy<'_> {
             .busy
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .remove(&self.digest);
+            .remove(&self.path);
     }
 }
 

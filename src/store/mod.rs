@@ -29,7 +29,7 @@ use std::fmt::Debug;
 use crate::limits;
 
 pub use aside::Aside;
-pub use blobs::{Blobs, Digest, Partial};
+pub use blobs::{Blobs, Digest, Partial, Scratch};
 pub(crate) use error::full_text;
 pub use error::{DO_NOW, StoreError};
 pub use marks::{Held, Mark, Marks, MarksFile, Shortfall};

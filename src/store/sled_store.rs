@@ -213,6 +213,23 @@ impl SledStore {
         &self.layout.dir
     }
 
+    /// Checks that so much is free; gives up the ballast for it if need be. What comes here below the
+    /// floor is urgent: what is not was refused at a higher one.
+    fn make_room(&self, needed: u64) -> Result<(), StoreError> {
+        let Err(full) = disk::check_free(&self.layout.dir, needed) else {
+            return Ok(());
+        };
+        if !self.ballast_held.swap(false, Ordering::Relaxed) {
+            return Err(full);
+        }
+        self.ballast.release()?;
+        tracing::error!(
+            bytes = self.options.ballast_bytes,
+            "the disk is full: the ballast is given up, for what is urgent. Make room now"
+        );
+        disk::check_free(&self.layout.dir, needed)
+    }
+
     /// Makes everything beside the engine, then says that the store is made.
     fn finish_making(&mut self) -> Result<(), StoreError> {
         // Without FORMAT there is either nothing yet or the rest of an interrupted making, in
@@ -321,7 +338,7 @@ impl Store for SledStore {
             .options
             .free_bytes_min
             .saturating_add(batch.bytes() as u64);
-        disk::check_free(&self.layout.dir, needed)?;
+        self.make_room(needed)?;
         if !self.ballast_held.load(Ordering::Relaxed) {
             // The reserve is a convenience for the next opening; that it cannot be taken stops
             // nothing now.

@@ -52,7 +52,7 @@ async fn told_by_left(left_dials: bool) {
     left.stop();
     until_said(&right, "FAULT_CODE_SHUTTING_DOWN").await;
 
-    // Held: the data directory of yesterday is put back, after something was signed.
+    // Restoring: the data directory of yesterday is put back, after something was signed.
     let (data, old) = (left.dir.join("data"), left.dir.join("old"));
     copy(&data, &old);
     left.start();
@@ -65,24 +65,18 @@ async fn told_by_left(left_dials: bool) {
     std::fs::rename(&data, left.dir.join("new")).unwrap();
     std::fs::rename(&old, &data).unwrap();
     left.start();
-    left.until(RIGHT, "held", |link| link.state() == v1::LinkState::Held)
-        .await;
-    let link = right
-        .until(LEFT, "told of the hold", |link| {
-            link.state() == v1::LinkState::Down && link.detail.contains("FAULT_CODE_")
-        })
-        .await;
-    assert!(
-        link.detail.contains("ROLLED_BACK") || link.detail.contains("HELD"),
-        "{link:?}"
-    );
+    until_said(&right, "FAULT_CODE_RESTORING").await;
+    left.until(RIGHT, "whole again", |link| {
+        is_up(link) && link.delivered_size == 1
+    })
+    .await;
     let mut desk = right.desk().await;
     let status = desk.status(v1::StatusRequest {}).await.unwrap();
     let incidents = status.into_inner().incidents;
     assert!(
         incidents
             .iter()
-            .any(|incident| incident.what.contains("FAULT_CODE_ROLLED_BACK")),
+            .any(|incident| incident.what.contains("restoring its records from here")),
         "{incidents:?}"
     );
     left.stop();

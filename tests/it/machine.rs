@@ -29,7 +29,7 @@ async fn a_store_in_use_is_left_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_stops_recording_and_nothing_acknowledged_is_lost() {
     let dir = tempfile::tempdir().unwrap();
-    let disk = Mounted::tmpfs(&dir.path().join("disk"), 160);
+    let disk = Mounted::tmpfs(&dir.path().join("disk"), 256);
     let (mut left, mut right) = pair(&disk.dir);
     left.start();
     right.start();
@@ -46,7 +46,7 @@ async fn a_full_disk_stops_recording_and_nothing_acknowledged_is_lost() {
     let filler = disk.dir.join("filler");
     drop(
         Command::new("dd")
-            .args(["if=/dev/zero", "bs=1M", "count=160", "status=none"])
+            .args(["if=/dev/zero", "bs=1M", "count=256", "status=none"])
             .arg(format!("of={}", filler.display()))
             .output(),
     );

@@ -210,6 +210,18 @@ impl Node {
         self.child.as_ref().unwrap().id()
     }
 
+    /// Sends a signal, by its name without `SIG`.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.pid().to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Waits until the process has ended by itself.
+    pub(crate) fn ended(&mut self) -> std::process::ExitStatus {
+        self.child.take().unwrap().wait().unwrap()
+    }
+
     /// SIGKILL: no line of ours runs after it.
     pub(crate) fn kill(&mut self) {
         let mut child = self.child.take().unwrap();

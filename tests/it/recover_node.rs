@@ -247,3 +247,53 @@ async fn an_old_copy_put_back_is_filled_up_by_itself() {
         other.to_str().unwrap(),
     ]);
 }
+
+#[tokio::test]
+async fn what_only_the_old_store_had_is_appended_again_and_what_nobody_has_is_counted() {
+    let parent = tempfile::tempdir().unwrap();
+    let (mut left, mut right) = pair(parent.path());
+    left.start();
+    right.start();
+    is_quiet(&mut left, &mut right).await;
+    send_with_file(&left, RIGHT, 1, 10_000);
+    is_quiet(&mut left, &mut right).await;
+    right.stop();
+    let sends = async |left: &mut Node, numbers: std::ops::Range<usize>| {
+        left.start();
+        let mut desk = left.desk().await;
+        for number in numbers {
+            let draft = Some(letter(RIGHT, number));
+            desk.submit(liaison::proto::v1::SubmitRequest { draft })
+                .await
+                .unwrap();
+        }
+        left.stop();
+    };
+    left.stop();
+    sends(&mut left, 0..3).await;
+    // The disk gave up the last two; the marks know of them.
+    let (data, copy) = (left.dir.join("data"), left.dir.join("copy"));
+    let copied = Command::new("cp").arg("-a").args([&data, &copy]).status();
+    assert!(copied.unwrap().success());
+    sends(&mut left, 3..5).await;
+    std::fs::remove_dir_all(data.join("sled")).unwrap();
+    std::fs::rename(copy.join("sled"), data.join("sled")).unwrap();
+
+    right.start();
+    right.desk().await;
+    let config = left.config();
+    let output = liaison(&in_node(&config, &["recover"]));
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{output:?}");
+    assert!(
+        told.contains("3 recorded here and not known to the peer"),
+        "{told}"
+    );
+    assert!(told.contains("2 LOST: "), "{told}");
+    left.start();
+    is_quiet(&mut left, &mut right).await;
+    let link = right
+        .until(LEFT, "all that there is", |l| l.mirrored_size >= 4)
+        .await;
+    assert_eq!(link.mirrored_size, 4);
+}

@@ -130,12 +130,15 @@ async fn every_key_changes_under_traffic_and_all_exports_verify_from_the_first_c
     say(&mut right, LEFT, 20..30).await;
     delivered(&mut left, RIGHT).await;
     delivered(&mut right, LEFT).await;
+    // The files follow once the peer has confirmed all of it.
+    let deadline = std::time::Instant::now() + crate::nodes::PATIENCE;
+    while left.dir.join("keys/log.pem.next").exists()
+        || left.dir.join("keys/message.pem.next").exists()
+    {
+        assert!(std::time::Instant::now() < deadline, "{}", left.log());
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
     left.stop();
-    assert!(
-        !left.dir.join("keys/log.pem.next").exists(),
-        "{}",
-        left.log()
-    );
     left.start();
     say(&mut left, RIGHT, 40..45).await;
     delivered(&mut left, RIGHT).await;

@@ -464,7 +464,10 @@ impl Notary {
             frame::Frame::Cosigned(cosigned) => vec![&cosigned.checkpoint],
             frame::Frame::Heartbeat(beat) => vec![&beat.checkpoint],
             frame::Frame::Fetched(given) => given.receipts.iter().collect(),
-            frame::Frame::Express(_) | frame::Frame::Fault(_) | frame::Frame::Fetch(_) => vec![],
+            frame::Frame::Express(_)
+            | frame::Frame::Fault(_)
+            | frame::Frame::Fetch(_)
+            | frame::Frame::Slowed(_) => vec![],
         };
         let mut seen = self.0.lock().unwrap();
         for note in notes.into_iter().filter(|note| !note.is_empty()) {

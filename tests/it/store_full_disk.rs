@@ -68,7 +68,13 @@ fn full_disk(disk: &Mounted) {
     let store = SledStore::open(&options).unwrap();
     let mut count = commit_numbered(&store, 0, 50).unwrap();
 
-    // Below the floor: refused in words, nothing written, and it goes on when there is space.
+    // Below the floor: the ballast is given up first, for what is urgent.
+    fill(&disk.dir, 3 * MIB);
+    assert!(ballast.exists());
+    count = commit_numbered(&store, count, count + 1).unwrap();
+    assert!(!ballast.exists());
+
+    // Below it again: refused in words, nothing written, and it goes on when there is space.
     fill(&disk.dir, 3 * MIB);
     for _ in 0..3 {
         let error = commit_numbered(&store, count, count + 1).unwrap_err();
@@ -96,6 +102,7 @@ fn full_disk(disk: &Mounted) {
     ));
     fs::remove_file(&filler).unwrap();
     count = commit_numbered(&store, count, count + 50).unwrap();
+    assert!(ballast.exists(), "the reserve is taken again");
     blobs.put(&digest, &content).unwrap();
     drop(store);
 

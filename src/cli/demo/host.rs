@@ -10,7 +10,7 @@ use super::process::Process;
 use crate::cli::exit::Failure;
 use crate::exchange::clock::Clock;
 use crate::node::config::Config;
-use crate::node::{NodeError, Surroundings, run_in};
+use crate::node::{Drained, NodeError, Surroundings, run_in};
 
 /// A running node.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(super) enum Host {
         /// Told to end by this.
         stop: CancellationToken,
         /// How it ended.
-        running: JoinHandle<Result<(), NodeError>>,
+        running: JoinHandle<Result<Drained, NodeError>>,
     },
 }
 

@@ -13,7 +13,7 @@
 //! generation is whole, and afterwards the new one is; what no generation names is removed later.
 
 use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufReader, Read, Write};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -27,10 +27,10 @@ use crate::limits::{BACKUP_CONFIG_BYTES_MAX, BACKUP_MANIFEST_BYTES_MAX};
 
 /// The file that says what belongs to a backup.
 pub const MANIFEST: &str = "BACKUP.json";
-const LOCK: &str = "LOCK";
-const DATA: &str = "data";
-const TMP: &str = "tmp";
-const CONFIG: &str = "config-";
+pub(super) const LOCK: &str = "LOCK";
+pub(super) const DATA: &str = "data";
+pub(super) const TMP: &str = "tmp";
+pub(super) const CONFIG: &str = "config-";
 
 /// Why a folder cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -98,7 +98,7 @@ pub enum FolderError {
 }
 
 impl FolderError {
-    fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
+    pub(super) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full {
                 path: path.to_owned(),
@@ -121,15 +121,10 @@ impl FolderError {
     }
 }
 
-/// For tests: asked before each step that changes the folder; an error ends the work there, as a
-/// crash would.
-#[doc(hidden)]
-pub type Failpoint = Box<dyn FnMut(&'static str) -> io::Result<()> + Send>;
-
 /// A folder to read from.
 #[derive(Debug, Clone)]
 pub struct Folder {
-    dir: PathBuf,
+    pub(super) dir: PathBuf,
 }
 
 impl Folder {
@@ -288,7 +283,7 @@ impl Folder {
         Ok((unnamed, foreign))
     }
 
-    fn each_content(
+    pub(super) fn each_content(
         &self,
         mut each: impl FnMut(&Path, Option<[u8; 32]>) -> Result<(), FolderError>,
     ) -> Result<(), FolderError> {
@@ -356,318 +351,6 @@ impl Content {
     }
 }
 
-/// A folder that is being written; nobody else writes it meanwhile.
-pub struct Shelf {
-    folder: Folder,
-    serial: u64,
-    /// Directories whose names are not durable yet.
-    touched: BTreeSet<PathBuf>,
-    /// Bytes written.
-    written: u64,
-    failpoint: Option<Failpoint>,
-    _lock: File,
-}
-
-impl std::fmt::Debug for Shelf {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shelf")
-            .field("folder", &self.folder)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Shelf {
-    /// Takes a folder for writing; makes it where there is none.
-    ///
-    /// # Errors
-    /// [`FolderError::Foreign`] when something else is there, [`FolderError::InUse`].
-    pub fn open(dir: &Path) -> Result<Self, FolderError> {
-        let folder = Folder::new(dir);
-        make_dir(dir)?;
-        let is_new = !dir.join(MANIFEST).exists();
-        let ours = [LOCK, TMP, DATA, "BACKUP.tmp", "lost+found"];
-        let foreign = |path: &PathBuf| {
-            let name = name_of(path);
-            !ours.contains(&name) && !name.starts_with(CONFIG)
-        };
-        if is_new && list(dir)?.iter().any(foreign) {
-            return Err(FolderError::Foreign {
-                path: dir.to_owned(),
-            });
-        }
-        let path = dir.join(LOCK);
-        let lock = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(no_follow())
-            .open(&path)
-            .map_err(|error| FolderError::io("open", &path, error))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(FolderError::InUse {
-                    path: dir.to_owned(),
-                });
-            }
-            Err(TryLockError::Error(error)) => return Err(FolderError::io("lock", &path, error)),
-        }
-        make_dir(&dir.join(DATA))?;
-        let tmp = dir.join(TMP);
-        make_dir(&tmp)?;
-        for path in list(&tmp)? {
-            remove(&path)?;
-        }
-        Ok(Self {
-            folder,
-            serial: 0,
-            touched: BTreeSet::new(),
-            written: 0,
-            failpoint: None,
-            _lock: lock,
-        })
-    }
-
-    /// Ends the work at a step, for tests.
-    #[doc(hidden)]
-    pub fn set_failpoint(&mut self, failpoint: Failpoint) {
-        self.failpoint = Some(failpoint);
-    }
-
-    fn step(&mut self, what: &'static str) -> Result<(), FolderError> {
-        match &mut self.failpoint {
-            None => Ok(()),
-            Some(failpoint) => {
-                failpoint(what).map_err(|error| FolderError::io(what, &self.folder.dir, error))
-            }
-        }
-    }
-
-    /// To read from.
-    #[must_use]
-    pub fn folder(&self) -> &Folder {
-        &self.folder
-    }
-
-    /// Bytes of content written so far.
-    #[must_use]
-    pub fn written(&self) -> u64 {
-        self.written
-    }
-
-    /// Begins new content.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn begin(&mut self) -> Result<NewContent, FolderError> {
-        self.step("make")?;
-        self.serial += 1;
-        let path = self.folder.dir.join(TMP).join(self.serial.to_string());
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(|error| FolderError::io("make", &path, error))?;
-        Ok(NewContent {
-            file,
-            path,
-            sum: Sha256::new(),
-            bytes: 0,
-            buffer: Vec::new(),
-        })
-    }
-
-    /// Makes content durable under its name; answers digest and bytes. Its name is durable when
-    /// [`Shelf::publish`] has answered.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn keep(&mut self, mut content: NewContent) -> Result<([u8; 32], u64), FolderError> {
-        self.step("write")?;
-        content.flush_buffer()?;
-        content
-            .file
-            .sync_data()
-            .map_err(|error| FolderError::io("sync", &content.path, error))?;
-        let sha256 = content.sum.finalize().into();
-        let path = self.folder.path_of(&sha256);
-        let shelf = path.parent().unwrap_or(&self.folder.dir).to_owned();
-        make_dir(&shelf)?;
-        self.step("name")?;
-        fs::rename(&content.path, &path).map_err(|error| FolderError::io("name", &path, error))?;
-        self.touched.insert(shelf);
-        self.written += content.bytes;
-        Ok((sha256, content.bytes))
-    }
-
-    /// Drops content that turned out wrong.
-    ///
-    /// # Errors
-    /// When it cannot be removed.
-    pub fn discard(&mut self, content: &NewContent) -> Result<(), FolderError> {
-        remove(&content.path)
-    }
-
-    /// Whether content is here already, as an interrupted backup may have left it: read again and
-    /// compared with its name.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub fn has_whole(&self, sha256: &[u8; 32], bytes: u64) -> Result<bool, FolderError> {
-        match self.folder.open(sha256, bytes).and_then(Content::finish) {
-            Ok(()) => Ok(true),
-            Err(error) if error.is_finding() => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Keeps the configuration beside the content of a generation.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn keep_config(
-        &mut self,
-        generation: u64,
-        files: &[(String, Vec<u8>)],
-    ) -> Result<(), FolderError> {
-        let dir = self.folder.dir.join(format!("{CONFIG}{generation}"));
-        self.step("make")?;
-        make_dir(&dir)?;
-        for path in list(&dir)? {
-            remove(&path)?;
-        }
-        for (name, bytes) in files {
-            self.step("write")?;
-            write_synced(&dir.join(name), bytes)?;
-            self.written += bytes.len() as u64;
-        }
-        self.touched.insert(dir);
-        Ok(())
-    }
-
-    /// Makes a new generation the backup: everything it names is durable before, and from the
-    /// renaming on it counts. Then removes what no longer belongs to it.
-    ///
-    /// # Errors
-    /// When it cannot be written: the former generation is the backup then, whole.
-    pub fn publish(
-        &mut self,
-        manifest: &Manifest,
-        named: &BTreeSet<[u8; 32]>,
-    ) -> Result<(), FolderError> {
-        let dir = self.folder.dir.clone();
-        let path = dir.join(MANIFEST);
-        let bytes = manifest.encode().map_err(|source| FolderError::Manifest {
-            path: path.clone(),
-            source,
-        })?;
-        self.step("sync")?;
-        for touched in std::mem::take(&mut self.touched) {
-            sync_dir(&touched)?;
-        }
-        sync_dir(&dir.join(DATA))?;
-        sync_dir(&dir)?;
-        self.step("write")?;
-        let temporary = dir.join("BACKUP.tmp");
-        remove_if_there(&temporary)?;
-        write_synced(&temporary, &bytes)?;
-        self.written += bytes.len() as u64;
-        self.step("publish")?;
-        fs::rename(&temporary, &path).map_err(|error| FolderError::io("publish", &path, error))?;
-        // Point of no return: from here on the new generation is the backup.
-        sync_dir(&dir)?;
-        self.prune(manifest.generation, named)
-    }
-
-    /// Removes what the generation does not name.
-    fn prune(&mut self, generation: u64, named: &BTreeSet<[u8; 32]>) -> Result<(), FolderError> {
-        let mut old = Vec::new();
-        self.folder.clone().each_content(|path, digest| {
-            if digest.is_some_and(|digest| !named.contains(&digest)) {
-                old.push(path.to_owned());
-            }
-            Ok(())
-        })?;
-        for path in old {
-            self.step("remove")?;
-            remove(&path)?;
-        }
-        let current = format!("{CONFIG}{generation}");
-        for path in list(&self.folder.dir)? {
-            let name = name_of(&path);
-            let number = name.strip_prefix(CONFIG);
-            let is_ours = number.is_some_and(|n| n.bytes().all(|byte| byte.is_ascii_digit()));
-            if is_ours && name != current {
-                self.step("remove")?;
-                fs::remove_dir_all(&path)
-                    .map_err(|error| FolderError::io("remove", &path, error))?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Content being written.
-#[derive(Debug)]
-pub struct NewContent {
-    file: File,
-    path: PathBuf,
-    sum: Sha256,
-    bytes: u64,
-    buffer: Vec<u8>,
-}
-
-/// Bytes that are gathered before they are written.
-const BUFFER_BYTES: usize = 256 << 10;
-
-impl NewContent {
-    /// Adds bytes.
-    ///
-    /// # Errors
-    /// When they cannot be written.
-    pub fn write(&mut self, bytes: &[u8]) -> Result<(), FolderError> {
-        self.sum.update(bytes);
-        self.bytes += bytes.len() as u64;
-        self.buffer.extend_from_slice(bytes);
-        if self.buffer.len() >= BUFFER_BYTES {
-            self.flush_buffer()?;
-        }
-        Ok(())
-    }
-
-    /// Adds an item.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn pack(&mut self, item: &impl Packed) -> Result<(), FolderError> {
-        let mut bytes = Vec::new();
-        item.pack(&mut bytes);
-        self.write(&bytes)
-    }
-
-    /// Bytes so far.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// SHA-256 of the bytes so far.
-    #[must_use]
-    pub fn digest(&self) -> [u8; 32] {
-        self.sum.clone().finalize().into()
-    }
-
-    fn flush_buffer(&mut self) -> Result<(), FolderError> {
-        self.file
-            .write_all(&self.buffer)
-            .map_err(|error| FolderError::io("write", &self.path, error))?;
-        self.buffer.clear();
-        Ok(())
-    }
-}
-
 /// Opens a regular file, not through a link; `None` where there is nothing.
 fn open_plain(path: &Path) -> Result<Option<(File, u64)>, FolderError> {
     let opened = OpenOptions::new()
@@ -717,11 +400,11 @@ fn read_plain(path: &Path, bytes_max: u64) -> Result<Option<Vec<u8>>, FolderErro
 }
 
 /// Never through a link, and never waiting for the other end of a pipe.
-fn no_follow() -> i32 {
+pub(super) fn no_follow() -> i32 {
     (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed()
 }
 
-fn make_dir(dir: &Path) -> Result<(), FolderError> {
+pub(super) fn make_dir(dir: &Path) -> Result<(), FolderError> {
     if dir.is_dir() {
         return Ok(());
     }
@@ -736,13 +419,13 @@ fn make_dir(dir: &Path) -> Result<(), FolderError> {
     }
 }
 
-fn sync_dir(dir: &Path) -> Result<(), FolderError> {
+pub(super) fn sync_dir(dir: &Path) -> Result<(), FolderError> {
     File::open(dir)
         .and_then(|dir| dir.sync_all())
         .map_err(|error| FolderError::io("sync", dir, error))
 }
 
-fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), FolderError> {
+pub(super) fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), FolderError> {
     OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -755,7 +438,7 @@ fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), FolderError> {
         .map_err(|error| FolderError::io("write", path, error))
 }
 
-fn list(dir: &Path) -> Result<Vec<PathBuf>, FolderError> {
+pub(super) fn list(dir: &Path) -> Result<Vec<PathBuf>, FolderError> {
     fs::read_dir(dir)
         .and_then(|entries| entries.map(|entry| entry.map(|e| e.path())).collect())
         .map_err(|error| FolderError::io("list", dir, error))
@@ -769,17 +452,17 @@ fn list_or_none(dir: &Path) -> Result<Vec<PathBuf>, FolderError> {
     }
 }
 
-fn name_of(path: &Path) -> &str {
+pub(super) fn name_of(path: &Path) -> &str {
     path.file_name()
         .and_then(|name| name.to_str())
         .unwrap_or("")
 }
 
-fn remove(path: &Path) -> Result<(), FolderError> {
+pub(super) fn remove(path: &Path) -> Result<(), FolderError> {
     fs::remove_file(path).map_err(|error| FolderError::io("remove", path, error))
 }
 
-fn remove_if_there(path: &Path) -> Result<(), FolderError> {
+pub(super) fn remove_if_there(path: &Path) -> Result<(), FolderError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(FolderError::io("remove", path, error))

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! A backup is logical: records, checkpoints and rows, never the engine's files. [`manifest`] says
-//! what belongs to it, [`folder`] keeps its content by digest, [`pack`] is the form of that content.
+//! what belongs to it, [`folder`] reads content by its digest and [`shelf`] writes it, [`pack`] is the form of that content.
 //! [`regions`] decides what becomes of each region of the store. Described to the byte in
 //! docs/storage.md.
 
@@ -18,6 +18,7 @@ pub mod manifest;
 pub mod pack;
 pub(crate) mod regions;
 pub mod restore;
+pub mod shelf;
 pub mod source;
 pub mod take;
 

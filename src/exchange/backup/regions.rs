@@ -19,7 +19,9 @@ pub(crate) const fn fate(region: Region) -> Fate {
     match region {
         // Of `Dated`, what lies beyond the mirror is carried as rows.
         Region::Author | Region::Checkpoint | Region::Dated | Region::Entry => Fate::Logged,
-        Region::Fault
+        // Of the same moment as the mirror, so that what they answer is known there.
+        Region::BundlesTaken
+        | Region::Fault
         | Region::Incident
         | Region::StageOf
         | Region::Stage
@@ -34,6 +36,8 @@ pub(crate) const fn fate(region: Region) -> Fate {
         | Region::Meta
         | Region::Outgoing
         | Region::Pending
+        // What was taken of a day: after a restore it begins anew.
+        | Region::Quota
         | Region::Refused
         | Region::Tile
         | Region::Urgent

@@ -443,8 +443,11 @@ impl LogMoment {
             .map_err(|_| self.damaged(stored.index, "its header cannot be read"))?;
         let body = match self.reader.body(stored) {
             Ok(body) => body,
-            Err(ReadError::Missing { .. } | ReadError::Damaged { .. }) => return Err(wrong()),
-            Err(ReadError::Store(StoreError::Corrupt { .. })) => return Err(wrong()),
+            Err(
+                ReadError::Missing { .. }
+                | ReadError::Damaged { .. }
+                | ReadError::Store(StoreError::Corrupt { .. }),
+            ) => return Err(wrong()),
             Err(error) => return Err(error.into()),
         };
         match body {

@@ -4,21 +4,22 @@
 //! That the old pieces and the new ones make up the root that the node has now is checked before
 //! anything counts.
 
+mod log;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
+use self::log::{LogTaking, keep};
 use super::super::layout::{FORMAT_VERSION, Record, StoredBody, StoredEntry};
-use super::folder::{Failpoint, FolderError, NewContent, Shelf};
-use super::manifest::{
-    self, ConfigFile, Content, Hex32, LinkContent, LogContent, Manifest, ManifestError, Segment,
-    joined,
-};
+use super::folder::FolderError;
+use super::manifest::{self, ConfigFile, Hex32, LinkContent, LogContent, Manifest, ManifestError};
 use super::pack::{FileUse, PackedEntry, PackedFile, PackedNote};
-use crate::limits::{BACKUP_SEGMENT_ENTRIES, VALUE_BYTES_MAX};
+use super::shelf::{Failpoint, NewContent, Shelf};
+use crate::limits::VALUE_BYTES_MAX;
 use crate::proto::v1::{self, backup_response::Piece};
-use crate::tlog::{Hash, Tree, leaf_hash};
+use crate::tlog::leaf_hash;
 
 /// Why a backup was not made. The former one is whole then.
 #[derive(Debug, thiserror::Error)]
@@ -106,19 +107,6 @@ pub struct Taking {
     taken: Taken,
 }
 
-/// A log being taken.
-#[derive(Debug)]
-struct LogTaking {
-    said: v1::BackupLog,
-    segments: Vec<Segment>,
-    notes: Vec<Content>,
-    next_index: u64,
-    segment: Option<(NewContent, Tree)>,
-    open_notes: Option<(NewContent, u64)>,
-    last_note: u64,
-    checkpoint: (u64, String),
-}
-
 impl Taking {
     /// Begins a backup into a folder.
     ///
@@ -162,10 +150,9 @@ impl Taking {
         for link in &mut former.links {
             for log in [&mut link.own, &mut link.mirror] {
                 let whole = |sha256: &Hex32, bytes| folder.open(&sha256.0, bytes).is_ok();
-                let segments = log.segments.iter();
-                let notes = log.notes.iter();
-                let is_whole = segments.fold(true, |ok, s| ok && whole(&s.sha256, s.bytes))
-                    && notes.fold(true, |ok, n| ok && whole(&n.sha256, n.bytes));
+                let (mut segments, mut notes) = (log.segments.iter(), log.notes.iter());
+                let is_whole = segments.all(|s| whole(&s.sha256, s.bytes))
+                    && notes.all(|n| whole(&n.sha256, n.bytes));
                 if !is_whole {
                     // All of it is sent again.
                     log.segments.clear();
@@ -556,150 +543,4 @@ fn links(logs: BTreeMap<String, LogTaking>) -> Result<Vec<LinkContent>, TakeErro
         )),
     });
     links.collect()
-}
-
-fn keep(shelf: &mut Shelf, (content, count): (NewContent, u64)) -> Result<Content, TakeError> {
-    let (sha256, bytes) = shelf.keep(content)?;
-    Ok(Content {
-        sha256: Hex32(sha256),
-        bytes,
-        count,
-    })
-}
-
-impl LogTaking {
-    fn new(said: v1::BackupLog, held: Option<&LogContent>) -> Result<Self, TakeError> {
-        let (entries, notes) = held.map_or((0, 0), |held| {
-            (held.settled_entries(), held.settled_notes())
-        });
-        if let Some(held) = held.filter(|held| held.size > said.size) {
-            return Err(TakeError::NotContinued {
-                origin: said.origin,
-                held: held.size,
-                size: said.size,
-            });
-        }
-        let pieces = |size: u64| usize::try_from(size / BACKUP_SEGMENT_ENTRIES).unwrap_or(0);
-        let held_segments = held
-            .map(|held| held.segments.as_slice())
-            .unwrap_or_default();
-        let held_notes = held.map(|held| held.notes.as_slice()).unwrap_or_default();
-        Ok(Self {
-            segments: held_segments[..pieces(entries)].to_vec(),
-            notes: held_notes[..pieces(notes).min(held_notes.len())].to_vec(),
-            next_index: entries,
-            segment: None,
-            open_notes: None,
-            last_note: notes,
-            checkpoint: held
-                .filter(|held| held.checkpoint_size > 0)
-                .map(|held| (held.checkpoint_size, held.checkpoint.clone()))
-                .unwrap_or_default(),
-            said,
-        })
-    }
-
-    fn push(
-        &mut self,
-        shelf: &mut Shelf,
-        entry: &PackedEntry,
-        leaf: Hash,
-    ) -> Result<(), TakeError> {
-        let mut segment = match self.segment.take() {
-            Some(segment) => segment,
-            None => (shelf.begin()?, Tree::new()),
-        };
-        segment.0.pack(entry)?;
-        segment.1.append(leaf, &mut Vec::new());
-        self.next_index += 1;
-        self.segment = Some(segment);
-        if self.next_index.is_multiple_of(BACKUP_SEGMENT_ENTRIES) {
-            self.close_segment(shelf)?;
-        }
-        Ok(())
-    }
-
-    fn close_segment(&mut self, shelf: &mut Shelf) -> Result<(), TakeError> {
-        if let Some((content, tree)) = self.segment.take() {
-            let (sha256, bytes) = shelf.keep(content)?;
-            self.segments.push(Segment {
-                sha256: Hex32(sha256),
-                bytes,
-                root: Hex32(tree.root().0),
-            });
-        }
-        Ok(())
-    }
-
-    fn note(&mut self, shelf: &mut Shelf, note: &PackedNote) -> Result<(), TakeError> {
-        let piece = (note.size - 1) / BACKUP_SEGMENT_ENTRIES;
-        if piece < self.notes.len() as u64 {
-            return Err(TakeError::Version("checkpoints come out of order"));
-        }
-        // Pieces without any checkpoint are there all the same: the place says which piece it is.
-        while (self.notes.len() as u64) < piece {
-            self.close_notes(shelf)?;
-        }
-        let mut notes = match self.open_notes.take() {
-            Some(notes) => notes,
-            None => (shelf.begin()?, 0),
-        };
-        notes.0.pack(note)?;
-        notes.1 += 1;
-        self.open_notes = Some(notes);
-        if !note.is_dated && note.size > self.checkpoint.0 {
-            let text = String::from_utf8(note.note.clone());
-            let text = text.map_err(|_| TakeError::Wrong {
-                origin: self.said.origin.clone(),
-                what: format!("the checkpoint of size {}", note.size),
-            })?;
-            self.checkpoint = (note.size, text);
-        }
-        self.last_note = self.last_note.max(note.size);
-        Ok(())
-    }
-
-    fn close_notes(&mut self, shelf: &mut Shelf) -> Result<(), TakeError> {
-        let notes = match self.open_notes.take() {
-            Some(notes) => notes,
-            None => (shelf.begin()?, 0),
-        };
-        self.notes.push(keep(shelf, notes)?);
-        Ok(())
-    }
-
-    fn end(&mut self, shelf: &mut Shelf) -> Result<(), TakeError> {
-        self.close_segment(shelf)?;
-        if self.open_notes.is_some() {
-            self.close_notes(shelf)?;
-        }
-        let roots: Vec<_> = self.segments.iter().map(|s| Hash(s.root.0)).collect();
-        if self.next_index == self.said.size && joined(&roots).0[..] == self.said.root[..] {
-            return Ok(());
-        }
-        Err(TakeError::NotContinued {
-            origin: self.said.origin.clone(),
-            held: self.next_index,
-            size: self.said.size,
-        })
-    }
-
-    fn content(self) -> LogContent {
-        let root = joined(
-            &self
-                .segments
-                .iter()
-                .map(|s| Hash(s.root.0))
-                .collect::<Vec<_>>(),
-        );
-        LogContent {
-            origin: self.said.origin,
-            size: self.said.size,
-            root: Hex32(root.0),
-            segments: self.segments,
-            notes: self.notes,
-            checkpoint_size: self.checkpoint.0,
-            checkpoint: self.checkpoint.1,
-        }
-    }
 }

@@ -2,6 +2,7 @@
 
 use super::super::hold::Incident;
 use super::super::keys::RunKeys;
+use super::super::noted::Cause;
 use super::super::read::ReadError;
 use super::super::session::{Breach, Stop};
 use super::super::{Exchange, Link, LogSide};
@@ -31,80 +32,6 @@ impl Behind {
 }
 
 impl Exchange {
-    /// The peer's claim of the own log: its newest receipt of it, verified. `None` if it mirrors
-    /// nothing.
-    pub(crate) fn shown_receipt(
-        &self,
-        link: &Link,
-        hello: &v1::Hello,
-    ) -> Result<Option<Verified<Receipt>>, Stop> {
-        let mirrored = hello.mirrored_size;
-        if mirrored == 0 {
-            return Ok(None);
-        }
-        let note = &hello.mirrored_checkpoint;
-        let bad = |text: String| {
-            let (code, evidence) = (FaultCode::BadCosignature, vec![note.clone()]);
-            Breach::stop(code, &link.own, mirrored, text, evidence)
-        };
-        let judged = self
-            .lenient_verifier(link, &RunKeys::now(link), LogSide::Own)
-            .receipt(note);
-        if let Some(checkpoint) = self.signed_before(link, judged.as_ref().err(), note) {
-            return self.shown_word(link, &checkpoint, mirrored, note);
-        }
-        let receipt = match judged {
-            Ok(receipt) if note.len() <= VALUE_BYTES_MAX => receipt,
-            judged => {
-                let why = judged
-                    .err()
-                    .map_or("it is too long".to_owned(), |e| e.to_string());
-                return Err(bad(format!(
-                    "the checkpoint of the peer's mirror does not verify: {why}"
-                )));
-            }
-        };
-        if receipt.signed.checkpoint.size != mirrored {
-            return Err(bad(
-                "the peer's mirror and its checkpoint have different sizes".to_owned(),
-            ));
-        }
-        Ok(Some(receipt))
-    }
-
-    /// The peer's claim of the own log where none of its keys known here has cosigned: this node's
-    /// own signature still counts. Within what is here, it says how far the peer is and is no receipt.
-    /// Beyond, the announcement of the peer's key was lost with the rest, and nothing that the peer
-    /// gives back could be verified: a person must look.
-    fn shown_word(
-        &self,
-        link: &Link,
-        checkpoint: &Checkpoint,
-        mirrored: u64,
-        note: &str,
-    ) -> Result<Option<Verified<Receipt>>, Stop> {
-        let tree = link.tree(LogSide::Own);
-        let is_here = checkpoint.size == mirrored
-            && mirrored <= tree.size()
-            && self.reader(link, LogSide::Own).root_at(&tree, mirrored)? == checkpoint.root;
-        if is_here {
-            return Ok(None);
-        }
-        Err(Breach::stop(
-            FaultCode::RolledBack,
-            &link.own,
-            mirrored,
-            format!(
-                "this node once signed {mirrored} entries that its store does not hold any more \
-                 ({} are here), and the peer has changed its log key since: what it would give back \
-                 cannot be verified. Nothing is signed; restore a backup that was made after that \
-                 change, or put the current data directory back",
-                tree.size()
-            ),
-            vec![note.to_owned()],
-        ))
-    }
-
     /// Compares what a Hello shows under this node's own key with what is here, before anything is
     /// signed.
     ///
@@ -113,7 +40,7 @@ impl Exchange {
     pub(crate) fn behind(&self, link: &Link, hello: &v1::Hello) -> Result<Behind, Stop> {
         Ok(Behind {
             own: self.own_behind(link, hello)?,
-            mirror: self.mirror_behind(link, hello)?,
+            mirror: self.mirror_behind(link, hello),
         })
     }
 
@@ -156,21 +83,6 @@ impl Exchange {
             ),
             evidence,
         ))
-    }
-
-    fn mirror_behind(
-        &self,
-        link: &Link,
-        hello: &v1::Hello,
-    ) -> Result<Option<Verified<Receipt>>, Stop> {
-        let note = &hello.own_checkpoint;
-        // Any other is judged with the peer's log.
-        let verifier = self.lenient_verifier(link, &RunKeys::now(link), LogSide::Mirror);
-        let Ok(receipt) = verifier.receipt(note) else {
-            return Ok(None);
-        };
-        let is_beyond = receipt.signed.checkpoint.size > link.head().mirror_size;
-        Ok((is_beyond && note.len() <= VALUE_BYTES_MAX).then_some(receipt))
     }
 
     /// What is restored must come at least to what the peer has shown before: else it would be signed
@@ -299,8 +211,94 @@ impl Exchange {
                 ),
                 evidence: Vec::new(),
             };
-            self.note_incident(incident).await;
+            self.note_caused(Cause::Lost, incident).await;
         }
         Ok(())
+    }
+}
+
+impl Exchange {
+    /// The peer's claim of the own log: its newest receipt of it, verified. `None` if it mirrors
+    /// nothing, or shows what is here under a key that it has not announced here yet.
+    pub(crate) fn shown_receipt(
+        &self,
+        link: &Link,
+        hello: &v1::Hello,
+    ) -> Result<Option<Verified<Receipt>>, Stop> {
+        let mirrored = hello.mirrored_size;
+        if mirrored == 0 {
+            return Ok(None);
+        }
+        let note = &hello.mirrored_checkpoint;
+        let bad = |text: String| {
+            let (code, evidence) = (FaultCode::BadCosignature, vec![note.clone()]);
+            Breach::stop(code, &link.own, mirrored, text, evidence)
+        };
+        let judged = self
+            .lenient_verifier(link, &RunKeys::now(link), LogSide::Own)
+            .receipt(note);
+        if let Some(checkpoint) = self.signed_before(link, judged.as_ref().err(), note) {
+            return self.shown_word(link, &checkpoint, mirrored, note);
+        }
+        let receipt = match judged {
+            Ok(receipt) if note.len() <= VALUE_BYTES_MAX => receipt,
+            judged => {
+                let why = judged
+                    .err()
+                    .map_or("it is too long".to_owned(), |e| e.to_string());
+                return Err(bad(format!(
+                    "the checkpoint of the peer's mirror does not verify: {why}"
+                )));
+            }
+        };
+        if receipt.signed.checkpoint.size != mirrored {
+            return Err(bad(
+                "the peer's mirror and its checkpoint have different sizes".to_owned(),
+            ));
+        }
+        Ok(Some(receipt))
+    }
+
+    /// The peer's claim of the own log where none of its keys known here has cosigned: this node's
+    /// own signature still counts. Within what is here, it says how far the peer is and is no receipt.
+    /// Beyond, the announcement of the peer's key was lost with the rest, and nothing that the peer
+    /// gives back could be verified: a person must look.
+    fn shown_word(
+        &self,
+        link: &Link,
+        checkpoint: &Checkpoint,
+        mirrored: u64,
+        note: &str,
+    ) -> Result<Option<Verified<Receipt>>, Stop> {
+        let tree = link.tree(LogSide::Own);
+        let is_here = checkpoint.size == mirrored
+            && mirrored <= tree.size()
+            && self.reader(link, LogSide::Own).root_at(&tree, mirrored)? == checkpoint.root;
+        if is_here {
+            return Ok(None);
+        }
+        Err(Breach::stop(
+            FaultCode::RolledBack,
+            &link.own,
+            mirrored,
+            format!(
+                "this node once signed {mirrored} entries that its store does not hold any more \
+                 ({} are here), and the peer has changed its log key since: what it would give back \
+                 cannot be verified. Nothing is signed; restore a backup that was made after that \
+                 change, or put the current data directory back",
+                tree.size()
+            ),
+            vec![note.to_owned()],
+        ))
+    }
+
+    /// A receipt of more of the peer's log than is mirrored here, under this node's cosignature.
+    fn mirror_behind(&self, link: &Link, hello: &v1::Hello) -> Option<Verified<Receipt>> {
+        let note = &hello.own_checkpoint;
+        // One that does not verify is judged with the peer's log.
+        let verifier = self.lenient_verifier(link, &RunKeys::now(link), LogSide::Mirror);
+        let receipt = verifier.receipt(note).ok()?;
+        let is_beyond = receipt.signed.checkpoint.size > link.head().mirror_size;
+        (is_beyond && note.len() <= VALUE_BYTES_MAX).then_some(receipt)
     }
 }

@@ -45,7 +45,7 @@ impl Exchange {
             ))));
         }
         let reader = self.reader(link, side);
-        let mut receipts = self.receipts_within(link, side, &reader, start, target)?;
+        let mut receipts = receipts_within(link, side, &reader, start, target)?;
         let mut items: Vec<v1::Item> = Vec::new();
         let mut bytes = 0;
         'gather: while items.len() < PUSH_ENTRIES_MAX {
@@ -80,31 +80,30 @@ impl Exchange {
             receipts: receipts.into_values().collect(),
         })
     }
+}
 
-    /// Receipts kept of sizes that a chunk from `start` on may reach, by size.
-    fn receipts_within(
-        &self,
-        link: &Link,
-        side: LogSide,
-        reader: &LogReader,
-        start: u64,
-        target: u64,
-    ) -> Result<BTreeMap<u64, String>, ReadError> {
-        let end = target.min(start + PUSH_ENTRIES_MAX as u64);
-        let kept = reader.checkpoints(start + 1, end + 1, PUSH_ENTRIES_MAX, Direction::Forward)?;
-        let cosigned = |note: &str| match side {
-            LogSide::Own => true,
-            // The node may have fallen before it cosigned; whoever gets the note verifies it.
-            LogSide::Mirror => Note::parse(note).is_ok_and(|note| {
-                let own = link.own.sender().as_str();
-                note.signatures().iter().any(|line| line.name == own)
-            }),
-        };
-        Ok(kept
-            .into_iter()
-            .filter(|(_, note)| cosigned(note))
-            .collect())
-    }
+/// Receipts kept of sizes that a chunk from `start` on may reach, by size.
+fn receipts_within(
+    link: &Link,
+    side: LogSide,
+    reader: &LogReader,
+    start: u64,
+    target: u64,
+) -> Result<BTreeMap<u64, String>, ReadError> {
+    let end = target.min(start + PUSH_ENTRIES_MAX as u64);
+    let kept = reader.checkpoints(start + 1, end + 1, PUSH_ENTRIES_MAX, Direction::Forward)?;
+    let cosigned = |note: &str| match side {
+        LogSide::Own => true,
+        // The node may have fallen before it cosigned; whoever gets the note verifies it.
+        LogSide::Mirror => Note::parse(note).is_ok_and(|note| {
+            let own = link.own.sender().as_str();
+            note.signatures().iter().any(|line| line.name == own)
+        }),
+    };
+    Ok(kept
+        .into_iter()
+        .filter(|(_, note)| cosigned(note))
+        .collect())
 }
 
 /// What is given must be what the tree holds: the other side would call anything else a forgery.

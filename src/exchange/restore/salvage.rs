@@ -85,14 +85,11 @@ impl Salvage<'_> {
         }
         let mut numbers = super::super::link_numbers(self.new)?;
         for peer in peers {
-            let number = match numbers.get(peer.as_str()) {
-                Some(number) => *number,
-                None => {
-                    let next = numbers.values().map(|n| n.0).max().map_or(1, |n| n + 1);
-                    numbers.insert(peer.to_string(), LinkNumber(next));
-                    LinkNumber(next)
-                }
-            };
+            let known = numbers.get(peer.as_str()).copied();
+            let number = known.unwrap_or_else(|| {
+                LinkNumber(numbers.values().map(|n| n.0).max().map_or(1, |n| n + 1))
+            });
+            numbers.insert(peer.to_string(), number);
             self.link(&mut found, number, peer)?;
         }
         Ok(found)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::book::Book;
 use super::super::command::RecordError;
 use super::super::layout::{self, FileRefs, LogSide, Place, Record, RestorePart};
-use super::super::stage::Stage;
+use super::super::stage::{Stage, Whether};
 use super::{Again, CutBack, RestoredEntry, RestoredOwn, RestoredPeer, RestoredRun, Restoring};
 use crate::crypto::checkpoint::Checkpoint;
 use crate::crypto::note::Note;
@@ -32,7 +32,7 @@ impl Stage {
         for (key, part) in layout::parts(&key, &value) {
             self.batch.put(key, part);
         }
-        self.touch(number).restoring = Some(Some(Arc::new(restoring)));
+        self.touch(number).restoring = Whether::Restores(Arc::new(restoring));
     }
 
     pub(in super::super) fn set_aside(
@@ -306,7 +306,7 @@ impl Stage {
         let key = layout::restore(number, RestorePart::Files);
         self.batch.put(key, Vec::new());
         let staged = self.touch(number);
-        staged.restoring = Some(None);
+        staged.restoring = Whether::IsWhole;
         staged.files_lost = Some(true);
         staged.files = true;
         staged.changed = true;

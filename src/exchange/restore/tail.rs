@@ -292,6 +292,7 @@ impl Exchange {
             owed_for: None,
             keyid: first_keyid(&stored.entry),
             change,
+            charge: None,
         })
     }
 

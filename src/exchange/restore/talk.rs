@@ -9,6 +9,7 @@ use tokio_stream::StreamExt as _;
 use super::super::channel::{ChannelError, Incoming};
 use super::super::hold::Incident;
 use super::super::layout::LogSide;
+use super::super::noted::Cause;
 use super::super::session::{Breach, End, Stop, next_frame, peer_fault, send, touch};
 use super::super::{Exchange, Link, RecordError};
 use super::give::side_asked;
@@ -73,7 +74,7 @@ async fn tell_once(exchange: &Exchange, link: &Link, text: &str) {
             ),
             evidence: Vec::new(),
         };
-        exchange.note_incident(incident).await;
+        exchange.note_caused(Cause::Lost, incident).await;
     }
 }
 
@@ -122,6 +123,8 @@ impl Talk<'_> {
                 frame::Frame::Fetch(fetch) => self.give(&fetch).await?,
                 frame::Frame::Fetched(given) => self.take(given).await?,
                 frame::Frame::Fault(fault) => return Err(peer_fault(&fault)),
+                // Nothing is pushed now that could be slowed.
+                frame::Frame::Slowed(_) => {}
                 frame::Frame::Hello(_)
                 | frame::Frame::Push(_)
                 | frame::Frame::Cosigned(_)

@@ -5,6 +5,7 @@ use tokio_stream::StreamExt as _;
 
 use super::super::channel::Incoming;
 use super::super::hold::{self, Hold};
+use super::super::noted::Cause;
 use super::super::{Exchange, Incident, Link};
 use super::{End, Stop, framed};
 use crate::limits::{FAREWELL_TIME_MAX, FAULT_TEXT_BYTES_MAX};
@@ -110,7 +111,7 @@ async fn note_fault(exchange: &Exchange, link: &Link, fault: &v1::Fault) {
         ),
         evidence: Vec::new(),
     };
-    exchange.note_incident(incident).await;
+    exchange.note_caused(Cause::Fault, incident).await;
 }
 
 /// The end by a Fault of the peer, its texts cut to what is worth showing.

@@ -3,6 +3,7 @@
 use tokio::sync::mpsc;
 
 use super::super::channel::ChannelError;
+use super::super::noted::Cause;
 use super::super::{Exchange, Incident, Link};
 use super::{End, Stop};
 use crate::limits::{CLOCK_SKEW_MAX, SILENCE_TIME_MAX};
@@ -76,7 +77,7 @@ pub(super) async fn heard(
             ),
             evidence: Vec::new(),
         };
-        exchange.note_incident(incident).await;
+        exchange.note_caused(Cause::Clock, incident).await;
     }
 }
 

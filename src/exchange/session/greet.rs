@@ -22,7 +22,7 @@ pub(super) enum Greeted {
     /// One side restores its records, or both.
     Restoring {
         /// What the peer shows that is not here.
-        shown: Behind,
+        shown: Box<Behind>,
         /// The peer restores.
         theirs: bool,
     },
@@ -131,7 +131,7 @@ pub(super) async fn greet(
     }
     if restores || they_restore {
         return Ok(Greeted::Restoring {
-            shown,
+            shown: Box::new(shown),
             theirs: they_restore,
         });
     }

@@ -244,16 +244,18 @@ async fn converse(
                 presence.up = true;
                 presence.down_reason = None;
             });
-            return restore_session(exchange, link, outgoing, incoming, shown, theirs).await;
+            return restore_session(exchange, link, outgoing, incoming, *shown, theirs).await;
         }
         Ok(Greeted::Standing(greeted)) => greeted,
     };
+    link.carriage.judged();
     if let Err(stop) = exchange.say_owed_refusals(link).await {
         return stop;
     }
     link.presence.send_modify(|presence| {
         presence.up = true;
         presence.down_reason = None;
+        (presence.slowed, presence.slows) = (None, None);
     });
     tracing::info!(peer = %link.peer, resume_at = greeted.peer_mirrored, "session up");
     let window = Window::default();

@@ -8,12 +8,16 @@ use tokio::time::Instant;
 use tokio_stream::StreamExt as _;
 
 use super::super::channel::{ChannelError, Incoming};
+use super::super::quota::Bucket;
 use super::super::{Exchange, Link};
 use super::farewell::peer_fault;
 use super::frames::{heard, next_frame, touch};
 use super::window::Window;
 use super::{Breach, End, Never, Stop};
-use crate::limits::{HEARTBEATS_BURST_MAX, KEPT_NOTE_BYTES_MAX, SILENCE_TIME_MAX};
+use crate::limits::{
+    FRAMES_BURST_MAX, FRAMES_PER_SECOND_MAX, HEARTBEATS_BURST_MAX, KEPT_NOTE_BYTES_MAX,
+    SILENCE_TIME_MAX,
+};
 use crate::proto::v1::{self, FaultCode, frame};
 
 /// Takes frames in and hands them to the part they are for. Waits for no push to be recorded and
@@ -30,6 +34,7 @@ pub(super) async fn read(
         Breach::stop(FaultCode::Protocol, &link.mirror, index, text, Vec::new())
     };
     let mut beats = Beats::new();
+    let mut frames = Bucket::new(FRAMES_PER_SECOND_MAX, FRAMES_BURST_MAX);
     loop {
         let Ok(next) = tokio::time::timeout(SILENCE_TIME_MAX, incoming.next()).await else {
             let text = "the peer has said nothing for three heartbeats".to_owned();
@@ -43,6 +48,10 @@ pub(super) async fn read(
             other => other?,
         };
         touch(exchange, link);
+        // Whoever sends more is not read: the stream fills, and it waits.
+        while let Err(wait) = frames.take(1, Instant::now()) {
+            tokio::time::sleep(wait).await;
+        }
         match frame {
             frame::Frame::Push(push) => {
                 let start_index = push.start_index;
@@ -68,7 +77,10 @@ pub(super) async fn read(
                 }
             }
             // The newest covers those before it.
-            frame::Frame::Cosigned(note) => drop(cosigned.send_replace(note.checkpoint)),
+            frame::Frame::Cosigned(note) => {
+                link.no_longer_slowed();
+                drop(cosigned.send_replace(note.checkpoint));
+            }
             frame::Frame::Express(express) => exchange.take_express(link, express).await?,
             // Each costs verification and a flush; no honest peer sends so many.
             frame::Frame::Heartbeat(_) if !beats.take() => {
@@ -81,6 +93,7 @@ pub(super) async fn read(
             frame::Frame::Fault(fault) => {
                 return Err(peer_fault(&fault));
             }
+            frame::Frame::Slowed(slowed) => exchange.slowed_by_peer(link, &slowed).await,
             frame::Frame::Hello(_) => {
                 return Err(protocol("a second Hello in one session", 0));
             }

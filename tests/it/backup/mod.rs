@@ -78,7 +78,7 @@ fn check_dir(dir: &Path) -> Result<Checked, FolderError> {
 /// Checks a backup that must be whole.
 fn assert_whole(dir: &Path) -> Checked {
     let checked = check_dir(dir).unwrap();
-    assert_eq!(checked.findings, [], "{dir:?}");
+    assert_eq!(checked.findings, [], "{}", dir.display());
     checked
 }
 
@@ -134,7 +134,11 @@ fn by_region(records: &BTreeMap<Vec<u8>, Vec<u8>>) -> BTreeMap<char, usize> {
 
 /// A letter with a file, which is stored at its sender.
 fn letter_with(sender: &Exchange, to: &Side, seed: u8, bytes: usize) -> (v1::Draft, Vec<u8>) {
-    let content: Vec<u8> = (0..bytes).map(|n| seed.wrapping_add(n as u8)).collect();
+    let content: Vec<u8> = (seed..=u8::MAX)
+        .chain(0..seed)
+        .cycle()
+        .take(bytes)
+        .collect();
     let digest: [u8; 32] = Sha256::digest(&content).into();
     sender.blobs().put(&digest, &content).unwrap();
     let mut draft = letter(to, usize::from(seed));
@@ -248,7 +252,9 @@ impl World {
         submit(&left, flash(&b, 10)).await.unwrap();
         submit(&right, letter(&a, 11)).await.unwrap();
         let mut urgent = flash(&a, 12);
-        body_of(&mut urgent).text = body_of(&mut large_letter(&a, 12)).text.clone();
+        body_of(&mut urgent)
+            .text
+            .clone_from(&body_of(&mut large_letter(&a, 12)).text);
         submit(&right, urgent).await.unwrap();
         let no_push = |frame: v1::Frame| match frame.frame {
             Some(frame::Frame::Push(_)) => Step::Pass(v1::Frame {

@@ -311,3 +311,43 @@ fn what_is_in_the_way_of_a_restore_is_left_alone() {
     let check = liaison(&["backup", "check", text(&nothing)]);
     assert_eq!(check.status.code(), Some(65), "{check:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_after_the_backup_comes_back_from_the_other_side() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut left, mut right) = pair(dir.path());
+    left.start();
+    right.start();
+    send(&mut left, RIGHT, 0..50).await;
+    send(&mut right, LEFT, 0..50).await;
+    delivered(&mut left, RIGHT).await;
+    delivered(&mut right, LEFT).await;
+    let bak = dir.path().join("bak");
+    backup(&left, &bak);
+    send(&mut left, RIGHT, 50..80).await;
+    send(&mut right, LEFT, 50..80).await;
+    delivered(&mut left, RIGHT).await;
+    delivered(&mut right, LEFT).await;
+    left.kill();
+    fs::remove_dir_all(left.dir.join("data")).unwrap();
+    succeed(&["--config", &left.config(), "restore", text(&bak)]);
+    left.start();
+    // Behind what the backup holds, and before the other side has told the rest.
+    send(&mut left, RIGHT, 80..81).await;
+    left.until(RIGHT, "filled up", |link| {
+        link.own_size == 81 && link.delivered_size == 81 && link.mirrored_size == 80
+    })
+    .await;
+    let exports: Vec<_> = [&left, &right]
+        .into_iter()
+        .map(|node| {
+            let to = dir.path().join(format!("export-{}", node.name));
+            succeed(&["--config", &node.config(), "audit", "export", text(&to)]);
+            to
+        })
+        .collect();
+    let verdict = reconcile(&exports[0], &exports[1], &mut |_| ());
+    assert!(verdict.clean, "{verdict:?}");
+    left.stop();
+    right.stop();
+}

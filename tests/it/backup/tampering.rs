@@ -139,6 +139,8 @@ async fn what_does_not_belong_to_a_backup_is_named() {
     assert_eq!(assert_whole(kept.dir.path()).unnamed, 1);
 }
 
+type Change = fn(&mut Manifest);
+
 /// A backup by someone who can make every digest agree.
 fn forge(dir: &Path, change: impl FnOnce(&mut Manifest)) {
     let mut manifest = Folder::new(dir).manifest().unwrap();
@@ -150,12 +152,12 @@ fn forge(dir: &Path, change: impl FnOnce(&mut Manifest)) {
 async fn a_manifest_that_agrees_with_itself_leads_nowhere() {
     let kept = Kept::new().await;
     let original = fs::read(kept.dir.path().join("BACKUP.json")).unwrap();
-    let changes: [(&str, fn(&mut Manifest)); 12] = [
+    let changes: [(&str, Change); 12] = [
         ("a newer version", |m| m.version = 2),
         ("another format", |m| m.format = "tar".to_owned()),
         ("a node that is none", |m| m.node = "../../etc".to_owned()),
         ("a peer that is none", |m| {
-            m.links[0].peer = "a/b".to_owned()
+            m.links[0].peer = "a/b".to_owned();
         }),
         ("logs turned round", |m| {
             let link = &mut m.links[0];

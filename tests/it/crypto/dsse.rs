@@ -118,6 +118,7 @@ fn altered_envelopes_are_refused() {
     };
     let payload_type = |found: &str| DsseError::PayloadType {
         found: found.to_owned(),
+        wanted: PAYLOAD_TYPE,
     };
     let other = MessageKey::from_seed(&counting(99)).verifier(&name(SENDER));
     let long = "x".repeat(100);
@@ -240,7 +241,8 @@ fn malformed_bytes_are_refused() {
     assert_eq!(
         verify(&[]).unwrap_err(),
         DsseError::PayloadType {
-            found: String::new()
+            found: String::new(),
+            wanted: PAYLOAD_TYPE,
         }
     );
 }

@@ -186,7 +186,7 @@ async fn one_who_leaves_in_the_middle_leaves_nothing_behind() {
             drop(desk.upload_attachment(parts).await);
         })
     };
-    let blobs = Arc::clone(counter.exchange.blobs());
+    let blobs = counter.exchange.blobs().of("desk").unwrap();
     sender
         .send(start(sha256, content.len() as u64))
         .await
@@ -210,7 +210,8 @@ async fn one_who_leaves_in_the_middle_leaves_nothing_behind() {
     patiently(until(&|| blobs.partials().unwrap().is_empty())).await;
     let again = async { while upload(&mut desk, parts(&content)).await.is_err() {} };
     patiently(again).await;
-    assert!(blobs.has(&sha256).unwrap());
+    let size = content.len() as u64;
+    assert!(blobs.is_here(&sha256, size).unwrap());
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod deadlines;
 mod evidence;
 mod files;
 mod following;
+mod quotas;
 mod reading;
 mod roles;
 mod state;
@@ -16,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use liaison::desk::quota::DeskQuotas;
 use liaison::desk::{self, Desk, DeskRules, NodeFacts};
 use liaison::exchange::Exchange;
 use liaison::link::accept::AcceptLimits;
@@ -62,6 +64,17 @@ impl Counter {
 
     /// Puts a desk before an exchange.
     async fn before(side: Side, peer: Side, exchange: Arc<Exchange>) -> Self {
+        Self::limited(side, peer, exchange, DeskQuotas::default(), FLOOR_BYTES).await
+    }
+
+    /// The same, with quotas, and a floor of free disk space.
+    async fn limited(
+        side: Side,
+        peer: Side,
+        exchange: Arc<Exchange>,
+        quotas: DeskQuotas,
+        floor_bytes: u64,
+    ) -> Self {
         let stop = CancellationToken::new();
         let kinds = |kinds: &[v1::Kind]| kinds.iter().map(|kind| *kind as i32).collect();
         let integrations: [(&str, BTreeSet<i32>); 2] = [
@@ -80,9 +93,10 @@ impl Counter {
                 .map(|(name, kinds)| (name.to_owned(), kinds))
                 .into_iter()
                 .collect::<BTreeMap<_, _>>(),
+            quotas,
         };
         let facts = NodeFacts {
-            disk_free_bytes_min: FLOOR_BYTES,
+            disk_free_bytes_min: floor_bytes,
             certificates: Arc::new(|now| {
                 vec![v1::CertificateStatus {
                     days_left: i64::try_from(now).unwrap(),

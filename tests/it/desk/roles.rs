@@ -2,6 +2,7 @@
 
 use liaison::desk::caller::{Access, Method, access};
 use liaison::proto::v1::backup_service_client::BackupServiceClient;
+use liaison::proto::v1::bundle_service_client::BundleServiceClient;
 use liaison::proto::v1::keys_service_client::KeysServiceClient;
 
 use super::*;
@@ -19,6 +20,7 @@ async fn call(counter: &Counter, role: &'static str, method: Method) -> Result<(
     let mut audit = AuditServiceClient::with_interceptor(counter.channel().await, As(role));
     let mut keys = KeysServiceClient::with_interceptor(counter.channel().await, As(role));
     let mut backup = BackupServiceClient::with_interceptor(counter.channel().await, As(role));
+    let mut bundle = BundleServiceClient::with_interceptor(counter.channel().await, As(role));
     match method {
         Method::Submit => desk.submit(v1::SubmitRequest::default()).await.map(drop),
         Method::Get => desk.get(v1::GetRequest::default()).await.map(drop),
@@ -53,6 +55,14 @@ async fn call(counter: &Counter, role: &'static str, method: Method) -> Result<(
         Method::ListCalendars => {
             let request = v1::ListCalendarsRequest::default();
             desk.list_calendars(request).await.map(drop)
+        }
+        Method::ExportBundle => bundle
+            .export_bundle(v1::ExportBundleRequest::default())
+            .await
+            .map(drop),
+        Method::ImportBundle => {
+            let nothing = tokio_stream::empty::<v1::ImportBundleRequest>();
+            bundle.import_bundle(nothing).await.map(drop)
         }
         Method::Lateness => audit
             .lateness(v1::LatenessRequest::default())

@@ -62,8 +62,8 @@ impl World {
                 assert!(asked || self.forgiven.contains(&id), "of nobody: {id}");
                 continue;
             };
-            assert!(
-                told.index == stored.index || self.moved.contains(&id),
+            assert_eq!(
+                told.index, stored.index,
                 "not where it was said to be: {id}"
             );
             let content = told.draft.body.as_ref().unwrap().body.as_ref().unwrap();

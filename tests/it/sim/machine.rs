@@ -157,22 +157,6 @@ impl Machine {
         }
     }
 
-    /// Keeps the blobs that `set_back` would remove, to be put back after it.
-    pub(crate) fn blobs_beyond(&self, snapshot: &Snapshot) -> Vec<(String, Vec<u8>)> {
-        let dir = self.side.dir.path().join("blobs");
-        self.blobs()
-            .difference(&snapshot.blobs)
-            .map(|name| (name.clone(), fs::read(dir.join(name)).unwrap()))
-            .collect()
-    }
-
-    pub(crate) fn put_blobs(&self, blobs: &[(String, Vec<u8>)]) {
-        let dir = self.side.dir.path().join("blobs");
-        for (name, content) in blobs {
-            fs::write(dir.join(name), content).unwrap();
-        }
-    }
-
     fn blobs(&self) -> BTreeSet<String> {
         let dir = self.side.dir.path().join("blobs");
         let Ok(entries) = fs::read_dir(dir) else {

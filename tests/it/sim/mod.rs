@@ -72,6 +72,10 @@ fn no_storm_loses_doubles_or_forks_anything() {
 fn a_seed_replays_to_the_byte() {
     for seed in 90..100 {
         let (first, second) = (run::run(seed, None), run::run(seed, None));
-        assert_eq!(first.unwrap().1, second.unwrap().1, "seed {seed}");
+        let (first, second) = (first.unwrap().1, second.unwrap().1);
+        for (at, pair) in first.iter().zip(&second).enumerate() {
+            assert_eq!(pair.0, pair.1, "seed {seed}, frame {at}");
+        }
+        assert_eq!(first.len(), second.len(), "seed {seed}");
     }
 }

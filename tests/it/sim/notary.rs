@@ -31,8 +31,6 @@ struct Seen {
     known: HashMap<String, Statement>,
     /// By signer, log and size.
     signed: BTreeMap<(Who, Who, u64), Signed>,
-    /// Own checkpoints that each has signed, without those that it only shows again.
-    authored: [u64; 2],
     /// Whether the disk of each can be believed; where not, its lies come out otherwise.
     believes: [bool; 2],
     violation: Option<String>,
@@ -59,7 +57,6 @@ impl Notary {
             origins: [a.origin_to(b), b.origin_to(a)].map(|origin| origin.to_string()),
             known: HashMap::new(),
             signed: BTreeMap::new(),
-            authored: [0; 2],
             believes: [true; 2],
             violation: None,
         };
@@ -90,11 +87,6 @@ impl Notary {
     }
     pub(crate) fn count(&self) -> u64 {
         self.seen().signed.len() as u64
-    }
-
-    /// Own checkpoints that a node has signed so far.
-    pub(crate) fn authored(&self, who: Who) -> u64 {
-        self.seen().authored[who]
     }
 
     pub(crate) fn set_believes(&self, who: Who, believes: bool) {
@@ -151,14 +143,8 @@ impl Seen {
                 self.note(speaker, speaker, disk, &hello.own_checkpoint)?;
                 self.note(speaker, other, disk, &hello.mirrored_checkpoint)
             }
-            frame::Frame::Push(push) => {
-                self.authored[speaker] += 1;
-                self.note(speaker, speaker, disk, &push.checkpoint)
-            }
-            frame::Frame::Heartbeat(beat) => {
-                self.authored[speaker] += 1;
-                self.note(speaker, speaker, disk, &beat.checkpoint)
-            }
+            frame::Frame::Push(push) => self.note(speaker, speaker, disk, &push.checkpoint),
+            frame::Frame::Heartbeat(beat) => self.note(speaker, speaker, disk, &beat.checkpoint),
             frame::Frame::Cosigned(cosigned) => {
                 self.note(speaker, other, disk, &cosigned.checkpoint)
             }
@@ -172,7 +158,10 @@ impl Seen {
                     "expressed beyond the high-water mark: {index} of {marked}"
                 ))
             }
-            frame::Frame::Fault(_) | frame::Frame::Fetch(_) | frame::Frame::Fetched(_) => Ok(()),
+            frame::Frame::Fault(_)
+            | frame::Frame::Fetch(_)
+            | frame::Frame::Fetched(_)
+            | frame::Frame::Slowed(_) => Ok(()),
         }
     }
 

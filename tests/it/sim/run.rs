@@ -13,10 +13,11 @@ use super::disk::Defect;
 use super::faults::Special;
 use super::hostile_world;
 use super::traffic;
+use super::wire::Arrival;
 use super::world::{Figures, Noticed, World};
 
-/// What a run ends with when nothing is wrong: what happened, and the hash of all that was said.
-pub(crate) type Outcome = (Figures, Vec<u8>);
+/// What a run ends with when nothing is wrong: what happened, and all that was said.
+pub(crate) type Outcome = (Figures, Vec<Arrival>);
 
 /// One in so many seeds has a hostile peer.
 const HOSTILE: u64 = 8;

@@ -11,7 +11,7 @@ use liaison::model::{Header, MessageId};
 use liaison::proto::v1::{self, Frame, frame};
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc};
 use tokio_stream::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
@@ -24,10 +24,12 @@ use super::notary::{Notary, Who};
 #[derive(Debug, Clone)]
 pub(crate) struct Net {
     /// Whether nothing arrives, by the speaker.
-    blocked: Arc<watch::Sender<[bool; 2]>>,
+    blocked: Arc<Mutex<[bool; 2]>>,
+    /// Told when something may arrive again. A watch channel wakes who waits in a random order.
+    opened: Arc<Notify>,
     pub(crate) notary: Notary,
-    /// Hash over every frame that arrived on any wire: two runs of one seed have the same.
-    trace: Arc<Mutex<Sha256>>,
+    /// Every frame that arrived on any wire: two runs of one seed have the same.
+    trace: Arc<Mutex<Vec<Arrival>>>,
     /// Frames of earlier wires, by the speaker, for the man in the middle.
     past: Arc<Mutex<[Vec<Frame>; 2]>>,
     /// What arrived, in order, while somebody keeps it.
@@ -38,6 +40,15 @@ pub(crate) struct Net {
 
 /// Frames in the order in which they arrived, by speaker.
 pub(crate) type Heard = Vec<(Who, Frame)>;
+
+/// A frame that arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Arrival {
+    speaker: Who,
+    wire: u64,
+    kind: Kind,
+    digest: [u8; 32],
+}
 
 /// How a wire treats its frames.
 #[derive(Debug, Clone, Copy)]
@@ -60,7 +71,8 @@ pub(crate) struct Host {
 impl Net {
     pub(crate) fn new(notary: Notary) -> Self {
         Self {
-            blocked: Arc::new(watch::Sender::new([false; 2])),
+            blocked: Arc::default(),
+            opened: Arc::default(),
             notary,
             trace: Arc::default(),
             past: Arc::default(),
@@ -71,16 +83,28 @@ impl Net {
 
     /// What `speaker` says arrives nowhere, or does again.
     pub(crate) fn set_blocked(&self, speaker: Who, blocked: bool) {
-        self.blocked
-            .send_modify(|directions| directions[speaker] = blocked);
+        self.blocked.lock().unwrap()[speaker] = blocked;
+        self.opened.notify_waiters();
     }
 
     pub(crate) fn is_whole(&self) -> bool {
-        *self.blocked.borrow() == [false; 2]
+        *self.blocked.lock().unwrap() == [false; 2]
     }
 
-    pub(crate) fn trace(&self) -> Vec<u8> {
-        self.trace.lock().unwrap().clone().finalize().to_vec()
+    /// Waits until what a speaker says arrives.
+    async fn open(&self, speaker: Who) {
+        loop {
+            // Made before it is looked at: so no change is missed.
+            let opened = self.opened.notified();
+            if !self.blocked.lock().unwrap()[speaker] {
+                return;
+            }
+            opened.await;
+        }
+    }
+
+    pub(crate) fn trace(&self) -> Vec<Arrival> {
+        self.trace.lock().unwrap().clone()
     }
 
     /// Keeps what arrives from now on, by speaker; gives what was kept before.
@@ -173,9 +197,7 @@ impl Way {
                     let ms = self.dice.below(2_000);
                     tokio::time::sleep(Duration::from_millis(ms)).await;
                 }
-                let mut blocked = self.net.blocked.subscribe();
-                let is_open = |blocked: &[bool; 2]| !blocked[self.speaker];
-                drop(blocked.wait_for(is_open).await);
+                self.net.open(self.speaker).await;
                 if !self.deliver(frame, to).await {
                     return true;
                 }
@@ -198,8 +220,12 @@ impl Way {
         }
         {
             let mut trace = self.net.trace.lock().unwrap();
-            trace.update([u8::from(self.speaker == 1)]);
-            trace.update(frame.encode_to_vec());
+            trace.push(Arrival {
+                speaker: self.speaker,
+                wire: self.number,
+                kind: kind_of(&frame),
+                digest: Sha256::digest(frame.encode_to_vec()).into(),
+            });
         }
         if let Some(tap) = &mut *self.net.tap.lock().unwrap() {
             tap.push((self.speaker, frame.clone()));

@@ -2,24 +2,25 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use liaison::exchange::clock::Clock as _;
 use liaison::exchange::session::End;
 use liaison::exchange::submit::SubmitError;
-use liaison::exchange::{Exchange, OpenError, RecordError};
-use liaison::model::MessageId;
-use liaison::proto::v1::{self, FaultCode};
+use liaison::exchange::{Exchange, LogSide, OpenError, RecordError};
+use liaison::model::{Header, MessageId};
+use liaison::proto::v1;
 use liaison::store::{Failure, StoreError};
+use prost::Message as _;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::checker::Known;
 use super::dice::Dice;
 use super::disk::Defect;
-use super::faults::{AFTER_ROLLBACK, AfterRollback, Special};
+use super::faults::Special;
 use super::life::{Ends, Point};
 use super::machine::{Machine, Snapshot, Told};
 use super::notary::{Notary, Who};
@@ -67,12 +68,8 @@ struct Running {
 /// A machine that was set back, until that is settled.
 struct SetBack {
     who: Who,
-    /// As it was before.
-    current: Snapshot,
-    blobs: Vec<(String, Vec<u8>)>,
+    /// What its callers had been told before.
     told: BTreeMap<MessageId, Told>,
-    /// Own checkpoints that it had signed.
-    authored: u64,
     /// Entries of its own log that the peer has.
     mirrored: u64,
 }
@@ -100,8 +97,6 @@ pub(crate) struct World {
     set_back: Option<SetBack>,
     /// Entries whose caller lost them with the disk: no machine can know.
     pub(crate) forgiven: Vec<MessageId>,
-    /// Entries that were told and recorded again: their index may be another one.
-    pub(crate) moved: BTreeSet<MessageId>,
     pub(crate) verified: Known,
     /// Ends of processes, each of the next one of its machine; then nobody falls by chance.
     pub(crate) orders: Option<Vec<Order>>,
@@ -127,7 +122,6 @@ impl World {
             snapshot: None,
             set_back: None,
             forgiven: Vec::new(),
-            moved: BTreeSet::new(),
             verified: Known::default(),
             orders: None,
             power_lost: [false; 2],
@@ -303,6 +297,7 @@ impl World {
     }
 
     pub(crate) async fn submit(&mut self, who: Who, draft: Arc<v1::Draft>) {
+        let is_set_back = self.set_back.as_ref().is_some_and(|set| set.who == who);
         let machine = &mut self.machines[who];
         let Some(process) = machine.process.clone() else {
             return;
@@ -321,9 +316,8 @@ impl World {
                     draft: Arc::clone(&draft),
                 };
                 let before = machine.told.insert(id, told.clone());
-                let is_moved = self.moved.contains(&id);
                 assert!(
-                    is_moved || before.is_none_or(|before| before == told),
+                    is_set_back || before.is_none_or(|before| before == told),
                     "told two things of one message: {id}"
                 );
                 self.figures.told += 1;
@@ -343,7 +337,7 @@ impl World {
                 self.figures.refused += 1;
             }
             // Its records are coming back; the caller asks again.
-            Err(SubmitError::Record(error)) if AFTER_ROLLBACK.is_busy(&error) => {
+            Err(SubmitError::Record(error)) if matches!(error, RecordError::Restoring) => {
                 machine.unanswered.push(draft);
             }
             Err(error) => {
@@ -571,8 +565,6 @@ impl World {
             return Ok(());
         }
         let machine = &mut self.machines[who];
-        let current = machine.snapshot();
-        let blobs = machine.blobs_beyond(snapshot);
         let told = machine.told.clone();
         machine.set_back(snapshot);
         let mirrored = known.mirror;
@@ -591,86 +583,44 @@ impl World {
         }
         self.figures.rollbacks += 1;
         machine.told.retain(|_, told| !is_lost(told));
+        // Nobody holds what it signed beyond that.
+        self.notary.forget_beyond(who, mirrored);
+        self.notary.doubt();
         self.set_back = Some(SetBack {
             who,
-            current,
-            blobs,
             told,
-            authored: self.notary.authored(who),
             mirrored,
         });
         self.start(who).await
     }
 
-    /// A machine that was set back has met its peer: what is promised happens.
-    async fn settle_rollback(&mut self) -> Result<(), Noticed> {
+    /// A machine that was set back has met its peer, and both are quiet: what the peer had is back
+    /// where it was, and what was told since lies behind it. What only this machine had is lost.
+    fn settle_rollback(&mut self) {
         let Some(SetBack {
             who,
-            current,
-            blobs,
             told,
-            authored,
             mirrored,
         }) = self.set_back.take()
         else {
-            return Ok(());
+            return;
         };
-        match AFTER_ROLLBACK {
-            AfterRollback::HeldUntilPutBack => {
-                // Until it has met the peer.
-                for _ in 0..20 {
-                    self.start(who).await?;
-                    self.start(1 - who).await?;
-                    let Some(process) = self.machines[who].process.clone() else {
-                        continue;
-                    };
-                    if process.held(&link_of(&process)).is_some() {
-                        break;
-                    }
-                    drop(process);
-                    self.hang_up().await;
-                    self.connect(true);
-                    self.nap(1_000).await;
-                }
-                let process = self.machines[who].process.clone().expect("it runs");
-                let held = process.held(&link_of(&process));
-                let held = held.expect("set back, and nobody noticed");
-                assert_eq!(held.code, FaultCode::RolledBack as i32, "{held:?}");
-                assert_eq!(held.index, mirrored);
-                assert!(!held.evidence.is_empty());
-                assert_eq!(self.notary.authored(who), authored, "signed all the same");
-                self.figures.holds += 1;
-                drop(process);
-                self.kill(who, true).await;
-                let machine = &mut self.machines[who];
-                machine.set_back(&current);
-                machine.put_blobs(&blobs);
-                // What was said to the old state went with it.
-                let gone = machine.told.keys().filter(|id| !told.contains_key(id));
-                self.forgiven.extend(gone);
-                machine.told = told;
-                let asked = machine.unanswered.drain(..);
-                let asked = asked.map(|draft| MessageId::parse(&draft.id).unwrap());
-                self.forgiven.extend(asked);
-            }
-            AfterRollback::Refilled => {
-                // What the peer had is back where it was, what was told since lies behind it. What
-                // only this machine had is lost.
-                let machine = &mut self.machines[who];
-                let since = machine.told.keys().filter(|id| !told.contains_key(id));
-                self.moved.extend(since);
-                for (id, told) in told {
-                    if told.index < mirrored {
-                        machine.told.insert(id, told);
-                    } else {
-                        self.forgiven.push(id);
-                    }
-                }
-                self.notary.forget_beyond(who, mirrored);
-                self.notary.doubt();
+        let machine = &mut self.machines[who];
+        let process = machine.process.as_ref().unwrap();
+        let indices = indices(process);
+        for (id, since) in &mut machine.told {
+            // Recorded again: at another index. One that is not there is found by the checker.
+            if !told.contains_key(id) {
+                since.index = indices.get(id).copied().unwrap_or(since.index);
             }
         }
-        Ok(())
+        for (id, told) in told {
+            if told.index < mirrored {
+                machine.told.insert(id, told);
+            } else if !machine.told.contains_key(&id) {
+                self.forgiven.push(id);
+            }
+        }
     }
 
     /// Ends the storm: the network is whole, disks have space, both nodes run, the wire holds.
@@ -680,7 +630,6 @@ impl World {
             self.net.set_blocked(who, false);
             self.machines[who].life.light(u64::MAX);
         }
-        self.settle_rollback().await?;
         // Failures may still be ordered: until both stand, start them again.
         for _ in 0..20 {
             self.hang_up().await;
@@ -722,12 +671,28 @@ impl World {
             drop((a, b));
             self.look_round().await;
             if stands {
+                self.settle_rollback();
                 self.check(false);
                 return Ok(());
             }
         }
         panic!("the nodes never stand");
     }
+}
+
+/// Where each message of the own log lies.
+pub(crate) fn indices(exchange: &Exchange) -> BTreeMap<MessageId, u64> {
+    let link = link_of(exchange);
+    let reader = exchange.reader(&link, LogSide::Own);
+    let stored = reader.entries(0, u64::MAX, usize::MAX).unwrap();
+    let id_of = |entry: &[u8]| {
+        let entry = v1::Entry::decode(entry).unwrap();
+        Header::parse(&entry.payload).unwrap().id
+    };
+    stored
+        .iter()
+        .map(|at| (id_of(&at.entry), at.index))
+        .collect()
 }
 
 /// A session may end in many ways; not by a panic, and not because its own store is not whole.

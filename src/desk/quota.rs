@@ -1,0 +1,136 @@
+//! What each caller may take: so much at a time, a second and a day, and nothing of what is left on
+//! the disk for what is urgent.
+
+use std::collections::BTreeMap;
+
+use super::Desk;
+use super::caller::{Caller, Role};
+use super::errors::DeskError;
+use super::seats::Seat;
+use crate::exchange::quota::{Charge, Class, Quota};
+use crate::exchange::submit::is_urgent;
+use crate::limits::{BULK_FLOORS, CALLER_SUBMITS_MAX};
+use crate::proto::v1;
+
+/// What one person or program may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeskQuota {
+    /// By the second and by the day.
+    pub quota: Quota,
+    /// Messages handed in and not yet answered.
+    pub in_flight: usize,
+}
+
+impl Default for DeskQuota {
+    fn default() -> Self {
+        Self {
+            quota: Quota::DESK,
+            in_flight: CALLER_SUBMITS_MAX,
+        }
+    }
+}
+
+/// What each person and program may take.
+#[derive(Debug, Clone, Default)]
+pub struct DeskQuotas {
+    /// Everyone of whom nothing else is said; each by itself.
+    pub everyone: DeskQuota,
+    /// Programs, by the name in their certificates.
+    pub programs: BTreeMap<String, DeskQuota>,
+}
+
+impl DeskQuotas {
+    fn of(&self, caller: &Caller) -> DeskQuota {
+        let own = match caller.role {
+            Role::Integration => self.programs.get(&caller.name),
+            _ => None,
+        };
+        own.copied().unwrap_or(self.everyone)
+    }
+}
+
+/// What a message costs beside its draft: header, signature, leaf and indices.
+const AROUND_BYTES: u64 = 1 << 10;
+
+/// How urgent a draft is. One that does not say becomes ROUTINE.
+pub(super) fn class_of(draft: &v1::Draft) -> Class {
+    if is_urgent(draft.precedence) {
+        Class::Urgent
+    } else {
+        Class::Bulk
+    }
+}
+
+/// The right to have one message recorded.
+#[derive(Debug)]
+pub(super) struct Admission {
+    /// Until the call is answered.
+    pub(super) seat: Seat,
+    /// Goes with the message.
+    pub(super) charge: Charge,
+}
+
+impl Desk {
+    /// Lets a message in, of so many bytes as a draft.
+    pub(super) async fn let_in(
+        &self,
+        caller: &Caller,
+        class: Class,
+        draft_bytes: usize,
+    ) -> Result<Admission, DeskError> {
+        if self.stop.is_cancelled() {
+            return Err(DeskError::Stopping);
+        }
+        let quota = self.rules.quotas.of(caller);
+        let in_flight = match class {
+            Class::Bulk => quota.in_flight,
+            Class::Urgent => quota.in_flight + quota.in_flight.div_ceil(4),
+        };
+        let seat = self.submits.take_up_to(caller, in_flight);
+        let seat = seat.ok_or(DeskError::InFlight { in_flight })?;
+        self.check_room(class)?;
+        let bytes = AROUND_BYTES + draft_bytes as u64;
+        let charge = self.charge(caller, class, 1, bytes).await?;
+        Ok(Admission { seat, charge })
+    }
+
+    /// Takes from a caller's quota.
+    pub(super) async fn charge(
+        &self,
+        caller: &Caller,
+        class: Class,
+        messages: u64,
+        bytes: u64,
+    ) -> Result<Charge, DeskError> {
+        let quota = self.rules.quotas.of(caller).quota;
+        let meter = self.exchange.meter(caller.author().as_str(), quota)?;
+        match self.exchange.take(&meter, class, messages, bytes) {
+            Ok(charge) => Ok(charge),
+            Err(over) => {
+                // By role alone where it is a person: incidents name none.
+                let who = caller.to_string();
+                let own = self.exchange.node();
+                self.exchange.tell_used_up(&meter, own, &who, &over).await;
+                Err(DeskError::OverQuota {
+                    whose: meter.name().to_owned(),
+                    over,
+                })
+            }
+        }
+    }
+
+    /// What is ordinary stops earlier than the disk does.
+    fn check_room(&self, class: Class) -> Result<(), DeskError> {
+        if class == Class::Urgent {
+            return Ok(()); // the store's own floor
+        }
+        let floor = self.facts.disk_free_bytes_min;
+        let needed = floor.saturating_mul(BULK_FLOORS);
+        let free = self.exchange.free_bytes()?;
+        // Below the floor itself the store says so, of everything.
+        if (floor..needed).contains(&free) {
+            return Err(DeskError::Reserved { free, needed });
+        }
+        Ok(())
+    }
+}
