@@ -7,12 +7,13 @@ use std::path::PathBuf;
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "liaison/v1/envelope.proto",
     "liaison/v1/notification.proto",
     "liaison/v1/exchange.proto",
     "liaison/v1/desk.proto",
     "liaison/v1/audit.proto",
+    "liaison/v1/link.proto",
     "liaison/v1/backup.proto",
     "liaison/v1/bundle.proto",
     "liaison/v1/keys.proto",

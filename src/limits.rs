@@ -98,6 +98,14 @@ pub const CASE_MESSAGES_MAX: usize = 1_000;
 /// was when its author signed it: twice a full case, and so no more work than the folding itself by
 /// much. Beyond, its author is believed.
 pub const CASE_LOOKBACK_MAX: usize = 2 * 2 * CASE_MESSAGES_MAX;
+/// Cases of one link that stay in memory after someone asked for them.
+pub const CASES_KEPT_MAX: usize = 128;
+/// Messages of them together, unless a single case has more: the largest case, and as much again. At
+/// about 1 KiB each, 4 MiB a link.
+pub const CASES_MESSAGES_KEPT_MAX: usize = 2 * 2 * CASE_MESSAGES_MAX;
+/// Things owed by a time in one case that are recalled: two by each message of a full case, and as many
+/// again. Some 300 bytes of rows each: 2 MiB of their keys.
+pub const CASE_DUES_MAX: usize = 2 * 2 * 2 * CASE_MESSAGES_MAX;
 /// Persons of one handover request, and so of each message that names them by their numbers.
 pub const HANDOVER_PERSONS_MAX: usize = 500;
 /// Persons of one verification request: those verified together are handed over together.
@@ -135,6 +143,8 @@ pub const DRAFT_DEPTH_MAX: usize = 32;
 pub const PAGE_MESSAGES_MAX: u32 = 500;
 /// Records read for one page before a page token is handed out, however few matched.
 pub const PAGE_SCAN_MAX: usize = 20_000;
+/// Past holds of a link that are shown: each was ended by a person.
+pub const HOLDS_SHOWN_MAX: usize = 100;
 /// Links of one node.
 pub const LINKS_MAX: usize = 128;
 /// Commands waiting for the recorder: each a group of its own at worst.

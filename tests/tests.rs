@@ -1,5 +1,7 @@
 //! Every integration test, in one binary.
 
+#[path = "it/agenda.rs"]
+mod agenda;
 #[path = "it/answers.rs"]
 mod answers;
 #[path = "it/audit.rs"]
@@ -42,6 +44,8 @@ mod disks;
 mod doors;
 #[path = "it/drain.rs"]
 mod drain;
+#[path = "it/equivocation.rs"]
+mod equivocation;
 #[path = "it/evidence.rs"]
 mod evidence;
 #[path = "it/exchange.rs"]
@@ -54,6 +58,8 @@ mod farewell;
 mod foreign;
 #[path = "it/forgeries.rs"]
 mod forgeries;
+#[path = "it/forked.rs"]
+mod forked;
 #[path = "it/forms.rs"]
 mod forms;
 #[path = "it/hostile.rs"]

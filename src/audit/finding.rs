@@ -56,6 +56,7 @@ pub enum Code {
     EntryDiffers,
     BodyDiffers,
     Equivocation,
+    NoContradiction,
     Claim,
 }
 

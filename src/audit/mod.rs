@@ -5,6 +5,7 @@
 //! - [`lookup`]: what a verified export says of one message.
 //! - [`reconcile`]: compares the folders of both sides.
 //! - [`proof`]: verifies one receipt.
+//! - [`equivocation`]: whether two notes prove that one key signed two logs.
 //! - [`lateness`]: whether a side was late with an answer, by what it signed itself.
 //!
 //! Architecture invariant: `audit` reaches the same verdict as the node with no access to the node.
@@ -13,6 +14,7 @@
 //! word: the time of the export, what is recorded beyond it, and that a body was erased or withheld.
 
 mod entry;
+pub mod equivocation;
 pub mod export;
 mod finding;
 mod folder;

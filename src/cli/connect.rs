@@ -18,6 +18,7 @@ use crate::proto::v1::backup_service_client::BackupServiceClient;
 use crate::proto::v1::bundle_service_client::BundleServiceClient;
 use crate::proto::v1::desk_service_client::DeskServiceClient;
 use crate::proto::v1::keys_service_client::KeysServiceClient;
+use crate::proto::v1::link_service_client::LinkServiceClient;
 
 /// The configuration in the working directory, where none is named.
 const CONFIG_HERE: &str = "liaison.toml";
@@ -249,6 +250,13 @@ impl Desk {
     /// For keys.
     pub(crate) fn keys(&self) -> KeysServiceClient<Channel> {
         KeysServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(DESK_MESSAGE_BYTES_MAX)
+    }
+
+    /// For links that are held.
+    pub(crate) fn links(&self) -> LinkServiceClient<Channel> {
+        LinkServiceClient::new(self.channel.clone())
             .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX)
             .max_encoding_message_size(DESK_MESSAGE_BYTES_MAX)
     }

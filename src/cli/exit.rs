@@ -16,6 +16,8 @@ pub enum Exit {
     Negative,
     /// The command line makes no sense.
     Usage,
+    /// Evidence holds: the holder of a key signed two different logs.
+    Proven,
     /// A configuration, key or certificate file is not as it should be.
     Config,
     /// The data given is not as it should be.
@@ -38,6 +40,7 @@ Exit codes:
    0  done, nothing is wrong
    1  findings, a negative verdict, or what was asked for did not come about
    2  the command line makes no sense
+   3  proven: the holder of a key signed two different logs (audit verify of such a file)
   64  a configuration, key or certificate file is not as it should be
   65  the data given is not as it should be
   69  the node does not answer
@@ -56,6 +59,7 @@ impl Exit {
             Self::Ok => 0,
             Self::Negative => 1,
             Self::Usage => 2,
+            Self::Proven => 3,
             Self::Config => 64,
             Self::Data => 65,
             Self::Unavailable => 69,
@@ -231,6 +235,7 @@ mod tests {
             Exit::Ok,
             Exit::Negative,
             Exit::Usage,
+            Exit::Proven,
             Exit::Config,
             Exit::Data,
             Exit::Unavailable,

@@ -1,4 +1,8 @@
-//! `liaison link`: what an operator does about a link.
+//! `liaison link`: what people do about a link.
+
+mod evidence;
+mod show;
+mod words;
 
 use clap::{Args, Subcommand};
 
@@ -11,10 +15,15 @@ use crate::proto::v1;
 /// What to do about a link.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Link {
+    Show(show::Show),
+    Evidence(evidence::WriteEvidence),
     Release(Release),
 }
 
 /// Releases a held link, after someone has looked at why it is held.
+///
+/// Who releases, when and why is recorded. What was found stays on record; if it is found again,
+/// the link is held again.
 #[derive(Debug, Args)]
 pub(crate) struct Release {
     /// The peer's node name.
@@ -27,6 +36,8 @@ pub(crate) struct Release {
 impl Link {
     pub(crate) async fn run(self, target: &Target, screen: Screen) -> Done {
         match self {
+            Self::Show(show) => show.run(target, screen).await,
+            Self::Evidence(evidence) => evidence.run(target, screen).await,
             Self::Release(release) => release.run(target, screen).await,
         }
     }
@@ -40,7 +51,10 @@ impl Release {
             reason: self.reason,
         };
         refused::answer(desk.desk().release_link(request).await)?;
-        screen.note(format!("the link with {} is released", self.peer));
+        screen.note(format!(
+            "the link with {} is released; that is recorded (liaison link show {})",
+            self.peer, self.peer
+        ));
         Ok(Exit::Ok)
     }
 }

@@ -8,7 +8,9 @@ use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 
 use super::connect::Target;
 use super::exit::{Done, Exit, Failure, OrExit as _};
+use crate::crypto::keys::SignError;
 use crate::node::config::{LogConfig, LogFormat};
+use crate::node::token::TokenError;
 use crate::node::{Drained, NodeError, run};
 
 /// The node itself.
@@ -59,8 +61,13 @@ fn follow(parent: u32) -> Result<(), Failure> {
 
 fn failure(error: NodeError, config: &std::path::Path) -> Failure {
     let exit = match &error {
+        // It may be put back while the service manager tries again. A PIN must not be tried again.
+        NodeError::Token(TokenError::Token(SignError::Away { .. } | SignError::Missing { .. })) => {
+            Exit::Unavailable
+        }
         NodeError::Passphrase(_)
         | NodeError::Key(_)
+        | NodeError::Token(_)
         | NodeError::Unencrypted { .. }
         | NodeError::Card { .. }
         | NodeError::PublicKeys(_)

@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::connect::{Desk, Target};
 use super::exit::{Done, Exit, Failure};
 use super::print::Screen;
+use super::summary::count;
 use super::table::{Cell, Fit, Style, Table};
 use super::{refused, when, words};
 use crate::model::{json, text};
@@ -13,7 +14,7 @@ use crate::proto::v1::{self, LinkState};
 
 /// Shows the state of the node, its links and certificates, and the latest incidents.
 ///
-/// Exits with 1 if the node cannot sign and append, or a link is held.
+/// Exits with 1 if the node cannot sign and append, or a link is held, by either side.
 #[derive(Debug, Args)]
 pub(crate) struct Status {}
 
@@ -26,16 +27,20 @@ impl Status {
         } else {
             render(&status, screen)?;
         }
-        let held = status
-            .links
-            .iter()
-            .any(|link| link.state() == LinkState::Held);
+        let held = held(&status.links).next().is_some();
         Ok(if status.serving && !held {
             Exit::Ok
         } else {
             Exit::Negative
         })
     }
+}
+
+/// The links that one side holds.
+fn held(links: &[v1::LinkStatus]) -> impl Iterator<Item = &v1::LinkStatus> {
+    links
+        .iter()
+        .filter(|link| matches!(link.state(), LinkState::Held | LinkState::HeldByPeer))
 }
 
 /// Asks for the node's state.
@@ -50,8 +55,19 @@ fn render(status: &v1::StatusResponse, screen: Screen) -> Result<(), Failure> {
     } else {
         ("NOT SERVING", Style::Bad)
     };
+    let held_count = held(&status.links).count();
+    let alarm = match held_count {
+        0 => String::new(),
+        _ => format!(
+            "{}  ",
+            Style::Bad.paint(
+                &format!("{} HELD", count(held_count, "link")),
+                screen.colour
+            )
+        ),
+    };
     screen.line(format!(
-        "{}  {}  (liaison {}, {} of disk free)",
+        "{}  {}  {alarm}(liaison {}, {} of disk free)",
         Style::Bold.paint(&text::escape(&status.node), screen.colour),
         style.paint(word, screen.colour),
         text::escape(&status.version),
@@ -75,14 +91,14 @@ fn render(status: &v1::StatusResponse, screen: Screen) -> Result<(), Failure> {
     for line in status.links.iter().filter_map(|link| by_hand(link, now)) {
         screen.styled(&line, Style::Warn)?;
     }
-    for link in status
-        .links
-        .iter()
-        .filter(|link| link.state() == LinkState::Held)
-    {
+    for link in held(&status.links) {
         let peer = text::escape(&link.peer);
+        let whose = match link.state() {
+            LinkState::Held => "",
+            _ => " by the peer",
+        };
         screen.note(format!(
-            "the link with {peer} is held; when someone has looked: liaison link release {peer} --reason TEXT"
+            "the link with {peer} is held{whose}; why, and what to do: liaison link show {peer}"
         ));
     }
     if !status.certificates.is_empty() {

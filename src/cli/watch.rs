@@ -80,6 +80,9 @@ impl Watch {
 
 /// An event on a line; nothing for those that carry no message.
 fn line(event: &v1::WatchResponse, colour: bool) -> Option<String> {
+    if let Some(link) = &event.link {
+        return Some(link_line(event.event(), link, colour));
+    }
     let message = event.message.as_ref()?;
     let (arrow, word) = match event.event() {
         WatchEvent::Recorded => ("→", "recorded"),
@@ -88,7 +91,11 @@ fn line(event: &v1::WatchResponse, colour: bool) -> Option<String> {
         WatchEvent::Reminded | WatchEvent::Overdue | WatchEvent::Escalated => {
             return Some(stage_line(event, message, colour));
         }
-        WatchEvent::Unspecified | WatchEvent::CaughtUp => return None,
+        WatchEvent::Unspecified
+        | WatchEvent::CaughtUp
+        | WatchEvent::LinkHeld
+        | WatchEvent::LinkHeldByPeer
+        | WatchEvent::LinkReleased => return None,
     };
     let at = match event.event() {
         WatchEvent::Delivered => message
@@ -117,6 +124,26 @@ fn line(event: &v1::WatchResponse, colour: bool) -> Option<String> {
         said.unwrap_or_default(),
         due.unwrap_or_default(),
     ))
+}
+
+/// What has become of a link, on a line that stands out.
+fn link_line(what: WatchEvent, link: &v1::LinkAlarm, colour: bool) -> String {
+    let peer = text::escape(&link.peer);
+    let (word, style, rest) = match what {
+        WatchEvent::LinkReleased => ("GOES ON", Style::Good, String::new()),
+        WatchEvent::LinkHeldByPeer => ("HELD BY PEER", Style::Bad, why(link, &peer)),
+        _ => ("LINK HELD", Style::Bad, why(link, &peer)),
+    };
+    format!(
+        "{}  {}  {peer}{rest}",
+        when::full_wire(link.at.as_ref()),
+        style.paint(&format!("! {word}"), colour),
+    )
+}
+
+fn why(link: &v1::LinkAlarm, peer: &str) -> String {
+    let text = text::escape(&link.text);
+    format!("  {text}  (see liaison link show {peer})")
 }
 
 /// What is owed for a message, on a line that stands out.

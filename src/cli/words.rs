@@ -128,6 +128,7 @@ pub(crate) fn link_state(state: LinkState) -> (&'static str, Style) {
         LinkState::Down => ("down", Style::Warn),
         LinkState::Up => ("up", Style::Good),
         LinkState::Held => ("HELD", Style::Bad),
+        LinkState::HeldByPeer => ("HELD BY PEER", Style::Bad),
         LinkState::Restoring => ("restoring", Style::Warn),
     }
 }

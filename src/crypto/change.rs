@@ -10,7 +10,7 @@
 use sha2::{Digest as _, Sha256};
 
 use super::dsse::pae;
-use super::keys::{NodeKey, Use};
+use super::keys::{SignError, SignsStatements, StatementBytes};
 use super::vkey::{Algorithm, VerifierKey};
 use crate::model::{NodeName, Origin};
 use crate::proto::v1::{self, KeyAction, KeyRole};
@@ -45,9 +45,16 @@ pub fn statement(origin: &Origin, change: &v1::KeyChange) -> String {
 }
 
 /// Signs the statement of a change; goes into the field of the key's part in it.
-#[must_use]
-pub fn sign<U: Use>(key: &NodeKey<U>, origin: &Origin, change: &v1::KeyChange) -> [u8; 64] {
-    key.sign(&signed_bytes(origin, change))
+///
+/// # Errors
+///
+/// [`SignError`], if the key lies in a token.
+pub fn sign<K: SignsStatements>(
+    key: &K,
+    origin: &Origin,
+    change: &v1::KeyChange,
+) -> Result<[u8; 64], SignError> {
+    key.sign_statement(&StatementBytes(signed_bytes(origin, change)))
 }
 
 /// Whether a signature of the statement is that key's.

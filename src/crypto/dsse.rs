@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use prost::Message as _;
 
-use super::keys::MessageKey;
+use super::keys::{MessageKey, SignError};
 use super::vkey::{Algorithm, VerifierKey};
 use super::{Verified, shown};
 use crate::limits::{ENTRY_BYTES_MAX, ENTRY_SIGNATURES_MAX};
@@ -35,6 +35,10 @@ pub enum DsseError {
         /// Size that the entry would have.
         bytes: usize,
     },
+
+    /// The key does not sign.
+    #[error(transparent)]
+    Unsigned(#[from] SignError),
 
     // The author's fault.
     /// The entry is larger than the limit.
@@ -114,7 +118,8 @@ pub fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
 ///
 /// # Errors
 ///
-/// [`DsseError::EntryTooLarge`].
+/// [`DsseError::EntryTooLarge`]; [`DsseError::Unsigned`] if the key lies in a token that does not
+/// sign.
 pub fn sign(key: &MessageKey, payload: Bytes) -> Result<Verified<Envelope>, DsseError> {
     sign_as(PAYLOAD_TYPE, key, payload)
 }
@@ -123,7 +128,7 @@ pub fn sign(key: &MessageKey, payload: Bytes) -> Result<Verified<Envelope>, Dsse
 ///
 /// # Errors
 ///
-/// [`DsseError::EntryTooLarge`].
+/// [`DsseError::EntryTooLarge`]; [`DsseError::Unsigned`].
 pub fn sign_statement(key: &MessageKey, payload: Bytes) -> Result<Verified<Envelope>, DsseError> {
     sign_as(BUNDLE_PAYLOAD_TYPE, key, payload)
 }
@@ -133,7 +138,7 @@ fn sign_as(
     key: &MessageKey,
     payload: Bytes,
 ) -> Result<Verified<Envelope>, DsseError> {
-    let signature = key.sign(&pae(payload_type, &payload));
+    let signature = key.sign(&pae(payload_type, &payload))?;
     let entry = v1::Entry {
         payload: payload.clone(),
         payload_type: payload_type.to_owned(),

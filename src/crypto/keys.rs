@@ -16,8 +16,16 @@ use super::vkey::{Algorithm, VerifierKey};
 use crate::limits::KEY_FILE_BYTES_MAX;
 use crate::model::{NodeName, Origin};
 
-/// Signs entries (DSSE).
-pub type MessageKey = NodeKey<ForMessages>;
+/// Signs entries (DSSE): a key in memory, from a file, or one that stays in a token.
+#[derive(Debug)]
+pub struct MessageKey(Secret);
+
+#[derive(Debug)]
+enum Secret {
+    Held(Box<NodeKey<ForMessages>>),
+    #[cfg(feature = "pkcs11")]
+    Token(Box<super::token::TokenKey>),
+}
 
 /// Signs checkpoints of the own log, and cosigns.
 pub type LogKey = NodeKey<ForLog>;
@@ -66,6 +74,8 @@ impl Use for ForOfficer {
 mod sealed {
     pub trait Sealed {}
     impl Sealed for super::ForMessages {}
+    impl Sealed for super::MessageKey {}
+    impl<U: super::Use> Sealed for super::NodeKey<U> {}
     impl Sealed for super::ForLog {}
     impl Sealed for super::ForRecovery {}
     impl Sealed for super::ForOfficer {}
@@ -182,6 +192,10 @@ pub enum KeyError {
         reason: &'static str,
     },
 
+    /// The key never leaves its token.
+    #[error("the key lies in a token and cannot be written to a file")]
+    InToken,
+
     // The machine failed.
     /// The file system refused.
     #[error("cannot {action} {path}")]
@@ -265,23 +279,194 @@ impl<U: Use> NodeKey<U> {
     }
 
     fn named(&self, name: &str, algorithm: Algorithm) -> VerifierKey {
-        VerifierKey::new(name, algorithm, self.public())
-            .expect("node names are key names, and the public key of a seed is of prime order")
+        named(name, algorithm, self.public())
     }
 }
 
+/// Why a message key did not sign. Nothing was signed; a key in memory always signs.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SignError {
+    /// The token does not answer as it should.
+    #[error(
+        "the token that holds the message key cannot be used: {what}; put it back, the node tries \
+         again with the next signature"
+    )]
+    Away {
+        /// Its words.
+        what: String,
+    },
+    /// Token or key cannot be found.
+    #[error("{what}")]
+    Missing {
+        /// What, and what to do.
+        what: String,
+    },
+    /// The token does not take the PIN.
+    #[error(
+        "the token does not take the PIN ({what}); it is not tried again, so that the token does not \
+         lock itself: put the PIN right and restart the node"
+    )]
+    Pin {
+        /// Its words.
+        what: String,
+    },
+    /// Another key lies where the key was.
+    #[error("the token holds another key than before under the same name; nothing was signed")]
+    OtherKey,
+    /// What the token gave is no signature by its key.
+    #[error(
+        "the token gave a signature that does not hold under its own public key; it was thrown away. \
+         Do not trust this token: look at it, or use another"
+    )]
+    Faulty,
+    /// This program was built without tokens.
+    #[error(
+        "the message key lies in a token, and this program was built without the feature pkcs11; \
+         build it with: cargo build --release --features pkcs11"
+    )]
+    NoTokens,
+}
+
 impl MessageKey {
+    /// Makes a new key, in memory.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::Randomness`].
+    pub fn generate() -> Result<Self, KeyError> {
+        NodeKey::generate().map(|key| Self(Secret::Held(Box::new(key))))
+    }
+
+    /// The key of a 32-byte seed (the "private key" of RFC 8032).
+    #[must_use]
+    pub fn from_seed(seed: &[u8; 32]) -> Self {
+        Self(Secret::Held(Box::new(NodeKey::from_seed(seed))))
+    }
+
+    /// Loads the key from a file, see [`NodeKey::load_file`].
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError`] names the file and the remedy.
+    pub fn load_file(
+        path: &Path,
+        passphrase: Option<&Zeroizing<String>>,
+    ) -> Result<Loaded<Self>, KeyError> {
+        let Loaded { key, encrypted } = NodeKey::load_file(path, passphrase)?;
+        Ok(Loaded {
+            key: Self(Secret::Held(Box::new(key))),
+            encrypted,
+        })
+    }
+
+    /// Opens the key in a token, and reads its public half there.
+    ///
+    /// # Errors
+    ///
+    /// [`SignError`] says what is missing; [`SignError::NoTokens`] without the feature `pkcs11`.
+    #[cfg(feature = "pkcs11")]
+    pub fn open_token(
+        uri: &super::token_uri::TokenUri,
+        pin: Zeroizing<String>,
+    ) -> Result<Self, SignError> {
+        let key = super::token::TokenKey::open(uri.clone(), pin)?;
+        Ok(Self(Secret::Token(Box::new(key))))
+    }
+
+    /// Without the feature `pkcs11` there are no tokens.
+    ///
+    /// # Errors
+    ///
+    /// [`SignError::NoTokens`].
+    #[cfg(not(feature = "pkcs11"))]
+    pub fn open_token(
+        _uri: &super::token_uri::TokenUri,
+        _pin: Zeroizing<String>,
+    ) -> Result<Self, SignError> {
+        Err(SignError::NoTokens)
+    }
+
+    /// Writes the key to a new file, see [`NodeKey::write_file`]. A key that stays in a token is in
+    /// no file.
+    ///
+    /// # Errors
+    ///
+    /// As there; [`KeyError::InToken`].
+    pub fn write_file(&self, path: &Path, protection: &Protection) -> Result<(), KeyError> {
+        match &self.0 {
+            Secret::Held(key) => key.write_file(path, protection),
+            #[cfg(feature = "pkcs11")]
+            Secret::Token(_) => Err(KeyError::InToken),
+        }
+    }
+
+    /// The public key.
+    #[must_use]
+    pub fn public(&self) -> VerifyingKey {
+        match &self.0 {
+            Secret::Held(key) => key.public(),
+            #[cfg(feature = "pkcs11")]
+            Secret::Token(key) => key.public(),
+        }
+    }
+
+    /// Signs. The caller answers for the text's beginning, see the rules of the room.
+    #[cfg_attr(
+        not(feature = "pkcs11"),
+        expect(clippy::unnecessary_wraps, reason = "a token may not sign")
+    )]
+    pub(in crate::crypto) fn sign(&self, message: &[u8]) -> Result<[u8; 64], SignError> {
+        match &self.0 {
+            Secret::Held(key) => Ok(key.sign(message)),
+            #[cfg(feature = "pkcs11")]
+            Secret::Token(key) => key.sign(message),
+        }
+    }
+
     /// The vkey by which others verify this node's entries: its name, type 0x01.
     #[must_use]
     pub fn verifier(&self, node: &NodeName) -> VerifierKey {
-        self.named(node.as_str(), Algorithm::Ed25519)
+        named(node.as_str(), Algorithm::Ed25519, self.public())
     }
 
     /// The `keyid` of DSSE signatures: lower-case hex SHA-256 of the public key.
     #[must_use]
     pub fn keyid(&self) -> String {
         use sha2::Digest as _;
-        hex::encode(sha2::Sha256::digest(self.secret.verifying_key().as_bytes()))
+        hex::encode(sha2::Sha256::digest(self.public().as_bytes()))
+    }
+}
+
+/// A public key of this node under a name. One from a token was judged when it was opened.
+fn named(name: &str, algorithm: Algorithm, public: VerifyingKey) -> VerifierKey {
+    VerifierKey::new(name, algorithm, public)
+        .expect("node names are key names, and the public key of a seed is of prime order")
+}
+
+/// A private key that signs statements on changes of keys; one in memory always does.
+pub trait SignsStatements: sealed::Sealed {
+    /// Signs. The caller answers for the text's beginning, see the rules of the room.
+    ///
+    /// # Errors
+    ///
+    /// [`SignError`], if the key lies in a token.
+    #[doc(hidden)]
+    fn sign_statement(&self, message: &StatementBytes) -> Result<[u8; 64], SignError>;
+}
+
+/// Bytes that only [`super::change`] makes.
+#[derive(Debug)]
+pub struct StatementBytes(pub(in crate::crypto) Vec<u8>);
+
+impl<U: Use> SignsStatements for NodeKey<U> {
+    fn sign_statement(&self, message: &StatementBytes) -> Result<[u8; 64], SignError> {
+        Ok(self.sign(&message.0))
+    }
+}
+
+impl SignsStatements for MessageKey {
+    fn sign_statement(&self, message: &StatementBytes) -> Result<[u8; 64], SignError> {
+        self.sign(&message.0)
     }
 }
 
@@ -355,7 +540,8 @@ mod tests {
             let bytes = |field: &str| hex::decode(case[field].as_str().unwrap()).unwrap();
             let key = MessageKey::from_seed(&bytes("seed").try_into().unwrap());
             assert_eq!(key.public().as_bytes().as_slice(), bytes("public"));
-            assert_eq!(key.sign(&bytes("message")).as_slice(), bytes("signature"));
+            let signature = key.sign(&bytes("message")).unwrap();
+            assert_eq!(signature.as_slice(), bytes("signature"));
             let verifier = VerifierKey::new("a", Algorithm::Ed25519, key.public()).unwrap();
             assert!(verifier.holds(&bytes("message"), &bytes("signature")));
             assert_eq!(verifier.keyid(), key.keyid());

@@ -1,8 +1,9 @@
 //! Who says it: keys, DSSE, signed notes, checkpoints, cosignatures.
 //!
 //! Reading order: [`keys`] are what a node signs with, [`vkey`] what others verify with;
-//! [`dsse`] signs one entry; [`note`] is the signed text that [`checkpoint`] builds on;
-//! [`change`] is how keys follow each other, and [`history`] which of them hold where in a log.
+//! [`token_uri`] names a key that stays in a token; [`dsse`] signs one entry; [`note`] is the signed
+//! text that [`checkpoint`] builds on; [`change`] is how keys follow each other, and [`history`] which of
+//! them hold where in a log.
 //!
 //! Rules of the room:
 //! - Bytes are verified first and parsed after: what leaves here as [`Verified`] was signed by a
@@ -23,6 +24,9 @@ mod keyfile;
 pub mod keys;
 pub mod note;
 pub mod seal;
+#[cfg(feature = "pkcs11")]
+mod token;
+pub mod token_uri;
 mod verified;
 pub mod vkey;
 

@@ -51,6 +51,10 @@ pub enum Method {
     ListKeys,
     /// Changes this node's keys.
     ChangeKeys,
+    /// Why a link is held, and was.
+    ShowLink,
+    /// The file that proves that a key signed two logs.
+    LinkEvidence,
     /// Everything that the node keeps, and its files.
     Backup,
     /// What waits for a peer, as a file.
@@ -61,7 +65,7 @@ pub enum Method {
 
 impl Method {
     /// Every call.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::Submit,
         Self::Get,
         Self::List,
@@ -81,6 +85,8 @@ impl Method {
         Self::Lateness,
         Self::ListKeys,
         Self::ChangeKeys,
+        Self::ShowLink,
+        Self::LinkEvidence,
         Self::Backup,
         Self::ExportBundle,
         Self::ImportBundle,
@@ -109,6 +115,8 @@ impl Method {
             Self::Lateness => "Lateness",
             Self::ListKeys => "ListKeys",
             Self::ChangeKeys => "ChangeKeys",
+            Self::ShowLink => "ShowLink",
+            Self::LinkEvidence => "LinkEvidence",
             Self::Backup => "Backup",
             Self::ExportBundle => "ExportBundle",
             Self::ImportBundle => "ImportBundle",
@@ -156,7 +164,9 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::Lateness
             | M::ListKeys
             | M::ExportBundle
-            | M::ImportBundle,
+            | M::ImportBundle
+            | M::ShowLink
+            | M::LinkEvidence,
         )
         | (
             Role::Auditor,
@@ -172,7 +182,9 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::ListDue
             | M::ListCalendars
             | M::Lateness
-            | M::ListKeys,
+            | M::ListKeys
+            | M::ShowLink
+            | M::LinkEvidence,
         )
         | (
             Role::Admin,
@@ -182,6 +194,7 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::ListCalendars
             | M::ListKeys
             | M::ChangeKeys
+            | M::ShowLink
             | M::ExportBundle
             | M::ImportBundle
             | M::Backup,
@@ -265,6 +278,8 @@ mod tests {
             (Method::Lateness, [Full, No, Full, No]),
             (Method::ListKeys, [Full, No, Full, Full]),
             (Method::ChangeKeys, [No, No, No, Full]),
+            (Method::ShowLink, [Full, No, Full, Full]),
+            (Method::LinkEvidence, [Full, No, Full, No]),
             (Method::Backup, [Own, No, No, Full]),
             (Method::ExportBundle, [Full, No, No, Full]),
             (Method::ImportBundle, [Full, No, No, Full]),

@@ -9,6 +9,8 @@ use super::errors::DeskError;
 use super::read::parse_id;
 use crate::exchange::cases::told;
 use crate::exchange::clock::timestamp_of_ms;
+use crate::exchange::layout::Place;
+use crate::exchange::read::ReadError;
 use crate::exchange::view::PageError;
 use crate::exchange::{Link, LogSide};
 use crate::limits::PAGE_MESSAGES_MAX;
@@ -37,24 +39,28 @@ impl Desk {
             let peer = request.peer.clone();
             return Err(PageError::Peer { peer }.into());
         }
-        let mut found: Vec<(MessageId, Arc<Link>)> = Vec::new();
-        for link in self.exchange.links() {
-            if request.peer.is_empty() || request.peer == link.peer.as_str() {
-                let threads = self.exchange.with_cases(link, |cases| cases.threads())?;
-                found.extend(threads.into_iter().map(|id| (id, Arc::clone(link))));
-            }
-        }
-        found.retain(|(id, _)| before.is_none_or(|before| *id < before));
-        found.sort_by(|(a, _), (b, _)| b.cmp(a));
         let now = self.exchange.now();
         let mut page = v1::ListCasesResponse::default();
-        for (id, link) in found {
+        // The next case of each link, newest first.
+        let mut next: Vec<(MessageId, Arc<Link>)> = Vec::new();
+        for link in self.exchange.links() {
+            if request.peer.is_empty() || request.peer == link.peer.as_str() {
+                let newest = self.case_before(link, before)?;
+                next.extend(newest.map(|id| (id, Arc::clone(link))));
+            }
+        }
+        while let Some(at) = newest(&next) {
+            let (id, link) = next.swap_remove(at);
             let case = self.exchange.with_cases(&link, |cases| {
-                cases
-                    .folded(id)
-                    .filter(|folded| !folded.messages.is_empty())
-                    .map(|folded| case_of(&link, id, folded, now))
-            })?;
+                if !cases.has_word_of_a_person(id)? {
+                    return Ok(None);
+                }
+                let folded = cases.folded(id)?;
+                let folded = folded.filter(|folded| !folded.messages.is_empty());
+                Ok::<_, ReadError>(folded.map(|folded| case_of(&link, id, folded, now)))
+            })??;
+            let older = self.case_before(&link, Some(id))?;
+            next.extend(older.map(|id| (id, link)));
             let Some(case) = case.filter(|case| takes(request, case)) else {
                 continue;
             };
@@ -68,23 +74,44 @@ impl Desk {
         Ok(page)
     }
 
+    fn case_before(
+        &self,
+        link: &Link,
+        other: Option<MessageId>,
+    ) -> Result<Option<MessageId>, ReadError> {
+        let exchange = &self.exchange;
+        exchange.with_cases(link, |cases| cases.case_before(other))?
+    }
+
     pub(super) fn get_case(
         &self,
         request: &v1::GetCaseRequest,
     ) -> Result<v1::GetCaseResponse, DeskError> {
         let id = parse_id("id", &request.id)?;
-        let (link, _) = self.exchange.find(id)?.ok_or(DeskError::NotFound { id })?;
+        let (link, place) = self.exchange.find(id)?.ok_or(DeskError::NotFound { id })?;
+        let Place::Log(side, index) = place else {
+            // It came ahead of its turn: it is in no case yet.
+            return Err(DeskError::NotFound { id });
+        };
         let now = self.exchange.now();
         let answer = self.exchange.with_cases(&link, |cases| {
-            let thread = cases.thread_of(id)?;
+            let Some(thread) = cases.case_at(side, index)? else {
+                return Ok(None);
+            };
             let folded = cases.folded(thread)?;
-            Some(v1::GetCaseResponse {
+            Ok::<_, ReadError>(folded.map(|folded| v1::GetCaseResponse {
                 case: Some(case_of(&link, thread, folded, now)),
                 messages: messages_of(&link, folded),
-            })
-        })?;
+            }))
+        })??;
         answer.ok_or(DeskError::NotFound { id })
     }
+}
+
+/// Which of some cases is the newest.
+fn newest(cases: &[(MessageId, Arc<Link>)]) -> Option<usize> {
+    let cases = cases.iter().enumerate();
+    cases.max_by_key(|(_, (id, _))| *id).map(|(at, _)| at)
 }
 
 fn takes(request: &v1::ListCasesRequest, case: &v1::Case) -> bool {

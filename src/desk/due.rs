@@ -7,22 +7,12 @@ use super::Desk;
 use super::errors::DeskError;
 use crate::exchange::Link;
 use crate::exchange::clock::timestamp_of_ms;
-use crate::exchange::due::{Due, DueBook, Listed, When};
+use crate::exchange::due::{Due, Dues, Listed, Overdue, When};
+use crate::exchange::read::ReadError;
 use crate::exchange::remind::{Reached, Stage};
 use crate::model::deadline::local;
 use crate::model::workflow::{Duty, Millis, Owed, Party, Published, Term, calendars_in_force};
 use crate::proto::v1;
-
-/// What is overdue on a link.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Overdue {
-    /// Owed by this node.
-    pub(super) own: u32,
-    /// Owed by the peer.
-    pub(super) theirs: u32,
-    /// Exercises and tests, of either side.
-    pub(super) exercises: u32,
-}
 
 impl Desk {
     fn links_of(&self, peer: &str) -> Result<Vec<&std::sync::Arc<Link>>, DeskError> {
@@ -41,20 +31,7 @@ impl Desk {
 
     pub(super) fn overdue(&self, link: &Link) -> Result<Overdue, DeskError> {
         let now = self.exchange.now();
-        let counted = self.exchange.with_dues(link, |dues| {
-            let mut counted = Overdue::default();
-            for due in dues.all().filter(|due| due.is_overdue(now)) {
-                if !due.is_actual() {
-                    counted.exercises += 1;
-                } else if due.duty.owed_by == link.party() {
-                    counted.own += 1;
-                } else {
-                    counted.theirs += 1;
-                }
-            }
-            counted
-        })?;
-        Ok(counted)
+        Ok(self.exchange.with_dues(link, |dues| dues.overdue(now))??)
     }
 
     pub(super) fn list_due(
@@ -73,14 +50,24 @@ impl Desk {
                 };
                 side && (request.all || due.when != When::NoTerm)
             };
-            let of_link = self.exchange.with_dues(link, |dues| {
-                let zones = self.zones(link, dues);
-                let dues_of_link = dues.all().filter(wanted);
-                dues_of_link
-                    .map(|due| (sort_key(due, now), told(link, dues, due, &zones, now)))
-                    .collect::<Vec<_>>()
-            })?;
-            listed.extend(of_link);
+            let mut last = None;
+            loop {
+                // Some cases at a time, so that nobody waits for all of them.
+                let page = self.exchange.with_dues(link, |dues| {
+                    let zones = self.zones(link, dues);
+                    let page = dues.page(last, !request.all)?;
+                    last = page.last().map(|(case, _)| *case);
+                    let mut told_of = Vec::new();
+                    for due in page.iter().flat_map(|(_, dues)| dues).filter(wanted) {
+                        told_of.push((sort_key(due, now), told(link, dues, due, &zones, now)?));
+                    }
+                    Ok::<_, ReadError>(told_of)
+                })??;
+                listed.extend(page);
+                if last.is_none() {
+                    break;
+                }
+            }
         }
         listed.sort_by(|a, b| a.0.cmp(&b.0));
         Ok(v1::ListDueResponse {
@@ -91,7 +78,7 @@ impl Desk {
 
     /// The zones of this node's side and of the peer's: of their latest calendars, else of
     /// configuration and card.
-    fn zones(&self, link: &Link, dues: &DueBook) -> [TimeZone; 2] {
+    fn zones(&self, link: &Link, dues: &Dues<'_>) -> [TimeZone; 2] {
         let own = link.party();
         [own, own.other()].map(|by| {
             let up = dues.calendars(by).iter().rev();
@@ -137,7 +124,13 @@ impl Desk {
 }
 
 /// Something owed, as people see it; `zones` are those of this node's side and of the peer's.
-fn told(link: &Link, dues: &DueBook, due: &Due, zones: &[TimeZone; 2], now: Millis) -> v1::Due {
+fn told(
+    link: &Link,
+    dues: &Dues<'_>,
+    due: &Due,
+    zones: &[TimeZone; 2],
+    now: Millis,
+) -> Result<v1::Due, ReadError> {
     let side = |by: Party| side_of(by == link.party());
     let kind = v1::Kind::try_from(due.asked.kind).unwrap_or_default();
     let mut told = v1::Due {
@@ -179,7 +172,7 @@ fn told(link: &Link, dues: &DueBook, due: &Due, zones: &[TimeZone; 2], now: Mill
     told.zone_peer = name(&zones[1]);
     let due_at = told.due_at;
     told.stages = dues
-        .stages_of(due)
+        .stages_of(due)?
         .into_iter()
         .map(|(reached, at_ms)| v1::ReachedStage {
             stage: stage(reached) as i32,
@@ -189,7 +182,7 @@ fn told(link: &Link, dues: &DueBook, due: &Due, zones: &[TimeZone; 2], now: Mill
             due_at,
         })
         .collect();
-    told
+    Ok(told)
 }
 
 fn published_calendar(

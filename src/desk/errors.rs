@@ -12,6 +12,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::caller::{Method, Role};
 use super::keys::KeysError;
+use crate::crypto::dsse::DsseError;
 use crate::exchange::RecordError;
 use crate::exchange::bundle::BundleError;
 use crate::exchange::quota::{OverQuota, QuotaPart};
@@ -172,6 +173,16 @@ pub enum DeskError {
         peer: String,
     },
 
+    /// Nothing that is held there is proven by signatures alone.
+    #[error(
+        "there is no file of evidence for the link with {peer}: it is not, and was not, held for two \
+         signed trees that contradict each other. `link show` tells what it was held for"
+    )]
+    NoEvidence {
+        /// The peer.
+        peer: String,
+    },
+
     // --- The path's own words. ---
     /// Changing keys.
     #[error(transparent)]
@@ -267,6 +278,7 @@ fn row(error: &DeskError) -> (Code, &'static str) {
         DeskError::NoReceipt { .. } => (Code::FailedPrecondition, "NOT_DELIVERED"),
         DeskError::NotLate { .. } => (Code::FailedPrecondition, "NOT_LATE"),
         DeskError::NotHeld { .. } => (Code::FailedPrecondition, "LINK_NOT_HELD"),
+        DeskError::NoEvidence { .. } => (Code::NotFound, "NO_EVIDENCE"),
 
         DeskError::Submit(error) => match error {
             SubmitError::Faults(_) => (Code::InvalidArgument, "BAD_FIELDS"),
@@ -274,6 +286,7 @@ fn row(error: &DeskError) -> (Code, &'static str) {
             SubmitError::Impossible { .. } => (Code::FailedPrecondition, "IMPOSSIBLE_NOW"),
             SubmitError::Record(error) => record_row(error),
             SubmitError::Read(error) => read_row(error),
+            SubmitError::Sign(DsseError::Unsigned(_)) => (Code::Unavailable, "TOKEN_AWAY"),
             SubmitError::Header(_) | SubmitError::Sign(_) => (Code::Internal, "CANNOT_SIGN"),
             SubmitError::NoKey => (Code::Unavailable, "NO_KEY"),
             SubmitError::Entropy(_) => (Code::Unavailable, "NO_RANDOMNESS"),

@@ -15,7 +15,12 @@ use crate::proto::DESCRIPTORS;
 const DISK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The whole server, and each service by name.
-const SERVICES: [&str; 3] = ["", "liaison.v1.DeskService", "liaison.v1.AuditService"];
+const SERVICES: [&str; 4] = [
+    "",
+    "liaison.v1.DeskService",
+    "liaison.v1.AuditService",
+    "liaison.v1.LinkService",
+];
 
 /// The health service, and the task that keeps it true.
 pub(super) async fn serve(desk: &Arc<Desk>) -> HealthServer<impl Health> {
@@ -69,6 +74,7 @@ pub(super) fn reflection() -> ServerReflectionServer<impl ServerReflection> {
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .with_service_name(SERVICES[1])
         .with_service_name(SERVICES[2])
+        .with_service_name(SERVICES[3])
         .with_service_name("grpc.health.v1.Health")
         .with_service_name("grpc.reflection.v1.ServerReflection")
         .build_v1()

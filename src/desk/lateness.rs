@@ -60,10 +60,12 @@ impl Desk {
             why: why.to_owned(),
         };
         let standing = self.exchange.with_cases(&link, |book| {
-            let thread = book.thread_of(id)?;
-            let judged = book.folded(thread)?.message(id)?;
-            Some(judged.standing.clone())
-        })?;
+            let Some(case) = book.case_at(LogSide::Own, index)? else {
+                return Ok(None);
+            };
+            let judged = book.folded(case)?.and_then(|folded| folded.message(id));
+            Ok::<_, ReadError>(judged.map(|judged| judged.standing.clone()))
+        })??;
         // None: the peer refused it. Whether that was before it was late is judged below.
         if standing.is_some_and(|standing| standing != Standing::Applied) {
             return Err(refused(

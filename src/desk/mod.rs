@@ -8,6 +8,7 @@
 //! - `submit`, `acknowledge`, `read`, `watch`, `files`, `status`, `due`, `report`, `audit`,
 //!   `lateness`: the calls.
 //! - `backup`: everything, for administrators.
+//!   `lateness`, `link`: the calls.
 //! - `submit`, `acknowledge`, `read`, `watch`, `files`, `status`, `report`, `audit`: the calls.
 //! - `submit`, `acknowledge`, `read`, `watch`, `files`, `status`, `due`, `audit`, `lateness`: the
 //!   calls.
@@ -32,6 +33,7 @@ mod files;
 mod health;
 pub mod keys;
 mod lateness;
+mod link;
 pub mod quota;
 mod read;
 mod report;
@@ -61,6 +63,7 @@ use crate::proto::v1::backup_service_server::BackupServiceServer;
 use crate::proto::v1::bundle_service_server::BundleServiceServer;
 use crate::proto::v1::desk_service_server::DeskServiceServer;
 use crate::proto::v1::keys_service_server::KeysServiceServer;
+use crate::proto::v1::link_service_server::LinkServiceServer;
 use errors::DeskError;
 use quota::DeskQuotas;
 use seats::Seats;
@@ -160,6 +163,8 @@ pub async fn services(desk: &Arc<Desk>) -> Routes {
         AuditServiceServer::new(Arc::clone(desk)).max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     let keys =
         KeysServiceServer::new(Arc::clone(desk)).max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
+    let links =
+        LinkServiceServer::new(Arc::clone(desk)).max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     let backup = BackupServiceServer::new(Arc::clone(desk))
         .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     let carriage = BundleServiceServer::new(Arc::clone(desk))
@@ -167,6 +172,7 @@ pub async fn services(desk: &Arc<Desk>) -> Routes {
     Routes::new(calls)
         .add_service(evidence)
         .add_service(keys)
+        .add_service(links)
         .add_service(backup)
         .add_service(carriage)
         .add_service(health::serve(desk).await)

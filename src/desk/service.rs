@@ -167,7 +167,7 @@ impl DeskService for Arc<Desk> {
         request: Request<v1::ReleaseLinkRequest>,
     ) -> Result<Response<v1::ReleaseLinkResponse>, Status> {
         let (caller, _) = admit(&request, Method::ReleaseLink)?;
-        let result = Desk::release_link(self, request.into_inner()).await;
+        let result = Desk::release_link(self, &caller, request.into_inner()).await;
         answer(&caller, Method::ReleaseLink, result)
     }
 

@@ -5,7 +5,7 @@ use super::errors::DeskError;
 use crate::exchange::book::{Head, Presence};
 use crate::exchange::clock::timestamp_of_ms;
 use crate::exchange::{Link, LogSide};
-use crate::limits::{CLOCK_SKEW_MAX, LINE_BYTES_MAX};
+use crate::limits::CLOCK_SKEW_MAX;
 use crate::model::text::escape;
 use crate::proto::v1;
 
@@ -87,6 +87,10 @@ impl Desk {
                 let words: Vec<_> = words.into_iter().filter(|text| !text.is_empty()).collect();
                 (v1::LinkState::Up, words.join("; "))
             }
+            None if let Some(hold) = &head.peer_hold => (
+                v1::LinkState::HeldByPeer,
+                format!("held by the peer: {}: {}", hold.code_name(), hold.text),
+            ),
             None => (
                 v1::LinkState::Down,
                 presence.down_reason.unwrap_or_default(),
@@ -150,46 +154,5 @@ impl Desk {
             of(progress.own),
             of(progress.mirror)
         )
-    }
-
-    pub(super) async fn release_link(
-        &self,
-        request: v1::ReleaseLinkRequest,
-    ) -> Result<v1::ReleaseLinkResponse, DeskError> {
-        let Some(link) = self.exchange.link(&request.peer) else {
-            return Err(DeskError::field(
-                "peer",
-                "no such peer of this node",
-                "`status` shows the peers",
-            ));
-        };
-        let reason = request.reason.trim();
-        let fault = if reason.is_empty() {
-            Some("it is empty".to_owned())
-        } else if reason.len() > LINE_BYTES_MAX {
-            Some(format!(
-                "{} bytes, over the limit of {LINE_BYTES_MAX}",
-                reason.len()
-            ))
-        } else if reason.chars().any(crate::model::text::is_steering) {
-            Some("it holds control or direction characters".to_owned())
-        } else {
-            None
-        };
-        if let Some(fault) = fault {
-            return Err(DeskError::field(
-                "reason",
-                fault,
-                "say in one line why it is safe to go on; it is recorded",
-            ));
-        }
-        if self.exchange.held(link).is_none() {
-            return Err(DeskError::NotHeld {
-                peer: link.peer.to_string(),
-            });
-        }
-        self.exchange.release(link, reason).await?;
-        tracing::warn!(peer = %link.peer, "link released");
-        Ok(v1::ReleaseLinkResponse {})
     }
 }

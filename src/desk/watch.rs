@@ -59,6 +59,10 @@ impl Desk {
     ) -> Result<(), DeskError> {
         while let Some(event) = watcher.next().await {
             let event = event?;
+            // Programs are told of their messages.
+            if access == Access::Own && event.link.is_some() {
+                continue;
+            }
             if access == Access::Own
                 && let Some(message) = &event.message
                 && !self.may_see_own(caller, message)
@@ -86,5 +90,6 @@ fn response(event: Event) -> v1::WatchResponse {
         message: event.message,
         cursor: event.cursor,
         stage: event.reached.as_ref().map(reached_stage),
+        link: event.link,
     }
 }

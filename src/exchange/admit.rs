@@ -21,7 +21,7 @@ use crate::limits::{ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX, BODY_BYTES_MAX, SALT_
 use crate::model::body::{self, BodyError, Decoded};
 use crate::model::check;
 use crate::model::header::body_digest;
-use crate::model::{Header, MessageId};
+use crate::model::{Header, MessageId, workflow};
 use crate::proto::v1::{self, RefusalReason};
 use crate::store::StoreError;
 use crate::tlog::leaf_hash;
@@ -47,6 +47,8 @@ pub(crate) struct Authentic {
     body: Bytes,
     files: Vec<FileRef>,
     says: Says,
+    /// For the cases. It is small, whatever the body is.
+    said: workflow::Facts,
 }
 
 /// What an entry settles here. The parsed body is not kept: a run holds many, and each may take
@@ -169,6 +171,7 @@ pub(crate) fn judge(
         }
     }
     Ok(Authentic {
+        said: workflow::Facts::of(&header, content.as_ref()),
         envelope,
         header,
         salt,
@@ -274,7 +277,9 @@ impl Exchange {
             }
             Err(refused) => Judged {
                 entry: PeerEntry {
-                    leaf: self.place_refused(index, item, keys)?,
+                    leaf: self
+                        .place_refused(index, item, keys)?
+                        .saying(said_of_refused(&item.entry).as_ref()),
                     facts: None,
                     effect: Effect::None,
                 },
@@ -313,10 +318,15 @@ impl Exchange {
             authentic.body.clone(),
             authentic.header.body_digest,
         );
+        let effect = self.effect(link, authentic)?;
+        let refuses = matches!(effect, Effect::Refused(_));
+        let said = authentic.said.clone().refusing(refuses);
         Ok(PeerEntry {
-            leaf: self.place_leaf(&authentic.envelope, Some(body))?,
+            leaf: self
+                .place_leaf(&authentic.envelope, Some(body))?
+                .saying(Some(&said)),
             facts: Some(authentic.facts()),
-            effect: self.effect(link, authentic)?,
+            effect,
         })
     }
 
@@ -380,4 +390,11 @@ impl Claim {
             is_refusal: header.kind == v1::Kind::Refusal as i32,
         }
     }
+}
+
+/// What the header of an entry says that was refused, for the cases.
+pub(crate) fn said_of_refused(entry: &Bytes) -> Option<workflow::Facts> {
+    let entry = v1::Entry::decode(entry.clone()).ok()?;
+    let header = Header::parse(&entry.payload).ok()?;
+    Some(workflow::Facts::of(&header, None))
 }

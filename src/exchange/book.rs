@@ -112,6 +112,8 @@ pub struct Head {
     pub stages_count: u64,
     /// The link is stopped until someone looks.
     pub held: Option<Arc<Hold>>,
+    /// The peer has stopped it, as it said.
+    pub peer_hold: Option<Arc<Hold>>,
     /// The link gets its records back: nothing is appended or signed on it until they are whole.
     pub restoring: Option<Arc<Restoring>>,
     /// Files of earlier messages may be missing here.
@@ -474,17 +476,23 @@ impl Book {
             .iter()
             .filter_map(|(key, _)| layout::index_of(key))
             .collect();
-        let held = match hold::recorded_hold(&**store, number)? {
-            // A hold that cannot be read must not turn into none.
-            Some(value) => Some(Arc::new(serde_json::from_slice(&value).map_err(|_| {
-                ReadError::Damaged {
-                    what: "hold",
-                    origin: own_origin.to_string(),
-                    index: 0,
-                }
-            })?)),
-            None => None,
+        // A hold that cannot be read must not turn into none.
+        let read_hold = |value: Option<Vec<u8>>| {
+            let damaged = |_| ReadError::Damaged {
+                what: "hold",
+                origin: own_origin.to_string(),
+                index: 0,
+            };
+            value
+                .map(|value| {
+                    serde_json::from_slice(&value)
+                        .map(Arc::new)
+                        .map_err(damaged)
+                })
+                .transpose()
         };
+        let held = read_hold(hold::recorded_hold(&**store, number)?)?;
+        let peer_hold = read_hold(hold::recorded_peer_hold(&**store, number)?)?;
         let restoring = restore::recorded(&**store, number)?
             .map_err(|()| ReadError::Damaged {
                 what: "restoring",
@@ -523,6 +531,7 @@ impl Book {
             changes_count: 0,
             stages_count: stages_reached,
             held,
+            peer_hold,
             restoring: restoring.clone(),
             files_lost,
         };

@@ -7,8 +7,10 @@ use tokio::sync::oneshot;
 
 use super::cases::CaseLock;
 use super::hold::{Hold, Incident};
+use super::holding::Release;
 use super::keys::{OwnChange, RunKeys};
 use super::layout::{FileRef, LinkNumber, LogSide, StoredBody, StoredEntry};
+use super::overlay::Write;
 use super::quota::{Charge, Meter};
 use super::remind::{DutyKey, Reached};
 use super::restore::RestoreStep;
@@ -16,7 +18,7 @@ use super::submit::Author;
 use crate::crypto::Verified;
 use crate::crypto::checkpoint::{Receipt, SignedCheckpoint};
 use crate::limits::SALT_BYTES;
-use crate::model::MessageId;
+use crate::model::{MessageId, workflow};
 use crate::store::{StoreError, full_text};
 use crate::tlog::Hash;
 
@@ -26,10 +28,29 @@ pub(crate) struct Leaf {
     pub(crate) hash: Hash,
     pub(crate) entry: StoredEntry,
     pub(crate) body: StoredBody,
+    /// What it says, for the cases. `None` of what is no message of any sort; where it is not known
+    /// it is read from the body later.
+    pub(crate) said: Option<Packed>,
     /// Bytes it adds to the commit.
     pub(crate) cost_bytes: usize,
     /// Bytes that entry, salt and body occupy, in the record or in files.
     pub(crate) kept_bytes: u64,
+}
+
+/// What an entry says, packed, and the case it belongs to.
+#[derive(Debug, Clone)]
+pub(crate) struct Packed {
+    pub(crate) case: MessageId,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Packed {
+    fn of(facts: &workflow::Facts) -> Self {
+        Self {
+            case: facts.thread,
+            bytes: facts.pack(),
+        }
+    }
 }
 
 /// What an admitted or own entry adds to the indices.
@@ -247,11 +268,24 @@ pub(crate) enum Command {
     KeepCosigned(LinkNumber, Box<Verified<Receipt>>),
     /// Keep the peer's latest dated checkpoint of its size, unless it contradicts an earlier one.
     KeepDated(LinkNumber, Box<Verified<SignedCheckpoint>>, Reply<()>),
-    /// Stop a link.
-    Hold(LinkNumber, Box<Hold>, Reply<()>),
+    /// Stop a link, with the incident that tells of it.
+    Hold(LinkNumber, Box<Hold>, Box<Incident>, Reply<()>),
+    /// The peer says that it has stopped the link; or it goes on.
+    PeerHold(
+        LinkNumber,
+        Option<Box<Hold>>,
+        Option<Box<Incident>>,
+        Reply<()>,
+    ),
     /// Let a link go on. An expressed entry that is not what came at its index is forgotten: its
     /// index, and its id.
-    Release(LinkNumber, Option<(u64, MessageId)>, Reply<()>),
+    Release(
+        LinkNumber,
+        Box<Release>,
+        Option<(u64, MessageId)>,
+        Box<Incident>,
+        Reply<()>,
+    ),
     /// Keep what an identity has taken of its day, for what no message records.
     KeepUsage(Arc<Meter>),
     /// Something a person should look at.
@@ -264,6 +298,9 @@ pub(crate) enum Command {
     NoteBreach(LinkNumber, u64, Option<Box<Incident>>, Reply<bool>),
     /// Keep which bundles of the peer were taken in last; answered when durable.
     BundlesTaken(LinkNumber, Vec<MessageId>, Reply<()>),
+    /// Write rows that were derived from the logs, and that may be derived again; answered when
+    /// durable.
+    Derived(Vec<Write>, Reply<()>),
     /// Get records back, step by step; answered when the step is durable and its marks are.
     Restore(LinkNumber, Box<RestoreStep>, Reply<()>),
     /// Nothing; answered when everything asked before it has been done.
@@ -282,10 +319,15 @@ impl Command {
             | Self::KeepDated(..)
             | Self::BundlesTaken(..) => 1 << 10,
             Self::Hold(..)
+            | Self::PeerHold(..)
             | Self::Release(..)
             | Self::Incident(..)
             | Self::Reach(..)
             | Self::NoteBreach(..) => 4 << 10,
+            Self::Derived(writes, _) => {
+                let bytes = |(key, value): &Write| key.len() + value.as_ref().map_or(0, Vec::len);
+                writes.iter().map(bytes).sum()
+            }
             Self::Restore(_, step, _) => step.cost_bytes(),
             Self::KeepUsage(..) | Self::Barrier(..) => 0,
         }
@@ -302,11 +344,19 @@ impl Leaf {
         };
         Self {
             hash,
+            said: None,
             cost_bytes: entry.len() + body_bytes + 256,
             kept_bytes: (entry.len() + SALT_BYTES + body_bytes) as u64,
             entry: StoredEntry::Inline(entry),
             body,
         }
+    }
+
+    /// The same, with what it says.
+    pub(crate) fn saying(mut self, said: Option<&workflow::Facts>) -> Self {
+        self.said = said.map(Packed::of);
+        self.cost_bytes += self.said.as_ref().map_or(0, |said| said.bytes.len());
+        self
     }
 }
 

@@ -7,7 +7,6 @@
 //! dated later than the deadline, and this node one of the peer's.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +22,6 @@ use super::layout::{self, LogSide, Region};
 use super::read::ReadError;
 use super::remind::{DutyKey, Reached, Stage};
 use super::{Exchange, Link, RecordError};
-use crate::model::MessageId;
 use crate::model::workflow::Millis;
 use crate::store::Direction;
 
@@ -134,7 +132,8 @@ impl Exchange {
         let looked = if self.recorder.is_inline() {
             look()?
         } else {
-            // The first look reads both logs.
+            self.fold_if_behind(link).await?;
+            // It reads the disk.
             let looked = tokio::task::spawn_blocking(look).await;
             looked.map_err(|_| TurnError::Stopping)??
         };
@@ -144,6 +143,7 @@ impl Exchange {
         for some in looked.breaches.chunks(AT_ONCE) {
             self.note(link, some).await?;
         }
+        self.keep_if_due(link).await;
         Ok(if looked.has_more {
             Some(self.now())
         } else {
@@ -154,26 +154,13 @@ impl Exchange {
     fn look_at(&self, link: &Link) -> Result<Looked, ReadError> {
         let now = self.now();
         self.with_dues(link, |dues| {
-            let mut new = dues.new_breaches();
-            // After a restart, those noted before it are new to the book.
-            let mut breaches = Vec::new();
-            for breach in new.drain(..) {
-                if breaches.len() == TURN_MAX {
-                    break;
-                }
-                let key = layout::breach(link.number, breach.index);
-                if self.store.get(&key)?.is_some() {
-                    dues.mark_noted(breach.index);
-                } else {
-                    breaches.push(breach);
-                }
-            }
-            let falling = dues.falling(now, TURN_MAX);
+            let breaches = dues.new_breaches(TURN_MAX)?;
+            let falling = dues.falling(now, TURN_MAX)?;
             Ok(Looked {
                 has_more: [falling.len(), breaches.len()].contains(&TURN_MAX),
                 falling,
                 breaches,
-                next: dues.next_after(now),
+                next: dues.next_after(now)?,
             })
         })?
     }
@@ -241,27 +228,26 @@ impl Exchange {
         for (stage, due) in falling {
             let (key, owed_by) = (DutyKey::of(due), link.side_of(due.duty.owed_by));
             let reached = self.reached(link, *stage, due);
-            let at_ms = reached.at_ms;
             let (reply, answer) = oneshot::channel();
             let command = Command::Reach(link.number, Box::new(reached), key, owed_by, reply);
             self.recorder.send(command).await;
-            answers.push((*stage, due, at_ms, answer));
+            answers.push((*stage, due, answer));
         }
         let (mut recorded, mut failed) = (Vec::new(), None);
-        for (stage, due, at_ms, answer) in answers {
+        for (stage, due, answer) in answers {
             match answer.await {
-                Ok(Ok(is_first)) => recorded.push((stage, due, at_ms, is_first)),
+                Ok(Ok(is_first)) => recorded.push((stage, due, is_first)),
                 Ok(Err(error)) => failed = Some(TurnError::Record(error)),
                 Err(_) => failed = Some(TurnError::Stopping),
             }
         }
         self.with_dues(link, |dues| {
-            for (stage, due, at_ms, _) in &recorded {
-                dues.mark_reached(due, *stage, *at_ms);
+            for (stage, due, _) in &recorded {
+                dues.mark_reached(due, *stage);
             }
         })?;
         let mut is_overdue = false;
-        for (stage, due, _, _) in recorded.into_iter().filter(|(.., is_first)| *is_first) {
+        for (stage, due, _) in recorded.into_iter().filter(|(.., is_first)| *is_first) {
             let is_own = link.side_of(due.duty.owed_by) == LogSide::Own;
             tracing::warn!(
                 peer = %link.peer, id = %due.duty.message, owed = due.duty.owed.word(),
@@ -323,30 +309,41 @@ impl Exchange {
             .collect()
     }
 
-    /// Every stage reached on a link, over all time, with when that was recorded.
-    pub(super) fn stages_reached(
+    /// Whether something owed has reached a stage.
+    pub(super) fn is_reached(
         &self,
         link: &Link,
-    ) -> Result<BTreeMap<(DutyKey, Stage), u64>, ReadError> {
-        let stages = self.stages_from(link, 0, usize::MAX)?.into_iter();
-        Ok(stages
-            .filter_map(|(_, reached)| {
-                let key = key_of(link, &reached)?;
-                Some(((key, reached.stage), reached.at_ms))
-            })
-            .collect())
+        due: &Due,
+        stage: Stage,
+    ) -> Result<bool, ReadError> {
+        Ok(link.head().stages_count > 0 && self.sequence_of(link, due, stage)?.is_some())
     }
-}
 
-fn key_of(link: &Link, reached: &Reached) -> Option<DutyKey> {
-    Some(DutyKey {
-        message: MessageId::parse(&reached.message).ok()?,
-        owed: reached.owed,
-        owed_by: if reached.owed_by_own {
-            link.party()
-        } else {
-            link.party().other()
-        },
-        extended_by: reached.extended_by,
-    })
+    /// When it was recorded that something owed has reached a stage, milliseconds since 1970.
+    pub(super) fn reached_at(
+        &self,
+        link: &Link,
+        due: &Due,
+        stage: Stage,
+    ) -> Result<Option<u64>, ReadError> {
+        let Some(sequence) = self.sequence_of(link, due, stage)? else {
+            return Ok(None);
+        };
+        let stages = self.stages_from(link, sequence, 1)?;
+        Ok(stages.first().map(|(_, reached)| reached.at_ms))
+    }
+
+    fn sequence_of(&self, link: &Link, due: &Due, stage: Stage) -> Result<Option<u64>, ReadError> {
+        let key = DutyKey::of(due);
+        let key = layout::stage_of(
+            link.number,
+            key.message,
+            key.owed,
+            link.side_of(key.owed_by),
+            key.extended_by,
+            stage,
+        );
+        let sequence = self.store.get(&key)?;
+        Ok(sequence.and_then(|value| Some(u64::from_be_bytes(value.try_into().ok()?))))
+    }
 }

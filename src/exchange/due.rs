@@ -2,28 +2,35 @@
 //!
 //! What is owed follows from the cases ([`super::cases`]); by when, from the time of receipt, which
 //! stands in a cosignature, and from the calendars in force. Only the cases that changed are looked
-//! at again. Nothing of it is stored.
+//! at again. Which cases owe something by a time, and when each falls due, is kept in rows that may be
+//! derived again at any time ([`DueBook`]); so it takes no memory, however much is owed.
 //!
 //! The time of receipt is the same for both sides: that of the cosignature of the side that holds
 //! the message, on the first checkpoint that covers it. Of several that follow each other closely a
 //! sender may keep only the last; then it counts from that one, which is later.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard, PoisonError};
 
-use super::layout::LogSide;
+use super::deadlines::TurnError;
+use super::layout::{self, LinkNumber, LogSide};
+use super::overlay::{Overlay, Write};
 use super::read::ReadError;
 use super::remind::{self, DutyKey, Stage};
+use super::shelf::{CaseShelf, DUES, STALE};
 use super::view::cosigned_at;
 use super::{Exchange, Link};
+use crate::limits::CASE_DUES_MAX;
 use crate::model::MessageId;
 use crate::model::calendar::{CalendarError, YearCalendar};
 use crate::model::workflow::{
-    Casebook, Duty, Facts, Millis, Party, Published, Reckoned, Said, Standing, Term,
-    calendars_in_force, reckon,
+    Duty, Millis, Party, Published, Reckoned, Standing, Term, calendars_in_force, reckon,
 };
 use crate::proto::v1::Status;
 use crate::proto::v1::body::Body;
+use crate::store::{Direction, Record, Store};
 
 /// Something one side owes the other, and when it is due.
 #[derive(Debug, Clone, PartialEq)]
@@ -120,25 +127,54 @@ pub struct Listed {
     pub published: Published,
 }
 
-/// What is owed on a link, as of the last look.
-#[derive(Debug, Default)]
+/// How far it is known what is owed on a link. What is owed itself is counted from its case each time:
+/// in the store lies which cases owe something by a time, and when they must be looked at.
+///
+/// ```text
+/// J  link 'q'                     how far both logs were looked at
+///    link 't' case                a case that owes something by a time
+///    link 'k' case                the keys of its rows of the three kinds that follow, in parts
+///    link 'a' class at duty case  a stage that falls at an instant and was not reached; class 0 first
+///    link 'd' at case number      something is late from this instant on
+///    link 'w' side index case     no receipt yet counts for good of the message at that index
+///    link 'u' index               a message of the peer whose breach was not noted yet: its case
+/// ```
+#[derive(Debug)]
 pub struct DueBook {
-    /// Entries of each log that were looked at.
+    overlay: Overlay,
+    number: LinkNumber,
+    /// Entries of own log and mirror that were looked at.
     taken: [u64; 2],
-    cases: BTreeMap<MessageId, Vec<Due>>,
-    breaches: BTreeMap<MessageId, Vec<PeerBreach>>,
-    calendars: [Vec<Listed>; 2],
-    /// When the stages fall that were not reached yet.
-    agenda: BTreeSet<(Millis, Stage, DutyKey, MessageId)>,
-    /// Stages that were, and when that was recorded.
-    reached: BTreeMap<(DutyKey, Stage), u64>,
-    /// Breaches that were noted, by index.
-    noted: BTreeSet<u64>,
+    /// The same when rows were last given out to be written.
+    given: [u64; 2],
+    /// Of A and of B; `None` until they were first read.
+    calendars: Option<[Vec<Listed>; 2]>,
     /// The hour in which breaches were noted last, and how many.
     breaches_of_hour: (u64, usize),
+    /// Made anew, and never written: a book that is gone may have written after this was opened.
+    is_first: bool,
 }
 
-/// A case as the casebook leaves it, before instants are counted.
+/// What is owed on a link, as of all that is durable.
+#[derive(Debug)]
+pub struct Dues<'a> {
+    exchange: &'a Exchange,
+    link: &'a Link,
+    book: &'a mut DueBook,
+}
+
+/// What is late on a link.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Overdue {
+    /// Owed by this node.
+    pub own: u32,
+    /// Owed by the peer.
+    pub theirs: u32,
+    /// Exercises and tests, of either side.
+    pub exercises: u32,
+}
+
+/// A case as the shelf leaves it, before instants are counted.
 struct Looked {
     case: MessageId,
     duties: Vec<(Duty, Asked, u64)>,
@@ -148,34 +184,102 @@ struct Looked {
 /// A calendar in a log: its message, when it was published, where, and where it was taken back.
 type Posted = (MessageId, Millis, u64, Option<u64>);
 
+/// Version of the rows.
+const VERSION: u8 = 1;
+/// Cases looked at, and rows read, at once.
+const AT_ONCE: usize = 256;
+/// Entries or rows after which what was derived is written.
+const UNWRITTEN_MAX: usize = 4_096;
+
+const CASE: u8 = b't';
+const KEYS: u8 = b'k';
+const AGENDA: u8 = b'a';
+const LATE: u8 = b'd';
+const WAITS: u8 = b'w';
+const UNNOTED: u8 = b'u';
+
+/// Flags in the row of a case: working days are counted in it.
+const COUNTS_DAYS: u8 = 1;
+/// Flags of something late.
+const OWED_BY_OWN: u8 = 1;
+const ACTUAL: u8 = 2;
+
 impl DueBook {
-    /// Everything owed, case by case.
-    pub fn all(&self) -> impl Iterator<Item = &Due> {
-        self.cases.values().flatten()
+    fn open(
+        store: Arc<dyn Store>,
+        number: LinkNumber,
+        is_forgotten: bool,
+    ) -> Result<Self, ReadError> {
+        let mut book = Self {
+            overlay: Overlay::new(store),
+            number,
+            taken: [0; 2],
+            given: [0; 2],
+            calendars: None,
+            breaches_of_hour: (0, 0),
+            is_first: true,
+        };
+        let (start, end) = layout::derived_of(number, STALE);
+        let stale = book.overlay.scan(&start, &end, 1, Direction::Forward)?;
+        let is_stale = is_forgotten || !stale.is_empty();
+        let progress = book.overlay.get(&book.key(DUES, &[]))?;
+        let taken = progress.filter(|_| !is_stale).and_then(|progress| {
+            let (own, mirror) = progress.strip_prefix(&[VERSION])?.split_first_chunk()?;
+            let mirror = u64::from_be_bytes(mirror.try_into().ok()?);
+            Some([u64::from_be_bytes(*own), mirror])
+        });
+        if let Some(taken) = taken {
+            (book.taken, book.given) = (taken, taken);
+            book.is_first = false;
+            return Ok(book);
+        }
+        book.clear()?;
+        Ok(book)
     }
 
-    /// What the peer did against the rules, case by case.
-    pub fn breaches(&self) -> impl Iterator<Item = &PeerBreach> {
-        self.breaches.values().flatten()
+    /// Removes what the store has and this book has not put.
+    fn clear(&mut self) -> Result<(), ReadError> {
+        for kind in [DUES, CASE, KEYS, AGENDA, LATE, WAITS, UNNOTED] {
+            let (start, end) = layout::derived_of(self.number, kind);
+            self.overlay.disown(start, &end)?;
+        }
+        Ok(())
     }
 
-    /// Those that this process has not asked to be noted yet.
-    #[must_use]
-    pub(crate) fn new_breaches(&self) -> Vec<PeerBreach> {
-        let is_new = |breach: &&PeerBreach| !self.noted.contains(&breach.index);
-        let mut new: Vec<_> = self.breaches().filter(is_new).cloned().collect();
-        new.sort_by_key(|breach| breach.index);
-        new
+    fn key(&self, kind: u8, rest: &[&[u8]]) -> Vec<u8> {
+        layout::derived(self.number, kind, rest)
     }
 
-    /// A breach was noted.
-    pub(crate) fn mark_noted(&mut self, index: u64) {
-        self.noted.insert(index);
+    /// Rows of a kind from a key on, at most [`AT_ONCE`].
+    fn some(&self, start: &[u8], kind: u8) -> Result<Vec<Record>, ReadError> {
+        let (_, end) = layout::derived_of(self.number, kind);
+        Ok(self
+            .overlay
+            .scan(start, &end, AT_ONCE, Direction::Forward)?)
+    }
+
+    fn is_due(&self) -> bool {
+        let entries = self.taken.iter().zip(self.given);
+        let entries: u64 = entries.map(|(now, then)| now - then).sum();
+        entries >= UNWRITTEN_MAX as u64 || self.overlay.len() >= UNWRITTEN_MAX
+    }
+
+    fn give(&mut self) -> Result<(u64, Vec<Write>), ReadError> {
+        if std::mem::take(&mut self.is_first) {
+            self.clear()?;
+        }
+        self.given = self.taken;
+        let mut progress = vec![VERSION];
+        for taken in self.taken {
+            progress.extend(taken.to_be_bytes());
+        }
+        self.overlay.put(self.key(DUES, &[]), progress);
+        Ok(self.overlay.give())
     }
 
     /// Counts breaches of an hour (since 1970) that are about to be noted; says how many there were
     /// before.
-    pub(crate) fn count_breaches(&mut self, hour: u64, more: usize) -> usize {
+    fn count_breaches(&mut self, hour: u64, more: usize) -> usize {
         if self.breaches_of_hour.0 != hour {
             self.breaches_of_hour = (hour, 0);
         }
@@ -184,110 +288,389 @@ impl DueBook {
         before
     }
 
+    /// Puts the rows of a case in place of those it had.
+    fn put_case(&mut self, case: MessageId, rows: &Rows) -> Result<(), ReadError> {
+        let of_case = self.key(CASE, &[case.as_bytes()]);
+        if !rows.has_term && self.overlay.get(&of_case)?.is_none() {
+            return Ok(());
+        }
+        let list = self.key(KEYS, &[case.as_bytes()]);
+        let (start, end) = layout::parts_range(&list);
+        let parts = self
+            .overlay
+            .scan(&start, &end, usize::MAX, Direction::Forward)?;
+        let mut before = Vec::new();
+        for (key, part) in parts {
+            before.extend(part);
+            self.overlay.delete(key);
+        }
+        let before = Rows::keys(&before);
+        for key in before.iter().filter(|key| !rows.by_key.contains_key(*key)) {
+            let key = self.key(key[0], &[&key[1..]]);
+            self.overlay.delete(key);
+        }
+        for (rest, value) in &rows.by_key {
+            if !before.contains(rest) {
+                let key = self.key(rest[0], &[&rest[1..]]);
+                self.overlay.put(key, value.clone());
+            }
+        }
+        if rows.has_term {
+            let flags = if rows.counts_days { COUNTS_DAYS } else { 0 };
+            self.overlay.put(of_case, vec![flags]);
+            let keys = rows.encode();
+            for (key, part) in layout::parts(&list, &keys) {
+                self.overlay.put(key, part.to_vec());
+            }
+        } else {
+            self.overlay.delete(of_case);
+        }
+        Ok(())
+    }
+}
+
+/// The rows of a case that owes something by a time: each by kind and rest of its key.
+#[derive(Debug, Default)]
+struct Rows {
+    has_term: bool,
+    counts_days: bool,
+    by_key: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+impl Rows {
+    fn put(&mut self, kind: u8, rest: &[&[u8]], value: Vec<u8>) {
+        let mut key = vec![kind];
+        for part in rest {
+            key.extend_from_slice(part);
+        }
+        self.by_key.insert(key, value);
+    }
+
+    /// Each key with its length in front.
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        for key in self.by_key.keys() {
+            out.push(u8::try_from(key.len()).unwrap_or(u8::MAX));
+            out.extend_from_slice(key);
+        }
+        out
+    }
+
+    fn keys(value: &[u8]) -> BTreeSet<Vec<u8>> {
+        let mut keys = BTreeSet::new();
+        let mut rest = value;
+        while let Some((length, tail)) = rest.split_first() {
+            let Some((key, tail)) = tail.split_at_checked(usize::from(*length)) else {
+                break;
+            };
+            if !key.is_empty() {
+                keys.insert(key.to_vec());
+            }
+            rest = tail;
+        }
+        keys
+    }
+}
+
+/// An instant whose bytes sort as it does.
+fn ordered(at: Millis) -> [u8; 8] {
+    (at.cast_unsigned() ^ 1 << 63).to_be_bytes()
+}
+
+fn instant(bytes: &[u8]) -> Option<Millis> {
+    let bytes = u64::from_be_bytes(bytes.try_into().ok()?);
+    Some((bytes ^ 1 << 63).cast_signed())
+}
+
+/// The rest of an agenda row's key behind its instant: stage, duty, case.
+fn agenda_rest(stage: Stage, key: DutyKey, owed_by: LogSide, case: MessageId) -> Vec<u8> {
+    let mut rest = vec![stage.byte()];
+    rest.extend(key.message.as_bytes());
+    rest.extend([layout::owed_byte(key.owed), owed_by.byte(), key.extended_by]);
+    rest.extend(case.as_bytes());
+    rest
+}
+
+/// Class, instant and the rest of an agenda row's key.
+fn agenda_of(key: &[u8]) -> Option<(u8, Millis, &[u8])> {
+    let rest = key.get(layout::DERIVED_KEY_BYTES..)?;
+    let (class, rest) = rest.split_first()?;
+    let (at, rest) = rest.split_at_checked(8)?;
+    Some((*class, instant(at)?, rest))
+}
+
+/// The case at the end of a key.
+fn case_of(key: &[u8]) -> Option<MessageId> {
+    MessageId::from_slice(key.get(key.len().checked_sub(16)?..)?).ok()
+}
+
+/// The key behind another.
+fn behind(mut key: Vec<u8>) -> Vec<u8> {
+    key.push(0);
+    key
+}
+
+fn class_of(due: &Due) -> u8 {
+    u8::from(!remind::is_urgent(due))
+}
+
+impl Dues<'_> {
+    /// What is owed in a case.
+    ///
+    /// # Errors
+    /// When a log or a receipt cannot be read.
+    pub fn of_case(&self, case: MessageId) -> Result<Vec<Due>, ReadError> {
+        let peer = self.link.party().other();
+        let looked = self
+            .exchange
+            .with_cases(self.link, |cases| look(cases, case, peer))??;
+        self.exchange.counted(self.link, self.book, looked)
+    }
+
+    /// Some cases after another, in the order of their ids, and what is owed in each: all of them, or
+    /// those that owe something by a time. None: there are no more.
+    ///
+    /// # Errors
+    /// When a log or a receipt cannot be read.
+    pub fn page(
+        &self,
+        after: Option<MessageId>,
+        by_a_time: bool,
+    ) -> Result<Vec<(MessageId, Vec<Due>)>, ReadError> {
+        let mut cases = Vec::new();
+        if by_a_time {
+            let start = match after {
+                Some(after) => behind(self.book.key(CASE, &[after.as_bytes()])),
+                None => self.book.key(CASE, &[]),
+            };
+            let rows = self.book.some(&start, CASE)?;
+            cases.extend(rows.iter().filter_map(|(key, _)| case_of(key)));
+        } else {
+            let mut last = after;
+            while cases.len() < AT_ONCE
+                && let Some(case) = self
+                    .exchange
+                    .with_cases(self.link, |shelf| shelf.case_after(last))??
+            {
+                last = Some(case);
+                cases.push(case);
+            }
+        }
+        let of_case = |case: MessageId| Ok((case, self.of_case(case)?));
+        cases.into_iter().map(of_case).collect()
+    }
+
+    /// Everything owed, case by case. Reads every case.
+    ///
+    /// # Errors
+    /// When a log or a receipt cannot be read.
+    pub fn all(&self) -> Result<Vec<Due>, ReadError> {
+        let (mut all, mut last) = (Vec::new(), None);
+        loop {
+            let page = self.page(last, false)?;
+            let Some((case, _)) = page.last() else {
+                return Ok(all);
+            };
+            last = Some(*case);
+            all.extend(page.into_iter().flat_map(|(_, dues)| dues));
+        }
+    }
+
+    /// How much is late at an instant.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn overdue(&self, now: Millis) -> Result<Overdue, ReadError> {
+        let mut counted = Overdue::default();
+        let mut start = self.book.key(LATE, &[]);
+        let end = self.book.key(LATE, &[&ordered(now.saturating_add(1))]);
+        loop {
+            let rows = self
+                .book
+                .overlay
+                .scan(&start, &end, AT_ONCE, Direction::Forward)?;
+            for (_, value) in &rows {
+                let flags = value.first().copied().unwrap_or_default();
+                let of = match (flags & ACTUAL != 0, flags & OWED_BY_OWN != 0) {
+                    (false, _) => &mut counted.exercises,
+                    (true, true) => &mut counted.own,
+                    (true, false) => &mut counted.theirs,
+                };
+                *of = of.saturating_add(1);
+            }
+            match rows.into_iter().last() {
+                Some((last, _)) => start = behind(last),
+                None => return Ok(counted),
+            }
+        }
+    }
+
+    /// Breaches of the peer that were not noted yet, the first of them by index.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(crate) fn new_breaches(&mut self, count: usize) -> Result<Vec<PeerBreach>, ReadError> {
+        let (start, end) = layout::derived_of(self.book.number, UNNOTED);
+        let rows = self
+            .book
+            .overlay
+            .scan(&start, &end, count, Direction::Forward)?;
+        let mut of_cases: BTreeMap<MessageId, Vec<PeerBreach>> = BTreeMap::new();
+        let peer = self.link.party().other();
+        let mut breaches = Vec::new();
+        for (key, case) in rows {
+            let index = layout::index_of(&key).unwrap_or_default();
+            let noted = layout::breach(self.link.number, index);
+            let mut found = None;
+            if let Ok(case) = MessageId::from_slice(&case)
+                && self.book.overlay.store().get(&noted)?.is_none()
+            {
+                let of_case = match of_cases.entry(case) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(new) => {
+                        let looked = self
+                            .exchange
+                            .with_cases(self.link, |cases| look(cases, case, peer))??;
+                        new.insert(looked.breaches)
+                    }
+                };
+                found = of_case.iter().find(|breach| breach.index == index).cloned();
+            }
+            match found {
+                Some(breach) => breaches.push(breach),
+                // It was noted, or is none by what has come since.
+                None => self.book.overlay.delete(key),
+            }
+        }
+        Ok(breaches)
+    }
+
+    /// A breach was noted.
+    pub(crate) fn mark_noted(&mut self, index: u64) {
+        let key = self.book.key(UNNOTED, &[&index.to_be_bytes()]);
+        self.book.overlay.delete(key);
+    }
+
+    /// Counts breaches of an hour (since 1970) that are about to be noted; says how many there were
+    /// before.
+    pub(crate) fn count_breaches(&mut self, hour: u64, more: usize) -> usize {
+        self.book.count_breaches(hour, more)
+    }
+
     /// The stages of something owed that were reached, in order, and when that was recorded,
     /// milliseconds since 1970.
-    #[must_use]
-    pub fn stages_of(&self, due: &Due) -> Vec<(Stage, u64)> {
-        let key = DutyKey::of(due);
-        let of = |stage| Some((stage, *self.reached.get(&(key, stage))?));
-        Stage::ALL.into_iter().filter_map(of).collect()
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn stages_of(&self, due: &Due) -> Result<Vec<(Stage, u64)>, ReadError> {
+        let mut stages = Vec::new();
+        if self.link.head().stages_count == 0 {
+            return Ok(stages);
+        }
+        for stage in Stage::ALL {
+            if let Some(at_ms) = self.exchange.reached_at(self.link, due, stage)? {
+                stages.push((stage, at_ms));
+            }
+        }
+        Ok(stages)
     }
 
     /// Every calendar that a side has published, in the order of its log.
     #[must_use]
     pub fn calendars(&self, by: Party) -> &[Listed] {
-        &self.calendars[by.slot()]
+        self.book.calendars(by)
     }
 
     /// The first stages that fall by an instant and were not reached yet, each with what is owed: what
     /// is urgent first, then in the order in which they fall.
-    #[must_use]
-    pub fn falling(&self, now: Millis, count: usize) -> Vec<(Stage, Due)> {
-        let fallen = self.agenda.iter().take_while(|(at, ..)| *at <= now);
-        let of = |(_, stage, key, case): &(Millis, Stage, DutyKey, MessageId)| {
-            let dues = self.cases.get(case)?;
-            let due = dues.iter().find(|due| DutyKey::of(due) == *key)?;
-            // A reminder of what is overdue is none.
-            let helps = *stage != Stage::Reminder || !due.is_overdue(now);
-            helps.then_some((*stage, due))
-        };
-        let (mut first, other): (Vec<_>, Vec<_>) = fallen
-            .filter_map(of)
-            .partition(|(_, due)| remind::is_urgent(due));
-        first.extend(other);
-        let first = first.into_iter().take(count);
-        first.map(|(stage, due)| (stage, due.clone())).collect()
+    ///
+    /// # Errors
+    /// When a log or a receipt cannot be read.
+    pub fn falling(&mut self, now: Millis, count: usize) -> Result<Vec<(Stage, Due)>, ReadError> {
+        let mut falling = Vec::new();
+        let mut known: Option<(MessageId, Vec<Due>)> = None;
+        for class in [0, 1] {
+            let mut start = self.book.key(AGENDA, &[&[class]]);
+            let end = ordered(now.saturating_add(1));
+            let end = self.book.key(AGENDA, &[&[class], &end]);
+            loop {
+                let rows = self
+                    .book
+                    .overlay
+                    .scan(&start, &end, AT_ONCE, Direction::Forward)?;
+                let Some((last, _)) = rows.last() else { break };
+                start = behind(last.clone());
+                for (key, _) in rows {
+                    let Some(((_, _, rest), case)) = agenda_of(&key).zip(case_of(&key)) else {
+                        continue;
+                    };
+                    if known.as_ref().is_none_or(|(of, _)| *of != case) {
+                        known = Some((case, self.of_case(case)?));
+                    }
+                    let dues = known.as_ref().map_or(&[][..], |(_, dues)| dues);
+                    let found = dues.iter().find_map(|due| {
+                        let side = self.link.side_of(due.duty.owed_by);
+                        let is_it = |stage: &Stage| {
+                            agenda_rest(*stage, DutyKey::of(due), side, case) == rest
+                        };
+                        Some((Stage::ALL.into_iter().find(is_it)?, due))
+                    });
+                    // A reminder of what is overdue is none.
+                    let helps = |(stage, due): &(Stage, &Due)| {
+                        *stage != Stage::Reminder || !due.is_overdue(now)
+                    };
+                    match found.filter(helps) {
+                        Some((stage, due)) => falling.push((stage, due.clone())),
+                        None => self.book.overlay.delete(key),
+                    }
+                    if falling.len() == count {
+                        return Ok(falling);
+                    }
+                }
+            }
+        }
+        Ok(falling)
     }
 
     /// When the next stage falls, later than an instant.
-    #[must_use]
-    pub fn next_after(&self, now: Millis) -> Option<Millis> {
-        let next = self.agenda.iter().find(|(at, ..)| *at > now);
-        next.map(|(at, ..)| *at)
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn next_after(&self, now: Millis) -> Result<Option<Millis>, ReadError> {
+        let after = ordered(now.saturating_add(1));
+        let mut next = None;
+        for class in [0_u8, 1] {
+            let start = self.book.key(AGENDA, &[&[class], &after]);
+            let end = self.book.key(AGENDA, &[&[class + 1]]);
+            let rows = self
+                .book
+                .overlay
+                .scan(&start, &end, 1, Direction::Forward)?;
+            let of_class = rows.first().and_then(|(key, _)| agenda_of(key));
+            let at = of_class.map(|(_, at, _)| at);
+            next = [next, at].into_iter().flatten().min();
+        }
+        Ok(next)
     }
 
     /// A stage was recorded.
-    pub(crate) fn mark_reached(&mut self, due: &Due, stage: Stage, at_ms: u64) {
-        let key = DutyKey::of(due);
-        self.reached.entry((key, stage)).or_insert(at_ms);
+    pub(crate) fn mark_reached(&mut self, due: &Due, stage: Stage) {
+        let side = self.link.side_of(due.duty.owed_by);
         for (at, of) in remind::stages(due) {
             if of == stage {
-                self.agenda.remove(&(at, stage, key, due.case));
+                let rest = agenda_rest(stage, DutyKey::of(due), side, due.case);
+                let class = [class_of(due)];
+                let key = self.book.key(AGENDA, &[&class, &ordered(at), &rest]);
+                self.book.overlay.delete(key);
             }
         }
     }
+}
 
-    fn put(&mut self, case: MessageId, dues: Vec<Due>) {
-        if let Some(before) = self.cases.remove(&case) {
-            for due in &before {
-                for (at, stage) in remind::stages(due) {
-                    self.agenda.remove(&(at, stage, DutyKey::of(due), case));
-                }
-            }
-        }
-        for due in &dues {
-            let key = DutyKey::of(due);
-            for (at, stage) in remind::stages(due) {
-                if !self.reached.contains_key(&(key, stage)) {
-                    self.agenda.insert((at, stage, key, case));
-                }
-            }
-        }
-        if !dues.is_empty() {
-            self.cases.insert(case, dues);
-        }
-    }
-
-    /// The cases that must be looked at again, and whether calendars must.
-    fn changed(
-        &self,
-        book: &Casebook,
-        head_delivered: u64,
-        own: Party,
-    ) -> (BTreeSet<MessageId>, bool) {
-        let mut cases = BTreeSet::new();
-        let mut calendars = false;
-        for by in [Party::A, Party::B] {
-            for (_, facts) in book.log_from(by, self.taken[by.slot()]) {
-                cases.insert(facts.thread);
-                calendars |= matters_to_calendars(facts);
-                if let Said::Refusal { index } = facts.said
-                    && let Some(refused) = book.entry(by.other(), index)
-                {
-                    cases.insert(refused.thread);
-                }
-            }
-        }
-        for (case, dues) in &self.cases {
-            let waits = |due: &Due| {
-                !due.is_settled && (due.asked.by != own || due.asked.index < head_delivered)
-            };
-            if dues.iter().any(waits) || calendars && dues.iter().any(|due| counts_days(&due.duty))
-            {
-                cases.insert(*case);
-            }
-        }
-        (cases, calendars)
+impl DueBook {
+    fn calendars(&self, by: Party) -> &[Listed] {
+        let of_sides = self.calendars.as_ref();
+        of_sides.map_or(&[][..], |calendars| &calendars[by.slot()])
     }
 }
 
@@ -295,21 +678,14 @@ fn counts_days(duty: &Duty) -> bool {
     matches!(duty.term, Some(Term::WorkingDays { .. }))
 }
 
-fn matters_to_calendars(facts: &Facts) -> bool {
-    matches!(
-        facts.said,
-        Said::Calendar { .. } | Said::Withdrawal | Said::Refusal { .. }
-    )
-}
-
-fn look(book: &mut Casebook, case: MessageId, peer: Party) -> Looked {
+fn look(cases: &mut CaseShelf, case: MessageId, peer: Party) -> Result<Looked, ReadError> {
     let mut looked = Looked {
         case,
         duties: Vec::new(),
         breaches: Vec::new(),
     };
-    let Some(folded) = book.folded(case) else {
-        return looked;
+    let Some(folded) = cases.folded(case)? else {
+        return Ok(looked);
     };
     for judged in &folded.messages {
         if judged.by == peer
@@ -338,9 +714,7 @@ fn look(book: &mut Casebook, case: MessageId, peer: Party) -> Looked {
             }
         }
     }
-    // Most cases are never asked for again: folded, each would keep some kilobytes.
-    book.forget(case);
-    looked
+    Ok(looked)
 }
 
 impl Exchange {
@@ -351,52 +725,232 @@ impl Exchange {
     pub fn with_dues<T>(
         &self,
         link: &Link,
-        work: impl FnOnce(&mut DueBook) -> T,
+        work: impl FnOnce(&mut Dues<'_>) -> T,
     ) -> Result<T, ReadError> {
-        let mut dues = link.dues.lock().unwrap_or_else(PoisonError::into_inner);
-        if dues.is_none() {
-            *dues = Some(DueBook {
-                reached: self.stages_reached(link)?,
-                ..DueBook::default()
-            });
-        }
-        let book = dues.get_or_insert_default();
-        self.refresh(link, book)?;
-        Ok(work(book))
+        let mut guard = lock(link);
+        let book = self.due_book(link, &mut guard)?;
+        self.refresh(link, book, u64::MAX)?;
+        Ok(work(&mut Dues {
+            exchange: self,
+            link,
+            book,
+        }))
     }
 
-    fn refresh(&self, link: &Link, dues: &mut DueBook) -> Result<(), ReadError> {
-        let own = link.party();
-        let delivered_size = link.head().delivered_size;
-        let parties = [Party::A, Party::B];
-        let (looked, posted, taken) = self.with_cases(link, |book| {
-            let (cases, calendars) = dues.changed(book, delivered_size, own);
-            let looked: Vec<Looked> = cases
-                .into_iter()
-                .map(|case| look(book, case, own.other()))
-                .collect();
-            let posted = calendars.then(|| parties.map(|by| actual_calendars(book, by)));
-            (looked, posted, parties.map(|by| book.size(by)))
-        })?;
-        if let Some(posted) = posted {
-            for (by, posted) in parties.into_iter().zip(posted) {
-                let before = std::mem::take(&mut dues.calendars[by.slot()]);
-                dues.calendars[by.slot()] = self.read_calendars(link, by, posted, before)?;
+    fn due_book<'a>(
+        &self,
+        link: &Link,
+        book: &'a mut Option<DueBook>,
+    ) -> Result<&'a mut DueBook, ReadError> {
+        if let Some(book) = book {
+            return Ok(book);
+        }
+        let [_, forgotten] = &link.cases.forgotten;
+        let is_forgotten = forgotten.load(Ordering::SeqCst);
+        let opened = DueBook::open(Arc::clone(&self.store), link.number, is_forgotten)?;
+        forgotten.store(false, Ordering::SeqCst);
+        Ok(book.insert(opened))
+    }
+
+    /// Counts what is due on a link, a part at a time, and writes each part.
+    pub(super) async fn fold_dues(&self, link: &Link) -> Result<(), ReadError> {
+        loop {
+            let has_more = {
+                let mut guard = lock(link);
+                let book = self.due_book(link, &mut guard)?;
+                self.refresh(link, book, UNWRITTEN_MAX as u64)?
+            };
+            self.keep_if_due(link).await;
+            if !has_more {
+                return Ok(());
             }
         }
+    }
+
+    /// Writes what was derived of what is due on a link, if there is enough of it.
+    pub(super) async fn keep_dues(&self, link: &Link, in_any_case: bool) -> Result<(), TurnError> {
+        let given = {
+            let mut guard = lock(link);
+            let book = guard.as_mut().filter(|book| in_any_case || book.is_due());
+            book.map(DueBook::give).transpose()?
+        };
+        let Some((given, writes)) = given else {
+            return Ok(());
+        };
+        self.write_derived(writes).await?;
+        if let Some(book) = lock(link).as_mut() {
+            book.overlay.written(given);
+        }
+        Ok(())
+    }
+
+    /// Looks at what has changed: of each log at no more than about so many entries; says whether
+    /// there are more.
+    fn refresh(&self, link: &Link, dues: &mut DueBook, at_most: u64) -> Result<bool, ReadError> {
+        if dues.calendars.is_none() {
+            self.read_all_calendars(link, dues)?;
+        }
+        let sides = [LogSide::Own, LogSide::Mirror];
+        let mut done = 0;
+        loop {
+            let (mut cases, mut calendars) = (BTreeSet::new(), false);
+            let mut taken = dues.taken;
+            let touched = self.with_cases(link, |shelf| {
+                let touched = |side: LogSide| {
+                    let from = dues.taken[usize::from(side.byte())];
+                    shelf.touched(side, from)
+                };
+                let [own, mirror] = sides.map(touched);
+                Ok::<_, ReadError>([own?, mirror?])
+            })??;
+            for (touched, taken) in touched.into_iter().zip(&mut taken) {
+                *taken += touched.len() as u64;
+                for touched in touched {
+                    calendars |= touched.calendars;
+                    cases.extend(touched.case);
+                    cases.extend(touched.refuses_in);
+                }
+            }
+            if taken == dues.taken {
+                break;
+            }
+            if calendars {
+                self.read_all_calendars(link, dues)?;
+                let (start, end) = layout::derived_of(link.number, CASE);
+                self.look_again(link, dues, start, &end, |value| {
+                    value.first().is_some_and(|flags| flags & COUNTS_DAYS != 0)
+                })?;
+            }
+            self.look_at_cases(link, dues, cases)?;
+            done += taken.iter().sum::<u64>() - dues.taken.iter().sum::<u64>();
+            dues.taken = taken;
+            if done >= at_most {
+                return Ok(true);
+            }
+        }
+        // What has a receipt by now.
+        let (start, end) = layout::derived_of(link.number, WAITS);
+        let delivered = link.head().delivered_size.to_be_bytes();
+        let delivered = dues.key(WAITS, &[&[LogSide::Own.byte()], &delivered]);
+        self.look_again(link, dues, start, &delivered, |_| true)?;
+        let mirrored = dues.key(WAITS, &[&[LogSide::Mirror.byte()]]);
+        self.look_again(link, dues, mirrored, &end, |_| true)?;
+        Ok(false)
+    }
+
+    /// Looks again at the cases of some rows.
+    fn look_again(
+        &self,
+        link: &Link,
+        dues: &mut DueBook,
+        mut start: Vec<u8>,
+        end: &[u8],
+        is_meant: impl Fn(&[u8]) -> bool,
+    ) -> Result<(), ReadError> {
+        loop {
+            let rows = dues
+                .overlay
+                .scan(&start, end, AT_ONCE, Direction::Forward)?;
+            let Some((last, _)) = rows.last() else {
+                return Ok(());
+            };
+            start = behind(last.clone());
+            let meant = rows.iter().filter(|(_, value)| is_meant(value));
+            let cases: BTreeSet<MessageId> = meant.filter_map(|(key, _)| case_of(key)).collect();
+            self.look_at_cases(link, dues, cases)?;
+        }
+    }
+
+    fn look_at_cases(
+        &self,
+        link: &Link,
+        dues: &mut DueBook,
+        cases: BTreeSet<MessageId>,
+    ) -> Result<(), ReadError> {
+        let peer = link.party().other();
+        let looked = self.with_cases(link, |shelf| {
+            let looked = cases.into_iter().map(|case| look(shelf, case, peer));
+            looked.collect::<Result<Vec<_>, _>>()
+        })??;
         for looked in looked {
-            let mut counted = Vec::with_capacity(looked.duties.len());
-            for (duty, asked, seen_size) in looked.duties {
-                counted.push(self.count(link, dues, looked.case, duty, asked, seen_size)?);
+            let case = looked.case;
+            for breach in &looked.breaches {
+                let noted = layout::breach(link.number, breach.index);
+                if self.store.get(&noted)?.is_none() {
+                    let key = dues.key(UNNOTED, &[&breach.index.to_be_bytes()]);
+                    dues.overlay.put(key, case.as_bytes().to_vec());
+                }
             }
-            dues.put(looked.case, counted);
-            if looked.breaches.is_empty() {
-                dues.breaches.remove(&looked.case);
-            } else {
-                dues.breaches.insert(looked.case, looked.breaches);
+            let counted = self.counted(link, dues, looked)?;
+            let rows = self.rows_of(link, case, &counted)?;
+            dues.put_case(case, &rows)?;
+        }
+        Ok(())
+    }
+
+    /// What is owed in a case, with its instants.
+    fn counted(&self, link: &Link, dues: &DueBook, looked: Looked) -> Result<Vec<Due>, ReadError> {
+        let mut counted = Vec::with_capacity(looked.duties.len());
+        for (duty, asked, seen_size) in looked.duties {
+            counted.push(self.count(link, dues, looked.case, duty, asked, seen_size)?);
+        }
+        Ok(counted)
+    }
+
+    fn rows_of(&self, link: &Link, case: MessageId, dues: &[Due]) -> Result<Rows, ReadError> {
+        let mut rows = Rows::default();
+        for (due, number) in dues.iter().take(CASE_DUES_MAX).zip(0_u64..) {
+            if due.when == When::NoTerm {
+                continue;
+            }
+            rows.has_term = true;
+            rows.counts_days |= counts_days(&due.duty);
+            let number = number.to_be_bytes();
+            if !due.is_settled {
+                let side = [link.side_of(due.asked.by).byte()];
+                let index = due.asked.index.to_be_bytes();
+                rows.put(WAITS, &[&side, &index, case.as_bytes()], Vec::new());
+            }
+            if let When::At(reckoned) = &due.when
+                && !due.had_passed()
+            {
+                let is_own = due.duty.owed_by == link.party();
+                let flags =
+                    if is_own { OWED_BY_OWN } else { 0 } | if due.is_actual() { ACTUAL } else { 0 };
+                let at = ordered(reckoned.at());
+                rows.put(LATE, &[&at, case.as_bytes(), &number], vec![flags]);
+            }
+            let side = link.side_of(due.duty.owed_by);
+            for (at, stage) in remind::stages(due) {
+                if !self.is_reached(link, due, stage)? {
+                    let rest = agenda_rest(stage, DutyKey::of(due), side, case);
+                    let class = [class_of(due)];
+                    rows.put(AGENDA, &[&class, &ordered(at), &rest], Vec::new());
+                }
             }
         }
-        dues.taken = taken;
+        Ok(rows)
+    }
+
+    fn read_all_calendars(&self, link: &Link, dues: &mut DueBook) -> Result<(), ReadError> {
+        let parties = [Party::A, Party::B];
+        let posted = self.with_cases(link, |shelf| {
+            let [a, b] = parties.map(|by| shelf.boards().published_calendars(by));
+            [a, b].map(|published| {
+                let published = published.into_iter();
+                // Calendars of exercises and tests count for nothing.
+                let actual = published.filter(|(posted, _)| posted.status == Status::Actual as i32);
+                let posted = actual.map(|(posted, withdrawn_at)| {
+                    (posted.id, posted.said_at, posted.index, withdrawn_at)
+                });
+                posted.collect::<Vec<Posted>>()
+            })
+        })?;
+        let mut before = dues.calendars.take().unwrap_or_default();
+        for ((by, posted), before) in parties.into_iter().zip(posted).zip(&mut before) {
+            *before = self.read_calendars(link, by, posted, std::mem::take(before))?;
+        }
+        dues.calendars = Some(before);
         Ok(())
     }
 
@@ -467,7 +1021,7 @@ impl Exchange {
             });
         };
         let (received_at, is_settled) = self.received_at(link, asked)?;
-        let calendars = dues.calendars[duty.owed_by.slot()].iter();
+        let calendars = dues.calendars(duty.owed_by).iter();
         let published: Vec<Published> = match term {
             Term::WorkingDays { .. } => calendars.map(|c| c.published.clone()).collect(),
             Term::At(_) | Term::AfterReceipt(_) => Vec::new(),
@@ -512,14 +1066,6 @@ impl Exchange {
     }
 }
 
-/// Calendars of exercises and tests count for nothing.
-fn actual_calendars(book: &Casebook, by: Party) -> Vec<Posted> {
-    let published = book.boards().published_calendars(by).into_iter();
-    published
-        .filter(|(posted, _)| {
-            let facts = book.entry(by, posted.index);
-            facts.is_some_and(|facts| facts.status == Status::Actual as i32)
-        })
-        .map(|(posted, withdrawn_at)| (posted.id, posted.said_at, posted.index, withdrawn_at))
-        .collect()
+fn lock(link: &Link) -> MutexGuard<'_, Option<DueBook>> {
+    link.dues.lock().unwrap_or_else(PoisonError::into_inner)
 }

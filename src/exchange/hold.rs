@@ -7,6 +7,7 @@ use crate::crypto::dsse;
 use crate::limits::EVIDENCE_BYTES_MAX;
 use crate::proto::v1::FaultCode;
 use crate::store::{Direction, Store, StoreError};
+use crate::tlog::equivocation::Equivocation;
 
 /// Why a link is held: kept until an operator releases it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,8 +23,40 @@ pub struct Hold {
     /// What proves it: signed notes as they came, contradicting ones together, and signed entries
     /// as DSSE envelopes in JSON.
     pub evidence: Vec<String>,
+    /// The file that proves to anybody that one key signed two logs, if that is why
+    /// ([`crate::tlog::equivocation`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub equivocation: Option<String>,
     /// When, milliseconds since 1970.
     pub at_ms: u64,
+}
+
+/// What proves a breach.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Evidence {
+    /// Signed notes as they came, and signed entries as DSSE envelopes in JSON.
+    pub(crate) pieces: Vec<String>,
+    /// The file that proves to anybody that one key signed two logs, if there is one.
+    pub(crate) equivocation: Option<String>,
+}
+
+impl Evidence {
+    /// Pieces, and the file that they make.
+    pub(crate) fn proof(pieces: Vec<String>, file: &Equivocation) -> Self {
+        Self {
+            equivocation: Some(file.encode()),
+            ..Self::from(pieces)
+        }
+    }
+}
+
+impl From<Vec<String>> for Evidence {
+    fn from(pieces: Vec<String>) -> Self {
+        Self {
+            pieces: pieces.iter().map(|piece| evidence(piece)).collect(),
+            equivocation: None,
+        }
+    }
 }
 
 impl Hold {
@@ -111,7 +144,48 @@ pub(crate) fn recorded_hold(
     store: &dyn Store,
     number: layout::LinkNumber,
 ) -> Result<Option<Vec<u8>>, StoreError> {
-    let (start, end) = layout::parts_range(&layout::fault(number));
+    recorded_parts(store, &layout::fault(number))
+}
+
+/// Why the peer holds a link, as it said and as recorded; `None` when it does not.
+///
+/// # Errors
+/// When the store cannot be read.
+pub(crate) fn recorded_peer_hold(
+    store: &dyn Store,
+    number: layout::LinkNumber,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    recorded_parts(store, &layout::peer_hold(number))
+}
+
+/// The holds of a link that are over, each as recorded with its sequence, the latest first.
+///
+/// # Errors
+/// When the store cannot be read.
+pub(crate) fn past_holds(
+    store: &dyn Store,
+    number: layout::LinkNumber,
+    count: usize,
+) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+    let mut holds = Vec::new();
+    let (start, mut end) = layout::indexed_from(layout::Region::PastHold, number, 0);
+    while holds.len() < count {
+        let last = store.scan(&start, &end, 1, Direction::Backward)?;
+        let Some((key, _)) = last.first() else { break };
+        let Some(sequence) = layout::past_hold_sequence(key) else {
+            break;
+        };
+        let key = layout::past_hold(number, sequence);
+        if let Some(value) = recorded_parts(store, &key)? {
+            holds.push((sequence, value));
+        }
+        end = key;
+    }
+    Ok(holds)
+}
+
+fn recorded_parts(store: &dyn Store, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+    let (start, end) = layout::parts_range(key);
     let rows = store.scan(&start, &end, usize::MAX, Direction::Forward)?;
     if rows.is_empty() {
         return Ok(None);

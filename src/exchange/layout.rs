@@ -28,14 +28,23 @@ pub enum LogSide {
 }
 
 impl LogSide {
-    fn byte(self) -> u8 {
+    pub(crate) fn byte(self) -> u8 {
         match self {
             Self::Own => 0,
             Self::Mirror => 1,
         }
     }
 
-    fn of(byte: u8) -> Option<Self> {
+    /// The other log of the link.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::Own => Self::Mirror,
+            Self::Mirror => Self::Own,
+        }
+    }
+
+    pub(crate) fn of(byte: u8) -> Option<Self> {
         match byte {
             0 => Some(Self::Own),
             1 => Some(Self::Mirror),
@@ -58,6 +67,9 @@ pub(crate) enum Region {
     BundlesTaken = b'G',
     Head = b'H',
     Id = b'I',
+    /// What is derived from both logs and may be made again from them: see [`super::shelf`].
+    Derived = b'J',
+    Facts = b'K',
     Link = b'L',
     Meta = b'M',
     Incident = b'N',
@@ -74,16 +86,20 @@ pub(crate) enum Region {
     Breach = b'Y',
     Quota = b'q',
     Restore = b'Z',
+    PastHold = b'f',
+    PeerHold = b'h',
 }
 
 impl Region {
     /// Every region.
-    pub(crate) const ALL: [Self; 25] = [
+    pub(crate) const ALL: [Self; 29] = [
         Self::Answers,
         Self::Author,
         Self::Checkpoint,
         Self::Dated,
+        Self::Derived,
         Self::Entry,
+        Self::Facts,
         Self::Fault,
         Self::BundlesTaken,
         Self::Head,
@@ -104,6 +120,8 @@ impl Region {
         Self::Breach,
         Self::Quota,
         Self::Restore,
+        Self::PastHold,
+        Self::PeerHold,
     ];
 
     /// The region of a key.
@@ -163,6 +181,23 @@ pub(crate) fn decode_ids(value: &[u8]) -> Vec<MessageId> {
     let ids = value.chunks_exact(16);
     ids.filter_map(|id| MessageId::from_slice(id).ok())
         .collect()
+}
+
+/// `h link` → why the peer holds the link, as it said (JSON of [`super::hold::Hold`], in parts);
+/// absent when it does not, or has not said so.
+pub(crate) fn peer_hold(number: LinkNumber) -> Vec<u8> {
+    key(Region::PeerHold, &[&number.0.to_be_bytes()])
+}
+
+/// `f link sequence` → a hold that is over (JSON of [`super::PastHold`], in parts). The sequence
+/// counts from 0.
+pub(crate) fn past_hold(number: LinkNumber, sequence: u64) -> Vec<u8> {
+    indexed(Region::PastHold, number, None, sequence)
+}
+
+/// Reads the sequence back from any part of a [`past_hold`].
+pub(crate) fn past_hold_sequence(key: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(key.get(3..11)?.try_into().ok()?))
 }
 
 /// `E link side index` → [`Record`].
@@ -271,6 +306,20 @@ pub(crate) fn stage(number: LinkNumber, sequence: u64) -> Vec<u8> {
     indexed(Region::Stage, number, None, sequence)
 }
 
+/// What is owed, in keys.
+pub(crate) fn owed_byte(owed: Owed) -> u8 {
+    match owed {
+        Owed::Acknowledgement => 1,
+        Owed::Reply => 2,
+        Owed::Decision => 3,
+        Owed::Information => 4,
+        Owed::Agreement => 5,
+        Owed::Countersignature => 6,
+        Owed::Record => 7,
+        Owed::Closure => 8,
+    }
+}
+
 /// `Q link id owed owed-by extended-by stage` → sequence of its [`stage`], u64: it was reached, and
 /// is not reached again.
 pub(crate) fn stage_of(
@@ -281,22 +330,12 @@ pub(crate) fn stage_of(
     extended_by: u8,
     stage: Stage,
 ) -> Vec<u8> {
-    let owed = match owed {
-        Owed::Acknowledgement => 1,
-        Owed::Reply => 2,
-        Owed::Decision => 3,
-        Owed::Information => 4,
-        Owed::Agreement => 5,
-        Owed::Countersignature => 6,
-        Owed::Record => 7,
-        Owed::Closure => 8,
-    };
     key(
         Region::StageOf,
         &[
             &number.0.to_be_bytes(),
             message.as_bytes(),
-            &[owed, owed_by.byte(), extended_by, stage.byte()],
+            &[owed_byte(owed), owed_by.byte(), extended_by, stage.byte()],
         ],
     )
 }
@@ -367,6 +406,69 @@ pub(crate) fn wanted(number: LinkNumber, side: LogSide, sha256: &[u8; 32]) -> Ve
     key(
         Region::Wanted,
         &[&number.0.to_be_bytes(), &[side.byte()], sha256],
+    )
+}
+
+/// `K link case side index` → what the message says, packed and in [`parts`].
+pub(crate) fn facts(number: LinkNumber, case: MessageId, side: LogSide, index: u64) -> Vec<u8> {
+    key(
+        Region::Facts,
+        &[
+            &number.0.to_be_bytes(),
+            case.as_bytes(),
+            &[side.byte()],
+            &index.to_be_bytes(),
+        ],
+    )
+}
+
+/// Reads case, side and index back from a [`facts`] key, and whether it is that of a first part.
+pub(crate) fn facts_place(key: &[u8]) -> Option<(MessageId, LogSide, u64, bool)> {
+    let case = MessageId::from_slice(key.get(3..19)?).ok()?;
+    let side = LogSide::of(*key.get(19)?)?;
+    let index = u64::from_be_bytes(key.get(20..28)?.try_into().ok()?);
+    Some((case, side, index, key.len() == 28))
+}
+
+/// Every [`facts`] of one case: first key and the key after the last.
+pub(crate) fn facts_of(number: LinkNumber, case: MessageId) -> (Vec<u8>, Vec<u8>) {
+    let start = key(Region::Facts, &[&number.0.to_be_bytes(), case.as_bytes()]);
+    let mut end = start.clone();
+    end.push(0xff);
+    (start, end)
+}
+
+/// Every [`facts`] of a link.
+pub(crate) fn all_facts(number: LinkNumber) -> (Vec<u8>, Vec<u8>) {
+    let start = key(Region::Facts, &[&number.0.to_be_bytes()]);
+    let mut end = start.clone();
+    end.extend([0xff; 18]);
+    (start, end)
+}
+
+/// `J link kind rest`: a row of what is derived of a link.
+pub(crate) fn derived(number: LinkNumber, kind: u8, rest: &[&[u8]]) -> Vec<u8> {
+    let mut out = key(Region::Derived, &[&number.0.to_be_bytes(), &[kind]]);
+    for part in rest {
+        out.extend_from_slice(part);
+    }
+    out
+}
+
+/// Bytes of a [`derived`] key in front of its rest.
+pub(crate) const DERIVED_KEY_BYTES: usize = 1 + 2 + 1;
+
+/// Whether a key is that of a [`derived`] row of one of some kinds.
+pub(crate) fn is_derived_of(key: &[u8], kinds: &[u8]) -> bool {
+    let kind = key.get(DERIVED_KEY_BYTES - 1);
+    key.first() == Some(&(Region::Derived as u8)) && kind.is_some_and(|kind| kinds.contains(kind))
+}
+
+/// Every [`derived`] row of a kind.
+pub(crate) fn derived_of(number: LinkNumber, kind: u8) -> (Vec<u8>, Vec<u8>) {
+    (
+        derived(number, kind, &[]),
+        derived(number, kind.saturating_add(1), &[]),
     )
 }
 

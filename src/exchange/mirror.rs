@@ -11,7 +11,8 @@ use tokio::sync::mpsc;
 use super::admit::{self, Authentic, Judged, Refused, RunIds};
 use super::book::Waiting;
 use super::command::{Command, MirrorRun, RecordError};
-use super::hold::{Incident, entry_evidence};
+use super::contradiction::of_one_size;
+use super::hold::{Evidence, Incident, entry_evidence};
 use super::keys::RunKeys;
 use super::noted::Cause;
 use super::quota::{Charge, Class};
@@ -107,6 +108,13 @@ impl Exchange {
         {
             Ok(()) => {}
             Err(RecordError::RootMismatch { size }) => {
+                // The entries show nothing of what the note's author signed; a note of that very
+                // size, kept before, does.
+                if let Some(earlier) = self.dated_note(link, size)?
+                    && !states_same(&earlier, note)
+                {
+                    return Err(two_trees(link, size, of_one_size(earlier, note)));
+                }
                 return Err(Breach::stop(
                     FaultCode::RootMismatch,
                     &link.mirror,
@@ -128,7 +136,8 @@ impl Exchange {
                 ));
             }
             Err(RecordError::Contradicts { size, earlier }) => {
-                return Err(two_trees(link, size, vec![earlier, note.to_owned()]));
+                let evidence = self.against_run(link, &items, (size, earlier), note);
+                return Err(two_trees(link, size, evidence));
             }
             Err(error) => return Err(error.into()),
         }
@@ -318,7 +327,7 @@ impl Exchange {
             // A run that was recorded before this note was not compared with it: look again.
             Ok(()) => self.compare_with_mirror(link, &signed),
             Err(RecordError::Contradicts { size, earlier }) => {
-                Err(two_trees(link, size, vec![earlier, note.to_owned()]))
+                Err(two_trees(link, size, of_one_size(earlier, note)))
             }
             Err(error) => Err(error.into()),
         }
@@ -339,12 +348,7 @@ impl Exchange {
         if reader.root_at(&tree, size)? == signed.checkpoint.root {
             return Ok(());
         }
-        let mut evidence = vec![signed.note.clone()];
-        evidence.extend(
-            reader
-                .checkpoint_covering(size.saturating_sub(1))?
-                .map(|(_, note)| note),
-        );
+        let evidence = self.against_recorded(link, LogSide::Mirror, signed)?;
         Err(two_trees(link, size, evidence))
     }
 
@@ -470,15 +474,27 @@ fn no_log_key() -> Stop {
     }))
 }
 
-fn two_trees(link: &Link, size: u64, evidence: Vec<String>) -> Stop {
-    Breach::stop(
-        FaultCode::BadCheckpoint,
-        &link.mirror,
-        size,
-        "the peer signed two different trees: this checkpoint contradicts what it signed before. \
-         Both notes are kept as evidence",
-        evidence,
-    )
+fn two_trees(link: &Link, size: u64, evidence: Evidence) -> Stop {
+    let text = format!(
+        "{} signed two different trees of its log: this checkpoint contradicts what it signed \
+         before. Both notes are kept as evidence",
+        link.peer
+    );
+    let code = if evidence.equivocation.is_some() {
+        FaultCode::Equivocation
+    } else {
+        FaultCode::BadCheckpoint
+    };
+    Breach::stop(code, &link.mirror, size, text, evidence)
+}
+
+/// Whether two notes state the same size and root.
+fn states_same(one: &str, other: &str) -> bool {
+    let stated = |note: &str| {
+        let note = Note::parse(note).ok()?;
+        Checkpoint::parse(note.text()).ok()
+    };
+    stated(one) == stated(other)
 }
 
 /// The store cannot be read, or a file not be written.

@@ -36,14 +36,17 @@ pub mod cases;
 pub mod channel;
 pub mod clock;
 mod command;
+mod contradiction;
 pub mod deadlines;
 pub mod due;
 pub mod files;
 pub mod hold;
+mod holding;
 pub mod keys;
 pub mod layout;
 mod mirror;
 mod noted;
+mod overlay;
 pub mod period;
 mod push;
 pub mod quota;
@@ -55,6 +58,7 @@ pub mod restore;
 pub mod rotate;
 pub mod session;
 mod settle;
+pub mod shelf;
 mod slow;
 mod space;
 mod stage;
@@ -70,25 +74,25 @@ use tokio::sync::{oneshot, watch as watch_channel};
 
 pub use book::{Link, LinkTerms, OpenError, PeerKeys, PeerMessageKey};
 pub use command::{RecordError, Recorded};
+pub use holding::{PastHold, Release};
 pub use layout::LogSide;
 pub use submit::Author;
 
 use book::Book;
 use clock::{Clock, Entropy};
 use command::Command;
-use hold::{Hold, Incident};
+use hold::Incident;
 use keys::KeyRing;
 use layout::{HeadRecord, LinkNumber, Region};
 use noted::Noted;
 use quota::Meters;
-use read::{LogReader, ReadError};
+use read::LogReader;
 use recorder::{Recorder, RecorderHandle};
 
 use crate::crypto::history::StartKeys;
 use crate::crypto::keys::{LogKey, MessageKey};
 use crate::limits::LINKS_MAX;
-use crate::model::{MessageId, NodeName};
-use crate::proto::v1::FaultCode;
+use crate::model::NodeName;
 use crate::store::{Batch, Blobs, Direction, Mark, Marks, Store, StoreError};
 
 /// A node's two keys.
@@ -326,65 +330,6 @@ impl Exchange {
         })
     }
 
-    /// Stops a link until someone has looked; durable when it returns.
-    ///
-    /// # Errors
-    /// When it cannot be recorded.
-    pub async fn hold(&self, link: &Link, hold: Hold) -> Result<(), RecordError> {
-        tracing::error!(
-            peer = %link.peer, code = hold.code_name(), origin = %hold.origin,
-            index = hold.index, "link held: an operator must look"
-        );
-        let incident = Incident {
-            at_ms: hold.at_ms,
-            peer: link.peer.to_string(),
-            what: format!("link held: {}: {}", hold.code_name(), hold.text),
-            evidence: hold.evidence.clone(),
-        };
-        self.note_incident(incident).await;
-        self.ask(|reply| Command::Hold(link.number, Box::new(hold), reply))
-            .await
-    }
-
-    /// Lets a held link go on. An expressed message that never came at its index is shown no
-    /// more; the incident keeps it.
-    ///
-    /// # Errors
-    /// When it cannot be recorded.
-    pub async fn release(&self, link: &Link, reason: &str) -> Result<(), RecordError> {
-        let incident = Incident {
-            at_ms: self.clock.unix_ms(),
-            peer: link.peer.to_string(),
-            what: format!("link released by an operator: {reason}"),
-            evidence: Vec::new(),
-        };
-        self.note_incident(incident).await;
-        let forgotten = self.expressed_in_vain(link).map_err(|error| {
-            let reason = error.to_string();
-            RecordError::Stopped { reason }
-        })?;
-        self.ask(|reply| Command::Release(link.number, forgotten, reply))
-            .await
-    }
-
-    /// The expressed entry because of which a link is held.
-    fn expressed_in_vain(&self, link: &Link) -> Result<Option<(u64, MessageId)>, ReadError> {
-        let Some(hold) = link.head().held else {
-            return Ok(None);
-        };
-        if hold.code != FaultCode::ExpressMismatch as i32 {
-            return Ok(None);
-        }
-        match self.reader(link, LogSide::Mirror).expressed(hold.index) {
-            Ok(stored) => {
-                let header = submit::header_of(&stored, &link.mirror.to_string())?;
-                Ok(Some((hold.index, header.id)))
-            }
-            Err(ReadError::Missing { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
     /// Keeps something for a person to look at.
     pub async fn note_incident(&self, incident: Incident) {
         tracing::warn!(peer = %incident.peer, what = %incident.what, "incident");
@@ -399,12 +344,6 @@ impl Exchange {
     /// When the store cannot be read.
     pub fn incidents(&self, count: usize) -> Result<Vec<Incident>, StoreError> {
         hold::latest_incidents(&*self.store, count)
-    }
-
-    /// Why a link is held, if it is.
-    #[must_use]
-    pub fn held(&self, link: &Link) -> Option<Arc<Hold>> {
-        link.head().held
     }
 
     /// Waits until the peers of all sessions that are up have receipted what is recorded for them.

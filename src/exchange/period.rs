@@ -12,9 +12,10 @@ use super::submit::header_of;
 use super::{Exchange, Link};
 use crate::model::check::FieldFault;
 use crate::model::report::compare::Difference;
-use crate::model::report::{Entry, Period, Report, Value};
+use crate::model::report::{Count, Entry, Period, Report, Value};
+use crate::model::workflow::board::Boards;
 use crate::model::workflow::facts::millis;
-use crate::model::workflow::{Casebook, Party, Published};
+use crate::model::workflow::{Party, Published};
 use crate::model::{Header, MessageId, body, text};
 use crate::proto::v1::body::Body;
 use crate::proto::v1::{self, Kind};
@@ -22,6 +23,9 @@ use crate::tlog::Hash;
 
 /// Entries that a fault names of those that make a figure up; their number is told in any case.
 const ENTRIES_TOLD_MAX: usize = 20;
+
+/// Cases read at once while figures are counted.
+const CASES_AT_ONCE: usize = 256;
 
 /// Why a report cannot be judged at all.
 #[derive(Debug, thiserror::Error)]
@@ -189,25 +193,48 @@ impl Exchange {
             Party::A => [own, mirror],
             Party::B => [mirror, own],
         };
-        // The copy is folded outside, so that nobody waits for it.
-        let mut book = self.with_cases(link, |cases| cases.as_of(of_parties))?;
+        let ledger = self.with_cases(link, |cases| cases.ledger_as_of(of_parties))??;
         let calendars = [
-            self.published(link, &book, Party::A)?,
-            self.published(link, &book, Party::B)?,
+            self.published(link, ledger.boards(), Party::A)?,
+            self.published(link, ledger.boards(), Party::B)?,
         ];
         let sides = [Party::A, Party::B].map(|party| link.node_of(party).clone());
-        Ok(Report::compute(&mut book, sides, period, &calendars))
+        let mut count = Count::new(period, &calendars);
+        let mut last = None;
+        loop {
+            // Some cases at a time, so that nobody waits for all of them.
+            let some = self.with_cases(link, |cases| {
+                let mut some = Vec::with_capacity(CASES_AT_ONCE);
+                while some.len() < CASES_AT_ONCE
+                    && let Some(case) = cases.case_after(last)?
+                {
+                    last = Some(case);
+                    some.push(cases.case_as_of(&ledger, case)?);
+                }
+                Ok::<_, ReadError>(some)
+            })??;
+            if some.is_empty() {
+                break;
+            }
+            for mut case in some {
+                if case.has_word_of_a_person() {
+                    count.add(ledger.fold(&mut case));
+                }
+            }
+        }
+        let sizes = [Party::A, Party::B].map(|party| ledger.size(party));
+        Ok(count.finish(sides, sizes))
     }
 
     /// The calendars of a side that are up, as far as they are ones, in the order of its log.
     fn published(
         &self,
         link: &Link,
-        book: &Casebook,
+        boards: &Boards,
         party: Party,
     ) -> Result<Vec<Published>, ReadError> {
         let mut published = Vec::new();
-        for posted in book.boards().all_calendars(party) {
+        for posted in boards.all_calendars(party) {
             if let Some(calendar) = self.calendar_at(link, party, posted.index)? {
                 published.push(Published {
                     index: posted.index,

@@ -295,18 +295,31 @@ impl Recorder {
                     Err(error) => drop(reply.send(Err(error))),
                 }
             }
-            Command::Hold(number, hold, reply) => {
+            Command::Hold(number, hold, incident, reply) => {
                 if let Some(book) = self.books.get(&number) {
                     stage.hold(&*self.store, book, &hold)?;
+                }
+                self.stage_incident(stage, &incident)?;
+                answers.flushed.push(Box::new(move |outcome| {
+                    drop(reply.send(outcome));
+                }));
+            }
+            Command::PeerHold(number, hold, incident, reply) => {
+                if let Some(book) = self.books.get(&number) {
+                    stage.peer_hold(&*self.store, book, hold.as_deref())?;
+                }
+                if let Some(incident) = incident {
+                    self.stage_incident(stage, &incident)?;
                 }
                 answers.flushed.push(Box::new(move |outcome| {
                     drop(reply.send(outcome));
                 }));
             }
-            Command::Release(number, forgotten, reply) => {
+            Command::Release(number, release, forgotten, incident, reply) => {
                 if let Some(book) = self.books.get(&number) {
-                    stage.release(&*self.store, book, forgotten)?;
+                    stage.release(&*self.store, book, *release, forgotten)?;
                 }
+                self.stage_incident(stage, &incident)?;
                 answers.flushed.push(Box::new(move |outcome| {
                     drop(reply.send(outcome));
                 }));
@@ -329,6 +342,17 @@ impl Recorder {
                 }
                 answers.flushed.push(Box::new(move |outcome| {
                     drop(reply.send(outcome.map(|()| is_first)));
+                }));
+            }
+            Command::Derived(writes, reply) => {
+                for (key, value) in writes {
+                    match value {
+                        Some(value) => stage.batch.put(key, value),
+                        None => stage.batch.delete(key),
+                    }
+                }
+                answers.flushed.push(Box::new(move |outcome| {
+                    drop(reply.send(outcome));
                 }));
             }
             Command::Restore(number, step, reply) => {
@@ -408,10 +432,12 @@ fn refuse(command: Command, error: &RecordError) {
         Command::Mirror(_, reply)
         | Command::Express(_, _, _, reply)
         | Command::Settle(_, _, reply)
-        | Command::Hold(_, _, reply)
-        | Command::Release(_, _, reply)
+        | Command::Hold(.., reply)
+        | Command::PeerHold(.., reply)
+        | Command::Release(.., reply)
         | Command::KeepDated(_, _, reply)
         | Command::BundlesTaken(_, _, reply)
+        | Command::Derived(_, reply)
         | Command::Restore(_, _, reply)
         | Command::Barrier(reply) => drop(reply.send(Err(error.clone()))),
         Command::Reach(.., reply) | Command::NoteBreach(.., reply) => {

@@ -22,6 +22,7 @@ use super::submit::SubmitError;
 use super::{Exchange, Link, LogSide};
 use crate::crypto::change;
 use crate::crypto::history::{ChangeFault, HeldKey};
+use crate::crypto::keys::SignError;
 use crate::crypto::vkey::VerifierKey;
 use crate::proto::v1::{self, KeyAction, KeyRole};
 
@@ -46,6 +47,9 @@ pub enum RotateError {
         /// The peer.
         peer: String,
     },
+    /// The key lies in a token that does not sign.
+    #[error(transparent)]
+    Sign(#[from] SignError),
     /// No recovery key was exchanged.
     #[error(
         "no recovery key was exchanged with {peer}; a key lost or stolen on that link can only be \
@@ -131,8 +135,8 @@ impl Exchange {
                 change.old_vkey = old.verifier(node).to_string();
                 change.new_vkey = key.verifier(node).to_string();
                 (
-                    change::sign(&old, &link.own, &change),
-                    change::sign(key, &link.own, &change),
+                    change::sign(&*old, &link.own, &change)?,
+                    change::sign(&**key, &link.own, &change)?,
                 )
             }
             NextKey::Log(key) => {
@@ -141,8 +145,8 @@ impl Exchange {
                 change.old_vkey = old.cosigner_verifier(node).to_string();
                 change.new_vkey = key.cosigner_verifier(node).to_string();
                 (
-                    change::sign(&old, &link.own, &change),
-                    change::sign(key, &link.own, &change),
+                    change::sign(&*old, &link.own, &change)?,
+                    change::sign(&**key, &link.own, &change)?,
                 )
             }
         };
@@ -158,26 +162,29 @@ impl Exchange {
     /// [`RotateError`].
     pub async fn retire_keys(&self, link: &Arc<Link>) -> Result<(), RotateError> {
         let _one_at_a_time = self.changing.lock().await;
-        while let Some(change) = self.next_retirement(link) {
+        while let Some(change) = self.next_retirement(link)? {
             self.say_change(link, change).await?;
         }
         Ok(())
     }
 
     /// The retirement that is due on a link, signed by the key that stays.
-    fn next_retirement(&self, link: &Link) -> Option<v1::KeyChange> {
+    fn next_retirement(&self, link: &Link) -> Result<Option<v1::KeyChange>, SignError> {
         let history = link.key_history(LogSide::Own);
         let message = self.message_key(link);
         let size = link.head().own_size;
         let log = self.log_key(link, size);
+        let (Some(message), Some(log)) = (message, log) else {
+            return Ok(None);
+        };
         for role in [KeyRole::Message, KeyRole::Log] {
             let open = || {
                 let keys = history.keys().iter();
                 keys.filter(|key| key.role == role && key.is_open() && key.holds_at(size))
             };
             let stays = match role {
-                KeyRole::Message => message.as_ref()?.public(),
-                _ => log.as_ref()?.public(),
+                KeyRole::Message => message.public(),
+                _ => log.public(),
             };
             let Some(stays) = open().find(|key| *key.vkey.public() == stays) else {
                 continue;
@@ -196,13 +203,13 @@ impl Exchange {
                 ..v1::KeyChange::default()
             };
             let signature = match role {
-                KeyRole::Message => change::sign(message.as_deref()?, &link.own, &change),
-                _ => change::sign(log.as_deref()?, &link.own, &change),
+                KeyRole::Message => change::sign(&*message, &link.own, &change)?,
+                _ => change::sign(&*log, &link.own, &change)?,
             };
             change.new_key_signature = signature.to_vec().into();
-            return Some(change);
+            return Ok(Some(change));
         }
-        None
+        Ok(None)
     }
 
     /// A revocation on a link, to be signed by the recovery key; nothing if the new key is alone
@@ -238,8 +245,8 @@ impl Exchange {
             ..v1::KeyChange::default()
         };
         let signature = match next {
-            NextKey::Message(key) => change::sign(key, &link.own, &change),
-            NextKey::Log(key) => change::sign(key, &link.own, &change),
+            NextKey::Message(key) => change::sign(&**key, &link.own, &change)?,
+            NextKey::Log(key) => change::sign(&**key, &link.own, &change)?,
         };
         change.new_key_signature = signature.to_vec().into();
         Ok(Some(change))

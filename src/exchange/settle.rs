@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError};
 use tokio::sync::watch;
 
 use super::command::{Command, RecordError};
+use super::hold::Evidence;
 use super::session::{Breach, End, Never, Stop};
 use super::{Exchange, Link, LogSide};
 use crate::crypto::Verified;
@@ -109,6 +110,9 @@ impl Exchange {
             .reader(link, LogSide::Own)
             .root_at(&tree, checkpoint.size)?;
         if root != checkpoint.root {
+            if let Some(evidence) = self.against_ourselves(link, &receipt)? {
+                return Err(own_two_trees(link, checkpoint.size, evidence));
+            }
             return Err(bad(
                 "the peer cosigned another tree than this log's".to_owned(),
                 checkpoint.size,
@@ -202,5 +206,19 @@ fn lacks_the_mirror(error: &CheckpointError) -> bool {
             role: "the mirror",
             ..
         }
+    )
+}
+
+/// The peer shows a tree that this node's own key signed, and this node has signed another one over
+/// the same entries: two instances of it had the key, or someone else has it.
+pub(super) fn own_two_trees(link: &Link, size: u64, evidence: Evidence) -> Stop {
+    Breach::stop(
+        FaultCode::Equivocation,
+        &link.own,
+        size,
+        "this node's own log key signed two different trees of its log: two copies of the node ran \
+         with the same keys, or someone else has the key. Both notes are kept as evidence. Nothing \
+         more is signed; find the other copy and stop it",
+        evidence,
     )
 }

@@ -7,12 +7,14 @@ use std::sync::{Arc, PoisonError};
 use super::book::{Ahead, Book, Trees};
 use super::command::{Effect, Leaf, MirrorRun, OwnEntry, PeerEntry, RecordError, Recorded};
 use super::hold::{Hold, Incident};
+use super::holding::{PastHold, Release};
 use super::layout::{
     self, FileRef, FileRefs, HeadRecord, LinkNumber, LogSide, Place, Record, RestorePart,
 };
 use super::quota::Meter;
 use super::remind::{DutyKey, Reached};
 use super::restore::Restoring;
+use super::shelf;
 use crate::crypto::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::crypto::history::KeyHistory;
 use crate::crypto::note::Note;
@@ -38,6 +40,8 @@ pub(super) struct Stage {
     once: BTreeSet<Vec<u8>>,
     /// Whose quotas this group draws on.
     usage: BTreeMap<String, Arc<Meter>>,
+    /// Holds that this group has ended.
+    released: u64,
     /// The time to put into records instead of now: that of an entry recorded long ago.
     pub(super) recorded_at_ms: Option<u64>,
 }
@@ -81,6 +85,8 @@ pub(super) struct StagedLink {
     held: Holding,
     own_keys: Option<Arc<KeyHistory>>,
     mirror_keys: Option<Arc<KeyHistory>>,
+    /// What becomes of the peer's hold, as it said.
+    peer_held: Holding,
 }
 
 impl Stage {
@@ -93,6 +99,7 @@ impl Stage {
             dated: BTreeMap::new(),
             wanted: BTreeSet::new(),
             once: BTreeSet::new(),
+            released: 0,
             recorded_at_ms: None,
             usage: BTreeMap::new(),
         }
@@ -579,14 +586,56 @@ impl Stage {
         Ok(())
     }
 
-    /// Lets the link go on. What would hold it again at once is forgotten; the evidence has it.
+    /// Keeps why the peer holds the link, or that it does not any more.
+    pub(super) fn peer_hold(
+        &mut self,
+        store: &dyn Store,
+        book: &Book,
+        hold: Option<&Hold>,
+    ) -> Result<(), StoreError> {
+        let number = book.link.number;
+        let key = layout::peer_hold(number);
+        self.delete_parts(store, &key)?;
+        if let Some(hold) = hold {
+            let value = serde_json::to_vec(hold).unwrap_or_default();
+            for (key, part) in layout::parts(&key, &value) {
+                self.batch.put(key, part);
+            }
+        }
+        self.touch(number).peer_held = match hold {
+            Some(hold) => Holding::Held(Arc::new(hold.clone())),
+            None => Holding::Released,
+        };
+        Ok(())
+    }
+
+    /// Lets the link go on, and keeps what it was held for. What would hold it again at once is
+    /// forgotten; the evidence has it.
     pub(super) fn release(
         &mut self,
         store: &dyn Store,
         book: &Book,
+        release: Release,
         forgotten: Option<(u64, MessageId)>,
     ) -> Result<(), StoreError> {
         let number = book.link.number;
+        let held = match &self.touch(number).held {
+            Holding::AsBefore => book.link.head().held,
+            Holding::Held(hold) => Some(Arc::clone(hold)),
+            Holding::Released => None,
+        };
+        // Two operators at once: the second one has nothing left to release.
+        let Some(hold) = held else { return Ok(()) };
+        let past = PastHold {
+            hold: (*hold).clone(),
+            release,
+        };
+        let sequence = PastHold::next_sequence(store, number)? + self.released;
+        self.released += 1;
+        let value = serde_json::to_vec(&past).unwrap_or_default();
+        for (key, part) in layout::parts(&layout::past_hold(number, sequence), &value) {
+            self.batch.put(key, part);
+        }
         self.delete_hold(store, number)?;
         // A checkpoint ahead of the mirror may be one of the two that contradict each other.
         let (_, end) = layout::indexed_from(layout::Region::Dated, number, 0);
@@ -616,7 +665,11 @@ impl Stage {
     }
 
     fn delete_hold(&mut self, store: &dyn Store, number: LinkNumber) -> Result<(), StoreError> {
-        let (start, end) = layout::parts_range(&layout::fault(number));
+        self.delete_parts(store, &layout::fault(number))
+    }
+
+    fn delete_parts(&mut self, store: &dyn Store, key: &[u8]) -> Result<(), StoreError> {
+        let (start, end) = layout::parts_range(key);
         for (part, _) in store.scan(&start, &end, usize::MAX, Direction::Forward)? {
             self.batch.delete(part);
         }
@@ -686,6 +739,12 @@ impl Stage {
         self.links.entry(number).or_default()
     }
 
+    /// From these indices of own log and mirror on, what was derived may be of other entries.
+    pub(super) fn forget_derived(&mut self, book: &Book, from: [u64; 2]) {
+        let (key, value) = shelf::stale_row(book.link.number, from);
+        self.batch.put(key, value);
+    }
+
     pub(super) fn put_tiles(&mut self, number: LinkNumber, side: LogSide, full: Vec<FullTile>) {
         for tile in full {
             let key = layout::tile(number, side, tile.level, tile.index);
@@ -702,6 +761,11 @@ impl Stage {
         refused: bool,
         expressed: bool,
     ) {
+        if let Some(said) = leaf.said {
+            for (key, part) in shelf::packed_rows(number, side, index, said.case, &said.bytes) {
+                self.batch.put(key, part);
+            }
+        }
         let record = Record {
             recorded_at_ms: self.recorded_at_ms.unwrap_or(self.now_ms),
             entry: leaf.entry,
@@ -843,6 +907,11 @@ impl StagedLink {
                 Holding::AsBefore => {}
                 Holding::Held(hold) => head.held = Some(hold),
                 Holding::Released => head.held = None,
+            }
+            match self.peer_held {
+                Holding::AsBefore => {}
+                Holding::Held(hold) => head.peer_hold = Some(hold),
+                Holding::Released => head.peer_hold = None,
             }
         });
         if self.files {

@@ -83,7 +83,7 @@ pub enum SubmitError {
     #[error("the header cannot be made: {0}")]
     Header(#[from] HeaderError),
     /// The envelope cannot be made.
-    #[error("the entry cannot be signed")]
+    #[error("the entry cannot be signed: {0}")]
     Sign(#[from] DsseError),
     /// None of the message keys at hand holds at the end of the log.
     #[error(
@@ -309,7 +309,7 @@ impl Exchange {
                     ))
                 };
             }
-            match cases.judge(party, &facts) {
+            match cases.judge(party, &facts)? {
                 Ok(()) => Ok(unsigned),
                 Err(impossible) => Err(SubmitError::Impossible {
                     impossible: Box::new(impossible),
@@ -497,6 +497,7 @@ impl Exchange {
         })?;
         Ok(Unsigned {
             facts: facts_of(&header, content),
+            said: Facts::of(&header, Some(content)),
             header,
             salt,
             bytes,
@@ -516,9 +517,10 @@ impl Exchange {
         let payload = Bytes::from(unsigned.header.wire.encode_to_vec());
         let envelope = dsse::sign(key, payload)?;
         let digest = unsigned.header.body_digest;
-        let leaf = self.place_leaf(&envelope, Some((unsigned.salt, unsigned.bytes, digest)))?;
+        let body = (unsigned.salt, unsigned.bytes, digest);
+        let leaf = self.place_leaf(&envelope, Some(body))?;
         Ok(OwnEntry {
-            leaf,
+            leaf: leaf.saying(Some(&unsigned.said)),
             facts: unsigned.facts,
             author: None,
             confirms_files_of: None,
@@ -621,6 +623,7 @@ struct Named {
 struct Unsigned {
     header: Header,
     facts: super::command::Facts,
+    said: Facts,
     salt: [u8; SALT_BYTES],
     bytes: Bytes,
 }

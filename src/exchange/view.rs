@@ -218,10 +218,10 @@ impl Exchange {
             },
         }
         let standing = self.with_cases(link, |cases| {
-            let thread = cases.thread_of(header.id)?;
-            let judged = cases.folded(thread)?.message(header.id)?;
-            Some(told(&judged.standing))
-        })?;
+            let folded = cases.folded(header.thread_id)?;
+            let judged = folded.and_then(|folded| folded.message(header.id));
+            Ok::<_, ReadError>(judged.map(|judged| told(&judged.standing)))
+        })??;
         if let Some((standing, reason)) = standing {
             message.standing = standing.into();
             message.standing_reason = reason;

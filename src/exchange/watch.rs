@@ -11,6 +11,8 @@ use tokio_stream::wrappers::WatchStream;
 use tokio_stream::{StreamExt as _, StreamMap};
 
 use super::book::Head;
+use super::clock::timestamp_of_ms;
+use super::hold::Hold;
 use super::layout::LogSide;
 use super::read::{ReadError, Stored};
 use super::remind::{Reached, Stage};
@@ -32,6 +34,8 @@ pub struct Event {
     pub message: Option<v1::Message>,
     /// What is owed for it, where that is what the event is about.
     pub reached: Option<Reached>,
+    /// The link that is held or released, where that is what the event is about.
+    pub link: Option<v1::LinkAlarm>,
     /// Go on from here.
     pub cursor: String,
 }
@@ -62,6 +66,26 @@ struct Followed {
     already: BTreeSet<u64>,
     /// [`Head::expressed_count`] when they were last looked at.
     expressed_count: Option<u64>,
+    /// What was told to hold the link.
+    alarm: Option<Alarm>,
+}
+
+/// What holds a link, and which side does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Alarm {
+    what: WatchEvent,
+    hold: Arc<Hold>,
+}
+
+impl Alarm {
+    fn of(head: &Head) -> Option<Self> {
+        let held = |what, hold: &Option<Arc<Hold>>| {
+            let hold = hold.clone()?;
+            Some(Self { what, hold })
+        };
+        held(WatchEvent::LinkHeld, &head.held)
+            .or_else(|| held(WatchEvent::LinkHeldByPeer, &head.peer_hold))
+    }
 }
 
 /// A subscription.
@@ -71,6 +95,10 @@ pub struct Watcher {
     links: Vec<Followed>,
     heads: StreamMap<usize, WatchStream<Head>>,
     ready: VecDeque<Ready>,
+    /// Told before all else: one for each link at most.
+    alarms: VecDeque<Event>,
+    /// Cursor of what was told last.
+    told_up_to: String,
     /// The link to look at first: none waits behind a busy one.
     turn: usize,
     caught_up: bool,
@@ -140,17 +168,22 @@ impl Exchange {
                 told: from,
                 already,
                 expressed_count: None,
+                alarm: None,
             });
             heads.insert(key, WatchStream::from_changes(receiver));
         }
-        Ok(Watcher {
+        let mut watcher = Watcher {
             exchange: Arc::clone(self),
             links,
             heads,
             ready: VecDeque::new(),
+            alarms: VecDeque::new(),
+            told_up_to: String::new(),
             turn: 0,
             caught_up: false,
-        })
+        };
+        watcher.told_up_to = watcher.cursor();
+        Ok(watcher)
     }
 }
 
@@ -161,7 +194,14 @@ impl Watcher {
     /// When a message cannot be read.
     pub async fn next(&mut self) -> Option<Result<Event, ReadError>> {
         loop {
+            for at in 0..self.links.len() {
+                self.look_at_alarm(at);
+            }
+            if let Some(alarm) = self.alarms.pop_front() {
+                return Some(Ok(alarm));
+            }
             if let Some(ready) = self.ready.pop_front() {
+                self.told_up_to.clone_from(&ready.cursor);
                 return Some(self.told(ready));
             }
             let mut moved = false;
@@ -185,11 +225,43 @@ impl Watcher {
                     what: WatchEvent::CaughtUp,
                     message: None,
                     reached: None,
+                    link: None,
                     cursor: self.cursor(),
                 }));
             }
             self.heads.next().await?;
         }
+    }
+
+    /// Tells whether a link is held, when that has changed since it was told.
+    fn look_at_alarm(&mut self, at: usize) {
+        let followed = &self.links[at];
+        let alarm = Alarm::of(&followed.link.head());
+        if alarm == followed.alarm {
+            return;
+        }
+        let now_ms = self.exchange.clock().unix_ms();
+        let (what, text, at_ms) = match &alarm {
+            None => (WatchEvent::LinkReleased, String::new(), now_ms),
+            Some(Alarm { what, hold }) => {
+                let text = format!("{}: {}", hold.code_name(), hold.text);
+                (*what, text, hold.at_ms)
+            }
+        };
+        let link = v1::LinkAlarm {
+            peer: followed.link.peer.to_string(),
+            text: crate::model::text::escape(&text).into_owned(),
+            at: Some(timestamp_of_ms(at_ms)),
+        };
+        self.links[at].alarm = alarm;
+        let cursor = self.told_up_to.clone();
+        self.alarms.push_back(Event {
+            what,
+            message: None,
+            reached: None,
+            link: Some(link),
+            cursor,
+        });
     }
 
     /// Reads what one link has beyond what was told; says whether there was anything.
@@ -286,6 +358,7 @@ impl Watcher {
             what,
             message: Some(message),
             reached,
+            link: None,
             cursor,
         })
     }

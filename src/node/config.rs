@@ -16,6 +16,9 @@ use tracing::level_filters::LevelFilter;
 use super::document::{Document, Fault, nearest};
 use super::links::{self, LinkConfig};
 pub use super::passphrase::{PassphraseError, PassphraseSource};
+use super::token::TokenConfig;
+use crate::crypto::token_uri::{self, TokenUri};
+use crate::crypto::vkey::VerifierKey;
 use crate::desk::quota::DeskQuota;
 use crate::exchange::quota::Quota;
 use crate::limits::{CALLER_SUBMITS_MAX, DISK_FREE_BYTES_MIN, QUOTA_DAY_BYTES_MIN, SUBMITS_MAX};
@@ -75,8 +78,10 @@ pub struct Config {
 /// Signing keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeysConfig {
-    /// Signs entries.
+    /// Signs entries; of no use if `token` is given.
     pub message: PathBuf,
+    /// Where the message key lies, if that is a token.
+    pub token: Option<TokenConfig>,
     /// Signs checkpoints and cosignatures.
     pub log: PathBuf,
     /// How the key files are opened.
@@ -242,7 +247,9 @@ struct RawConfig {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawKeys {
-    message: String,
+    message: Spanned<String>,
+    message_vkey: Option<Spanned<String>>,
+    pin: Option<Spanned<String>>,
     log: String,
     passphrase: Spanned<String>,
     allow_unencrypted_keys: Option<bool>,
@@ -251,35 +258,79 @@ struct RawKeys {
 impl RawKeys {
     fn check(self, document: &Document) -> Result<KeysConfig, Fault> {
         let allow_unencrypted = self.allow_unencrypted_keys.unwrap_or(false);
-        let text = self.passphrase.get_ref().as_str();
-        let passphrase = match text.split_once(':') {
-            Some(("file", path)) if !path.is_empty() => PassphraseSource::File(document.path(path)),
-            Some(("credential", name)) if is_credential_name(name) => {
-                PassphraseSource::Credential(name.to_owned())
-            }
-            None if text == "prompt" => PassphraseSource::Prompt,
-            None if text == "none" && allow_unencrypted => PassphraseSource::None,
-            None if text == "none" => {
+        let passphrase = match self.passphrase.get_ref().as_str() {
+            "none" if allow_unencrypted => PassphraseSource::None,
+            "none" => {
                 return Err(document.fault(
                     &self.passphrase,
                     "keys without a passphrase are for trials only",
                     "use prompt, file:PATH or credential:NAME, or set allow_unencrypted_keys = true",
                 ));
             }
-            _ => {
-                return Err(document.fault(
-                    &self.passphrase,
-                    "no such source",
-                    "write prompt, file:PATH or credential:NAME",
-                ));
-            }
+            _ => secret_source(document, &self.passphrase)?,
         };
+        let token = self.token(document)?;
         Ok(KeysConfig {
-            message: document.path(self.message),
+            message: document.path(self.message.get_ref()),
+            token,
             log: document.path(self.log),
             passphrase,
             allow_unencrypted,
         })
+    }
+}
+
+impl RawKeys {
+    /// The token that the message key lies in, if it is written so.
+    fn token(&self, document: &Document) -> Result<Option<TokenConfig>, Fault> {
+        if !self.message.get_ref().starts_with(token_uri::SCHEME) {
+            return match self.message_vkey.as_ref().or(self.pin.as_ref()) {
+                Some(of_tokens) => Err(document.fault(
+                    of_tokens,
+                    "it goes with a message key in a token only",
+                    "remove it, or write message = \"pkcs11:…\"",
+                )),
+                None => Ok(None),
+            };
+        }
+        let uri = TokenUri::parse(self.message.get_ref()).map_err(|error| {
+            let remedy = "docs/operations.md, The message key in a token, has an example";
+            document.fault(&self.message, error, remedy)
+        })?;
+        let vkey = self.message_vkey.as_ref().map(|written| {
+            VerifierKey::parse(written.get_ref()).map_err(|error| {
+                document.fault(
+                    written,
+                    error,
+                    "write the message key as the own card has it: liaison peer card",
+                )
+            })
+        });
+        let pin = self.pin.as_ref();
+        Ok(Some(TokenConfig {
+            uri,
+            vkey: vkey.transpose()?,
+            pin: pin.map(|pin| secret_source(document, pin)).transpose()?,
+        }))
+    }
+}
+
+fn secret_source(
+    document: &Document,
+    written: &Spanned<String>,
+) -> Result<PassphraseSource, Fault> {
+    let text = written.get_ref().as_str();
+    match text.split_once(':') {
+        Some(("file", path)) if !path.is_empty() => Ok(PassphraseSource::File(document.path(path))),
+        Some(("credential", name)) if is_credential_name(name) => {
+            Ok(PassphraseSource::Credential(name.to_owned()))
+        }
+        None if text == "prompt" => Ok(PassphraseSource::Prompt),
+        _ => Err(document.fault(
+            written,
+            "no such source",
+            "write prompt, file:PATH or credential:NAME",
+        )),
     }
 }
 

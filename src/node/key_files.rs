@@ -19,9 +19,11 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::run::NodeError;
+use super::token::TokenConfig;
 use crate::crypto::keys::{KeyError, Loaded, LogKey, MessageKey, Protection};
 use crate::exchange::NodeKeys;
 use crate::exchange::keys::NextKey;
+use crate::model::NodeName;
 use crate::proto::v1::KeyRole;
 
 /// Why a key is to follow.
@@ -45,6 +47,10 @@ impl Cause {
 /// Where the keys are, and how the files keep them.
 #[derive(Debug)]
 pub(super) struct KeyFiles {
+    pub(super) node: NodeName,
+    /// Where the message key lies, if it is in no file.
+    pub(super) token: Option<TokenConfig>,
+    pub(super) credentials: Option<PathBuf>,
     pub(super) message: PathBuf,
     pub(super) log: PathBuf,
     pub(super) passphrase: Option<Zeroizing<String>>,
@@ -57,6 +63,11 @@ impl KeyFiles {
             KeyRole::Message => &self.message,
             _ => &self.log,
         }
+    }
+
+    /// A key that lies in a token is made, and replaced, there.
+    fn is_in_token(&self, role: KeyRole) -> bool {
+        role == KeyRole::Message && self.token.is_some()
     }
 
     fn following(&self, role: KeyRole, cause: Cause) -> PathBuf {
@@ -75,10 +86,20 @@ impl KeyFiles {
 
     /// The keys in use.
     pub(super) fn current(&self) -> Result<NodeKeys, NodeError> {
-        let message = MessageKey::load_file(&self.message, self.passphrase.as_ref())?;
+        let message = if let Some(token) = &self.token {
+            let prompt = || {
+                rpassword::prompt_password(format!("PIN of the token of {}: ", self.node))
+                    .map(Zeroizing::new)
+            };
+            let pins = self.credentials.as_deref();
+            token.open(&self.node, self.passphrase.as_ref(), pins, prompt, true)?
+        } else {
+            let loaded = MessageKey::load_file(&self.message, self.passphrase.as_ref())?;
+            self.check(&self.message, loaded)?
+        };
         let log = LogKey::load_file(&self.log, self.passphrase.as_ref())?;
         Ok(NodeKeys {
-            message: self.check(&self.message, message)?,
+            message,
             log: self.check(&self.log, log)?,
         })
     }
@@ -90,24 +111,24 @@ impl KeyFiles {
         cause: Cause,
     ) -> Result<Option<NextKey>, NodeError> {
         let file = self.following(role, cause);
-        if !file.exists() {
+        if !file.exists() || self.is_in_token(role) {
             return Ok(None);
         }
         let passphrase = self.passphrase.as_ref();
-        Ok(Some(match role {
-            KeyRole::Message => {
-                let loaded = MessageKey::load_file(&file, passphrase)?;
-                NextKey::Message(Arc::new(self.check(&file, loaded)?))
-            }
-            _ => {
-                let loaded = LogKey::load_file(&file, passphrase)?;
-                NextKey::Log(Arc::new(self.check(&file, loaded)?))
-            }
+        Ok(Some(if role == KeyRole::Message {
+            let loaded = MessageKey::load_file(&file, passphrase)?;
+            NextKey::Message(Arc::new(self.check(&file, loaded)?))
+        } else {
+            let loaded = LogKey::load_file(&file, passphrase)?;
+            NextKey::Log(Arc::new(self.check(&file, loaded)?))
         }))
     }
 
     /// Makes the key that is to follow, durable before it is used; or takes the one that was made.
     pub(super) fn make(&self, role: KeyRole, cause: Cause) -> Result<NextKey, NodeError> {
+        if self.is_in_token(role) {
+            return Err(KeyError::InToken.into());
+        }
         if let Some(key) = self.pending(role, cause)? {
             return Ok(key);
         }
@@ -116,17 +137,14 @@ impl KeyFiles {
             Some(passphrase) => Protection::Passphrase(passphrase.clone()),
             None => Protection::Unencrypted,
         };
-        Ok(match role {
-            KeyRole::Message => {
-                let key = MessageKey::generate()?;
-                key.write_file(&file, &protection)?;
-                NextKey::Message(Arc::new(key))
-            }
-            _ => {
-                let key = LogKey::generate()?;
-                key.write_file(&file, &protection)?;
-                NextKey::Log(Arc::new(key))
-            }
+        Ok(if role == KeyRole::Message {
+            let key = MessageKey::generate()?;
+            key.write_file(&file, &protection)?;
+            NextKey::Message(Arc::new(key))
+        } else {
+            let key = LogKey::generate()?;
+            key.write_file(&file, &protection)?;
+            NextKey::Log(Arc::new(key))
         })
     }
 

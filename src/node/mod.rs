@@ -6,6 +6,7 @@
 //! - [`peer_card`]: what a side gives the other at link set-up.
 //! - [`run()`]: open, bind, spawn, wait, drain.
 //! - [`restore`]: a store from a backup, in place of one that is lost.
+//! - [`token`]: a message key that lies in a PKCS#11 token.
 //! - [`material`]: from the configuration to TLS material that reloads.
 
 pub mod config;
@@ -21,5 +22,6 @@ pub mod recover;
 pub mod restore;
 mod run;
 pub mod template;
+pub mod token;
 
 pub use run::{Drained, NodeError, Surroundings, create_store, run, run_in};

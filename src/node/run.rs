@@ -22,6 +22,7 @@ use super::material;
 use super::passphrase::PassphraseError;
 use super::peer_card::KeyRole;
 use super::public_keys::{self, PUBLIC_FILE, START_SUFFIX};
+use super::token::TokenError;
 use crate::crypto::history::StartKeys;
 use crate::crypto::keys::KeyError;
 use crate::desk::quota::DeskQuotas;
@@ -69,6 +70,9 @@ pub enum NodeError {
         /// Why.
         source: std::io::Error,
     },
+    /// The token with the message key.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// A key file without encryption, which the configuration does not allow.
     #[error(
         "{} is not encrypted. Encrypt it, or set allow_unencrypted_keys = true under [keys] if \
@@ -208,6 +212,9 @@ pub(super) fn key_files(config: &Config) -> Result<KeyFiles, NodeError> {
             .map(Zeroizing::new)
     })?;
     Ok(KeyFiles {
+        node: config.node.clone(),
+        token: config.keys.token.clone(),
+        credentials,
         message: config.keys.message.clone(),
         log: config.keys.log.clone(),
         passphrase,
@@ -268,22 +275,24 @@ pub(super) fn open_exchange(
     Ok(exchange)
 }
 
-/// Folds both logs of every link before anyone is served: whoever comes first would else wait for
-/// it on a thread that others need.
+/// Folds what is new in both logs of every link before anyone is served: whoever comes first would
+/// else wait for it on a thread that others need.
 async fn fold_cases(exchange: &Arc<Exchange>) -> Result<(), NodeError> {
-    let folding = Arc::clone(exchange);
-    let fold = move || {
-        // What is not whole is folded when it is.
-        let mut links = folding
-            .links()
-            .filter(|link| folding.restoring(link).is_none());
-        links.try_for_each(|link| folding.with_cases(link, |_| ()))
-    };
-    match tokio::task::spawn_blocking(fold).await {
-        Ok(folded) => folded.map_err(|error| NodeError::Open(error.into())),
-        // The runtime is going down, and the node with it.
-        Err(_) => Ok(()),
+    // What is not whole is folded when it is.
+    let whole = exchange
+        .links()
+        .filter(|link| exchange.restoring(link).is_none());
+    for link in whole {
+        let (folding, link) = (Arc::clone(exchange), Arc::clone(link));
+        let runtime = tokio::runtime::Handle::current();
+        let fold = move || runtime.block_on(folding.fold(&link));
+        match tokio::task::spawn_blocking(fold).await {
+            Ok(folded) => folded.map_err(|error| NodeError::Open(error.into()))?,
+            // The runtime is going down, and the node with it.
+            Err(_) => return Ok(()),
+        }
     }
+    Ok(())
 }
 
 pub(super) fn link_terms(

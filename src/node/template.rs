@@ -114,6 +114,13 @@ time_zone = {zone}
 message = "{message_key}"
 log = "{log_key}"
 
+# Or the message key lies in a PKCS#11 token (a program built with --features pkcs11):
+# message = "pkcs11:token=LABEL;object=LABEL?module-path=/usr/lib/softhsm/libsofthsm2.so"
+# Which key that must be, as the card has it; and where the PIN comes from, as below for the passphrase,
+# which it is if this is left out.
+# message_vkey = "NODE+HASH+KEY"
+# pin = "credential:pin"
+
 # Where the passphrase of the key files comes from:
 #   "prompt"           a person types it at every start
 #   "file:PATH"        the first line of a file of mode 0600; protects stolen backups, not the machine

@@ -7,13 +7,14 @@
 //! - [`Tree`]: the writer. Only the right edge is in memory; full tiles are handed out once.
 //! - [`Snapshot`]: the reader. Roots and proofs for any size up to the tree's, from O(log n) tiles.
 //! - [`verify_inclusion`], [`verify_consistency`]: the other side's half.
-//! - [`path`], [`bundle`], [`proof`]: the C2SP file formats.
+//! - [`path`], [`bundle`], [`proof`]: the C2SP file formats; [`equivocation`]: one in their style.
 //!
 //! Pure: no clock, no I/O but through [`TileReader`]. Deliberately absent: pruning, witnesses, and
 //! any signature; a root is a claim until `crypto` has verified the checkpoint around it.
 
 pub mod bundle;
 mod decimal;
+pub mod equivocation;
 mod hash;
 pub mod path;
 pub mod proof;

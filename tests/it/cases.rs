@@ -281,7 +281,7 @@ async fn persons_are_handed_over_step_by_step_and_nothing_else_is_recorded() {
 fn snapshot(exchange: &Exchange) -> String {
     let link = link_of(exchange);
     let now = 1_800_000_000_000;
-    let snapshot = exchange.with_cases(&link, |cases| cases.snapshot(now));
+    let snapshot = exchange.with_cases(&link, |cases| cases.snapshot(now).unwrap());
     serde_json::to_string(&snapshot.unwrap()).unwrap()
 }
 
@@ -399,7 +399,7 @@ async fn what_the_peer_does_against_the_rules_is_recorded_and_shown_as_a_breach(
     }
     let state = node
         .with_cases(&link, |cases| {
-            cases.folded(request.id).unwrap().matters[0].state()
+            cases.folded(request.id).unwrap().unwrap().matters[0].state()
         })
         .unwrap();
     assert_eq!(state, "requested", "neither had an effect");

@@ -292,6 +292,13 @@ impl<'a> Hostile<'a> {
         }
     }
 
+    /// Hangs up at once, whatever is still to be read, and says how the node's session ended.
+    pub(crate) async fn hang_up(&mut self) -> End {
+        self.to = mpsc::channel(1).0;
+        self.from = Box::pin(tokio_stream::empty());
+        self.end().await
+    }
+
     /// How the node's session ended.
     pub(crate) async fn end(&mut self) -> End {
         patiently(self.running.take().unwrap()).await.unwrap()

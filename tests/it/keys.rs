@@ -199,7 +199,7 @@ async fn the_recovery_key_wins_over_whoever_holds_the_others() {
     for key in &owner {
         let link = link_of(&a);
         let mut change = a.prepare_revocation(&link, key, "stolen").unwrap().unwrap();
-        let signature = change::sign(&x.recovery(), &link.own, &change);
+        let signature = change::sign(&x.recovery(), &link.own, &change).unwrap();
         change.recovery_signature = signature.to_vec().into();
         a.revoke_key(&link, key, change).await.unwrap();
         a.ring().keep_only(key.role(), &public(key));
@@ -264,7 +264,7 @@ async fn a_store_put_back_behind_the_changes_is_noticed_though_it_knows_none_of_
 fn change_item(peer: &mut Hostile<'_>, by: &MessageKey, change: &KeyChange) -> v1::Item {
     let mut forge = peer.forge();
     forge.header.kind = v1::Kind::KeyChange as i32;
-    forge.header.schema = "liaison.v1.KeyChange".to_owned();
+    "liaison.v1.KeyChange".clone_into(&mut forge.header.schema);
     forge.body = change.encode_to_vec();
     let forge = forge.state_body();
     let payload = Bytes::from(forge.header.encode_to_vec());
@@ -299,7 +299,10 @@ async fn a_hostile_peers_changes_are_refused_and_those_that_count_do_whatever_th
         ..KeyChange::default()
     };
     let origin = y.origin_to(&x);
-    change.old_key_signature = change::sign(&old, &origin, &change).to_vec().into();
+    change.old_key_signature = change::sign(&old, &origin, &change)
+        .unwrap()
+        .to_vec()
+        .into();
     // Without proof of possession; then an entry by the key that it would have brought.
     change.new_key_signature = vec![7; 64].into();
     let bad = change_item(&mut peer, &old, &change);
@@ -319,7 +322,10 @@ async fn a_hostile_peers_changes_are_refused_and_those_that_count_do_whatever_th
 
     // With it, but under an id that was used: no message, and yet the change counts, at once for
     // what stands behind it in the same run.
-    change.new_key_signature = change::sign(&next, &origin, &change).to_vec().into();
+    change.new_key_signature = change::sign(&next, &origin, &change)
+        .unwrap()
+        .to_vec()
+        .into();
     let letter = peer.letter();
     let mut twice = change_item(&mut peer, &old, &change);
     let used = v1::Entry::decode(letter.entry.clone()).unwrap();

@@ -110,3 +110,26 @@ async fn a_file_that_cannot_be_had_does_not_keep_the_others_back() {
     left.until(RIGHT, "confirmed", |link| link.attachments_outgoing == 0)
         .await;
 }
+
+/// Built without tokens, the program says so and which feature has them.
+#[cfg(not(feature = "pkcs11"))]
+#[test]
+fn a_key_in_a_token_needs_the_feature() {
+    let dir = tempfile::tempdir().unwrap();
+    let (left, _) = pair(dir.path());
+    let config = std::fs::read_to_string(left.config()).unwrap();
+    let text = config.replacen(
+        "message = \"keys/message.pem\"",
+        "message = \"pkcs11:token=t;object=o?module-path=/none.so\"\npin = \"file:pin\"",
+        1,
+    );
+    assert_ne!(text, config);
+    std::fs::write(left.config(), text).unwrap();
+    std::fs::write(left.dir.join("pin"), "1234\n").unwrap();
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(left.dir.join("pin"), private).unwrap();
+    let output = crate::nodes::liaison(&["--config", &left.config(), "node", "run"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(64), "{said}");
+    assert!(said.contains("without the feature pkcs11"), "{said}");
+}

@@ -10,7 +10,7 @@ use liaison::crypto::checkpoint::{cosign, sign_checkpoint};
 use liaison::exchange::layout::Place;
 use liaison::exchange::session::{End, is_skewed};
 use liaison::exchange::view::Detail;
-use liaison::exchange::{Exchange, LogSide, PeerMessageKey, RecorderMode};
+use liaison::exchange::{Author, Exchange, LogSide, PeerMessageKey, RecorderMode};
 use liaison::model::{Header, MessageId};
 use liaison::proto::v1::{self, FaultCode, Frame, Level, RefusalReason, frame};
 use liaison::tlog::{Hash, leaf_hash};
@@ -398,7 +398,9 @@ where
     assert!(matches!(peer.end().await, End::Held(_)));
     assert_eq!(link.head().mirror_size, peer.tree.size());
 
-    node.release(&link, "looked at it").await.unwrap();
+    node.release(&link, "looked at it", &Author::new("operator/mai"))
+        .await
+        .unwrap();
     assert_eq!(node.held(&link), None);
     // The evidence stays.
     let incidents = node.incidents(2).unwrap();
@@ -450,7 +452,7 @@ async fn a_skipped_index_holds_the_link() {
 #[tokio::test]
 async fn a_checkpoint_that_contradicts_what_is_mirrored_holds_the_link() {
     for size in [1, 2, 3] {
-        held(FaultCode::BadCheckpoint, 2, async |peer| {
+        held(FaultCode::Equivocation, 2, async |peer| {
             peer.send(beat(peer.checkpoint(size, OTHER_ROOT))).await;
         })
         .await;
@@ -460,7 +462,7 @@ async fn a_checkpoint_that_contradicts_what_is_mirrored_holds_the_link() {
 #[tokio::test]
 async fn a_push_that_contradicts_an_earlier_checkpoint_holds_the_link() {
     for ahead in [4, 5, 6] {
-        held(FaultCode::BadCheckpoint, 2, async |peer| {
+        held(FaultCode::Equivocation, 2, async |peer| {
             peer.send(beat(peer.checkpoint(ahead, OTHER_ROOT))).await;
             let letters = peer.letters(3);
             let bad = peer.append(letters);
@@ -472,7 +474,7 @@ async fn a_push_that_contradicts_an_earlier_checkpoint_holds_the_link() {
 
 #[tokio::test]
 async fn two_checkpoints_of_one_size_ahead_hold_the_link() {
-    held(FaultCode::BadCheckpoint, 2, async |peer| {
+    held(FaultCode::Equivocation, 2, async |peer| {
         peer.send(beat(peer.checkpoint(9, OTHER_ROOT))).await;
         peer.send(beat(peer.checkpoint(9, Hash([6; 32])))).await;
     })
@@ -533,7 +535,8 @@ async fn a_bad_cosignature_holds_the_link() {
             .await;
     })
     .await;
-    held(FaultCode::BadCosignature, 1, async |peer| {
+    // This node has a receipt for what it signed at that size: its own key contradicts itself.
+    held(FaultCode::Equivocation, 2, async |peer| {
         peer.send(cosigned(peer, 1, OTHER_ROOT)).await;
     })
     .await;
@@ -855,6 +858,7 @@ async fn a_hold_by_someone_else_ends_the_session() {
         index: 0,
         text: "by an operator".to_owned(),
         evidence: Vec::new(),
+        equivocation: None,
         at_ms: 1,
     };
     left.hold(&link, hold).await.unwrap();
@@ -877,6 +881,7 @@ async fn a_fault_of_the_peer_is_recorded_here_too() {
         origin: "x".repeat(1 << 20),
         index: 7,
         text: "\u{202e}".repeat(1 << 18),
+        ..v1::Fault::default()
     };
     peer.send(frame::Frame::Fault(fault)).await;
     let end = peer.end().await;

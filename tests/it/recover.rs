@@ -567,7 +567,7 @@ async fn a_receipt_of_another_tree_under_the_own_key_holds_or_gives_nothing() {
             let End::Held(hold) = &ends[0] else {
                 panic!("{ends:?}")
             };
-            assert_eq!(hold.code, FaultCode::RolledBack as i32);
+            assert_eq!(hold.code, FaultCode::Equivocation as i32);
             assert_eq!(hold.evidence.len(), 2, "both notes");
             assert_eq!(seen, before);
         } else {
@@ -596,9 +596,13 @@ async fn a_peer_that_shows_less_than_before_holds_the_link_until_someone_has_cal
     assert_eq!(hold.code, FaultCode::RolledBack as i32);
     assert!(hold.text.contains("shows fewer now"), "{}", hold.text);
     // Whoever releases goes on with what there is; what was recorded since is not lost.
-    left.release(&link_of(&left), "they have lost it for good")
-        .await
-        .unwrap();
+    left.release(
+        &link_of(&left),
+        "they have lost it for good",
+        &liaison::exchange::Author::new("operator/mai"),
+    )
+    .await
+    .unwrap();
     flag_as_lost(&right).await;
     let (_, running) = heal(&left, &right).await;
     running.end().await;

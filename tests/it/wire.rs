@@ -36,6 +36,7 @@ fn frames() -> Vec<(&'static str, frame::Frame)> {
         origin: "a.example/b.example".to_owned(),
         index: 10,
         text: "why".to_owned(),
+        ..v1::Fault::default()
     };
     vec![
         ("hello", frame::Frame::Hello(hello)),

@@ -73,7 +73,7 @@ fn tell(judged: &ProofVerdict, screen: Screen) -> Done {
     verdict::tell(&judged.verdict, clean, screen)
 }
 
-fn read(file: &Path, bytes_max: usize) -> Result<Vec<u8>, Failure> {
+pub(super) fn read(file: &Path, bytes_max: usize) -> Result<Vec<u8>, Failure> {
     use std::io::Read as _;
     let reading = || format!("the file {}", file.display());
     let mut bytes = Vec::new();

@@ -1,6 +1,7 @@
 //! `liaison audit`: evidence, and judging it without a node.
 
 mod check_proof;
+mod equivocation;
 mod export;
 mod lateness;
 mod proof;

@@ -4,17 +4,22 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{trust, verdict};
+use super::{equivocation, trust, verdict};
 use crate::audit::Progress;
 use crate::audit::reconcile::reconcile;
 use crate::audit::verify::verify_export;
 use crate::cli::exit::{Done, Exit, Failure};
 use crate::cli::print::{Bar, Screen};
 
-/// Re-checks an export from the keys alone. Needs no node and no configuration.
+/// Re-checks an export, or evidence that a key signed two logs, from the keys alone. Needs no node
+/// and no configuration.
+///
+/// Exits with 0 if nothing is wrong with an export, with 3 if a file of evidence proves what it is
+/// for, and with 1 if either does not hold.
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
-    /// The export.
+    /// The export, a directory; or the file that `link evidence` has written.
+    #[arg(value_name = "DIR|FILE")]
     dir: PathBuf,
     /// Believe only these keys: the card of a side, or a file with one vkey a line (# begins a
     /// remark); may be given several times, so once for each side's card.
@@ -35,6 +40,9 @@ pub(crate) struct Reconcile {
 
 impl Verify {
     pub(crate) fn run(self, screen: Screen) -> Done {
+        if self.dir.is_file() {
+            return equivocation::run(&self.dir, &self.trust, screen);
+        }
         refuse_no_dir(&self.dir)?;
         let trusted = if self.trust.is_empty() {
             None

@@ -179,7 +179,7 @@ impl AddOfficer {
                 ..v1::KeyChange::default()
             };
             let origin = origin_of(node.as_str(), &link.peer)?;
-            let signature = change::sign(&key, &origin, &change);
+            let signature = change::sign(&key, &origin, &change).or_exit(Exit::Internal)?;
             change.new_key_signature = signature.to_vec().into();
             changes.push(v1::PreparedChange {
                 peer: link.peer.clone(),
@@ -206,12 +206,9 @@ impl RetireOfficer {
         let mut changes = Vec::new();
         for link in &known.links {
             let own = link.own.clone().unwrap_or_default();
-            let mut number = own.next_number;
-            for key in own
-                .keys
-                .iter()
-                .filter(|key| key.vkey.starts_with(&name) && !key.ended)
-            {
+            let ending = own.keys.iter();
+            let ending = ending.filter(|key| key.vkey.starts_with(&name) && !key.ended);
+            for (key, number) in ending.zip(own.next_number..) {
                 changes.push(v1::PreparedChange {
                     peer: link.peer.clone(),
                     change: Some(v1::KeyChange {
@@ -224,7 +221,6 @@ impl RetireOfficer {
                     }),
                     origin: own.origin.clone(),
                 });
-                number += 1;
             }
         }
         if changes.is_empty() {
@@ -309,7 +305,7 @@ impl Revoke {
                 let what = "the node asks for another signature than that of a revocation";
                 return Err(Failure::new(Exit::Internal, what));
             }
-            let signature = change::sign(&key, &origin, &change);
+            let signature = change::sign(&key, &origin, &change).or_exit(Exit::Internal)?;
             change.recovery_signature = signature.to_vec().into();
             prepared.change = Some(change);
         }

@@ -35,8 +35,25 @@ pub(crate) fn own_card(config: &Config) -> Result<PeerCard, Failure> {
         outcome => outcome,
     }
     .or_exit(Exit::Config)?;
-    let message =
-        MessageKey::load_file(&config.keys.message, passphrase.as_ref()).or_exit(Exit::Config)?;
+    let message = match &config.keys.token {
+        Some(token) => token
+            .open(
+                &config.node,
+                passphrase.as_ref(),
+                std::env::var_os("CREDENTIALS_DIRECTORY")
+                    .map(PathBuf::from)
+                    .as_deref(),
+                || ask_secret(&format!("PIN of the token of {}", config.node)),
+                // What the card is to say may not be known yet.
+                false,
+            )
+            .or_exit(Exit::Config)?,
+        None => {
+            MessageKey::load_file(&config.keys.message, passphrase.as_ref())
+                .or_exit(Exit::Config)?
+                .key
+        }
+    };
     let log = LogKey::load_file(&config.keys.log, passphrase.as_ref()).or_exit(Exit::Config)?;
 
     let authority = &config.exchange.authority;
@@ -53,7 +70,7 @@ pub(crate) fn own_card(config: &Config) -> Result<PeerCard, Failure> {
     let public = public_keys::load(&public, &config.node).or_exit(Exit::Config)?;
     let public = public.unwrap_or_default();
     let mut keys = vec![
-        CardKey::unbounded(KeyRole::Message, message.key.verifier(&config.node)),
+        CardKey::unbounded(KeyRole::Message, message.verifier(&config.node)),
         CardKey::unbounded(KeyRole::Log, log.key.cosigner_verifier(&config.node)),
     ];
     let officers = public.officers.into_iter();

@@ -281,10 +281,7 @@ impl LogVerifier {
     }
 
     /// The checkpoint, and by whom of the mirror it is cosigned, with the time.
-    fn verify<'v>(
-        &'v self,
-        note: &Note,
-    ) -> Result<(Judged<'v>, Vec<(&'v VerifierKey, u64)>), CheckpointError> {
+    fn verify<'v>(&'v self, note: &Note) -> Result<(Judged<'v>, Cosigners<'v>), CheckpointError> {
         // 1. The signatures, before a byte of the text is looked at.
         let authors = self.authors.iter();
         let authors = authors.flat_map(|keys| [&keys.log, &keys.author]);
@@ -357,6 +354,9 @@ impl LogVerifier {
         Ok(author.into_iter().chain(cosigners).collect())
     }
 }
+
+/// Keys of the mirror whose lines hold, each with its time.
+type Cosigners<'v> = Vec<(&'v VerifierKey, u64)>;
 
 struct Judged<'v> {
     author: &'v AuthorKeys,

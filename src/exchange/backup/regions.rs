@@ -27,8 +27,12 @@ pub(crate) const fn fate(region: Region) -> Fate {
         | Region::Stage
         | Region::Expressed
         | Region::Breach
+        | Region::PastHold
+        | Region::PeerHold
         | Region::Restore => Fate::Carried,
         Region::Answers
+        | Region::Derived
+        | Region::Facts
         | Region::Head
         | Region::Id
         | Region::KeyChange
@@ -79,9 +83,9 @@ mod tests {
         store.commit(batch).unwrap();
         assert_eq!(unknown_region(&store).unwrap(), None);
         let mut batch = Batch::new();
-        batch.put(b"f1".to_vec(), Vec::new());
+        batch.put(b"~1".to_vec(), Vec::new());
         store.commit(batch).unwrap();
-        assert_eq!(unknown_region(&store).unwrap(), Some(b'f'));
+        assert_eq!(unknown_region(&store).unwrap(), Some(b'~'));
     }
 
     #[test]

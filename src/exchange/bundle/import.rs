@@ -128,7 +128,8 @@ impl Exchange {
                     origin: breach.origin,
                     index: breach.index,
                     text: breach.text,
-                    evidence: breach.evidence,
+                    evidence: breach.evidence.pieces,
+                    equivocation: breach.evidence.equivocation,
                     at_ms: self.clock().unix_ms(),
                 };
                 let why = super::worded(&hold);

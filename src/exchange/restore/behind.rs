@@ -5,6 +5,7 @@ use super::super::keys::RunKeys;
 use super::super::noted::Cause;
 use super::super::read::ReadError;
 use super::super::session::{Breach, Stop};
+use super::super::settle::own_two_trees;
 use super::super::{Exchange, Link, LogSide};
 use super::Restoring;
 use crate::crypto::Verified;
@@ -65,23 +66,11 @@ impl Exchange {
             return Ok(Some(receipt));
         }
         // What is here is under a receipt as well: this node's key has signed both.
-        let mut evidence = vec![receipt.note.clone()];
-        evidence.extend(
-            reader
-                .checkpoint_covering(checkpoint.size.saturating_sub(1))?
-                .map(|(_, note)| note),
-        );
-        Err(Breach::stop(
-            FaultCode::RolledBack,
-            &link.own,
+        let evidence = self.against_ourselves(link, &receipt)?;
+        Err(own_two_trees(
+            link,
             checkpoint.size,
-            format!(
-                "this node's key has signed two different logs: the peer shows one of {} entries, \
-                 and the first {delivered_size} of the one here are under another receipt. Nothing \
-                 is signed; find out which copy of this node ran beside this one",
-                checkpoint.size
-            ),
-            evidence,
+            evidence.unwrap_or_else(|| vec![receipt.note.clone()].into()),
         ))
     }
 

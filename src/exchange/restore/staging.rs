@@ -55,6 +55,7 @@ impl Stage {
         for key in cut.gone {
             self.batch.delete(key);
         }
+        self.forget_derived(book, [cut.tree.size(), book.mirror.size()]);
         let staged = self.touch(book.link.number);
         staged.cut_to = Some(cut.tree.size());
         staged.own = Some(cut.tree);
@@ -285,6 +286,9 @@ impl Stage {
         book: &Book,
     ) -> Result<(), StoreError> {
         let number = book.link.number;
+        if let Some(restoring) = &book.restoring {
+            self.forget_derived(book, [restoring.own_from, restoring.mirror_from]);
+        }
         for part in [RestorePart::Record, RestorePart::Hold] {
             let (start, end) = layout::parts_range(&layout::restore(number, part));
             let rows = store.scan(&start, &end, usize::MAX, Direction::Forward)?;

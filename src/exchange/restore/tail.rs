@@ -283,6 +283,7 @@ impl Exchange {
                 hash: leaf_hash(&stored.entry),
                 entry: stored.record.entry,
                 body: stored.record.body,
+                said: None,
                 cost_bytes: crate::limits::VALUE_BYTES_MAX,
                 kept_bytes,
             },

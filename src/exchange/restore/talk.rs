@@ -7,7 +7,8 @@ use tokio::sync::mpsc;
 use tokio_stream::StreamExt as _;
 
 use super::super::channel::{ChannelError, Incoming};
-use super::super::hold::Incident;
+use super::super::contradiction::of_one_size;
+use super::super::hold::{Evidence, Incident};
 use super::super::layout::LogSide;
 use super::super::noted::Cause;
 use super::super::session::{Breach, End, Stop, next_frame, peer_fault, send, touch};
@@ -240,9 +241,19 @@ impl Talk<'_> {
             }
             Err(error @ RecordError::NotOfTree { .. }) => Err(super::take::not_it(error)),
             Err(RecordError::Contradicts { size, earlier }) => {
-                let (code, whose) = match side {
+                let (unproven, whose) = match side {
                     LogSide::Own => (FaultCode::RolledBack, "this node's"),
                     LogSide::Mirror => (FaultCode::BadCheckpoint, "the peer's"),
+                };
+                // Of two sizes the tree behind the larger one is not here yet.
+                let evidence: Evidence = if size == target.signed.checkpoint.size {
+                    of_one_size(earlier, &target.note)
+                } else {
+                    vec![earlier, target.note.clone()].into()
+                };
+                let code = match &evidence.equivocation {
+                    Some(_) => FaultCode::Equivocation,
+                    None => unproven,
                 };
                 Err(Breach::stop(
                     code,
@@ -252,7 +263,7 @@ impl Talk<'_> {
                         "{whose} key has signed two different trees of {size} entries. Both notes \
                          are kept as evidence"
                     ),
-                    vec![earlier, target.note.clone()],
+                    evidence,
                 ))
             }
             Err(RecordError::ExpressMismatch { index }) => Err(Breach::stop(

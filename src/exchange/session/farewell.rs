@@ -5,8 +5,7 @@ use tokio_stream::StreamExt as _;
 
 use super::super::channel::Incoming;
 use super::super::hold::{self, Hold};
-use super::super::noted::Cause;
-use super::super::{Exchange, Incident, Link};
+use super::super::{Exchange, Link};
 use super::{End, Stop, framed};
 use crate::limits::{FAREWELL_TIME_MAX, FAULT_TEXT_BYTES_MAX};
 use crate::proto::v1::{self, FaultCode, Frame, frame};
@@ -30,7 +29,14 @@ pub(super) async fn conclude(
                 hold.code_name(),
                 hold.text
             );
-            tell(outgoing, FaultCode::Held, &hold.origin, hold.index, text).await;
+            let fault = v1::Fault {
+                code: FaultCode::Held as i32,
+                origin: hold.origin.clone(),
+                index: hold.index,
+                text,
+                held_for: hold.code,
+            };
+            say(outgoing, fault).await;
             End::Held(hold)
         }
         Stop::End(End::Restoring(why)) => {
@@ -39,7 +45,7 @@ pub(super) async fn conclude(
             End::Restoring(why)
         }
         Stop::End(End::PeerFault(fault)) => {
-            note_fault(exchange, link, &fault).await;
+            exchange.note_fault(link, &fault).await;
             End::PeerFault(fault)
         }
         Stop::End(end) => end,
@@ -49,7 +55,8 @@ pub(super) async fn conclude(
                 origin: breach.origin,
                 index: breach.index,
                 text: breach.text,
-                evidence: breach.evidence,
+                evidence: breach.evidence.pieces,
+                equivocation: breach.evidence.equivocation,
                 at_ms: exchange.clock().unix_ms(),
             };
             // Recorded before the peer is told: after a crash here the link is held all the same.
@@ -75,7 +82,12 @@ pub(super) async fn tell(
         origin: origin.to_owned(),
         index,
         text,
+        ..v1::Fault::default()
     };
+    say(outgoing, fault).await;
+}
+
+async fn say(outgoing: &mpsc::Sender<Frame>, fault: v1::Fault) {
     let sent = outgoing.send(framed(frame::Frame::Fault(fault)));
     // The peer may be gone or stuck; it will learn at the next attempt.
     drop(tokio::time::timeout(FAREWELL_TIME_MAX, sent).await);
@@ -89,31 +101,6 @@ pub(super) async fn part(outgoing: mpsc::Sender<Frame>, mut incoming: Incoming) 
     drop(tokio::time::timeout(FAREWELL_TIME_MAX, closed).await);
 }
 
-/// Records that the peer holds the link because of something this side said. That it is still
-/// held, its version and its going down are shown while they last and not recorded each time.
-async fn note_fault(exchange: &Exchange, link: &Link, fault: &v1::Fault) {
-    let code = FaultCode::try_from(fault.code).unwrap_or(FaultCode::Unspecified);
-    if matches!(
-        code,
-        FaultCode::Held | FaultCode::Version | FaultCode::ShuttingDown | FaultCode::Restoring
-    ) {
-        return;
-    }
-    let incident = Incident {
-        at_ms: exchange.clock().unix_ms(),
-        peer: link.peer.to_string(),
-        what: format!(
-            "the peer holds the link: {} at index {} of {}: {}",
-            code.as_str_name(),
-            fault.index,
-            crate::model::text::escape(&fault.origin),
-            crate::model::text::escape(&fault.text)
-        ),
-        evidence: Vec::new(),
-    };
-    exchange.note_caused(Cause::Fault, incident).await;
-}
-
 /// The end by a Fault of the peer, its texts cut to what is worth showing.
 pub(crate) fn peer_fault(fault: &v1::Fault) -> Stop {
     let cut = |text| hold::cut(text, FAULT_TEXT_BYTES_MAX).to_owned();
@@ -122,5 +109,6 @@ pub(crate) fn peer_fault(fault: &v1::Fault) -> Stop {
         origin: cut(&fault.origin),
         index: fault.index,
         text: cut(&fault.text),
+        held_for: fault.held_for,
     })))
 }

@@ -24,7 +24,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::channel::{ChannelError, FrameChannel, Incoming};
-use super::hold::{self, Hold};
+use super::hold::{Evidence, Hold};
 use super::push::Pusher;
 use super::read::ReadError;
 use super::restore::restore_session;
@@ -105,7 +105,7 @@ impl std::fmt::Display for End {
 }
 
 /// Whether the side that says this Fault holds the link. It never holds the side that hears it.
-fn holds_the_speaker(code: FaultCode) -> bool {
+pub(super) fn holds_the_speaker(code: FaultCode) -> bool {
     !matches!(
         code,
         FaultCode::Version | FaultCode::ShuttingDown | FaultCode::Restoring
@@ -137,7 +137,7 @@ pub(crate) struct Breach {
     pub(crate) origin: String,
     pub(crate) index: u64,
     pub(crate) text: String,
-    pub(crate) evidence: Vec<String>,
+    pub(crate) evidence: Evidence,
 }
 
 /// How a part of a session ends early.
@@ -159,14 +159,14 @@ impl Breach {
         origin: &Origin,
         index: u64,
         text: impl Into<String>,
-        evidence: Vec<String>,
+        evidence: impl Into<Evidence>,
     ) -> Stop {
         Stop::Breach(Box::new(Self {
             code,
             origin: origin.to_string(),
             index,
             text: text.into(),
-            evidence: evidence.into_iter().map(|e| hold::evidence(&e)).collect(),
+            evidence: evidence.into(),
         }))
     }
 }
@@ -240,6 +240,7 @@ async fn converse(
     let greeted = match greet(exchange, link, outgoing, incoming).await {
         Err(stop) => return stop,
         Ok(Greeted::Restoring { shown, theirs }) => {
+            exchange.peer_goes_on(link).await;
             link.presence.send_modify(|presence| {
                 presence.up = true;
                 presence.down_reason = None;
@@ -257,6 +258,7 @@ async fn converse(
         presence.down_reason = None;
         (presence.slowed, presence.slows) = (None, None);
     });
+    exchange.peer_goes_on(link).await;
     tracing::info!(peer = %link.peer, resume_at = greeted.peer_mirrored, "session up");
     let window = Window::default();
     let (pushes, mirror_queue) = mpsc::channel(window_frames());

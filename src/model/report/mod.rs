@@ -101,21 +101,13 @@ impl Report {
         period: Period,
         calendars: &[Vec<Published>; 2],
     ) -> Self {
-        let mut tally = Tally::default();
+        let mut count = Count::new(period, calendars);
         for id in book.threads() {
             if let Some(folded) = book.folded(id) {
-                let case = Case::of(folded);
-                count::count(&case, period, &mut tally);
-                handover::count(&case, period, &mut tally);
-                answers::measure(&case, period, calendars, &mut tally);
+                count.add(folded);
             }
         }
-        Self {
-            figures: tally.figures(),
-            sizes: [Party::A, Party::B].map(|party| book.size(party)),
-            sides,
-            period,
-        }
+        count.finish(sides, [Party::A, Party::B].map(|party| book.size(party)))
     }
 
     /// A figure by name and side.
@@ -141,6 +133,45 @@ impl Report {
         match party {
             Party::A => a,
             Party::B => b,
+        }
+    }
+}
+
+/// Figures of a period while they are counted, a case at a time.
+#[derive(Debug)]
+pub struct Count<'a> {
+    tally: Tally,
+    period: Period,
+    calendars: &'a [Vec<Published>; 2],
+}
+
+impl<'a> Count<'a> {
+    /// Nothing yet. `calendars` are those that A and B have published as far as is counted.
+    #[must_use]
+    pub fn new(period: Period, calendars: &'a [Vec<Published>; 2]) -> Self {
+        Self {
+            tally: Tally::default(),
+            period,
+            calendars,
+        }
+    }
+
+    /// Counts a case in which a person has said something.
+    pub fn add(&mut self, folded: &Folded) {
+        let case = Case::of(folded);
+        count::count(&case, self.period, &mut self.tally);
+        handover::count(&case, self.period, &mut self.tally);
+        answers::measure(&case, self.period, self.calendars, &mut self.tally);
+    }
+
+    /// Every figure, from so many entries of the log of A and of B.
+    #[must_use]
+    pub fn finish(self, sides: [NodeName; 2], sizes: [u64; 2]) -> Report {
+        Report {
+            figures: self.tally.figures(),
+            sizes,
+            sides,
+            period: self.period,
         }
     }
 }

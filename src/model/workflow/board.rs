@@ -2,12 +2,13 @@
 //!
 //! One side writes each of them, so the order of its own log is enough.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Serialize;
 
 use super::{Facts, Impossible, Millis, Party, Said};
 use crate::model::MessageId;
+use crate::proto::v1::Kind;
 
 /// A message of a board: which, and where in its side's log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -18,6 +19,9 @@ pub struct Posted {
     /// Its id.
     #[serde(skip)]
     pub id: MessageId,
+    /// [`crate::proto::v1::Status`].
+    #[serde(skip)]
+    pub status: i32,
     /// Its version; 0 where there is none.
     pub version: u32,
     /// When it was said.
@@ -45,7 +49,11 @@ pub struct Boards {
     calendars: [BTreeMap<i32, Vec<Posted>>; 2],
     rosters: [Vec<Posted>; 2],
     gates: BTreeMap<String, [Vec<GateState>; 2]>,
-    /// Entries that were not admitted, by side.
+    /// Where on a board each id is, and whether that is a gate notice; by side.
+    ids: [HashMap<MessageId, Vec<(u64, bool)>>; 2],
+    /// Entries that post, correct or withdraw, by side.
+    acts: [BTreeSet<u64>; 2],
+    /// Those of them that were not admitted, by side.
     void: [BTreeSet<u64>; 2],
     /// Index of what was withdrawn or corrected, with the index of what did it, by side.
     replaced: [BTreeSet<(u64, u64)>; 2],
@@ -87,11 +95,31 @@ impl Boards {
         })
     }
 
-    /// Posts a message, if it belongs on a board.
-    pub(super) fn take(&mut self, by: Party, index: u64, facts: &Facts) {
+    /// Posts a message, if it belongs on a board, and takes off what it withdraws or corrects; says
+    /// whether it does either. Of an id that was used again, all that is there is taken off.
+    pub(super) fn take(&mut self, by: Party, index: u64, facts: &Facts) -> bool {
+        let replaces = facts.supersedes.is_some_and(|id| {
+            // A calendar or roster gives way to a higher version only, or to a withdrawal.
+            let of = self.ids[by.slot()].get(&id).into_iter().flatten();
+            let all = facts.said == Said::Withdrawal;
+            let gates = facts.kind() == Kind::GateNotice;
+            let replaced = of.filter(|(_, is_gate)| all || gates && *is_gate);
+            let before = self.replaced[by.slot()].len();
+            self.replaced[by.slot()].extend(replaced.map(|(of, _)| (*of, index)));
+            self.replaced[by.slot()].len() > before
+        });
+        let posts = self.post(by, index, facts);
+        if replaces || posts {
+            self.acts[by.slot()].insert(index);
+        }
+        replaces || posts
+    }
+
+    fn post(&mut self, by: Party, index: u64, facts: &Facts) -> bool {
         let posted = |version| Posted {
             index,
             id: facts.id,
+            status: facts.status,
             version,
             said_at: facts.created_at,
         };
@@ -115,18 +143,18 @@ impl Boards {
                     until: *until,
                 });
             }
-            _ => {}
+            _ => return false,
         }
+        let ids = self.ids[by.slot()].entry(facts.id).or_default();
+        ids.push((index, facts.kind() == Kind::GateNotice));
+        true
     }
 
     /// An entry was not admitted by the other side.
     pub(super) fn void(&mut self, by: Party, index: u64) {
-        self.void[by.slot()].insert(index);
-    }
-
-    /// A side took back or corrected what it had posted.
-    pub(super) fn replace(&mut self, by: Party, index: u64, by_index: u64) {
-        self.replaced[by.slot()].insert((index, by_index));
+        if self.acts[by.slot()].contains(&index) {
+            self.void[by.slot()].insert(index);
+        }
     }
 
     fn is_up(&self, by: Party, posted: &Posted) -> bool {

@@ -303,6 +303,16 @@ impl Facts {
         }
     }
 
+    /// The same; of a REFUSAL that names no entry of the other log by its leaf, one that refuses
+    /// nothing: nobody refuses what is not said, or not like that.
+    #[must_use]
+    pub fn refusing(mut self, names_its_leaf: bool) -> Self {
+        if matches!(self.said, Said::Refusal { .. }) && !names_its_leaf {
+            self.said = Said::System;
+        }
+        self
+    }
+
     /// The kind, if this version knows it.
     #[must_use]
     pub fn kind(&self) -> Kind {

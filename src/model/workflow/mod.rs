@@ -12,7 +12,9 @@
 //!                  handover.rs, verification.rs, proposal.rs, notice.rs   the machines
 //!               ─▶ board.rs    what stands outside cases: gates, calendars, rosters
 //!               ─▶ due.rs      by when what is owed is due, on the calendars in force
-//!               ─▶ casebook.rs both logs of a link, folded as they grow
+//!               ─▶ ledger.rs   what of both logs matters beyond single cases
+//!               ─▶ casebook.rs both logs of a link, folded as they grow, all in memory
+//! facts         ─▶ packed.rs   a message's facts in few bytes, for whoever keeps them
 //! ```
 //!
 //! A message is judged three ways ([`Standing`]). One that is not possible as things stand is
@@ -27,9 +29,11 @@ pub mod due;
 pub mod facts;
 mod folded;
 mod handover;
+pub mod ledger;
 pub mod matter;
 mod notice;
 pub mod order;
+pub mod packed;
 mod proposal;
 pub mod thread;
 mod verification;
@@ -46,6 +50,7 @@ pub use casebook::Casebook;
 pub use due::{Published, Reckoned, calendars_in_force, reckon};
 pub use facts::{Facts, Said};
 pub use folded::{Folded, Judged};
+pub use ledger::Ledger;
 pub use matter::{Duty, Matter, MatterView, Owed, PersonView, Term, asked_by};
 pub use thread::{Thread, ThreadView};
 

@@ -177,6 +177,12 @@ impl Thread {
         self.items.of.iter().map(Vec::len).sum()
     }
 
+    /// How many of them are of one side.
+    #[must_use]
+    pub fn len_of(&self, by: Party) -> usize {
+        self.items.of[by.slot()].len()
+    }
+
     /// Whether it has none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -184,7 +190,8 @@ impl Thread {
     }
 
     /// Whether a person has said something in it that the other side admitted.
-    pub(super) fn has_word_of_a_person(&self) -> bool {
+    #[must_use]
+    pub fn has_word_of_a_person(&self) -> bool {
         let mut items = self.items.of.iter().flatten();
         items.any(|item| !item.is_void && !item.facts.is_of_the_node())
     }

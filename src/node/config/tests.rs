@@ -162,6 +162,18 @@ fn a_bad_value_is_named_with_reason_and_remedy() {
             ":6: keys.passphrase: no such source; write prompt, file:PATH or credential:NAME",
         ),
         (
+            "\"keys/message.pem\"",
+            "\"pkcs11:token=t;object=o?module-path=/m.so&pin-value=1\"",
+            ":4: keys.message: pin-value must not stand in a configuration; say where the PIN comes \
+             from in keys.pin; docs/operations.md, The message key in a token, has an example",
+        ),
+        (
+            "[keys]\n",
+            "[keys]\npin = \"prompt\"\n",
+            ":4: keys.pin: it goes with a message key in a token only; remove it, or write message \
+             = \"pkcs11:…\"",
+        ),
+        (
             "[exchange]\n",
             "[exchange]\nlisten = \"border.example:7443\"\n",
             ":9: exchange.listen: not an address with a port; write address:port, such as \

@@ -112,14 +112,15 @@ fn restore_to(
     Ok((place, restored))
 }
 
-/// The records of a store, but for what is swept up late, and what a restore notes of itself.
+/// The records of a store, but for what is swept up late, what was taken of the day's quotas, and what
+/// a restore notes of itself.
 fn records(store: &MemoryStore, delivered: u64) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let mut records = store.records();
     records.retain(|key, value| {
         let is_swept = key[0] == b'U' && key[3..] < delivered.to_be_bytes()[..];
         let is_note =
             key[0] == b'N' && String::from_utf8_lossy(value).contains("was restored from");
-        !is_swept && !is_note
+        !is_swept && !is_note && key[0] != b'q'
     });
     records
 }
@@ -282,6 +283,7 @@ impl World {
             index: 3,
             text: "mẫu".repeat(4_000),
             evidence: vec!["one".to_owned(), "two".to_owned()],
+            equivocation: None,
             at_ms: a.clock.unix_ms(),
         };
         left.hold(&link_of(&left), hold).await.unwrap();

@@ -1,6 +1,6 @@
 //! What two sides come to when only files go between them: late, twice, out of order, or never.
 
-use liaison::exchange::{LogSide, RecorderMode};
+use liaison::exchange::{Author, LogSide, RecorderMode};
 use liaison::proto::v1::{self, FaultCode};
 
 use super::*;
@@ -183,7 +183,9 @@ async fn an_old_bundle_does_not_let_a_store_that_was_put_back_sign() {
     assert!(matches!(making, BundleError::Held { .. }), "{making}");
     let taking = try_import(&b, &unsigned).await.unwrap_err();
     assert!(matches!(taking, BundleError::Held { .. }), "{taking}");
-    b.release(&b_link, "Mẫu").await.unwrap();
+    b.release(&b_link, "Mẫu", &Author::new("operator/mẫu"))
+        .await
+        .unwrap();
     // What b holds shows a that it was put back: nothing is signed, and it must fetch that back.
     let told = export(&b).await;
     for _ in 0..2 {

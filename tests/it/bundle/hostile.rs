@@ -304,7 +304,7 @@ async fn a_second_tree_in_an_overlapping_bundle_is_found() {
     let refused = try_import(&b, &put_together(&left, &right, pieces, statement)).await;
     assert!(matches!(refused, Err(BundleError::NowHeld { .. })));
     let hold = b.held(&link_of(&b)).unwrap();
-    assert_eq!(hold.code, FaultCode::BadCheckpoint as i32);
+    assert_eq!(hold.code, FaultCode::Equivocation as i32);
     assert_eq!(hold.evidence.len(), 2, "{hold:?}");
     assert_eq!(
         b.reader(&link_of(&b), LogSide::Mirror)

@@ -194,6 +194,7 @@ async fn everything_goes_by_hand_until_the_network_is_back() {
         let text = std::fs::read_to_string(&file).unwrap();
         std::fs::write(&file, text.replace("\ndial = false\n", "\n")).unwrap();
         node.start();
+        node.desk().await;
     }
     let again = send(
         &left,

@@ -315,10 +315,7 @@ async fn a_verification_is_due_on_the_calendar_of_the_side_that_answers() {
 
     // The other side finds the same.
     let link = link_of(&pair.theirs);
-    let theirs = pair.theirs.with_dues(&link, |dues| {
-        let all: Vec<_> = dues.all().cloned().collect();
-        all
-    });
+    let theirs = pair.theirs.with_dues(&link, |dues| dues.all().unwrap());
     let theirs = theirs.unwrap();
     let liaison::exchange::due::When::At(reckoned) = &theirs[0].when else {
         panic!("{theirs:?}")

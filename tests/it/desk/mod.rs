@@ -30,6 +30,7 @@ use liaison::model::sample;
 use liaison::proto::v1;
 use liaison::proto::v1::audit_service_client::AuditServiceClient;
 use liaison::proto::v1::desk_service_client::DeskServiceClient;
+use liaison::proto::v1::link_service_client::LinkServiceClient;
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::MetadataValue;
 use tonic::service::interceptor::InterceptedService;

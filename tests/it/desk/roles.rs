@@ -19,6 +19,7 @@ async fn call(counter: &Counter, role: &'static str, method: Method) -> Result<(
     let mut desk = counter.caller(role).await;
     let mut audit = AuditServiceClient::with_interceptor(counter.channel().await, As(role));
     let mut keys = KeysServiceClient::with_interceptor(counter.channel().await, As(role));
+    let mut links = LinkServiceClient::with_interceptor(counter.channel().await, As(role));
     let mut backup = BackupServiceClient::with_interceptor(counter.channel().await, As(role));
     let mut bundle = BundleServiceClient::with_interceptor(counter.channel().await, As(role));
     match method {
@@ -73,6 +74,14 @@ async fn call(counter: &Counter, role: &'static str, method: Method) -> Result<(
             .rotate_key(v1::RotateKeyRequest::default())
             .await
             .map(drop),
+        Method::ShowLink => {
+            let request = v1::ShowLinkRequest::default();
+            links.show_link(request).await.map(drop)
+        }
+        Method::LinkEvidence => {
+            let request = v1::LinkEvidenceRequest::default();
+            links.link_evidence(request).await.map(drop)
+        }
         Method::Backup => {
             let both = backup.backup_file(v1::BackupFileRequest::default()).await;
             let first = backup.backup(v1::BackupRequest::default()).await.map(drop);

@@ -126,6 +126,7 @@ async fn a_held_link_is_shown_and_released_with_a_reason() {
         index: 7,
         text: "the roots\u{202E} differ".to_owned(),
         evidence: Vec::new(),
+        equivocation: None,
         at_ms: 1_795_000_000_000,
     };
     counter.exchange.hold(&link, hold).await.unwrap();

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use liaison::exchange::submit::SubmitError;
-use liaison::exchange::{Exchange, Recorded};
+use liaison::exchange::{Exchange, LogSide, Recorded};
 use liaison::model::check::FieldFault;
 use liaison::model::report::{Period, Report};
 use liaison::model::{MessageId, sample};
@@ -79,7 +79,8 @@ impl Two {
     fn digest(&self, id: MessageId) -> Vec<u8> {
         let link = link_of(&self.b);
         let digest = self.b.with_cases(&link, |cases| {
-            cases.message(id).map(|(_, _, facts)| facts.body_digest)
+            let folded = cases.folded(id).unwrap().unwrap();
+            folded.message(id).map(|judged| judged.facts.body_digest)
         });
         digest.unwrap().unwrap().to_vec()
     }
@@ -175,10 +176,10 @@ async fn both_sides_find_the_same_figures_and_the_other_one_signs() {
     // The case shows it on both sides.
     for exchange in [&two.a, &two.b] {
         let state = exchange.with_cases(&link_of(exchange), |cases| {
-            let thread = cases.thread_of(report.id)?;
-            Some(cases.folded(thread)?.matters[0].state())
+            let folded = cases.folded(report.id).unwrap().unwrap();
+            folded.matters[0].state()
         });
-        assert_eq!(state.unwrap().unwrap(), "countersigned");
+        assert_eq!(state.unwrap(), "countersigned");
     }
     // Still so when more has been said since.
     submit(&two.b, letter(&two.sides.0, 9)).await.unwrap();
@@ -213,8 +214,8 @@ async fn a_figure_that_differs_is_named_with_its_entries_and_not_signed() {
     let ids: Vec<String> = two
         .b
         .with_cases(&link_of(&two.b), |cases| {
-            let log = cases.log(link_of(&two.b).party().other());
-            log.take(3).map(|(_, facts)| facts.id.to_string()).collect()
+            let case = |index| cases.case_at(LogSide::Mirror, index).unwrap().unwrap();
+            (0..3).map(|index| case(index).to_string()).collect()
         })
         .unwrap();
     for (index, id) in ids.iter().enumerate() {
@@ -272,8 +273,8 @@ async fn a_report_on_too_few_entries_is_not_signed() {
     let link = link_of(&two.a);
     let root = two
         .a
-        .reader(&link, liaison::exchange::LogSide::Own)
-        .root_at(&link.tree(liaison::exchange::LogSide::Own), 1)
+        .reader(&link, LogSide::Own)
+        .root_at(&link.tree(LogSide::Own), 1)
         .unwrap();
     let hiding = two
         .propose(|report| {

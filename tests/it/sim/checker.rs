@@ -147,6 +147,6 @@ fn check_mirror(author: &Side, exchange: &Exchange, known: &mut Known) {
 fn cases(exchange: &Exchange) -> String {
     let link = link_of(exchange);
     let now = 1_795_000_000_000;
-    let snapshot = exchange.with_cases(&link, |cases| cases.snapshot(now));
+    let snapshot = exchange.with_cases(&link, |cases| cases.snapshot(now).unwrap());
     serde_json::to_string(&snapshot.unwrap()).unwrap()
 }

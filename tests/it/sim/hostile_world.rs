@@ -442,7 +442,11 @@ impl World {
                 ),
                 "{held:?}"
             );
-            drop(exchange.release(&link, "looked at").await);
+            drop(
+                exchange
+                    .release(&link, "looked at", &liaison::exchange::Author::new("sim"))
+                    .await,
+            );
         }
     }
 

@@ -538,7 +538,11 @@ impl World {
                     "held without reason: {held:?}"
                 );
                 self.figures.holds += 1;
-                drop(process.release(&link, "looked at").await);
+                drop(
+                    process
+                        .release(&link, "looked at", &liaison::exchange::Author::new("sim"))
+                        .await,
+                );
             }
         }
     }

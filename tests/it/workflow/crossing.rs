@@ -14,13 +14,14 @@ use proptest::test_runner::RngSeed;
 use super::language::{
     DAY, START, decision, facts, handed_over, id, kind_of, person, reply, response, schedule,
 };
+use super::shelf::Resting;
 
 /// `SplitMix64`: as good as needed, and the same everywhere.
 #[derive(Debug, Clone)]
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
-    fn next(&mut self) -> u64 {
+    pub(super) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -28,15 +29,15 @@ impl Dice {
         z ^ (z >> 31)
     }
 
-    fn below(&mut self, limit: usize) -> usize {
+    pub(super) fn below(&mut self, limit: usize) -> usize {
         usize::try_from(self.next() % limit.max(1) as u64).unwrap()
     }
 
-    fn one_in(&mut self, n: usize) -> bool {
+    pub(super) fn one_in(&mut self, n: usize) -> bool {
         self.below(n) == 0
     }
 
-    fn pick<'a, T>(&mut self, from: &'a [T]) -> Option<&'a T> {
+    pub(super) fn pick<'a, T>(&mut self, from: &'a [T]) -> Option<&'a T> {
         (!from.is_empty()).then(|| &from[self.below(from.len())])
     }
 }
@@ -531,6 +532,32 @@ impl Link {
         first
     }
 
+    /// What rests in a store, and is read again in parts, is the same to the byte: at the end, and as
+    /// of any earlier sizes.
+    fn rests_and_is_read_again(&mut self, all: &str) {
+        for slot in [0, 1] {
+            let logs = [slot, 1 - slot].map(|of| {
+                let other = &self.nodes[1 - of];
+                let refused: &[u64] = if other.is_honest { &other.refused } else { &[] };
+                let mut log = self.nodes[of].log.clone();
+                for index in refused {
+                    if self.dice.one_in(2) {
+                        let facts = &mut log[usize::try_from(*index).unwrap()];
+                        *facts = without_body(facts);
+                    }
+                }
+                log
+            });
+            let own = self.nodes[slot].party;
+            let mut resting = Resting::new(own, logs, self.dice.next());
+            same(all, &resting.snapshot_at_the_end(self.now), "what rested");
+            let [a, b] = [0, 1].map(|slot| self.nodes[slot].log.len());
+            let sizes = [self.dice.below(a + 1), self.dice.below(b + 1)].map(|size| size as u64);
+            let (plain, rested) = resting.as_of(sizes, self.now);
+            same(&plain, &rested, "an earlier time");
+        }
+    }
+
     fn breaches(&mut self) -> Vec<(Party, String)> {
         let book = &mut self.nodes[0].book;
         let mut found = Vec::new();
@@ -651,7 +678,8 @@ proptest! {
     fn two_honest_sides_agree_and_nobody_is_in_breach(seed: u64, steps in 1..260_usize) {
         let mut link = Link::new(seed, None);
         link.run(steps);
-        link.agreed();
+        let all = link.agreed();
+        link.rests_and_is_read_again(&all);
         let breaches = link.breaches();
         prop_assert!(breaches.is_empty(), "{:?}", breaches);
         link.cases_bear_any_order();
@@ -666,7 +694,8 @@ proptest! {
         let hostile = if is_a { Party::A } else { Party::B };
         let mut link = Link::new(seed, Some(hostile));
         link.run(steps);
-        link.agreed();
+        let all = link.agreed();
+        link.rests_and_is_read_again(&all);
         for (by, why) in link.breaches() {
             prop_assert_eq!(by, hostile, "{}", why);
         }

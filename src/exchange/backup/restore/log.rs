@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::super::super::admit::said_of_refused;
 use super::super::super::book::Book;
 use super::super::super::command::{
     Effect, Facts, Leaf, MirrorRun, OwnEntry, PeerEntry, RecordError,
@@ -19,7 +20,7 @@ use super::{COMMIT_BYTES, Ground, RestoreError};
 use crate::crypto::checkpoint::CheckpointError;
 use crate::crypto::dsse::DsseError;
 use crate::limits::{BACKUP_SEGMENT_ENTRIES, GROUP_BYTES_MAX};
-use crate::model::{Header, body};
+use crate::model::{Header, body, workflow};
 use crate::proto::v1;
 use crate::store::{Batch, Direction, Mark};
 use crate::tlog::leaf_hash;
@@ -204,8 +205,9 @@ impl LinkWork<'_> {
         let mut facts = facts_of(header, read.content.as_ref());
         // Outbox rows of what is delivered are gone already.
         facts.urgent &= index >= log.checkpoint_size;
+        let said = workflow::Facts::of(header, read.content.as_ref());
         let own = OwnEntry {
-            leaf: read.leaf,
+            leaf: read.leaf.saying(Some(&said)),
             facts,
             author: (!packed.author.is_empty()).then(|| Author::new(packed.author.clone())),
             confirms_files_of: None,
@@ -325,8 +327,15 @@ impl LinkWork<'_> {
             }
             _ => Effect::None,
         };
+        let said = match &header {
+            Some(header) => {
+                let said = workflow::Facts::of(header, read.content.as_ref());
+                Some(said.refusing(matches!(effect, Effect::Refused(_))))
+            }
+            None => said_of_refused(&read.stored.entry),
+        };
         let entry = PeerEntry {
-            leaf: read.leaf,
+            leaf: read.leaf.saying(said.as_ref()),
             facts,
             effect,
         };
