@@ -34,7 +34,7 @@ use liaison::exchange::submit::Author;
 use liaison::exchange::{
     Exchange, Foundations, LinkTerms, NodeKeys, PeerKeys, PeerMessageKey, RecorderMode,
 };
-use liaison::model::{NodeName, Origin};
+use liaison::model::NodeName;
 use liaison::proto::v1::{self, WatchEvent};
 use liaison::store::{Blobs, Marks, OpenOptions, SledStore};
 use nodes::{LEFT, Node, RIGHT, letter, pair};
@@ -172,13 +172,16 @@ async fn recorded_within(dir: &Path, limits: &mut Limits, rounds: usize) -> Dura
         clock: Arc::new(SystemClock),
         entropy: Entropy::system(),
     };
+    let own_start = foundations.keys.start(&own);
     let terms = LinkTerms {
         peer: peer.clone(),
         keys: PeerKeys {
             message_keys: vec![PeerMessageKey::unbounded(peer_message.verifier(&peer))],
-            log_key: peer_log.log_verifier(&Origin::new(peer.clone(), own)),
             cosigner_key: peer_log.cosigner_verifier(&peer),
+            officers: Vec::new(),
+            recovery: None,
         },
+        own_start,
         classification_max: v1::Classification::Confidential,
     };
     let exchange = Exchange::open(foundations, vec![terms], RecorderMode::Thread).unwrap();

@@ -28,7 +28,7 @@ use liaison::exchange::{
     Author, Exchange, Foundations, Link, LinkTerms, LogSide, NodeKeys, PeerKeys, PeerMessageKey,
     RecorderMode,
 };
-use liaison::model::{NodeName, Origin};
+use liaison::model::NodeName;
 use liaison::proto::v1;
 use liaison::store::{Blobs, Marks, OpenOptions, SledStore};
 use tokio_util::sync::CancellationToken;
@@ -159,11 +159,11 @@ fn open(dir: &Path, of: usize) -> Arc<Exchange> {
         peer: peer.clone(),
         keys: PeerKeys {
             message_keys: vec![PeerMessageKey::unbounded(theirs.message.verifier(&peer))],
-            log_key: theirs
-                .log
-                .log_verifier(&Origin::new(peer.clone(), own.clone())),
             cosigner_key: theirs.log.cosigner_verifier(&peer),
+            officers: Vec::new(),
+            recovery: None,
         },
+        own_start: keys(of).start(&own),
         classification_max: v1::Classification::Confidential,
     };
     let store = SledStore::open(&OpenOptions::new(dir).create()).unwrap();

@@ -49,6 +49,19 @@ pub const KEPT_NOTE_BYTES_MAX: usize = VALUE_BYTES_MAX - NOTE_COSIGNATURE_BYTES_
 pub const VKEY_BYTES_MAX: usize = 1 << 10;
 /// Signatures of an entry: the node's and those of officers.
 pub const ENTRY_SIGNATURES_MAX: usize = 16;
+/// Ordinary changes of keys that count in one log: one a week for almost 20 years.
+pub const KEY_CHANGES_MAX: u64 = 1_024;
+/// Changes in one log that the recovery key signs. A count of its own: whoever has stolen another
+/// key cannot use it up.
+pub const KEY_REVOCATIONS_MAX: u64 = 256;
+/// Message keys, and log keys, that hold in one log at once: the one in use, the next, two to spare.
+pub const OPEN_KEYS_MAX: usize = 4;
+/// Officers' keys that hold in one log at once.
+pub const OFFICER_KEYS_MAX: usize = 64;
+/// Certificate of an announced authority, DER.
+pub const AUTHORITY_BYTES_MAX: usize = 8 << 10;
+/// Authorities announced in one log.
+pub const AUTHORITIES_ANNOUNCED_MAX: usize = 64;
 /// A key file: encrypted, it has about 400 bytes; text before the PEM block is allowed.
 pub const KEY_FILE_BYTES_MAX: usize = 16 << 10;
 /// scrypt cost N of a key file: OpenSSL's default, below which a passphrase is cheap to guess.

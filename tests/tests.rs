@@ -64,6 +64,8 @@ mod forked;
 mod forms;
 #[path = "it/hostile.rs"]
 mod hostile;
+#[path = "it/keys.rs"]
+mod keys;
 #[path = "it/kill.rs"]
 mod kill;
 #[path = "it/letter.rs"]
@@ -88,6 +90,8 @@ mod power_cut;
 mod recover;
 #[path = "it/recover_node.rs"]
 mod recover_node;
+#[path = "it/rekeyed.rs"]
+mod rekeyed;
 #[path = "it/renewal.rs"]
 mod renewal;
 #[path = "it/report.rs"]

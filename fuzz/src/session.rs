@@ -425,7 +425,6 @@ fn temp_dir() -> TempDir {
 
 fn open(dir: &Path) -> Arc<Exchange> {
     let peer = keys(2);
-    let origin = Peer::origin();
     let foundations = Foundations {
         node: name(SENDER),
         keys: keys(1),
@@ -441,9 +440,11 @@ fn open(dir: &Path) -> Arc<Exchange> {
             message_keys: vec![PeerMessageKey::unbounded(
                 peer.message.verifier(&name(RECIPIENT)),
             )],
-            log_key: peer.log.log_verifier(&origin),
             cosigner_key: peer.log.cosigner_verifier(&name(RECIPIENT)),
+            officers: Vec::new(),
+            recovery: None,
         },
+        own_start: keys(1).start(&name(SENDER)),
         classification_max: v1::Classification::Confidential,
     };
     Exchange::open(foundations, vec![terms], RecorderMode::Inline).expect("an empty store opens")

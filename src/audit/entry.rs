@@ -12,7 +12,6 @@ use super::log::Kept;
 use super::opened::{Opened, OpenedLog};
 use super::render::{self, Absence};
 use crate::crypto::checkpoint::Checkpoint;
-use crate::crypto::dsse;
 use crate::crypto::note::Note;
 use crate::limits::{BODY_BYTES_MAX, EXPORT_JSON_BYTES_MAX, SALT_BYTES};
 use crate::model::Header;
@@ -60,7 +59,7 @@ impl Bench<'_> {
                 ..Counts::default()
             },
         };
-        let verified = self.signature(place, entry, &mut judged);
+        let verified = self.signature(place, index, entry, &mut judged);
         // For the files that repeat it, a header is read even from a leaf whose signature is bad.
         let header = render::header(entry);
         let id = header.as_ref().map(|header| header.id.to_string());
@@ -82,10 +81,18 @@ impl Bench<'_> {
     }
 
     /// The header, when it is signed by the log's author and speaks of this log.
-    fn signature(&self, place: &str, entry: &[u8], judged: &mut Judged) -> Option<Header> {
+    fn signature(
+        &self,
+        place: &str,
+        index: u64,
+        entry: &[u8],
+        judged: &mut Judged,
+    ) -> Option<Header> {
         let mut refusable = |code, what| judged.refusable.push(Finding::error(code, place, what));
-        let envelope = match dsse::verify(Bytes::copy_from_slice(entry), &self.keys.message) {
-            Ok(envelope) => envelope,
+        let history = &self.keys.followed.history;
+        let verified = history.verify_entry(index, Bytes::copy_from_slice(entry));
+        let envelope = match verified {
+            Ok((envelope, _)) => envelope,
             Err(error) => {
                 refusable(Code::Signature, error.to_string());
                 return None;
@@ -107,6 +114,10 @@ impl Bench<'_> {
             );
             refusable(Code::Names, what);
             return None;
+        }
+        if let Some(fault) = self.keys.followed.faults.get(&index) {
+            let what = format!("a change of keys that does not count: {fault}");
+            refusable(Code::KeyChange, what);
         }
         let created_at = header.wire.created_at.map_or(0, |time| time.seconds);
         let keyid = first_keyid(entry);

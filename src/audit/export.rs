@@ -30,6 +30,12 @@ pub trait LogSource: TileReader {
     /// Origin of the log.
     fn origin(&self) -> &Origin;
 
+    /// The keys of its author with which it began, but for the log's own form of the log key; none: all
+    /// that the export has of it.
+    fn start_keys(&self) -> Vec<VerifierKey> {
+        Vec::new()
+    }
+
     /// The tree of everything recorded, at least as large as the latest receipt.
     fn tree(&self) -> &Tree;
 
@@ -212,6 +218,7 @@ pub fn export<L: LogSource, S: FileSink>(
             held,
             size,
             recorded_beyond: log.tree().size().saturating_sub(size),
+            start_keys: start_keys(&origin, &log.start_keys(), &head.keys),
         });
         exported.push((origin, size));
     }
@@ -232,6 +239,24 @@ pub fn export<L: LogSource, S: FileSink>(
         logs: exported,
         files: manifest.files.len() as u64 + 1,
     })
+}
+
+/// The keys with which a log began, if they are not simply all of its author's.
+fn start_keys(origin: &Origin, start: &[VerifierKey], all: &[ExportKey]) -> Vec<String> {
+    let node = origin.sender().as_str();
+    let of_author = |key: &&VerifierKey| {
+        let name = key.name();
+        Role::of(key) != Some(Role::Log)
+            && (name == node
+                || name
+                    .strip_prefix(node)
+                    .is_some_and(|rest| rest.starts_with('/')))
+    };
+    let mut all = all.iter().map(|key| &key.key).filter(of_author);
+    if start.is_empty() || all.all(|key| start.contains(key)) {
+        return Vec::new();
+    }
+    start.iter().map(ToString::to_string).collect()
 }
 
 fn manifest_key<L: LogSource, S: FileSink>(

@@ -35,6 +35,7 @@ pub enum Code {
     KeyNotPinned,
     KeyUnused,
     KeyNotValidThen,
+    KeyChange,
     Checkpoint,
     SignatureLines,
     Root,

@@ -5,8 +5,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::crypto::change;
 use crate::crypto::vkey::{Algorithm, VerifierKey};
 use crate::model::{NodeName, Origin};
+use crate::proto::v1::KeyRole;
 use crate::tlog::path::{TileKind, TilePath};
 use crate::tlog::{TILE_HEIGHT, TILE_WIDTH, decimal};
 
@@ -59,6 +61,10 @@ pub struct ManifestLog {
     pub size: u64,
     /// Entries that the node has recorded beyond it.
     pub recorded_beyond: u64,
+    /// The vkeys of its author with which it began; those that are not among them came by changes of
+    /// keys in this log, or are other logs'. Empty: all of the author's in the export.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub start_keys: Vec<String>,
 }
 
 /// As what a node holds a log.
@@ -111,6 +117,10 @@ pub enum Role {
     Log,
     /// Dates and cosigns checkpoints; named like the node.
     Cosigner,
+    /// Releases messages: a person's; named `<node>/<person>`.
+    Officer,
+    /// Kept offline, revokes the others; named `<node>/recovery`.
+    Recovery,
 }
 
 impl Role {
@@ -121,7 +131,17 @@ impl Role {
         match key.algorithm() {
             Algorithm::Cosignature => node().then_some(Self::Cosigner),
             Algorithm::Ed25519 if node() => Some(Self::Message),
-            Algorithm::Ed25519 => Origin::parse(key.name()).is_ok().then_some(Self::Log),
+            Algorithm::Ed25519 if Origin::parse(key.name()).is_ok() => Some(Self::Log),
+            Algorithm::Ed25519 => {
+                let (node, _) = key.name().split_once('/')?;
+                let node = NodeName::parse(node).ok()?;
+                let is = |role| change::is_of_role(key, role, &node);
+                if is(KeyRole::Recovery) {
+                    Some(Self::Recovery)
+                } else {
+                    is(KeyRole::Officer).then_some(Self::Officer)
+                }
+            }
         }
     }
 }
@@ -132,6 +152,8 @@ impl fmt::Display for Role {
             Self::Message => "message",
             Self::Log => "log",
             Self::Cosigner => "cosigner",
+            Self::Officer => "officer",
+            Self::Recovery => "recovery",
         })
     }
 }

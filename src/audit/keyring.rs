@@ -1,22 +1,36 @@
 //! The keys on which a verdict rests.
 
+use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Timestamp;
 
 use super::finding::{Code, Finding, KeyUse};
 use super::format::{MANIFEST, ManifestKey, Role};
+use super::history::{self, Followed};
+use super::opened::Opened;
 use crate::crypto::Verified;
-use crate::crypto::checkpoint::{CheckpointError, LogVerifier, Receipt, SignedCheckpoint};
-use crate::crypto::note::NoteError;
+use crate::crypto::change::is_of_role;
+use crate::crypto::checkpoint::{
+    AuthorKeys, CheckpointError, LogVerifier, LogVerifierError, MirrorKey, Receipt,
+    SignedCheckpoint,
+};
+use crate::crypto::history::{KeyHistory, StartError, StartKeys};
 use crate::crypto::vkey::VerifierKey;
-use crate::limits::{EXPORT_KEYS_MAX, ROLE_KEYS_MAX};
+use crate::limits::EXPORT_KEYS_MAX;
 use crate::model::{Origin, text};
+use crate::proto::v1::KeyRole;
 
 /// Keys by role, pinned by the caller or claimed by the export.
 #[derive(Debug, Default)]
 pub(super) struct Keyring {
     keys: Vec<RingKey>,
+    /// Keys of the export that the caller did not name: a change of keys must bring them.
+    unpinned: Vec<VerifierKey>,
+    /// By origin, the keys with which the export says that a log began.
+    starts: BTreeMap<String, Vec<VerifierKey>>,
+    /// By origin, the histories followed.
+    followed: BTreeMap<String, Followed>,
 }
 
 #[derive(Debug)]
@@ -32,10 +46,9 @@ struct RingKey {
 /// The keys of one log.
 #[derive(Debug)]
 pub(super) struct LogKeys {
-    /// Message keys of its sender.
-    pub(super) message: Vec<VerifierKey>,
-    /// One for each combination of log key and cosigner keys.
-    verifiers: Vec<LogVerifier>,
+    /// The keys of its sender, where in the log they hold.
+    pub(super) followed: Followed,
+    verifier: LogVerifier,
 }
 
 /// Why a checkpoint is no receipt.
@@ -46,7 +59,19 @@ pub(super) enum ReceiptFault {
     #[error("the mirror has the same public key as the sender; its receipts prove nothing")]
     SameKey,
     #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Verifier(#[from] LogVerifierError),
+    #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+}
+
+impl LogKeys {
+    /// Whether anybody can have signed its entries.
+    pub(super) fn has_message_key(&self) -> bool {
+        let mut keys = self.followed.history.keys().iter();
+        keys.any(|key| key.role == KeyRole::Message)
+    }
 }
 
 impl Keyring {
@@ -65,6 +90,7 @@ impl Keyring {
         });
         Self {
             keys: keys.collect(),
+            ..Self::default()
         }
     }
 
@@ -84,7 +110,7 @@ impl Keyring {
             findings.push(Finding::error(Code::Key, MANIFEST, what));
             return ring;
         }
-        let mut seen: Vec<VerifierKey> = Vec::new();
+        let mut seen: HashSet<String> = HashSet::new();
         for claim in claimed {
             let fault = |code, what: String| {
                 let vkey = text::escape(&claim.vkey);
@@ -102,11 +128,10 @@ impl Keyring {
                 findings.push(fault(Code::Key, what));
                 continue;
             }
-            if seen.contains(&key) {
+            if !seen.insert(key.to_string()) {
                 findings.push(fault(Code::Key, "listed twice".into()));
                 continue;
             }
-            seen.push(key.clone());
             let (from, until) = (
                 time(claim.valid_from.as_deref()),
                 time(claim.valid_until.as_deref()),
@@ -131,54 +156,129 @@ impl Keyring {
                     used,
                 });
             } else if !ring.keys.iter().any(|pinned| pinned.key == key) {
-                findings.push(fault(
-                    Code::KeyNotPinned,
-                    "not among the trusted keys".into(),
-                ));
+                ring.unpinned.push(key);
             }
         }
         ring
     }
 
+    /// Follows the changes of keys in every log of an export.
+    pub(super) fn follow(&mut self, export: &Opened, findings: &mut Vec<Finding>) {
+        for log in &export.logs {
+            let listed = export.start_keys(log, findings);
+            if let Some(listed) = listed {
+                self.starts.insert(log.origin.to_string(), listed);
+            }
+        }
+        for log in &export.logs {
+            // What is wrong with the keys is told when the log is judged.
+            if let Ok(start) = self.start(&log.origin) {
+                let followed = history::follow(export, log, start);
+                self.followed.insert(log.origin.to_string(), followed);
+            }
+        }
+        let unpinned = std::mem::take(&mut self.unpinned);
+        for key in unpinned {
+            if self.is_brought(&key) {
+                continue;
+            }
+            let what = format!("key {key}: not among the trusted keys, nor brought by them");
+            findings.push(Finding::error(Code::KeyNotPinned, MANIFEST, what));
+        }
+    }
+
+    /// Whether a change of keys has brought a key, in whatever form.
+    fn is_brought(&self, key: &VerifierKey) -> bool {
+        self.followed.values().any(|followed| {
+            let history = &followed.history;
+            let mut brought = history.keys().iter().filter(|held| held.since.is_some());
+            brought.any(|held| {
+                held.vkey == *key
+                    || held.role == KeyRole::Log
+                        && held.vkey.public() == key.public()
+                        && key.name() == history.origin().to_string()
+            })
+        })
+    }
+
+    fn all(&self, role: Role, name: &str) -> Vec<VerifierKey> {
+        let keys = self
+            .keys
+            .iter()
+            .filter(|key| key.role == role && key.key.name() == name);
+        keys.map(|key| key.key.clone()).collect()
+    }
+
+    /// The history with which a log begins: the keys of its sender that are believed, but for those
+    /// that came later.
+    fn start(&self, origin: &Origin) -> Result<KeyHistory, StartError> {
+        let node = origin.sender();
+        let listed = self.starts.get(&origin.to_string());
+        let begins = |key: &VerifierKey| listed.is_none_or(|listed| listed.contains(key));
+        let of = |role| {
+            let keys = self.all(role, node.as_str()).into_iter();
+            keys.filter(begins).collect::<Vec<_>>()
+        };
+        let below = self.keys.iter().map(|key| &key.key);
+        let below: Vec<_> = below.filter(|key| begins(key)).collect();
+        let of_role = |role| {
+            let keys = below.iter().filter(move |key| is_of_role(key, role, node));
+            keys.map(|key| VerifierKey::clone(key)).collect::<Vec<_>>()
+        };
+        let start = StartKeys {
+            message: of(Role::Message)
+                .into_iter()
+                .map(|key| (key, 0, None))
+                .collect(),
+            log: of(Role::Cosigner),
+            officers: of_role(KeyRole::Officer),
+            recovery: of_role(KeyRole::Recovery).into_iter().next(),
+        };
+        KeyHistory::start(origin.clone(), &start)
+    }
+
+    fn followed(&self, origin: &Origin) -> Result<Followed, StartError> {
+        match self.followed.get(&origin.to_string()) {
+            Some(followed) => Ok(followed.clone()),
+            None => Ok(Followed {
+                history: self.start(origin)?,
+                faults: BTreeMap::new(),
+            }),
+        }
+    }
+
     /// The keys of one log.
     pub(super) fn of_log(&self, origin: &Origin) -> Result<LogKeys, ReceiptFault> {
-        let all = |role, name: &str| -> Vec<VerifierKey> {
-            let keys = self
-                .keys
-                .iter()
-                .filter(|key| key.role == role && key.key.name() == name);
-            keys.map(|key| key.key.clone()).collect()
-        };
-        let some = |role, name: &str| match all(role, name) {
+        let some = |role, name: &str| match self.all(role, name) {
             keys if keys.is_empty() => Err(ReceiptFault::NoKey {
                 role,
                 name: name.to_owned(),
             }),
-            mut keys => {
-                keys.truncate(ROLE_KEYS_MAX);
-                Ok(keys)
-            }
+            keys => Ok(keys),
         };
         let (sender, recipient) = (origin.sender().as_str(), origin.recipient().as_str());
         let logs = some(Role::Log, &origin.to_string())?;
-        let authors = some(Role::Cosigner, sender)?;
-        let mirrors = some(Role::Cosigner, recipient)?;
-        let mut verifiers = Vec::new();
-        for log in &logs {
-            for author in &authors {
-                for mirror in &mirrors {
-                    let keys = (log.clone(), author.clone(), mirror.clone());
-                    verifiers.extend(LogVerifier::new(origin.clone(), keys.0, keys.1, keys.2).ok());
-                }
-            }
-        }
-        if verifiers.is_empty() {
+        some(Role::Cosigner, sender)?;
+        some(Role::Cosigner, recipient)?;
+        let followed = self.followed(origin)?;
+        let mut authors = followed.history.author_keys();
+        let later = |key: &AuthorKeys| {
+            let mut keys = followed.history.keys().iter();
+            keys.any(|held| held.vkey == key.author && held.since.is_some())
+        };
+        // The log's key has the public key of its author as a cosigner; each form is believed by
+        // itself, unless a change has brought both.
+        authors.retain(|keys| logs.contains(&keys.log) || later(keys));
+        let mirrors = self.followed(&origin.reversed())?.history.mirror_keys();
+        let verifier = LogVerifier::of_many(origin.clone(), authors, mirrors)?;
+        let same = |mirror: &MirrorKey| {
+            let mut authors = verifier.authors().iter();
+            authors.any(|keys| keys.author.public() == mirror.mirror.public())
+        };
+        if verifier.mirrors().iter().all(same) {
             return Err(ReceiptFault::SameKey);
         }
-        Ok(LogKeys {
-            message: all(Role::Message, sender),
-            verifiers,
-        })
+        Ok(LogKeys { followed, verifier })
     }
 
     /// Verifies the two signatures of a checkpoint that its author has dated; also says whether a
@@ -188,25 +288,12 @@ impl Keyring {
         keys: &LogKeys,
         note: &str,
     ) -> Result<(Verified<SignedCheckpoint>, Option<String>), ReceiptFault> {
-        let mut fault = None;
-        for verifier in &keys.verifiers {
-            match verifier.checkpoint(note) {
-                Ok(signed) => {
-                    let at = signed.authored_at;
-                    let invalid = [
-                        self.used(verifier.log(), at),
-                        self.used(verifier.author(), at),
-                    ];
-                    return Ok((signed, invalid.into_iter().flatten().next()));
-                }
-                Err(
-                    error @ (CheckpointError::MissingSignature { .. }
-                    | CheckpointError::Note(NoteError::NoKnownKey)),
-                ) => fault = fault.or(Some(error)),
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(fault.map_or(ReceiptFault::SameKey, Into::into))
+        let signed = keys.verifier.checkpoint(note)?;
+        let at = signed.authored_at;
+        let signers = keys.verifier.signers(note)?;
+        let mut invalid = signers.iter().filter_map(|key| self.used(key, at));
+        let invalid = invalid.next();
+        Ok((signed, invalid))
     }
 
     /// Verifies the three signatures of a receipt; also says whether a key was not valid then.
@@ -215,27 +302,20 @@ impl Keyring {
         keys: &LogKeys,
         note: &str,
     ) -> Result<(Verified<Receipt>, Option<String>), ReceiptFault> {
-        let mut fault = None;
-        for verifier in &keys.verifiers {
-            match verifier.receipt(note) {
-                Ok(receipt) => {
-                    let (authored, cosigned) = (receipt.signed.authored_at, receipt.cosigned_at);
-                    let invalid = [
-                        self.used(verifier.log(), authored),
-                        self.used(verifier.author(), authored),
-                        self.used(verifier.mirror(), cosigned),
-                    ];
-                    return Ok((receipt, invalid.into_iter().flatten().next()));
-                }
-                // Of several combinations, the telling fault is not that a line is missing.
-                Err(
-                    error @ (CheckpointError::MissingSignature { .. }
-                    | CheckpointError::Note(NoteError::NoKnownKey)),
-                ) => fault = fault.or(Some(error)),
-                Err(error) => return Err(error.into()),
-            }
+        let receipt = keys.verifier.receipt(note)?;
+        let (authored, cosigned) = (receipt.signed.authored_at, receipt.cosigned_at);
+        let signers = keys.verifier.signers(note)?;
+        let recipient = keys.verifier.origin().recipient().as_str();
+        let mut invalid = None;
+        for key in &signers {
+            let at = if key.name() == recipient {
+                cosigned
+            } else {
+                authored
+            };
+            invalid = self.used(key, at).or(invalid);
         }
-        Err(fault.map_or(ReceiptFault::SameKey, Into::into))
+        Ok((receipt, invalid))
     }
 
     /// Marks the message key `keyid` of `name` as used; says so if it was not valid then.

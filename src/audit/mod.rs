@@ -19,6 +19,7 @@ pub mod export;
 mod finding;
 mod folder;
 pub mod format;
+mod history;
 mod keyring;
 pub mod lateness;
 mod lateness_folder;

@@ -10,7 +10,8 @@ use super::format::{
     CLAIM, CLAIM_RECEIPT, FORMAT, Held, LogFile, MANIFEST, Manifest, VERSION, folder,
 };
 use super::keyring::time;
-use crate::limits::{EXPORT_LOGS_MAX, MANIFEST_BYTES_MAX};
+use crate::crypto::vkey::VerifierKey;
+use crate::limits::{EXPORT_KEYS_MAX, EXPORT_LOGS_MAX, MANIFEST_BYTES_MAX};
 use crate::model::{NodeName, Origin, text};
 
 /// An export whose manifest could be read.
@@ -34,6 +35,33 @@ pub(super) struct OpenedLog {
 }
 
 impl Opened {
+    /// The keys with which the manifest says that a log began; nothing if it does not say.
+    pub(super) fn start_keys(
+        &self,
+        log: &OpenedLog,
+        findings: &mut Vec<Finding>,
+    ) -> Option<Vec<VerifierKey>> {
+        let origin = log.origin.to_string();
+        let mut logs = self.manifest.logs.iter();
+        let listed = &logs.find(|log| log.origin == origin)?.start_keys;
+        if listed.is_empty() {
+            return None;
+        }
+        let mut keys = Vec::new();
+        for vkey in listed.iter().take(EXPORT_KEYS_MAX) {
+            let all = &self.manifest.keys;
+            match VerifierKey::parse(vkey) {
+                Ok(key) if all.iter().any(|key| key.vkey == *vkey) => keys.push(key),
+                _ => {
+                    let vkey = text::escape(vkey);
+                    let what = format!("log {origin}: its start key {vkey} is none of the keys");
+                    findings.push(Finding::error(Code::Key, MANIFEST, what));
+                }
+            }
+        }
+        Some(keys)
+    }
+
     /// Opens an export and compares files with manifest. Nothing when there is no manifest to go by.
     pub(super) fn open(dir: &Path, findings: &mut Vec<Finding>) -> Option<Self> {
         let folder = match Folder::open(dir) {

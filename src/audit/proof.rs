@@ -6,7 +6,6 @@ use serde::Serialize;
 use super::finding::{Code, Counts, Finding, Findings, Verdict};
 use super::keyring::Keyring;
 use crate::crypto::checkpoint::Checkpoint;
-use crate::crypto::dsse;
 use crate::crypto::note::Note;
 use crate::crypto::vkey::VerifierKey;
 use crate::model::{Header, Origin};
@@ -57,7 +56,7 @@ pub fn verify_proof(proof: &str, entry: &[u8], keys: &[VerifierKey]) -> ProofVer
     let mut findings = Findings::default();
     let proven = match prove(proof, entry, &ring) {
         Ok((mut proven, origin)) => {
-            proven.id = author(entry, &origin, &ring, &mut findings);
+            proven.id = author(entry, proven.index, &origin, &ring, &mut findings);
             Some(proven)
         }
         Err(finding) => {
@@ -109,6 +108,7 @@ fn prove(proof: &str, entry: &[u8], ring: &Keyring) -> Result<(Proven, Origin), 
 /// Id of the message, when the entry is its author's; a mirrored leaf need not be.
 fn author(
     entry: &[u8],
+    index: u64,
     origin: &Origin,
     ring: &Keyring,
     findings: &mut Findings,
@@ -118,8 +118,9 @@ fn author(
         None
     };
     let keys = ring.of_log(origin).ok()?;
-    let envelope = match dsse::verify(Bytes::copy_from_slice(entry), &keys.message) {
-        Ok(envelope) => envelope,
+    let history = &keys.followed.history;
+    let envelope = match history.verify_entry(index, Bytes::copy_from_slice(entry)) {
+        Ok((envelope, _)) => envelope,
         Err(error) => return fault(Code::Signature, error.to_string()),
     };
     let header = match Header::parse(&envelope.payload) {

@@ -87,9 +87,11 @@ impl Side {
     fn open(letter: char, dir: &Path, findings: &mut Findings) -> Option<Self> {
         let mut faults = Vec::new();
         let export = Opened::open(dir, &mut faults);
-        let ring = export
-            .as_ref()
-            .map(|export| Keyring::of_manifest(&export.manifest.keys, None, &mut faults));
+        let ring = export.as_ref().map(|export| {
+            let mut ring = Keyring::of_manifest(&export.manifest.keys, None, &mut faults);
+            ring.follow(export, &mut faults);
+            ring
+        });
         findings.extend(faults.into_iter().map(|fault| on_side(letter, fault)));
         Some(Self {
             letter,

@@ -65,7 +65,8 @@ pub(super) fn examine(
         findings.extend(faults);
         return (findings.into_verdict(Counts::default()), None);
     };
-    let ring = Keyring::of_manifest(&export.manifest.keys, trusted, &mut faults);
+    let mut ring = Keyring::of_manifest(&export.manifest.keys, trusted, &mut faults);
+    ring.follow(&export, &mut faults);
     findings.extend(faults);
 
     let mut court = Court::default();
@@ -85,7 +86,7 @@ pub(super) fn examine(
                 continue;
             }
         };
-        if keys.message.is_empty() && log.size > 0 {
+        if !keys.has_message_key() && log.size > 0 {
             let what = format!("there is no message key named {}", log.origin.sender());
             findings.push(Finding::error(Code::Key, MANIFEST, what));
         }

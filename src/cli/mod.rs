@@ -3,6 +3,7 @@
 //! # Layout
 //!
 //! One file per noun: `init`, `peer`, `node`, `new`, `check`, `send`, `list`, `show`, `case`,
+//! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `keys`, `audit`, `calendar`,
 //! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `audit`, `bundle`, `calendar`,
 //! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `recover`, `audit`, `calendar`,
 //! `gate`, `demo`. Beside them what they share: `connect`
@@ -29,6 +30,7 @@ mod exit;
 mod form;
 mod gate;
 mod init;
+mod keys;
 mod letter;
 mod levels;
 mod link;
@@ -106,6 +108,8 @@ enum Command {
     Link(link::Link),
     Recover(recover::Recover),
     #[command(subcommand)]
+    Keys(keys::Keys),
+    #[command(subcommand)]
     Audit(audit::Audit),
     Backup(backup::Backup),
     Restore(restore::Restore),
@@ -162,6 +166,7 @@ impl Cli {
             Command::Letter(letter) => letter.run(&target, screen),
             Command::Status(status) => in_turn(status.run(&target, screen)),
             Command::Link(link) => in_turn(link.run(&target, screen)),
+            Command::Keys(keys) => in_turn(keys.run(&target, screen)),
             Command::Recover(recover) => on_threads(recover.run(&target, screen)),
             Command::Audit(audit) => audit.run(&target, screen),
             Command::Bundle(bundle) => bundle.run(&target, screen),

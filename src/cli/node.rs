@@ -70,6 +70,8 @@ fn failure(error: NodeError, config: &std::path::Path) -> Failure {
         | NodeError::Token(_)
         | NodeError::Unencrypted { .. }
         | NodeError::Card { .. }
+        | NodeError::PublicKeys(_)
+        | NodeError::SaveKeys { .. }
         | NodeError::Material(_) => Exit::Config,
         NodeError::Bind { .. } | NodeError::Local(_) => Exit::Unavailable,
         NodeError::Store(crate::store::StoreError::InUse { .. }) => Exit::TryLater,

@@ -12,13 +12,16 @@ use self::card::{as_json, render};
 use super::connect::{Target, quoted};
 use super::exit::{Done, Exit, Failure, OrExit as _};
 use super::print::{Screen, ask};
+use super::refused;
 use super::table::{Cell, Fit, Style, Table};
 use crate::limits::LINKS_MAX;
 use crate::link::leaf::Facts;
 use crate::link::pki;
 use crate::node::config::Config;
+use crate::node::document::Document;
 use crate::node::links::{CARD_SUFFIX, LINK_SUFFIX, link_text};
 use crate::node::peer_card::{CardKey, PeerCard};
+use crate::proto::v1;
 
 /// Cards: what the sides give each other when a link is set up.
 #[derive(Debug, Subcommand)]
@@ -26,6 +29,7 @@ pub(crate) enum Peer {
     Card(Card),
     Show(Show),
     Add(Add),
+    AcceptAuthority(AcceptAuthority),
     /// Lists the links of this node.
     List,
 }
@@ -55,12 +59,75 @@ pub(crate) struct Add {
     fingerprint: Option<String>,
 }
 
+/// Trusts an authority that a peer has announced, once its fingerprint was compared by voice.
+#[derive(Debug, Args)]
+pub(crate) struct AcceptAuthority {
+    /// The peer.
+    peer: String,
+    /// The fingerprint as the peer told it: SHA-256 of the certificate, 64 hex digits.
+    #[arg(long, value_name = "HEX")]
+    fingerprint: String,
+}
+
+impl AcceptAuthority {
+    async fn run(self, target: &Target, screen: Screen) -> Done {
+        let config = target.load_config()?;
+        let no_link = || Failure::new(Exit::Negative, format!("no link with {}", self.peer));
+        let mut links = config.links.iter();
+        let link = links.find(|link| link.peer.as_str() == self.peer);
+        let link = link.ok_or_else(no_link)?;
+        let desk = target.connect().await?;
+        let known = desk.keys().list_keys(v1::ListKeysRequest {}).await;
+        let known = refused::answer(known)?.links.into_iter();
+        let history = known
+            .filter(|link| link.peer == self.peer)
+            .find_map(|link| link.mirror);
+        let typed: String = self
+            .fingerprint
+            .chars()
+            .filter(char::is_ascii_alphanumeric)
+            .collect();
+        let announced = history.unwrap_or_default().authorities;
+        let mut matching = announced.into_iter();
+        let matching = matching.find(|known| known.fingerprint.eq_ignore_ascii_case(&typed));
+        let matching = matching.ok_or_else(|| {
+            let what = format!(
+                "{} has announced no authority of this fingerprint",
+                self.peer
+            );
+            Failure::new(Exit::Negative, what)
+                .remedy("liaison keys list shows what was announced; if it differs, trust nothing")
+        })?;
+        let mut card = link.card.clone();
+        let der = rustls::pki_types::CertificateDer::from(matching.certificate.to_vec());
+        if card.authorities.contains(&der) {
+            screen.note("it is trusted already");
+            return Ok(Exit::Ok);
+        }
+        card.authorities.push(der);
+        // Whatever is wrong with it is found before it is in the place of a good one.
+        PeerCard::parse(&Document::from_text(&link.card_file, &card.to_text()))
+            .or_exit(Exit::Data)?;
+        let temporary = link.card_file.with_extension("toml.new");
+        drop(std::fs::remove_file(&temporary));
+        card.write(&temporary).or_exit(Exit::CannotCreate)?;
+        std::fs::rename(&temporary, &link.card_file)
+            .or_fail(Exit::CannotCreate, || link.card_file.display().to_string())?;
+        screen.note(format!(
+            "the authority is in {}; a running node takes it up by itself",
+            link.card_file.display()
+        ));
+        Ok(Exit::Ok)
+    }
+}
+
 impl Peer {
     pub(crate) fn run(self, target: &Target, screen: Screen) -> Done {
         match self {
             Self::Card(card) => card.run(target, screen),
             Self::Show(show) => show.run(screen),
             Self::Add(add) => add.run(target, screen),
+            Self::AcceptAuthority(accept) => super::in_turn(accept.run(target, screen)),
             Self::List => list(target, screen),
         }
     }

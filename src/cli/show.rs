@@ -100,6 +100,14 @@ fn render(message: &v1::Message, answers: &[v1::Message], screen: Screen) -> Str
         Side::Own => line("from, to", &format!("this node → {peer}")),
         _ => line("from, to", &format!("{peer} → this node")),
     }
+    if !message.released_by.is_empty() {
+        let officers: Vec<_> = message
+            .released_by
+            .iter()
+            .map(|name| escape(name))
+            .collect();
+        line("released by", &format!("officer {}", officers.join(", ")));
+    }
     line("level", &levels::line(message, now));
     if let Some(refusal) = &message.refusal {
         let reason = words::of_enum("RefusalReason", refusal.reason().as_str_name());

@@ -141,7 +141,7 @@ pub(crate) fn of_in(body: &Body, language: &str) -> String {
             words::of_enum("RefusalReason", refusal.reason().as_str_name())
         ),
         Body::AttachmentsReceived(received) => count(received.sha256.len(), "file"),
-        Body::KeyChange(change) => format!("from index {} on", change.first_index),
+        Body::KeyChange(change) => key_change(change),
         Body::Maintenance(maintenance) => {
             let moment = |time: Option<&prost_types::Timestamp>| when::full_wire(time);
             let (from, to) = (maintenance.from.as_ref(), maintenance.to.as_ref());
@@ -149,6 +149,18 @@ pub(crate) fn of_in(body: &Body, language: &str) -> String {
         }
         Body::ErasureNotice(notice) => escape(&notice.authority).into_owned(),
         other => joint::of(other, language),
+    }
+}
+
+fn key_change(change: &v1::KeyChange) -> String {
+    let what = format!(
+        "{}: {}",
+        words::of_enum("KeyRole", change.role().as_str_name()),
+        words::of_enum("KeyAction", change.action().as_str_name())
+    );
+    match change.reason.as_str() {
+        "" => what,
+        reason => format!("{what}, {}", escape(reason)),
     }
 }
 

@@ -4,8 +4,6 @@
 //! [`v1::Entry`], whose bytes are kept as their author serialized them. The payload is not parsed
 //! here: that is for whoever holds a [`Verified`] one.
 //! Source: <https://github.com/secure-systems-lab/dsse>, protocol and envelope, version 1.
-//!
-//! Deliberately absent: verifying officers' signatures, which need the officers' keys.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -79,6 +77,12 @@ pub enum DsseError {
     UnknownKey {
         /// The keyid found, escaped and shortened.
         keyid: String,
+    },
+    /// An officer has signed whose key is not valid at this index.
+    #[error("the key of officer {name} is not valid at this index")]
+    OfficerEnded {
+        /// The key's name.
+        name: String,
     },
     /// A signature by a known key does not hold.
     #[error("the signature by keyid {keyid} does not hold")]
@@ -160,7 +164,23 @@ fn sign_as(
 ///
 /// [`DsseError`] but for `EntryTooLarge`.
 pub fn verify(bytes: Bytes, keys: &[VerifierKey]) -> Result<Verified<Envelope>, DsseError> {
-    verify_as(PAYLOAD_TYPE, bytes, keys)
+    verify_as(PAYLOAD_TYPE, bytes, keys, &[]).map(|(envelope, _)| envelope)
+}
+
+/// Verifies an entry that officers may have released, and says who did.
+///
+/// As [`verify`]; besides, a further signature by one of `officers` must hold, and the officer's key
+/// must be valid here, as the mark beside it says. An officer alone signs no entry.
+///
+/// # Errors
+///
+/// [`DsseError`] but for `EntryTooLarge`.
+pub fn verify_released(
+    bytes: Bytes,
+    keys: &[VerifierKey],
+    officers: &[(VerifierKey, bool)],
+) -> Result<(Verified<Envelope>, Vec<VerifierKey>), DsseError> {
+    verify_as(PAYLOAD_TYPE, bytes, keys, officers)
 }
 
 /// Verifies the statement of a bundle, as [`verify`] does an entry.
@@ -172,14 +192,15 @@ pub fn verify_statement(
     bytes: Bytes,
     keys: &[VerifierKey],
 ) -> Result<Verified<Envelope>, DsseError> {
-    verify_as(BUNDLE_PAYLOAD_TYPE, bytes, keys)
+    verify_as(BUNDLE_PAYLOAD_TYPE, bytes, keys, &[]).map(|(envelope, _)| envelope)
 }
 
 fn verify_as(
     payload_type: &'static str,
     bytes: Bytes,
     keys: &[VerifierKey],
-) -> Result<Verified<Envelope>, DsseError> {
+    officers: &[(VerifierKey, bool)],
+) -> Result<(Verified<Envelope>, Vec<VerifierKey>), DsseError> {
     let entry = decode(&bytes)?;
     if entry.payload_type != payload_type {
         return Err(DsseError::PayloadType {
@@ -189,13 +210,15 @@ fn verify_as(
     }
     check_signatures(&entry.signatures)?;
     let signed = pae(&entry.payload_type, &entry.payload);
+    let mut released = Vec::new();
     for (index, signature) in entry.signatures.iter().enumerate() {
-        let known = keys
-            .iter()
-            .find(|key| key.algorithm() == Algorithm::Ed25519 && key.keyid() == signature.keyid);
-        match known {
-            Some(key) if key.holds(&signed, &signature.sig) => {}
-            Some(key) => {
+        let by = |key: &VerifierKey| {
+            key.algorithm() == Algorithm::Ed25519 && key.keyid() == signature.keyid
+        };
+        let officer = officers.iter().find(|(key, _)| index > 0 && by(key));
+        let known = keys.iter().find(|key| by(key));
+        match known.or(officer.map(|(key, _)| key)) {
+            Some(key) if !key.holds(&signed, &signature.sig) => {
                 return Err(DsseError::BadSignature {
                     keyid: key.keyid().to_owned(),
                 });
@@ -205,13 +228,23 @@ fn verify_as(
                     keyid: shown(&signature.keyid),
                 });
             }
-            None => {}
+            Some(_) | None => {}
+        }
+        match officer {
+            Some((key, false)) => {
+                return Err(DsseError::OfficerEnded {
+                    name: key.name().to_owned(),
+                });
+            }
+            Some((key, true)) if !released.contains(key) => released.push(key.clone()),
+            Some(_) | None => {}
         }
     }
-    Ok(Verified::mark(Envelope {
+    let envelope = Verified::mark(Envelope {
         bytes,
         payload: entry.payload,
-    }))
+    });
+    Ok((envelope, released))
 }
 
 /// The entry as a DSSE JSON envelope, for other people's tools. Nothing is verified.

@@ -38,6 +38,17 @@ pub enum ForMessages {}
 #[derive(Debug)]
 pub enum ForLog {}
 
+/// Kept offline; revokes the others.
+pub type RecoveryKey = NodeKey<ForRecovery>;
+/// A person's, who releases messages.
+pub type OfficerKey = NodeKey<ForOfficer>;
+/// Use of a [`RecoveryKey`].
+#[derive(Debug)]
+pub enum ForRecovery {}
+/// Use of an [`OfficerKey`].
+#[derive(Debug)]
+pub enum ForOfficer {}
+
 /// What a node key is for. It keeps one key from being given where the other is wanted.
 pub trait Use: sealed::Sealed {
     /// Name of the key in messages.
@@ -52,10 +63,22 @@ impl Use for ForLog {
     const NAME: &'static str = "LogKey";
 }
 
+impl Use for ForRecovery {
+    const NAME: &'static str = "RecoveryKey";
+}
+
+impl Use for ForOfficer {
+    const NAME: &'static str = "OfficerKey";
+}
+
 mod sealed {
     pub trait Sealed {}
     impl Sealed for super::ForMessages {}
+    impl Sealed for super::MessageKey {}
+    impl<U: super::Use> Sealed for super::NodeKey<U> {}
     impl Sealed for super::ForLog {}
+    impl Sealed for super::ForRecovery {}
+    impl Sealed for super::ForOfficer {}
 }
 
 /// A private key of the node, wiped from memory when dropped.
@@ -407,7 +430,8 @@ impl MessageKey {
     }
 
     /// The `keyid` of DSSE signatures: lower-case hex SHA-256 of the public key.
-    pub(in crate::crypto) fn keyid(&self) -> String {
+    #[must_use]
+    pub fn keyid(&self) -> String {
         use sha2::Digest as _;
         hex::encode(sha2::Sha256::digest(self.public().as_bytes()))
     }
@@ -417,6 +441,52 @@ impl MessageKey {
 fn named(name: &str, algorithm: Algorithm, public: VerifyingKey) -> VerifierKey {
     VerifierKey::new(name, algorithm, public)
         .expect("node names are key names, and the public key of a seed is of prime order")
+}
+
+/// A private key that signs statements on changes of keys; one in memory always does.
+pub trait SignsStatements: sealed::Sealed {
+    /// Signs. The caller answers for the text's beginning, see the rules of the room.
+    ///
+    /// # Errors
+    ///
+    /// [`SignError`], if the key lies in a token.
+    #[doc(hidden)]
+    fn sign_statement(&self, message: &StatementBytes) -> Result<[u8; 64], SignError>;
+}
+
+/// Bytes that only [`super::change`] makes.
+#[derive(Debug)]
+pub struct StatementBytes(pub(in crate::crypto) Vec<u8>);
+
+impl<U: Use> SignsStatements for NodeKey<U> {
+    fn sign_statement(&self, message: &StatementBytes) -> Result<[u8; 64], SignError> {
+        Ok(self.sign(&message.0))
+    }
+}
+
+impl SignsStatements for MessageKey {
+    fn sign_statement(&self, message: &StatementBytes) -> Result<[u8; 64], SignError> {
+        self.sign(&message.0)
+    }
+}
+
+impl RecoveryKey {
+    /// The vkey by which others know it: `<node>/recovery`, type 0x01.
+    #[must_use]
+    pub fn verifier(&self, node: &NodeName) -> VerifierKey {
+        let name = format!("{node}/{}", super::change::RECOVERY);
+        self.named(&name, Algorithm::Ed25519)
+    }
+}
+
+impl OfficerKey {
+    /// The vkey of a person at a node: `<node>/<person>`, type 0x01; `None` if the name is not fit
+    /// for it, see [`super::change::is_officer_name`].
+    #[must_use]
+    pub fn verifier(&self, node: &NodeName, person: &str) -> Option<VerifierKey> {
+        let fit = super::change::is_officer_name(person) && person != super::change::RECOVERY;
+        fit.then(|| self.named(&format!("{node}/{person}"), Algorithm::Ed25519))
+    }
 }
 
 impl LogKey {

@@ -1,7 +1,9 @@
 //! Who says it: keys, DSSE, signed notes, checkpoints, cosignatures.
 //!
 //! Reading order: [`keys`] are what a node signs with, [`vkey`] what others verify with;
-//! [`token_uri`] names a key that stays in a token; [`dsse`] signs one entry; [`note`] is the signed text that [`checkpoint`] builds on.
+//! [`token_uri`] names a key that stays in a token; [`dsse`] signs one entry; [`note`] is the signed
+//! text that [`checkpoint`] builds on; [`change`] is how keys follow each other, and [`history`] which of
+//! them hold where in a log.
 //!
 //! Rules of the room:
 //! - Bytes are verified first and parsed after: what leaves here as [`Verified`] was signed by a
@@ -10,11 +12,14 @@
 //!   signatures that an auditor's single verification refuses.
 //! - There is no way to sign free text. A node key signs three kinds of text, which begin with
 //!   `DSSEv1 `, with an origin (two dotted names joined by `/`) and with `cosignature/v1\n`; so
-//!   none can be passed off as another.
+//!   none can be passed off as another. Of the first kind there are two, told apart by the payload
+//!   type that follows: entries, and statements on changes of keys.
 
+pub mod change;
 pub mod checkpoint;
 mod cosignature;
 pub mod dsse;
+pub mod history;
 mod keyfile;
 pub mod keys;
 pub mod note;

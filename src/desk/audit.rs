@@ -20,13 +20,13 @@ use crate::audit::export::{
 };
 use crate::audit::format::tiles;
 use crate::crypto::vkey::VerifierKey;
-use crate::exchange::layout::Place;
+use crate::exchange::layout::{Place, StoredBody};
 use crate::exchange::read::{LogReader, ReadError};
 use crate::exchange::submit::header_of;
 use crate::exchange::{Exchange, Link, LogSide};
 use crate::limits::{CHUNK_BYTES_MAX, READER_TIME_MAX};
 use crate::model::Origin;
-use crate::proto::v1;
+use crate::proto::v1::{self, KeyRole};
 use crate::tlog::path::{LEVEL_MAX, TileKind};
 use crate::tlog::proof::TlogProof;
 use crate::tlog::{Hash, Snapshot, TileReader, Tree};
@@ -80,7 +80,7 @@ impl Desk {
         } else {
             Bytes::new()
         };
-        let keys = keys_of_log(&self.exchange, &link, side);
+        let keys = keys_of_log(&link, side);
         Ok(v1::ProofResponse {
             tlog_proof: proof.encode(),
             vkeys: keys.iter().map(ToString::to_string).collect(),
@@ -252,7 +252,7 @@ impl ExportJob {
         let mut keys: Vec<VerifierKey> = Vec::new();
         for link in &self.links {
             for side in [LogSide::Own, LogSide::Mirror] {
-                for key in keys_of_log(&self.exchange, link, side) {
+                for key in keys_of_log(link, side) {
                     if !keys.contains(&key) {
                         keys.push(key);
                     }
@@ -264,23 +264,18 @@ impl ExportJob {
 }
 
 /// The keys that it takes to check one log: of its entries, its checkpoints, both cosignatures.
-pub(super) fn keys_of_log(exchange: &Exchange, link: &Link, side: LogSide) -> Vec<VerifierKey> {
-    let verifier = match side {
-        LogSide::Own => &link.own_verifier,
-        LogSide::Mirror => &link.mirror_verifier,
+pub(super) fn keys_of_log(link: &Link, side: LogSide) -> Vec<VerifierKey> {
+    let (author, mirror) = match side {
+        LogSide::Own => (LogSide::Own, LogSide::Mirror),
+        LogSide::Mirror => (LogSide::Mirror, LogSide::Own),
     };
-    let mut keys = match side {
-        LogSide::Own => vec![exchange.keys().message.verifier(exchange.node())],
-        LogSide::Mirror => {
-            let keys = link.keys.message_keys.iter();
-            keys.map(|key| key.vkey.clone()).collect()
-        }
-    };
-    keys.extend([
-        verifier.log().clone(),
-        verifier.author().clone(),
-        verifier.mirror().clone(),
-    ]);
+    let (author, mirror) = (link.key_history(author), link.key_history(mirror));
+    let signing = author.keys().iter().filter(|key| key.role != KeyRole::Log);
+    let mut keys: Vec<_> = signing.map(|key| key.vkey.clone()).collect();
+    for pair in author.author_keys() {
+        keys.extend([pair.log, pair.author]);
+    }
+    keys.extend(mirror.mirror_keys().into_iter().map(|key| key.mirror));
     keys
 }
 
@@ -336,7 +331,9 @@ impl ExportLog {
             return Ok(false);
         }
         let header = header_of(&self.reader.entry(index)?, &self.origin().to_string());
-        Ok(!header.is_ok_and(|header| header.kind == v1::Kind::Refusal as i32))
+        // A change of keys says nothing of anybody, and without it the log cannot be checked.
+        let open = [v1::Kind::Refusal as i32, v1::Kind::KeyChange as i32];
+        Ok(!header.is_ok_and(|header| open.contains(&header.kind)))
     }
 }
 
@@ -357,6 +354,12 @@ impl LogSource for ExportLog {
         self.link.origin(self.side)
     }
 
+    fn start_keys(&self) -> Vec<VerifierKey> {
+        let history = self.link.key_history(self.side);
+        let start = history.keys().iter().filter(|key| key.since.is_none());
+        start.map(|key| key.vkey.clone()).collect()
+    }
+
     fn tree(&self) -> &Tree {
         &self.tree
     }
@@ -367,7 +370,7 @@ impl LogSource for ExportLog {
 
     fn body(&self, index: u64) -> Result<SourceBody, ReadError> {
         let stored = self.reader.entry(index)?;
-        if stored.record.refused {
+        if stored.record.refused && stored.record.body == StoredBody::Absent {
             return Ok(SourceBody::Absent(Absence::Refused));
         }
         if self.may_withhold(index)? {

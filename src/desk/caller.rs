@@ -47,6 +47,10 @@ pub enum Method {
     ListCalendars,
     /// Evidence that the peer is late.
     Lateness,
+    /// Every key of this node and its peers.
+    ListKeys,
+    /// Changes this node's keys.
+    ChangeKeys,
     /// Why a link is held, and was.
     ShowLink,
     /// The file that proves that a key signed two logs.
@@ -61,7 +65,7 @@ pub enum Method {
 
 impl Method {
     /// Every call.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::Submit,
         Self::Get,
         Self::List,
@@ -79,6 +83,8 @@ impl Method {
         Self::ListDue,
         Self::ListCalendars,
         Self::Lateness,
+        Self::ListKeys,
+        Self::ChangeKeys,
         Self::ShowLink,
         Self::LinkEvidence,
         Self::Backup,
@@ -107,6 +113,8 @@ impl Method {
             Self::ListDue => "ListDue",
             Self::ListCalendars => "ListCalendars",
             Self::Lateness => "Lateness",
+            Self::ListKeys => "ListKeys",
+            Self::ChangeKeys => "ChangeKeys",
             Self::ShowLink => "ShowLink",
             Self::LinkEvidence => "LinkEvidence",
             Self::Backup => "Backup",
@@ -154,6 +162,7 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::ListDue
             | M::ListCalendars
             | M::Lateness
+            | M::ListKeys
             | M::ExportBundle
             | M::ImportBundle
             | M::ShowLink
@@ -173,6 +182,7 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::ListDue
             | M::ListCalendars
             | M::Lateness
+            | M::ListKeys
             | M::ShowLink
             | M::LinkEvidence,
         )
@@ -182,6 +192,8 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::ReleaseLink
             | M::ListDue
             | M::ListCalendars
+            | M::ListKeys
+            | M::ChangeKeys
             | M::ShowLink
             | M::ExportBundle
             | M::ImportBundle
@@ -264,6 +276,8 @@ mod tests {
             (Method::ListDue, [Full, No, Full, Full]),
             (Method::ListCalendars, [Full, No, Full, Full]),
             (Method::Lateness, [Full, No, Full, No]),
+            (Method::ListKeys, [Full, No, Full, Full]),
+            (Method::ChangeKeys, [No, No, No, Full]),
             (Method::ShowLink, [Full, No, Full, Full]),
             (Method::LinkEvidence, [Full, No, Full, No]),
             (Method::Backup, [Own, No, No, Full]),

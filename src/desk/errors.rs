@@ -11,11 +11,13 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::caller::{Method, Role};
+use super::keys::KeysError;
 use crate::crypto::dsse::DsseError;
 use crate::exchange::RecordError;
 use crate::exchange::bundle::BundleError;
 use crate::exchange::quota::{OverQuota, QuotaPart};
 use crate::exchange::read::ReadError;
+use crate::exchange::rotate::RotateError;
 use crate::exchange::submit::SubmitError;
 use crate::exchange::view::PageError;
 use crate::exchange::watch::CursorError;
@@ -182,6 +184,9 @@ pub enum DeskError {
     },
 
     // --- The path's own words. ---
+    /// Changing keys.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     /// Submitting.
     #[error(transparent)]
     Submit(#[from] SubmitError),
@@ -283,8 +288,10 @@ fn row(error: &DeskError) -> (Code, &'static str) {
             SubmitError::Read(error) => read_row(error),
             SubmitError::Sign(DsseError::Unsigned(_)) => (Code::Unavailable, "TOKEN_AWAY"),
             SubmitError::Header(_) | SubmitError::Sign(_) => (Code::Internal, "CANNOT_SIGN"),
+            SubmitError::NoKey => (Code::Unavailable, "NO_KEY"),
             SubmitError::Entropy(_) => (Code::Unavailable, "NO_RANDOMNESS"),
         },
+        DeskError::Keys(error) => keys_row(error),
         DeskError::Record(error) => record_row(error),
         DeskError::Store(error) => store_row(error),
         DeskError::Bundle(error) => bundle_row(error),
@@ -299,12 +306,30 @@ fn row(error: &DeskError) -> (Code, &'static str) {
     }
 }
 
+fn keys_row(error: &KeysError) -> (Code, &'static str) {
+    match error {
+        KeysError::Rotate(RotateError::Submit(SubmitError::Record(error))) => record_row(error),
+        KeysError::Rotate(RotateError::Change(_)) => (Code::FailedPrecondition, "KEY_CHANGE"),
+        KeysError::Rotate(RotateError::NoRecovery { .. }) => {
+            (Code::FailedPrecondition, "NO_RECOVERY_KEY")
+        }
+        KeysError::Rotate(_) => (Code::Unavailable, "NO_KEY"),
+        KeysError::Files(_) => (Code::Internal, "KEY_FILES"),
+        KeysError::Revoking => (Code::FailedPrecondition, "REVOKING"),
+        KeysError::NotPrepared => (Code::FailedPrecondition, "NOT_PREPARED"),
+        KeysError::NoLink { .. } => (Code::NotFound, "NO_SUCH_LINK"),
+        KeysError::NoKeeper => (Code::Unimplemented, "NO_KEYS_HERE"),
+    }
+}
+
 fn record_row(error: &RecordError) -> (Code, &'static str) {
     match error {
         RecordError::Full { .. } => (Code::ResourceExhausted, "DISK_FULL"),
         RecordError::Stopped { .. } => (Code::Unavailable, "STORE_STOPPED"),
         RecordError::Busy { .. } => (Code::Aborted, "FILE_BUSY"),
         RecordError::IdUsed => (Code::AlreadyExists, "ID_USED"),
+        RecordError::KeyEnded => (Code::Aborted, "KEY_CHANGING"),
+        RecordError::KeyChange { .. } => (Code::FailedPrecondition, "KEY_CHANGE"),
         RecordError::Restoring => (Code::Unavailable, "RESTORING"),
         // Between nodes only; here it would be a mistake of this program.
         RecordError::NotNext { .. }
@@ -327,6 +352,7 @@ fn bundle_row(error: &BundleError) -> (Code, &'static str) {
             (Code::InvalidArgument, "BUNDLE_RANGE")
         }
         BundleError::Gap { .. } => (Code::FailedPrecondition, "BUNDLE_GAP"),
+        BundleError::NoKey => (Code::Unavailable, "NO_KEY"),
         BundleError::Held { .. } => (Code::FailedPrecondition, "LINK_HELD"),
         BundleError::Restoring { .. } => (Code::FailedPrecondition, "LINK_RESTORING"),
         BundleError::NowHeld { .. } => (Code::FailedPrecondition, "LINK_HELD_NOW"),

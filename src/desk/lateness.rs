@@ -182,7 +182,7 @@ impl Evidence {
             index: size,
         };
         let note = reader.checkpoint(size)?.ok_or_else(missing)?;
-        let keys: Vec<ExportKey> = keys_of_log(exchange, link, LogSide::Own)
+        let keys: Vec<ExportKey> = keys_of_log(link, LogSide::Own)
             .into_iter()
             .map(ExportKey::unlimited)
             .collect();

@@ -12,6 +12,7 @@
 //! - `submit`, `acknowledge`, `read`, `watch`, `files`, `status`, `report`, `audit`: the calls.
 //! - `submit`, `acknowledge`, `read`, `watch`, `files`, `status`, `due`, `audit`, `lateness`: the
 //!   calls.
+//! - [`keys`]: which keys hold, and changes of this node's own.
 //! - `bundle`: what is carried by hand, out and in.
 //! - `backup`: everything, for administrators.
 //! - `health`: serving means: can sign, can append.
@@ -30,6 +31,7 @@ mod due;
 pub mod errors;
 mod files;
 mod health;
+pub mod keys;
 mod lateness;
 mod link;
 pub mod quota;
@@ -43,7 +45,7 @@ mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -60,6 +62,7 @@ use crate::proto::v1::audit_service_server::AuditServiceServer;
 use crate::proto::v1::backup_service_server::BackupServiceServer;
 use crate::proto::v1::bundle_service_server::BundleServiceServer;
 use crate::proto::v1::desk_service_server::DeskServiceServer;
+use crate::proto::v1::keys_service_server::KeysServiceServer;
 use crate::proto::v1::link_service_server::LinkServiceServer;
 use errors::DeskError;
 use quota::DeskQuotas;
@@ -109,6 +112,8 @@ pub struct Desk {
     uploads: files::Uploads,
     downloads: Seats,
     exports: Arc<Semaphore>,
+    /// Changes this node's keys; set by the node that runs it.
+    keeper: OnceLock<Arc<dyn keys::KeyKeeper>>,
     bundles: Arc<Semaphore>,
     backups: Arc<Semaphore>,
 }
@@ -133,9 +138,16 @@ impl Desk {
             uploads: files::Uploads::new(Seats::new(UPLOADS_MAX, CALLER_UPLOADS_MAX)),
             downloads: Seats::new(DOWNLOADS_MAX, CALLER_DOWNLOADS_MAX),
             exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
+            keeper: OnceLock::new(),
             bundles: Arc::new(Semaphore::new(BUNDLES_MAX)),
             backups: Arc::new(Semaphore::new(1)),
         })
+    }
+
+    /// Gives the desk who changes this node's keys. Without, keys can only be listed.
+    pub fn keep_keys(&self, keeper: Arc<dyn keys::KeyKeeper>) {
+        // A second one would be a mistake of the caller; the first stays.
+        drop(self.keeper.set(keeper));
     }
 }
 
@@ -149,6 +161,8 @@ pub async fn services(desk: &Arc<Desk>) -> Routes {
         DeskServiceServer::new(Arc::clone(desk)).max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     let evidence =
         AuditServiceServer::new(Arc::clone(desk)).max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
+    let keys =
+        KeysServiceServer::new(Arc::clone(desk)).max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     let links =
         LinkServiceServer::new(Arc::clone(desk)).max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     let backup = BackupServiceServer::new(Arc::clone(desk))
@@ -157,6 +171,7 @@ pub async fn services(desk: &Arc<Desk>) -> Routes {
         .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     Routes::new(calls)
         .add_service(evidence)
+        .add_service(keys)
         .add_service(links)
         .add_service(backup)
         .add_service(carriage)

@@ -9,13 +9,14 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use prost::Message as _;
 
-use super::command::{Effect, Facts, PeerEntry};
+use super::command::{Effect, Facts, Leaf, PeerEntry};
+use super::keys::RunKeys;
 use super::layout::{FileRef, Place};
 use super::read::ReadError;
 use super::submit::{files_of, is_urgent};
 use super::{Exchange, Link, LogSide};
 use crate::crypto::Verified;
-use crate::crypto::dsse::{self, DsseError, Envelope};
+use crate::crypto::dsse::{DsseError, Envelope};
 use crate::limits::{ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX, BODY_BYTES_MAX, SALT_BYTES};
 use crate::model::body::{self, BodyError, Decoded};
 use crate::model::check;
@@ -64,7 +65,12 @@ enum Says {
 ///
 /// # Errors
 /// [`Refused`], for the record and for the author.
-pub(crate) fn judge(link: &Link, index: u64, item: &v1::Item) -> Result<Authentic, Box<Refused>> {
+pub(crate) fn judge(
+    link: &Link,
+    keys: &RunKeys,
+    index: u64,
+    item: &v1::Item,
+) -> Result<Authentic, Box<Refused>> {
     let claimed = Claim::of(&item.entry);
     let refuse = |reason, detail: &str| {
         Box::new(Refused {
@@ -74,11 +80,11 @@ pub(crate) fn judge(link: &Link, index: u64, item: &v1::Item) -> Result<Authenti
             is_refusal: claimed.is_refusal,
         })
     };
-    let keys = link.keys.message_keys_at(index);
-    let envelope = dsse::verify(item.entry.clone(), &keys).map_err(|error| match error {
-        DsseError::UnknownKey { .. } | DsseError::BadSignature { .. } => {
-            refuse(RefusalReason::BadSignature, &error.to_string())
-        }
+    let verified = keys.history.verify_entry(index, item.entry.clone());
+    let (envelope, _) = verified.map_err(|error| match error {
+        DsseError::UnknownKey { .. }
+        | DsseError::BadSignature { .. }
+        | DsseError::OfficerEnded { .. } => refuse(RefusalReason::BadSignature, &error.to_string()),
         _ => refuse(RefusalReason::MalformedEntry, &error.to_string()),
     })?;
     let header = Header::parse(&envelope.payload)
@@ -133,6 +139,13 @@ pub(crate) fn judge(link: &Link, index: u64, item: &v1::Item) -> Result<Authenti
             return Err(refuse(reason, &error.to_string()));
         }
     };
+    if matches!(content, Some(v1::body::Body::KeyChange(_)))
+        && !keys.history.changes().contains_key(&index)
+    {
+        let why = keys.faults.get(&index).map(ToString::to_string);
+        let why = why.unwrap_or_else(|| "it waits for its turn".to_owned());
+        return Err(refuse(RefusalReason::KeyChange, &why));
+    }
     if let Some(content) = &content {
         if let Some(what) = check::over_limit(content) {
             return Err(refuse(
@@ -181,9 +194,14 @@ pub(crate) fn judge(link: &Link, index: u64, item: &v1::Item) -> Result<Authenti
 }
 
 /// The header of an entry whose body was erased: authentic, and of this log.
-pub(crate) fn authentic_header(link: &Link, index: u64, item: &v1::Item) -> Option<Header> {
-    let keys = link.keys.message_keys_at(index);
-    let envelope = dsse::verify(item.entry.clone(), &keys).ok()?;
+pub(crate) fn authentic_header(
+    link: &Link,
+    keys: &RunKeys,
+    index: u64,
+    item: &v1::Item,
+) -> Option<Header> {
+    let history = &keys.history;
+    let (envelope, _) = history.verify_entry(index, item.entry.clone()).ok()?;
     let header = Header::parse(&envelope.payload).ok()?;
     let of_this_log =
         header.sender == *link.mirror.sender() && header.recipient == *link.mirror.recipient();
@@ -231,6 +249,7 @@ impl Exchange {
         index: u64,
         item: &v1::Item,
         judged: Result<Authentic, Box<Refused>>,
+        keys: &RunKeys,
         run: &mut RunIds,
     ) -> Result<Judged, StoreError> {
         let judged = match judged {
@@ -259,7 +278,7 @@ impl Exchange {
             Err(refused) => Judged {
                 entry: PeerEntry {
                     leaf: self
-                        .place_bytes(&item.entry, None)?
+                        .place_refused(index, item, keys)?
                         .saying(said_of_refused(&item.entry).as_ref()),
                     facts: None,
                     effect: Effect::None,
@@ -267,6 +286,25 @@ impl Exchange {
                 refused: Some(refused),
             },
         })
+    }
+
+    /// A refused entry, without its body; but a change of keys counts by itself, even if the message
+    /// that it came in is refused, and is read again at the next start.
+    pub(crate) fn place_refused(
+        &self,
+        index: u64,
+        item: &v1::Item,
+        keys: &RunKeys,
+    ) -> Result<Leaf, StoreError> {
+        let salt = <[u8; SALT_BYTES]>::try_from(&item.salt[..]);
+        let body = match salt {
+            Ok(salt) if keys.history.changes().contains_key(&index) => {
+                let digest = body_digest(&salt, &item.body);
+                Some((salt, item.body.clone(), digest))
+            }
+            _ => None,
+        };
+        self.place_bytes(&item.entry, body)
     }
 
     /// Entry, body and facts of an authentic entry, its files made durable.

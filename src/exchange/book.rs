@@ -10,13 +10,14 @@ use super::bundle::Carriage;
 use super::cases::Cases;
 use super::due::DueBook;
 use super::hold::{self, Hold};
+use super::keys::{self, Judge, LinkKeys};
 use super::layout::{self, HeadRecord, LinkNumber, LogSide, Record, Region};
 use super::read::{LogReader, ReadError};
 use super::restore::{self, Restored, Restoring};
 use super::session::OwnCheckpoint;
 use crate::crypto::Verified;
-use crate::crypto::checkpoint::{LogVerifier, LogVerifierError, Receipt};
-use crate::crypto::keys::LogKey;
+use crate::crypto::checkpoint::{LogVerifierError, Receipt};
+use crate::crypto::history::{ChangeFault, KeyHistory, StartError, StartKeys};
 use crate::crypto::vkey::VerifierKey;
 use crate::model::{NodeName, Origin};
 use crate::proto::v1;
@@ -51,23 +52,27 @@ impl PeerMessageKey {
 pub struct PeerKeys {
     /// Keys that sign the peer's entries.
     pub message_keys: Vec<PeerMessageKey>,
-    /// The peer's log key as a type 0x01 key whose name is the origin of the peer's log.
-    pub log_key: VerifierKey,
-    /// The same key as cosigner, type 0x04, whose name is the peer's node name.
+    /// The peer's log key as a cosigner: type 0x04, whose name is the peer's node name. The type 0x01
+    /// key of its log follows from it.
     pub cosigner_key: VerifierKey,
+    /// Persons who release messages, `<node>/<person>`.
+    pub officers: Vec<VerifierKey>,
+    /// Kept offline at the peer's, `<node>/recovery`.
+    pub recovery: Option<VerifierKey>,
 }
 
 impl PeerKeys {
-    /// The keys that may have signed the entry at an index.
+    /// The keys with which the peer's log begins.
     #[must_use]
-    pub fn message_keys_at(&self, index: u64) -> Vec<VerifierKey> {
-        self.message_keys
-            .iter()
-            .filter(|key| {
-                index >= key.first_index && key.last_index.is_none_or(|last| index <= last)
-            })
-            .map(|key| key.vkey.clone())
-            .collect()
+    pub fn start(&self) -> StartKeys {
+        let message = self.message_keys.iter();
+        let message = message.map(|key| (key.vkey.clone(), key.first_index, key.last_index));
+        StartKeys {
+            message: message.collect(),
+            log: vec![self.cosigner_key.clone()],
+            officers: self.officers.clone(),
+            recovery: self.recovery.clone(),
+        }
     }
 }
 
@@ -78,6 +83,9 @@ pub struct LinkTerms {
     pub peer: NodeName,
     /// Its keys.
     pub keys: PeerKeys,
+    /// The keys of this node with which its log on this link began: those of the card that the peer
+    /// was given.
+    pub own_start: StartKeys,
     /// The highest classification that may be sent to it.
     pub classification_max: v1::Classification,
 }
@@ -150,14 +158,14 @@ pub struct Link {
     pub own: Origin,
     /// Origin of the peer's log.
     pub mirror: Origin,
-    /// The peer's keys.
-    pub keys: PeerKeys,
+    /// Both sides' keys over the whole of their logs.
+    pub(crate) keys: LinkKeys,
     /// The highest classification that may be sent.
     pub classification_max: v1::Classification,
     /// Judges receipts for the own log.
-    pub own_verifier: LogVerifier,
+    pub own_verifier: Judge,
     /// Judges checkpoints of the peer's log.
-    pub mirror_verifier: LogVerifier,
+    pub mirror_verifier: Judge,
     /// What is durable; published by the recorder after each commit.
     pub(crate) head: watch::Sender<Head>,
     /// The trees behind `head`; replaced as a whole by the recorder after each commit.
@@ -271,6 +279,24 @@ pub enum OpenError {
     /// The peer's keys do not belong to its name, or are this node's own.
     #[error(transparent)]
     Keys(#[from] LogVerifierError),
+    /// A side's keys do not begin a history.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// A change of keys that counted does not count any more: the start keys are not those with
+    /// which the log began.
+    #[error(
+        "log {origin}: the change of keys at index {index} does not follow from the keys with which \
+         the link began: {fault}. The card or the own start keys of this link were replaced; put \
+         back those that were exchanged when it was made"
+    )]
+    History {
+        /// The log.
+        origin: String,
+        /// Index of the change.
+        index: u64,
+        /// Why it does not count.
+        fault: Box<ChangeFault>,
+    },
     /// The store holds less, or something else, than this node once vouched for.
     #[error(
         "log {origin}: the store holds {found_size} entries, but the high-water mark says that \
@@ -399,13 +425,13 @@ impl Book {
         blobs: &Arc<Blobs>,
         marks: &Marks,
         node: &NodeName,
-        own_log_key: &LogKey,
         number: LinkNumber,
         terms: LinkTerms,
     ) -> Result<Self, OpenError> {
         let LinkTerms {
             peer,
             keys,
+            own_start,
             classification_max,
         } = terms;
         let own_origin = Origin::new(node.clone(), peer.clone());
@@ -484,7 +510,19 @@ impl Book {
             .and_then(|(key, _)| layout::index_of(key))
             .map_or(0, |sequence| sequence + 1);
         let (own, mirror) = (Arc::new(own), Arc::new(mirror));
-        let own_cosigner = own_log_key.cosigner_verifier(node);
+        let history = |side, origin: &Origin, start, size| {
+            let reader = LogReader::new(store, blobs, number, side);
+            let start = KeyHistory::start(origin.clone(), start)?;
+            keys::fold(&**store, &reader, number, side, size, start)
+        };
+        let own_keys = history(LogSide::Own, &own_origin, &own_start, own.size())?;
+        let peer_keys = history(
+            LogSide::Mirror,
+            &mirror_origin,
+            &keys.start(),
+            mirror.size(),
+        )?;
+        let [own_verifier, mirror_verifier] = keys::judges(&own_keys, &peer_keys)?;
         let head = Head {
             own_size: record.own_size,
             signable_size: record.own_size,
@@ -503,21 +541,11 @@ impl Book {
             number,
             peer,
             classification_max,
-            own_verifier: LogVerifier::new(
-                own_origin.clone(),
-                own_log_key.log_verifier(&own_origin),
-                own_cosigner.clone(),
-                keys.cosigner_key.clone(),
-            )?,
-            mirror_verifier: LogVerifier::new(
-                mirror_origin.clone(),
-                keys.log_key.clone(),
-                keys.cosigner_key.clone(),
-                own_cosigner,
-            )?,
+            own_verifier,
+            mirror_verifier,
             own: own_origin,
             mirror: mirror_origin,
-            keys,
+            keys: LinkKeys::new(own_keys, peer_keys),
             head: watch::Sender::new(head),
             trees: RwLock::new(Trees {
                 own: Arc::clone(&own),

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use super::cases::CaseLock;
 use super::hold::{Hold, Incident};
 use super::holding::Release;
+use super::keys::{OwnChange, RunKeys};
 use super::layout::{FileRef, LinkNumber, LogSide, StoredBody, StoredEntry};
 use super::overlay::Write;
 use super::quota::{Charge, Meter};
@@ -72,6 +73,10 @@ pub(crate) struct OwnEntry {
     pub(crate) author: Option<Author>,
     /// A mirrored message whose files are hereby confirmed: it is pending no longer.
     pub(crate) confirms_files_of: Option<u64>,
+    /// The `keyid` of the message key that signed it: it must hold at the index that it gets.
+    pub(crate) keyid: String,
+    /// What it changes of the own keys.
+    pub(crate) change: Option<Box<OwnChange>>,
     /// What it takes of its author's quota; given back if it is not recorded.
     pub(crate) charge: Option<Arc<Charge>>,
     /// It is the REFUSAL that was owed for the mirrored entry at this index.
@@ -107,6 +112,8 @@ pub(crate) struct MirrorRun {
     /// Own REFUSAL entries for those that were not admitted, recorded in the same commit.
     pub(crate) refusals: Vec<OwnEntry>,
     pub(crate) incidents: Vec<Incident>,
+    /// The peer's keys with what this run changes of them.
+    pub(crate) keys: RunKeys,
     /// What it takes of the peer's quota.
     pub(crate) charge: Option<Charge>,
 }
@@ -161,6 +168,15 @@ pub enum RecordError {
     /// The id is taken.
     #[error("the id is already used by another message")]
     IdUsed,
+    /// The key that signed the entry has ended since: sign again.
+    #[error("the key that signed the entry does not hold any more at the index that it would get")]
+    KeyEnded,
+    /// A change of keys that would not count.
+    #[error("the change of keys would not count: {reason}")]
+    KeyChange {
+        /// Why.
+        reason: String,
+    },
     /// A run does not start where the mirror ends.
     #[error("the run starts at {start_index}, the mirror ends at {mirror_size}")]
     NotNext {

@@ -80,6 +80,7 @@ pub(crate) enum Region {
     Stage = b'S',
     Tile = b'T',
     Urgent = b'U',
+    KeyChange = b'V',
     Wanted = b'W',
     Expressed = b'X',
     Breach = b'Y',
@@ -91,7 +92,7 @@ pub(crate) enum Region {
 
 impl Region {
     /// Every region.
-    pub(crate) const ALL: [Self; 28] = [
+    pub(crate) const ALL: [Self; 29] = [
         Self::Answers,
         Self::Author,
         Self::Checkpoint,
@@ -113,6 +114,7 @@ impl Region {
         Self::Stage,
         Self::Tile,
         Self::Urgent,
+        Self::KeyChange,
         Self::Wanted,
         Self::Expressed,
         Self::Breach,
@@ -341,6 +343,11 @@ pub(crate) fn stage_of(
 /// `Y link mirror-index` → nothing: that the message breaks the rules of its case was noted.
 pub(crate) fn breach(number: LinkNumber, mirror_index: u64) -> Vec<u8> {
     indexed(Region::Breach, number, None, mirror_index)
+}
+
+/// `V link side index` → nothing: a `KEY_CHANGE` that counts stands there.
+pub(crate) fn key_change(number: LinkNumber, side: LogSide, index: u64) -> Vec<u8> {
+    indexed(Region::KeyChange, number, Some(side), index)
 }
 
 /// What region `Z` holds while a link gets its records back; see [`restore`].

@@ -13,6 +13,7 @@ use super::book::Waiting;
 use super::command::{Command, MirrorRun, RecordError};
 use super::contradiction::of_one_size;
 use super::hold::{Evidence, Incident, entry_evidence};
+use super::keys::RunKeys;
 use super::noted::Cause;
 use super::quota::{Charge, Class};
 use super::read::ReadError;
@@ -20,8 +21,10 @@ use super::session::{Breach, End, Mirroring, Never, Stop, item_bytes, send};
 use super::submit::SubmitError;
 use super::{Exchange, Link, LogSide};
 use crate::crypto::Verified;
-use crate::crypto::checkpoint::{Checkpoint, Receipt, SignedCheckpoint, cosign};
-use crate::crypto::note::Note;
+use crate::crypto::checkpoint::{
+    Checkpoint, CheckpointError, LogVerifier, Receipt, SignedCheckpoint,
+};
+use crate::crypto::note::{Note, NoteError};
 use crate::limits::{
     CHECKPOINT_SIZE_MAX, ENTRY_BYTES_MAX, EXPRESSED_BYTES_MAX, EXPRESSED_ENTRIES_MAX,
     GROUP_BYTES_MAX, KEPT_NOTE_BYTES_MAX, PUSH_ENTRIES_MAX,
@@ -87,10 +90,13 @@ impl Exchange {
         charge: Option<Charge>,
     ) -> Result<Verified<Receipt>, Stop> {
         let size = start_index + items.len() as u64;
-        let signed = peer_checkpoint(link, note, size)?;
+        // The run may bring the very key that signs its checkpoint: by the word of the key before,
+        // or of the recovery key, which the entries carry themselves.
+        let keys = RunKeys::of_run(link, start_index, &items);
+        let signed = peer_checkpoint(link, &link.run_verifier(&keys), note, size)?;
         let items = Arc::new(items);
-        let judged = self.judge_all(link, start_index, &items).await;
-        let mut run = self.admit_run(link, start_index, &items, judged, &signed)?;
+        let judged = self.judge_all(link, &keys, start_index, &items).await;
+        let mut run = self.admit_run(link, &keys, start_index, &items, judged, &signed)?;
         run.charge = charge;
         for incident in &run.incidents {
             tracing::warn!(peer = %incident.peer, what = %incident.what, "refused");
@@ -137,14 +143,14 @@ impl Exchange {
         }
         // Durable and under the high-water mark: only now may it be cosigned. The recorder let it
         // through only because it extends what was cosigned last.
-        let now = self.clock.unix_seconds();
-        Ok(cosign(&self.keys.log, &self.node, &keep, now))
+        self.cosign_mirrored(link, &keep).ok_or_else(no_log_key)
     }
 
     /// Decides about each entry of a run in order; refusals are signed here and recorded with it.
     fn admit_run(
         &self,
         link: &Link,
+        keys: &RunKeys,
         start_index: u64,
         items: &[v1::Item],
         judged: Vec<Result<Authentic, Box<Refused>>>,
@@ -159,11 +165,12 @@ impl Exchange {
             signed: signed.clone(),
             refusals: Vec::new(),
             incidents: Vec::new(),
+            keys: keys.clone(),
             charge: None,
         };
         for ((item, judged), index) in items.iter().zip(judged).zip(start_index..) {
             let Judged { entry, refused } = self
-                .admit_in_order(link, index, item, judged, &mut ids)
+                .admit_in_order(link, index, item, judged, keys, &mut ids)
                 .map_err(|error| unable(&error))?;
             for file in entry.facts.iter().flat_map(|facts| &facts.files) {
                 let first = match sizes.get(&file.sha256) {
@@ -248,7 +255,7 @@ impl Exchange {
             return Ok(());
         }
         let leaf = leaf_hash(&item.entry);
-        let Ok(authentic) = admit::judge(link, index, &item) else {
+        let Ok(authentic) = admit::judge(link, &RunKeys::now(link), index, &item) else {
             tracing::warn!(peer = %link.peer, index, "an expressed entry cannot be admitted");
             return Ok(());
         };
@@ -298,11 +305,19 @@ impl Exchange {
         if note.is_empty() {
             return Ok(());
         }
-        let signed = verified(link, note).map_err(|error| {
-            let text = format!("the peer's heartbeat does not verify: {error}");
-            let evidence = vec![note.to_owned()];
-            Breach::stop(FaultCode::BadCheckpoint, &link.mirror, 0, text, evidence)
-        })?;
+        let signed = match verified(&link.mirror_verifier.current(), note) {
+            Ok(signed) => signed,
+            Err(error) if says_nothing_yet(link, note, &error) => {
+                tracing::debug!(peer = %link.peer, "a checkpoint by a key that is still to come");
+                return Ok(());
+            }
+            Err(error) => {
+                let text = format!("the peer's heartbeat does not verify: {error}");
+                let evidence = vec![note.to_owned()];
+                let code = FaultCode::BadCheckpoint;
+                return Err(Breach::stop(code, &link.mirror, 0, text, evidence));
+            }
+        };
         self.compare_with_mirror(link, &signed)?;
         let keep = Box::new(signed.clone());
         match self
@@ -379,13 +394,9 @@ impl Exchange {
             return Ok(note.to_owned());
         }
         let size = link.head().mirror_size;
-        let signed = peer_checkpoint(link, note, size)?;
-        let receipt = cosign(
-            &self.keys.log,
-            &self.node,
-            &signed,
-            self.clock.unix_seconds(),
-        );
+        let verifier = link.mirror_verifier.current();
+        let signed = peer_checkpoint(link, &verifier, note, size)?;
+        let receipt = self.cosign_mirrored(link, &signed).ok_or_else(no_log_key)?;
         let again = receipt.note.clone();
         self.recorder
             .send(Command::KeepCosigned(link.number, Box::new(receipt)))
@@ -405,6 +416,7 @@ fn has_room(waiting: Waiting, item: &v1::Item) -> bool {
 /// it claims to cover.
 pub(super) fn peer_checkpoint(
     link: &Link,
+    verifier: &LogVerifier,
     note: &str,
     size: u64,
 ) -> Result<Verified<SignedCheckpoint>, Stop> {
@@ -417,7 +429,7 @@ pub(super) fn peer_checkpoint(
             vec![note.to_owned()],
         )
     };
-    let signed = verified(link, note)
+    let signed = verified(verifier, note)
         .map_err(|error| bad(format!("the peer's checkpoint does not verify: {error}")))?;
     if signed.checkpoint.size == size {
         Ok(signed)
@@ -430,16 +442,36 @@ pub(super) fn peer_checkpoint(
 }
 
 /// A checkpoint of the peer, if it verifies and can be kept.
-fn verified(link: &Link, note: &str) -> Result<Verified<SignedCheckpoint>, String> {
+fn verified(
+    verifier: &LogVerifier,
+    note: &str,
+) -> Result<Verified<SignedCheckpoint>, CheckpointError> {
     if note.len() > KEPT_NOTE_BYTES_MAX {
-        return Err(format!(
-            "it has {} bytes, {KEPT_NOTE_BYTES_MAX} are taken",
-            note.len()
-        ));
+        let bytes = note.len();
+        return Err(NoteError::TooLarge { bytes }.into());
     }
-    link.mirror_verifier
-        .checkpoint(note)
-        .map_err(|error| error.to_string())
+    verifier.checkpoint(note)
+}
+
+/// Whether a checkpoint that does not verify may be by a key whose announcement has not been
+/// mirrored yet: nobody known has signed it, and it is of more than is mirrored. Then it is no
+/// statement at all, and no fault either.
+fn says_nothing_yet(link: &Link, note: &str, error: &CheckpointError) -> bool {
+    let unknown = matches!(
+        error,
+        CheckpointError::MissingSignature { .. } | CheckpointError::Note(NoteError::NoKnownKey)
+    );
+    let claimed = Note::parse(note).ok();
+    let claimed = claimed.and_then(|note| Checkpoint::parse(note.text()).ok());
+    unknown && claimed.is_some_and(|claimed| claimed.size > link.head().mirror_size)
+}
+
+/// This node cannot cosign: its log does not know the keys at hand.
+fn no_log_key() -> Stop {
+    Stop::End(End::Unable(RecordError::NotTaken {
+        what: "none of the log keys at hand holds for this log; put the right key files back"
+            .to_owned(),
+    }))
 }
 
 fn two_trees(link: &Link, size: u64, evidence: Evidence) -> Stop {
@@ -559,11 +591,12 @@ impl Exchange {
     pub(super) async fn judge_all(
         &self,
         link: &Arc<Link>,
+        keys: &RunKeys,
         start_index: u64,
         items: &Arc<Vec<v1::Item>>,
     ) -> Vec<Result<Authentic, Box<Refused>>> {
         if items.len() < SPREAD_ITEMS_MIN || self.recorder.is_inline() {
-            return judge_part(link, start_index, items, 0, items.len());
+            return judge_part(link, keys, start_index, items, 0, items.len());
         }
         let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let share = items.len().div_ceil(workers);
@@ -571,7 +604,8 @@ impl Exchange {
             .step_by(share)
             .map(|start| {
                 let (link, items) = (Arc::clone(link), Arc::clone(items));
-                let judging = move || judge_part(&link, start_index, &items, start, share);
+                let keys = keys.clone();
+                let judging = move || judge_part(&link, &keys, start_index, &items, start, share);
                 (start, tokio::task::spawn_blocking(judging))
             })
             .collect();
@@ -581,7 +615,7 @@ impl Exchange {
             // panicked; judged here, it shows which.
             let part = task
                 .await
-                .unwrap_or_else(|_| judge_part(link, start_index, items, start, share));
+                .unwrap_or_else(|_| judge_part(link, keys, start_index, items, start, share));
             judged.extend(part);
         }
         judged
@@ -590,6 +624,7 @@ impl Exchange {
 
 fn judge_part(
     link: &Link,
+    keys: &RunKeys,
     start_index: u64,
     items: &[v1::Item],
     start: usize,
@@ -599,6 +634,6 @@ fn judge_part(
     items[start..end]
         .iter()
         .zip(start_index + start as u64..)
-        .map(|(item, index)| admit::judge(link, index, item))
+        .map(|(item, index)| admit::judge(link, keys, index, item))
         .collect()
 }

@@ -42,6 +42,7 @@ pub mod due;
 pub mod files;
 pub mod hold;
 mod holding;
+pub mod keys;
 pub mod layout;
 mod mirror;
 mod noted;
@@ -54,6 +55,7 @@ mod receipts;
 mod recorder;
 pub mod remind;
 pub mod restore;
+pub mod rotate;
 pub mod session;
 mod settle;
 pub mod shelf;
@@ -80,12 +82,14 @@ use book::Book;
 use clock::{Clock, Entropy};
 use command::Command;
 use hold::Incident;
+use keys::KeyRing;
 use layout::{HeadRecord, LinkNumber, Region};
 use noted::Noted;
 use quota::Meters;
 use read::LogReader;
 use recorder::{Recorder, RecorderHandle};
 
+use crate::crypto::history::StartKeys;
 use crate::crypto::keys::{LogKey, MessageKey};
 use crate::limits::LINKS_MAX;
 use crate::model::NodeName;
@@ -98,6 +102,18 @@ pub struct NodeKeys {
     pub message: MessageKey,
     /// Signs checkpoints and cosignatures.
     pub log: LogKey,
+}
+
+impl NodeKeys {
+    /// The keys with which a log of this node begins today.
+    #[must_use]
+    pub fn start(&self, node: &NodeName) -> StartKeys {
+        StartKeys {
+            message: vec![(self.message.verifier(node), 0, None)],
+            log: vec![self.log.cosigner_verifier(node)],
+            ..StartKeys::default()
+        }
+    }
 }
 
 /// Everything an exchange stands on.
@@ -132,7 +148,8 @@ pub enum RecorderMode {
 #[derive(Debug)]
 pub struct Exchange {
     node: NodeName,
-    keys: NodeKeys,
+    ring: KeyRing,
+    changing: tokio::sync::Mutex<()>,
     store: Arc<dyn Store>,
     blobs: Arc<Blobs>,
     clock: Arc<dyn Clock>,
@@ -177,9 +194,7 @@ impl Exchange {
                 Some(number) => *number,
                 None => new_link_number(&*store, &mut numbers, &terms.peer)?,
             };
-            books.push(Book::open(
-                &store, &blobs, &marks, &node, &keys.log, number, terms,
-            )?);
+            books.push(Book::open(&store, &blobs, &marks, &node, number, terms)?);
         }
         mark_what_was_read(&*store, &mut marks, &books)?;
         let links = books
@@ -206,7 +221,8 @@ impl Exchange {
         };
         Ok(Arc::new(Self {
             node,
-            keys,
+            ring: KeyRing::new(keys),
+            changing: tokio::sync::Mutex::default(),
             store,
             blobs,
             clock,
@@ -225,12 +241,6 @@ impl Exchange {
     #[must_use]
     pub fn node(&self) -> &NodeName {
         &self.node
-    }
-
-    /// This node's keys.
-    #[must_use]
-    pub fn keys(&self) -> &NodeKeys {
-        &self.keys
     }
 
     /// The clock everything here is dated by.

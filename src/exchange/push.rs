@@ -17,6 +17,7 @@ use crate::limits::{
     ITEM_BYTES_MAX, PUSH_BYTES_MAX, PUSH_ENTRIES_MAX, WINDOW_BYTES_MAX, WINDOW_ENTRIES_MAX,
 };
 use crate::proto::v1::{self, frame};
+use crate::store::Direction;
 use crate::tlog::leaf_hash;
 
 /// The sending half of one session.
@@ -141,15 +142,19 @@ impl<'a> Pusher<'a> {
     async fn push(&mut self, signable_size: u64, room: usize) -> Result<(), Stop> {
         let start_index = self.next_index;
         let entries_max = room.min(PUSH_ENTRIES_MAX);
-        let (items, bytes) =
+        let (mut items, _) =
             self.exchange
                 .gather(self.link, start_index, signable_size, entries_max)?;
         let end = start_index + items.len() as u64;
-        let signed = self.exchange.sign_own_checkpoint(self.link, end)?;
+        let (end, checkpoint) = self
+            .exchange
+            .checkpoint_of_push(self.link, start_index, end)?;
+        items.truncate(usize::try_from(end - start_index).unwrap_or(usize::MAX));
+        let bytes = items.iter().map(item_bytes).sum();
         let push = v1::Push {
             start_index,
             items,
-            checkpoint: signed.note.clone(),
+            checkpoint,
         };
         send(self.outgoing, frame::Frame::Push(push)).await?;
         self.next_index = end;
@@ -242,6 +247,28 @@ impl Exchange {
         Ok((items, bytes))
     }
 
+    /// The checkpoint for a push of entries up to `end`, and where it ends: signed now, or, where the
+    /// key of that time is not at hand any more, the newest receipted one up to there. Without one the
+    /// entries go without a checkpoint, which a later push brings.
+    fn checkpoint_of_push(
+        &self,
+        link: &Link,
+        start_index: u64,
+        end: u64,
+    ) -> Result<(u64, String), ReadError> {
+        if self.log_key(link, end).is_some() {
+            let signed = self.sign_own_checkpoint(link, end)?;
+            return Ok((end, signed.note.clone()));
+        }
+        let kept = self.reader(link, LogSide::Own).checkpoints(
+            start_index + 1,
+            end + 1,
+            1,
+            Direction::Backward,
+        )?;
+        Ok(kept.into_iter().next().unwrap_or((end, String::new())))
+    }
+
     /// Signs a checkpoint of the own log. Only ever called within a session, after Hello has shown
     /// that the log extends what the peer has mirrored, or for a bundle, after such a Hello has been
     /// judged by this process; and never beyond the high-water mark: so no two trees of one size are
@@ -259,7 +286,12 @@ impl Exchange {
         let tree = link.tree(LogSide::Own);
         let root = self.reader(link, LogSide::Own).root_at(&tree, size)?;
         let now = self.clock.unix_seconds();
-        let signed = sign_checkpoint(&self.keys.log, &link.own, size, root, now);
+        let key = self.log_key(link, size).ok_or(ReadError::Missing {
+            what: "log key that holds for a checkpoint",
+            origin: link.own.to_string(),
+            index: size,
+        })?;
+        let signed = sign_checkpoint(&key, &link.own, size, root, now);
         *link
             .last_signed
             .lock()

@@ -219,7 +219,7 @@ impl Recorder {
                 };
                 let recorded = match stage.place_of(&*self.store, number, own.facts.id)? {
                     None if stage.restores(book) => Err(RecordError::Restoring),
-                    None => Ok(stage.append(book, *own)),
+                    None => stage.append(book, *own),
                     Some(Place::Log(LogSide::Own, index)) => Ok(Recorded {
                         id: own.facts.id,
                         index,

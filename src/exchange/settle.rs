@@ -6,11 +6,10 @@ use tokio::sync::watch;
 
 use super::command::{Command, RecordError};
 use super::hold::Evidence;
-use super::restore::shown_receipt;
 use super::session::{Breach, End, Never, Stop};
 use super::{Exchange, Link, LogSide};
 use crate::crypto::Verified;
-use crate::crypto::checkpoint::Receipt;
+use crate::crypto::checkpoint::{Checkpoint, CheckpointError, Receipt};
 use crate::limits::VALUE_BYTES_MAX;
 use crate::proto::v1::{self, FaultCode};
 
@@ -23,12 +22,26 @@ impl Exchange {
         mut newest: watch::Receiver<String>,
         cosigned: &watch::Sender<u64>,
     ) -> Result<Never, Stop> {
+        let mut heads = link.watch_head();
+        let mut waits = false;
         loop {
-            if newest.changed().await.is_err() {
+            let changed = tokio::select! {
+                // In a fixed order, so that a simulation replays.
+                biased;
+                changed = newest.changed() => changed,
+                // What was mirrored may have brought the key.
+                changed = heads.changed(), if waits => changed,
+            };
+            if changed.is_err() {
                 return Err(Stop::End(End::Closed));
             }
+            heads.mark_unchanged();
             let note = newest.borrow_and_update().clone();
-            let receipt = self.verify_receipt(link, &note)?;
+            let Some(receipt) = self.verify_receipt(link, &note)? else {
+                waits = true;
+                continue;
+            };
+            waits = false;
             let size = receipt.signed.checkpoint.size;
             self.keep_receipt(link, receipt).await?;
             // An older one that is said again does not close the window.
@@ -40,12 +53,14 @@ impl Exchange {
         }
     }
 
-    /// A receipt must verify under the keys of both sides and be of the tree recorded here.
+    /// A receipt must verify under the keys of both sides and be of the tree recorded here. Nothing
+    /// if none of the peer's keys known here has signed: its announcement may be under way, and until
+    /// then the note says no more than what this node signed itself.
     pub(super) fn verify_receipt(
         &self,
         link: &Link,
         note: &str,
-    ) -> Result<Verified<Receipt>, Stop> {
+    ) -> Result<Option<Verified<Receipt>>, Stop> {
         let bad = |text: String, index| {
             Breach::stop(
                 FaultCode::BadCosignature,
@@ -74,6 +89,9 @@ impl Exchange {
             Some(Ok(None)) | None => verifier.receipt(note),
             Some(Err(error)) => Err(error),
         };
+        if judged.as_ref().is_err_and(lacks_the_mirror) && verifier.checkpoint(note).is_ok() {
+            return Ok(None);
+        }
         let receipt = judged.map_err(|error| {
             bad(
                 format!("the peer's cosignature does not verify: {error}"),
@@ -100,7 +118,7 @@ impl Exchange {
                 checkpoint.size,
             ));
         }
-        Ok(receipt)
+        Ok(Some(receipt))
     }
 
     pub(super) async fn keep_receipt(
@@ -137,6 +155,20 @@ impl Exchange {
         }
     }
 
+    /// What a note says that this node has signed, though it is no receipt by the keys known here,
+    /// since none of the peer's has cosigned. Its own signature is what this node is judged by: the
+    /// announcement of the peer's key may be among what is here no longer, or not yet.
+    pub(super) fn signed_before(
+        &self,
+        link: &Link,
+        error: Option<&CheckpointError>,
+        note: &str,
+    ) -> Option<Checkpoint> {
+        let error = error.filter(|_| note.len() <= VALUE_BYTES_MAX)?;
+        let signed = self.signed_here(link, note)?;
+        lacks_the_mirror(error).then(|| signed.checkpoint.clone())
+    }
+
     /// Takes what a Hello says of this node's log, which is known to be what is recorded here.
     pub(super) async fn judge_own_log(&self, link: &Link, hello: &v1::Hello) -> Result<u64, Stop> {
         let mirrored = hello.mirrored_size;
@@ -155,14 +187,26 @@ impl Exchange {
             self.note_caused(super::noted::Cause::Lost, incident).await;
         }
         // It is of the tree recorded here: `Exchange::behind` has compared.
-        let Some(receipt) = shown_receipt(link, hello)? else {
-            return Ok(0);
+        let Some(receipt) = self.shown_receipt(link, hello)? else {
+            // Nothing, or what is here under a key of the peer that is still to be announced.
+            return Ok(mirrored);
         };
         if mirrored > link.head().delivered_size {
             self.keep_receipt(link, receipt).await?;
         }
         Ok(mirrored)
     }
+}
+
+/// Whether a receipt is none only because no known key of the mirror has signed it.
+fn lacks_the_mirror(error: &CheckpointError) -> bool {
+    matches!(
+        error,
+        CheckpointError::MissingSignature {
+            role: "the mirror",
+            ..
+        }
+    )
 }
 
 /// The peer shows a tree that this node's own key signed, and this node has signed another one over

@@ -16,6 +16,7 @@ use super::remind::{DutyKey, Reached};
 use super::restore::Restoring;
 use super::shelf;
 use crate::crypto::checkpoint::{Checkpoint, SignedCheckpoint};
+use crate::crypto::history::KeyHistory;
 use crate::crypto::note::Note;
 use crate::limits::{CHECKPOINT_SIZE_MAX, EXPRESSED_BYTES_MAX, EXPRESSED_ENTRIES_MAX};
 use crate::model::MessageId;
@@ -84,6 +85,8 @@ pub(super) struct StagedLink {
     pub(super) changed: bool,
     stages_reached: u64,
     held: Holding,
+    own_keys: Option<Arc<KeyHistory>>,
+    mirror_keys: Option<Arc<KeyHistory>>,
     /// What becomes of the peer's hold, as it said.
     peer_held: Holding,
 }
@@ -156,15 +159,71 @@ impl Stage {
         }
     }
 
-    /// Appends to the own log: entry, tiles, id, answers, outbox, in one batch.
-    pub(super) fn append(&mut self, book: &Book, own: OwnEntry) -> Recorded {
+    /// The own keys as this group leaves them.
+    pub(super) fn own_history(&self, book: &Book) -> Arc<KeyHistory> {
+        let staged = self.links.get(&book.link.number);
+        match staged.and_then(|staged| staged.own_keys.as_ref()) {
+            Some(history) => Arc::clone(history),
+            None => book.link.key_history(LogSide::Own),
+        }
+    }
+
+    /// Puts a history in the place of the one before, with this group.
+    pub(super) fn take_history(&mut self, book: &Book, side: LogSide, history: &Arc<KeyHistory>) {
+        let staged = self.touch(book.link.number);
+        match side {
+            LogSide::Own => staged.own_keys = Some(Arc::clone(history)),
+            LogSide::Mirror => staged.mirror_keys = Some(Arc::clone(history)),
+        }
+    }
+
+    /// Whether the key that signed an entry holds at an index of the own log; and if the entry
+    /// changes the keys, whether that counts there.
+    fn check_own_key(
+        &mut self,
+        book: &Book,
+        index: u64,
+        own: &OwnEntry,
+    ) -> Result<(), RecordError> {
+        let history = self.own_history(book);
+        let staged = self.links.entry(book.link.number).or_default();
+        if let Some(change) = &own.change {
+            let mut after = KeyHistory::clone(&history);
+            let counts = after.take(index, &change.entry, &change.salt, &change.body);
+            return match counts {
+                Ok(true) => {
+                    staged.own_keys = Some(Arc::new(after));
+                    let key = layout::key_change(book.link.number, LogSide::Own, index);
+                    self.batch.put(key, Vec::new());
+                    Ok(())
+                }
+                Ok(false) => Err(RecordError::KeyChange {
+                    reason: "it is none".to_owned(),
+                }),
+                Err(fault) => Err(RecordError::KeyChange {
+                    reason: fault.to_string(),
+                }),
+            };
+        }
+        if history.message_key_holds(&own.keyid, index) {
+            Ok(())
+        } else {
+            Err(RecordError::KeyEnded)
+        }
+    }
+
+    /// Appends to the own log: entry, tiles, id, answers, outbox, in one batch; or nothing, if the
+    /// key that signed it does not hold there.
+    pub(super) fn append(&mut self, book: &Book, own: OwnEntry) -> Result<Recorded, RecordError> {
+        let number = book.link.number;
+        let staged = self.links.entry(number).or_default();
+        let index = staged.own.as_ref().unwrap_or(&book.own).size();
+        self.check_own_key(book, index, &own)?;
         if let Some(charge) = own.charge {
             self.charge(charge);
         }
-        let number = book.link.number;
         let staged = self.links.entry(number).or_default();
         let tree = staged.own.get_or_insert_with(|| (*book.own).clone());
-        let index = tree.size();
         let mut full = Vec::new();
         tree.append(own.leaf.hash, &mut full);
         if own.facts.urgent {
@@ -201,11 +260,11 @@ impl Stage {
             self.batch
                 .delete(layout::restore_at(number, part, mirror_index));
         }
-        Recorded {
+        Ok(Recorded {
             id: own.facts.id,
             index,
             already_recorded: false,
-        }
+        })
     }
 
     /// Extends the mirror by a run, if it starts where the mirror ends and hashes to its
@@ -257,6 +316,18 @@ impl Stage {
         if let Some((size, earlier)) = contradicted {
             return Ok(Err(RecordError::Contradicts { size, earlier }));
         }
+        let own_size = staged.and_then(|s| s.own.as_ref());
+        let own_size = own_size.unwrap_or(&book.own).size();
+        let own_keys = self.own_history(book);
+        let mut refusals = run.refusals.iter().zip(own_size..);
+        if !refusals.all(|(own, index)| own_keys.message_key_holds(&own.keyid, index)) {
+            return Ok(Err(RecordError::KeyEnded));
+        }
+        for index in run.keys.changes_from(run.start_index) {
+            let key = layout::key_change(number, LogSide::Mirror, index);
+            self.batch.put(key, Vec::new());
+            self.touch(number).mirror_keys = Some(Arc::clone(&run.keys.history));
+        }
 
         if let Some(charge) = run.charge {
             self.charge(Arc::new(charge));
@@ -269,7 +340,10 @@ impl Stage {
         let key = layout::checkpoint(number, LogSide::Mirror, checkpoint.size);
         self.batch.put(key, run.signed.note.clone().into_bytes());
         for refusal in run.refusals {
-            self.append(book, refusal);
+            if let Err(error) = self.append(book, refusal) {
+                // Looked at above.
+                return Ok(Err(error));
+            }
         }
         Ok(Ok(()))
     }
@@ -804,6 +878,15 @@ impl StagedLink {
             book.expressed.remove(index);
         }
         let link = &book.link;
+        // Before the sizes: whoever sees the new size signs by the new keys.
+        for (side, history) in [
+            (LogSide::Own, self.own_keys),
+            (LogSide::Mirror, self.mirror_keys),
+        ] {
+            if let Some(history) = history {
+                link.publish_keys(side, history);
+            }
+        }
         link.publish_trees(Trees {
             own: Arc::clone(&book.own),
             mirror: Arc::clone(&book.mirror),

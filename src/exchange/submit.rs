@@ -11,12 +11,15 @@ use bytes::Bytes;
 use prost::Message as _;
 
 use super::command::{Command, Leaf, OwnEntry, RecordError, Recorded};
+use super::keys::OwnChange;
 use super::layout::{self, FileRef, LogSide, Place, StoredBody, StoredEntry};
 use super::quota::Charge;
 use super::read::{ReadError, Stored};
 use super::{Exchange, Link};
 use crate::crypto::Verified;
 use crate::crypto::dsse::{self, DsseError, Envelope};
+use crate::crypto::keys::MessageKey;
+use crate::crypto::vkey::VerifierKey;
 use crate::limits::SALT_BYTES;
 use crate::model::check::FieldFault;
 use crate::model::header::{HeaderError, HeaderParts};
@@ -25,6 +28,9 @@ use crate::model::{self, Header, MessageId, body, check};
 use crate::proto::v1;
 use crate::store::StoreError;
 use crate::tlog::leaf_hash;
+
+/// Times that a message is signed because its key ended before it had its place.
+const SIGN_AGAIN_MAX: usize = 8;
 
 /// Who submits: a role and a name, as the desk knows them. Kept beside the entry on this node,
 /// never signed nor sent.
@@ -79,6 +85,12 @@ pub enum SubmitError {
     /// The envelope cannot be made.
     #[error("the entry cannot be signed: {0}")]
     Sign(#[from] DsseError),
+    /// None of the message keys at hand holds at the end of the log.
+    #[error(
+        "none of the message keys at hand holds at the end of this log: it is older than they are. \
+         Let it catch up with the peer, or put the right key file back"
+    )]
+    NoKey,
     /// The system gives no randomness.
     #[error("the system gives no randomness; nothing can be signed")]
     Entropy(#[from] getrandom::Error),
@@ -145,6 +157,25 @@ impl Exchange {
         author: &Author,
         charge: Option<Charge>,
     ) -> Result<Recorded, SubmitError> {
+        let charge = charge.map(Arc::new);
+        for _ in 1..SIGN_AGAIN_MAX {
+            match self
+                .submit_once(draft.clone(), author, charge.clone())
+                .await
+            {
+                Err(SubmitError::Record(RecordError::KeyEnded)) => {}
+                other => return other,
+            }
+        }
+        self.submit_once(draft, author, charge).await
+    }
+
+    async fn submit_once(
+        &self,
+        draft: v1::Draft,
+        author: &Author,
+        charge: Option<Arc<Charge>>,
+    ) -> Result<Recorded, SubmitError> {
         let draft = check::with_defaults(draft);
         check::check_draft(&draft).map_err(SubmitError::Faults)?;
         let Some(link) = self.link(&draft.recipient) else {
@@ -205,13 +236,13 @@ impl Exchange {
             let named = Named { id, thread_id };
             let possible = self.judged(link, &draft, named, content)?;
             self.check_signing(link, content, answered.as_ref())?;
-            self.sign_header(possible)?
+            self.sign_header(link, possible)?
         } else {
             self.sign_entry(link, &draft, id, thread_id, content)?
         };
         self.adopt_files(&own.facts.files)?;
         own.author = Some(author.clone());
-        own.charge = charge.map(Arc::new);
+        own.charge = charge;
         let asked = self
             .ask(|reply| Command::Append(link.number, Box::new(own), guard, reply))
             .await;
@@ -439,7 +470,7 @@ impl Exchange {
     ) -> Result<OwnEntry, SubmitError> {
         let seen_size = link.head().mirror_size;
         let named = Named { id, thread_id };
-        self.sign_header(self.unsigned(link, draft, named, seen_size, content)?)
+        self.sign_header(link, self.unsigned(link, draft, named, seen_size, content)?)
     }
 
     /// Makes the header of a draft.
@@ -473,9 +504,18 @@ impl Exchange {
         })
     }
 
-    fn sign_header(&self, unsigned: Unsigned) -> Result<OwnEntry, SubmitError> {
+    fn sign_header(&self, link: &Link, unsigned: Unsigned) -> Result<OwnEntry, SubmitError> {
+        let key = self.message_key(link).ok_or(SubmitError::NoKey)?;
+        self.sign_header_by(&key, unsigned)
+    }
+
+    fn sign_header_by(
+        &self,
+        key: &MessageKey,
+        unsigned: Unsigned,
+    ) -> Result<OwnEntry, SubmitError> {
         let payload = Bytes::from(unsigned.header.wire.encode_to_vec());
-        let envelope = dsse::sign(&self.keys.message, payload)?;
+        let envelope = dsse::sign(key, payload)?;
         let digest = unsigned.header.body_digest;
         let body = (unsigned.salt, unsigned.bytes, digest);
         let leaf = self.place_leaf(&envelope, Some(body))?;
@@ -484,9 +524,40 @@ impl Exchange {
             facts: unsigned.facts,
             author: None,
             confirms_files_of: None,
+            keyid: key.keyid(),
+            change: None,
             charge: None,
             owed_for: None,
         })
+    }
+
+    /// Signs a change of the own keys; by the key of this vkey, if it is given.
+    pub(crate) fn sign_change(
+        &self,
+        link: &Link,
+        draft: &v1::Draft,
+        id: MessageId,
+        content: &v1::body::Body,
+        by: Option<&VerifierKey>,
+    ) -> Result<OwnEntry, SubmitError> {
+        let seen_size = link.head().mirror_size;
+        let named = Named { id, thread_id: id };
+        let unsigned = self.unsigned(link, draft, named, seen_size, content)?;
+        let key = match by {
+            None => self.message_key(link),
+            Some(vkey) => {
+                let ring = self.ring.message();
+                let mut ring = ring.into_iter();
+                ring.find(|key| key.public() == *vkey.public())
+            }
+        };
+        let key = key.ok_or(SubmitError::NoKey)?;
+        let (salt, body) = (unsigned.salt.to_vec(), unsigned.bytes.clone());
+        let payload = Bytes::from(unsigned.header.wire.encode_to_vec());
+        let entry = dsse::sign(&key, payload)?.bytes.clone();
+        let mut own = self.sign_header_by(&key, unsigned)?;
+        own.change = Some(Box::new(OwnChange { entry, salt, body }));
+        Ok(own)
     }
 
     /// Decides where entry and body lie; those too large for a record become durable files here,

@@ -1,10 +1,11 @@
-//! What the node itself says: `REFUSAL` and `ATTACHMENTS_RECEIVED`. Signed, recorded, pushed and
+//! What the node itself says: `REFUSAL`, `ATTACHMENTS_RECEIVED`, `KEY_CHANGE`. Signed, recorded, pushed and
 //! receipted like everything else.
 
 use super::admit::Refused;
 use super::command::OwnEntry;
 use super::submit::SubmitError;
 use super::{Exchange, Link};
+use crate::crypto::vkey::VerifierKey;
 use crate::model::{Header, MessageId};
 use crate::proto::v1::{self, RefusalReason};
 use crate::tlog::Hash;
@@ -78,6 +79,28 @@ impl Exchange {
         let mut own = self.system_entry(link, &content, of)?;
         own.confirms_files_of = Some(mirror_index);
         Ok(own)
+    }
+
+    /// Signs a change of the own keys, ready to be recorded.
+    ///
+    /// # Errors
+    /// When it cannot be signed.
+    pub(crate) fn change_entry(
+        &self,
+        link: &Link,
+        content: &v1::body::Body,
+        by: Option<&VerifierKey>,
+    ) -> Result<OwnEntry, SubmitError> {
+        let id = MessageId::from_parts(self.clock.unix_ms(), self.entropy.bytes()?);
+        let draft = v1::Draft {
+            precedence: v1::Precedence::Routine as i32,
+            status: v1::Status::Actual as i32,
+            body: Some(v1::Body {
+                body: Some(content.clone()),
+            }),
+            ..v1::Draft::default()
+        };
+        self.sign_change(link, &draft, id, content, by)
     }
 
     /// Signs what the node says of a message of this id and case.

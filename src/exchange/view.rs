@@ -122,6 +122,9 @@ impl Exchange {
             Err(error) => return Err(error),
         };
         fill_header(&mut message, &header);
+        if !stored.record.refused {
+            message.released_by = link.released_by(side, stored.index, &stored.entry);
+        }
         self.fill_standing(link, side, stored, &header, &mut message)?;
         if detail == Detail::Full {
             self.fill_body(link, side, stored, &header, &mut message)?;

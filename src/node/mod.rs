@@ -11,10 +11,13 @@
 
 pub mod config;
 pub mod document;
+mod key_files;
+pub(crate) mod keyring;
 pub mod links;
 pub mod material;
 pub mod passphrase;
 pub mod peer_card;
+pub mod public_keys;
 pub mod recover;
 pub mod restore;
 mod run;

@@ -6,7 +6,7 @@
 //! # Form
 //!
 //! TOML, version 1. `node`, `time_zone`, `endpoints`, one `[[key]]` per vkey with its `role`
-//! (`message`, `log` or `officer`) and validity (`valid_from_index` .. `valid_until_index`, both
+//! (`message`, `log`, `officer` or `recovery`) and validity (`valid_from_index` .. `valid_until_index`, both
 //! included, of the node's log on the link; `valid_from` .. `valid_until`, RFC 3339), and one
 //! `[[authority]]` per certificate in PEM.
 //!
@@ -32,12 +32,14 @@ use sha2::{Digest as _, Sha256};
 use toml::Spanned;
 
 use super::document::{Document, Fault};
+use crate::crypto::change::is_of_role;
 use crate::crypto::vkey::{Algorithm, VerifierKey, VkeyError};
 use crate::link::dial::Endpoint;
 use crate::link::files::parse_certificates;
 use crate::link::leaf::Facts;
 use crate::link::pki::{PkiError, write_public};
 use crate::model::{NodeName, Origin};
+use crate::proto::v1;
 
 /// The version that is written and read.
 pub const CARD_VERSION: u32 = 1;
@@ -57,6 +59,8 @@ pub enum KeyRole {
     Log,
     /// A person's, who releases messages.
     Officer,
+    /// Kept offline; revokes the others.
+    Recovery,
 }
 
 impl KeyRole {
@@ -67,6 +71,7 @@ impl KeyRole {
             Self::Message => "message",
             Self::Log => "log",
             Self::Officer => "officer",
+            Self::Recovery => "recovery",
         }
     }
 }
@@ -258,11 +263,8 @@ impl PeerCard {
                         the peer for a card without bounds on the log key",
             );
         }
-        if self.keys.iter().any(|key| key.role == KeyRole::Officer) {
-            return Err(
-                "it has officers' keys, and this version does not judge officers' \
-                        signatures; ask the peer for a card without them",
-            );
+        if self.of_role(KeyRole::Recovery).nth(1).is_some() {
+            return Err("it has more than one recovery key; ask the peer for a card with one");
         }
         Ok(())
     }
@@ -370,6 +372,11 @@ impl PeerCard {
             say(authority);
         }
         Fingerprint(hash.finalize().into())
+    }
+
+    /// The keys of a role.
+    pub fn of_role(&self, role: KeyRole) -> impl Iterator<Item = &CardKey> {
+        self.keys.iter().filter(move |key| key.role == role)
     }
 
     /// The keys that verify the node's entries.
@@ -480,28 +487,33 @@ struct RawAuthority {
 impl RawKey {
     fn check(&self, document: &Document, node: &NodeName) -> Result<CardKey, Fault> {
         let ask = "ask the peer for a correct card (liaison peer card)";
-        let role = [KeyRole::Message, KeyRole::Log, KeyRole::Officer]
+        let roles = [
+            KeyRole::Message,
+            KeyRole::Log,
+            KeyRole::Officer,
+            KeyRole::Recovery,
+        ];
+        let role = roles
             .into_iter()
             .find(|role| role.as_str() == self.role.get_ref())
             .ok_or_else(|| {
-                document.fault(&self.role, "no such role", "it is message, log or officer")
+                let remedy = "it is message, log, officer or recovery";
+                document.fault(&self.role, "no such role", remedy)
             })?;
         let vkey = VerifierKey::parse(self.vkey.get_ref())
             .map_err(|error| document.fault(&self.vkey, error, ask))?;
         // The node's own keys are named like the node; an officer's begins with it.
         let named_well = match role {
             KeyRole::Message | KeyRole::Log => vkey.name() == node.as_str(),
-            KeyRole::Officer => vkey
-                .name()
-                .strip_prefix(node.as_str())
-                .is_some_and(|rest| rest.starts_with('/') && rest.len() > 1),
+            KeyRole::Officer => is_of_role(&vkey, v1::KeyRole::Officer, node),
+            KeyRole::Recovery => is_of_role(&vkey, v1::KeyRole::Recovery, node),
         };
         if !named_well {
             let reason = format!("the key is named {}, not for {node}", vkey.name());
             return Err(document.fault(&self.vkey, reason, ask));
         }
         let wanted = match role {
-            KeyRole::Message | KeyRole::Officer => Algorithm::Ed25519,
+            KeyRole::Message | KeyRole::Officer | KeyRole::Recovery => Algorithm::Ed25519,
             KeyRole::Log => Algorithm::Cosignature,
         };
         if vkey.algorithm() != wanted {

@@ -179,6 +179,7 @@ pub async fn recover(
         exchange_tls: material::exchange(&config, TlsOptions::new(config.allow_example_ca))
             .map_err(NodeError::from)?,
         desk_tls: None,
+        keyring: None,
         exchange,
     };
     running.serve_peers(&config).await?;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::config::Config;
-use super::run::{NodeError, link_terms, load_keys};
+use super::run::{NodeError, link_terms, load_keys, own_start};
 use crate::exchange::backup::folder::Folder;
 use crate::exchange::backup::manifest::Manifest;
 use crate::exchange::backup::restore::{self, Ground, RestoreError, Restored};
@@ -108,10 +108,11 @@ pub fn restore_store(
 ) -> Result<Restored, PlaceError> {
     check_place(config)?;
     let keys = load_keys(config)?;
+    let own_start = own_start(config, &keys)?;
     let terms = config
         .links
         .iter()
-        .map(|link| link_terms(&config.node, link))
+        .map(|link| link_terms(&config.node, link, &own_start))
         .collect::<Result<Vec<_>, _>>()?;
     let work = Workplace::take(&config.data_dir)?;
     let restored = {

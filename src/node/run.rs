@@ -14,13 +14,17 @@ use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
 
 use super::config::Config;
+use super::document::Fault;
+use super::key_files::KeyFiles;
+use super::keyring::Keyring;
 use super::links::LinkConfig;
 use super::material;
 use super::passphrase::PassphraseError;
-use super::peer_card::PeerCard;
+use super::peer_card::KeyRole;
+use super::public_keys::{self, PUBLIC_FILE, START_SUFFIX};
 use super::token::TokenError;
-use crate::crypto::keys::{KeyError, LogKey, MessageKey};
-use crate::crypto::vkey::VkeyError;
+use crate::crypto::history::StartKeys;
+use crate::crypto::keys::KeyError;
 use crate::desk::quota::DeskQuotas;
 use crate::desk::{self, Desk, DeskRules, NodeFacts};
 use crate::exchange::clock::{Clock, Entropy, SystemClock, timestamp_of_seconds};
@@ -39,7 +43,7 @@ use crate::link::reload::{POLL_INTERVAL, Reloader};
 use crate::link::serve::server_builder;
 use crate::link::service::ExchangeDoor;
 use crate::link::tls::{DeskTls, ExchangeTls, TlsOptions};
-use crate::model::{NodeName, Origin};
+use crate::model::NodeName;
 use crate::proto::v1;
 use crate::store::{Blobs, Marks, OpenOptions, SledStore, StoreError};
 
@@ -55,6 +59,17 @@ pub enum NodeError {
     /// A key file.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// A file of public keys.
+    #[error(transparent)]
+    PublicKeys(#[from] Fault),
+    /// A file of public keys cannot be written.
+    #[error("the public keys cannot be written to {}", .file.display())]
+    SaveKeys {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The token with the message key.
     #[error(transparent)]
     Token(#[from] TokenError),
@@ -79,8 +94,6 @@ pub enum NodeError {
     Card {
         /// The peer.
         peer: NodeName,
-        /// Why.
-        source: Option<VkeyError>,
     },
     /// Certificates.
     #[error(transparent)]
@@ -159,8 +172,12 @@ pub async fn run_in(
 ) -> Result<Drained, NodeError> {
     // Before anything that takes time: until it is listened to, SIGHUP ends the process.
     let hangup = signal(SignalKind::hangup()).map_err(NodeError::Signal)?;
-    let keys = load_keys(&config)?;
-    let exchange = open_exchange(&config, keys, surroundings)?;
+    let files = key_files(&config)?;
+    let public_file = config.keys.message.with_file_name(PUBLIC_FILE);
+    let public = public_keys::load(&public_file, &config.node)?.unwrap_or_default();
+    let exchange = open_exchange(&config, files.current()?, surroundings)?;
+    let authority = config.exchange.authority.clone();
+    let keyring = Keyring::open(Arc::clone(&exchange), files, public_file, authority, public)?;
     fold_cases(&exchange).await?;
     let options = TlsOptions::new(config.allow_example_ca);
     let exchange_tls = material::exchange(&config, options.clone())?;
@@ -170,6 +187,7 @@ pub async fn run_in(
         stop: CancellationToken::new(),
         tasks: TaskTracker::new(),
         exchange,
+        keyring: Some(keyring),
         exchange_tls,
         desk_tls,
     };
@@ -187,39 +205,36 @@ pub async fn run_in(
     Ok(running.drain().await)
 }
 
-pub(super) fn load_keys(config: &Config) -> Result<NodeKeys, NodeError> {
+pub(super) fn key_files(config: &Config) -> Result<KeyFiles, NodeError> {
     let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
     let passphrase = config.keys.passphrase.get(credentials.as_deref(), || {
         rpassword::prompt_password(format!("Passphrase of {}'s keys: ", config.node))
             .map(Zeroizing::new)
     })?;
-    let check = |file: &Path, encrypted: bool| {
-        if encrypted || config.keys.allow_unencrypted {
-            Ok(())
-        } else {
-            Err(NodeError::Unencrypted {
-                file: file.to_owned(),
-            })
-        }
-    };
-    let message = if let Some(token) = &config.keys.token {
-        let prompt = || {
-            rpassword::prompt_password(format!("PIN of the token of {}: ", config.node))
-                .map(Zeroizing::new)
-        };
-        let pins = credentials.as_deref();
-        token.open(&config.node, passphrase.as_ref(), pins, prompt, true)?
-    } else {
-        let file = &config.keys.message;
-        let loaded = MessageKey::load_file(file, passphrase.as_ref())?;
-        check(file, loaded.encrypted)?;
-        loaded.key
-    };
-    let log = LogKey::load_file(&config.keys.log, passphrase.as_ref())?;
-    check(&config.keys.log, log.encrypted)?;
-    Ok(NodeKeys {
-        message,
-        log: log.key,
+    Ok(KeyFiles {
+        node: config.node.clone(),
+        token: config.keys.token.clone(),
+        credentials,
+        message: config.keys.message.clone(),
+        log: config.keys.log.clone(),
+        passphrase,
+        allow_unencrypted: config.keys.allow_unencrypted,
+    })
+}
+
+/// The keys in use.
+pub(super) fn load_keys(config: &Config) -> Result<NodeKeys, NodeError> {
+    key_files(config)?.current()
+}
+
+/// The keys with which a log of this node begins today.
+pub(super) fn own_start(config: &Config, keys: &NodeKeys) -> Result<StartKeys, NodeError> {
+    let file = config.keys.message.with_file_name(PUBLIC_FILE);
+    let public = public_keys::load(&file, &config.node)?.unwrap_or_default();
+    Ok(StartKeys {
+        officers: public.officers,
+        recovery: public.recovery,
+        ..keys.start(&config.node)
     })
 }
 
@@ -240,10 +255,11 @@ pub(super) fn open_exchange(
     let store = Arc::new(SledStore::open(&options)?);
     let blobs = Blobs::open(&config.data_dir, config.limits.disk_free_bytes_min)?;
     let marks = Marks::open(&config.data_dir)?;
+    let own_start = own_start(config, &keys)?;
     let terms = config
         .links
         .iter()
-        .map(|link| link_terms(&config.node, link))
+        .map(|link| link_terms(&config.node, link, &own_start))
         .collect::<Result<Vec<_>, _>>()?;
     let foundations = Foundations {
         node: config.node.clone(),
@@ -279,14 +295,20 @@ async fn fold_cases(exchange: &Arc<Exchange>) -> Result<(), NodeError> {
     Ok(())
 }
 
-pub(super) fn link_terms(node: &NodeName, link: &LinkConfig) -> Result<LinkTerms, NodeError> {
-    let no_key = |source| NodeError::Card {
-        peer: link.peer.clone(),
-        source,
-    };
+pub(super) fn link_terms(
+    node: &NodeName,
+    link: &LinkConfig,
+    own_start: &StartKeys,
+) -> Result<LinkTerms, NodeError> {
     // The only one, and without bounds: see `PeerCard::check_known_use`.
-    let log_key = link.card.log_keys().next().ok_or_else(|| no_key(None))?;
-    let origin = Origin::new(link.peer.clone(), node.clone());
+    let no_key = || NodeError::Card {
+        peer: link.peer.clone(),
+    };
+    let log_key = link.card.log_keys().next().ok_or_else(no_key)?;
+    let of_role = |role| {
+        let keys = link.card.of_role(role);
+        keys.map(|key| key.vkey.clone()).collect::<Vec<_>>()
+    };
     let message_keys = link.card.message_keys().map(|key| PeerMessageKey {
         vkey: key.vkey.clone(),
         first_index: key.valid_from_index,
@@ -296,11 +318,37 @@ pub(super) fn link_terms(node: &NodeName, link: &LinkConfig) -> Result<LinkTerms
         peer: link.peer.clone(),
         keys: PeerKeys {
             message_keys: message_keys.collect(),
-            log_key: PeerCard::log_verifier(log_key, &origin).map_err(|e| no_key(Some(e)))?,
             cosigner_key: log_key.vkey.clone(),
+            officers: of_role(KeyRole::Officer),
+            recovery: of_role(KeyRole::Recovery).into_iter().next(),
         },
+        own_start: own_start_of(node, link, own_start)?,
         classification_max: link.classification_max,
     })
+}
+
+/// The keys with which the own log on a link began. What they were is written down when the link is
+/// first run: from then on they are what the peer was given.
+fn own_start_of(
+    node: &NodeName,
+    link: &LinkConfig,
+    today: &StartKeys,
+) -> Result<StartKeys, NodeError> {
+    let file = link
+        .card_file
+        .with_file_name(format!("{}{START_SUFFIX}", link.peer));
+    if let Some(keys) = public_keys::load(&file, node)? {
+        return Ok(keys);
+    }
+    let head = format!(
+        "# The keys with which the log of {node} to {} began: those of the card that the peer was\n\
+         # given. Every later key follows from them by the log itself. Never change this file.",
+        link.peer
+    );
+    match public_keys::save(&file, &head, today) {
+        Ok(()) => Ok(today.clone()),
+        Err(source) => Err(NodeError::SaveKeys { file, source }),
+    }
 }
 
 /// A node with everything it runs.
@@ -311,6 +359,8 @@ pub(super) struct Running {
     pub(super) stop: CancellationToken,
     pub(super) tasks: TaskTracker,
     pub(super) exchange: Arc<Exchange>,
+    /// Changes the keys; not while records are only fetched back.
+    pub(super) keyring: Option<Arc<Keyring>>,
     pub(super) exchange_tls: Arc<Reloader<ExchangeTls>>,
     pub(super) desk_tls: Option<Arc<Reloader<DeskTls>>>,
 }
@@ -364,6 +414,9 @@ impl Running {
             self.facts(config),
             self.no_more_work.clone(),
         );
+        if let Some(keyring) = &self.keyring {
+            desk.keep_keys(Arc::clone(keyring) as Arc<_>);
+        }
         let routes = desk::services(&desk).await;
         if let (Some(tcp), Some(tls)) = (&config.desk.tcp, &self.desk_tls) {
             let listener = bind(tcp.listen).await?;
@@ -439,6 +492,10 @@ impl Running {
                     shutdown: self.stop.clone(),
                 };
                 self.tasks.spawn(keeper.run());
+            }
+            if let Some(keyring) = &self.keyring {
+                let keeping = Arc::clone(keyring).keep(Arc::clone(link), self.stop.clone());
+                self.tasks.spawn(keeping);
             }
             let (exchange, link) = (Arc::clone(&self.exchange), Arc::clone(link));
             let stop = self.stop.clone();

@@ -69,6 +69,7 @@ fn open(
     let terms = LinkTerms {
         peer: peer.name.clone(),
         keys: peer.card_for(side),
+        own_start: side.card_for(peer).start(),
         classification_max: v1::Classification::Confidential,
     };
     let exchange = Exchange::open(foundations, vec![terms], RecorderMode::Inline)?;

@@ -116,6 +116,7 @@ fn hub(side: &Side, peers: [&Side; 2]) -> Arc<Exchange> {
     let terms = peers.map(|peer| LinkTerms {
         peer: peer.name.clone(),
         keys: peer.card_for(side),
+        own_start: side.card_for(peer).start(),
         classification_max: v1::Classification::Confidential,
     });
     Exchange::open(foundations, terms.to_vec(), RecorderMode::Inline).unwrap()

@@ -5,6 +5,8 @@
 mod checkpoint;
 #[path = "crypto/dsse.rs"]
 mod dsse;
+#[path = "crypto/history.rs"]
+mod history;
 #[path = "crypto/keyfile.rs"]
 mod keyfile;
 #[path = "crypto/note.rs"]

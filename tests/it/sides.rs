@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use liaison::crypto::checkpoint::LogVerifier;
-use liaison::crypto::keys::{LogKey, MessageKey};
+use liaison::crypto::keys::{LogKey, MessageKey, OfficerKey, RecoveryKey};
 use liaison::exchange::channel::{self, FrameChannel};
 use liaison::exchange::clock::{Clock, Entropy};
 use liaison::exchange::session::{self, End};
@@ -82,13 +82,23 @@ impl Side {
         }
     }
 
-    pub(crate) fn card_for(&self, peer: &Side) -> PeerKeys {
+    /// Kept offline.
+    pub(crate) fn recovery(&self) -> RecoveryKey {
+        RecoveryKey::from_seed(&[self.seed + 50; 32])
+    }
+
+    /// Of the person named `linh`.
+    pub(crate) fn officer(&self) -> OfficerKey {
+        OfficerKey::from_seed(&[self.seed + 60; 32])
+    }
+
+    pub(crate) fn card_for(&self, _peer: &Side) -> PeerKeys {
         let keys = self.keys();
-        let log_key = keys.log.log_verifier(&self.origin_to(peer));
         PeerKeys {
             message_keys: vec![PeerMessageKey::unbounded(keys.message.verifier(&self.name))],
-            log_key,
             cosigner_key: keys.log.cosigner_verifier(&self.name),
+            officers: vec![self.officer().verifier(&self.name, "linh").unwrap()],
+            recovery: Some(self.recovery().verifier(&self.name)),
         }
     }
 
@@ -116,6 +126,7 @@ impl Side {
         let terms = LinkTerms {
             peer: peer.name.clone(),
             keys: card,
+            own_start: self.card_for(peer).start(),
             classification_max: v1::Classification::Confidential,
         };
         Exchange::open(foundations, vec![terms], mode)

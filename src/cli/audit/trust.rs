@@ -47,8 +47,7 @@ fn is_card(text: &str) -> bool {
 
 fn of_card(file: &Path) -> Result<Vec<VerifierKey>, Failure> {
     let card = PeerCard::load(file).or_exit(Exit::Data)?;
-    let keys = card.message_keys().chain(card.log_keys());
-    Ok(keys.map(|key| key.vkey.clone()).collect())
+    Ok(card.keys.iter().map(|key| key.vkey.clone()).collect())
 }
 
 /// One vkey a line; # begins a remark.

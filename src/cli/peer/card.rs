@@ -16,6 +16,7 @@ use crate::node::config::Config;
 use crate::node::document::Document;
 use crate::node::passphrase::PassphraseSource;
 use crate::node::peer_card::{CardKey, KeyRole, PeerCard};
+use crate::node::public_keys::{self, PUBLIC_FILE};
 
 /// The card of the node that a configuration describes.
 pub(crate) fn own_card(config: &Config) -> Result<PeerCard, Failure> {
@@ -65,14 +66,22 @@ pub(crate) fn own_card(config: &Config) -> Result<PeerCard, Failure> {
     let authorities = parse_certificates(&pem)
         .map_err(anyhow::Error::msg)
         .or_fail(Exit::Config, reading)?;
+    let public = config.keys.message.with_file_name(PUBLIC_FILE);
+    let public = public_keys::load(&public, &config.node).or_exit(Exit::Config)?;
+    let public = public.unwrap_or_default();
+    let mut keys = vec![
+        CardKey::unbounded(KeyRole::Message, message.verifier(&config.node)),
+        CardKey::unbounded(KeyRole::Log, log.key.cosigner_verifier(&config.node)),
+    ];
+    let officers = public.officers.into_iter();
+    keys.extend(officers.map(|key| CardKey::unbounded(KeyRole::Officer, key)));
+    let recovery = public.recovery.into_iter();
+    keys.extend(recovery.map(|key| CardKey::unbounded(KeyRole::Recovery, key)));
     let card = PeerCard {
         node: config.node.clone(),
         time_zone: config.time_zone.clone(),
         endpoints: config.exchange.endpoints.clone(),
-        keys: vec![
-            CardKey::unbounded(KeyRole::Message, message.verifier(&config.node)),
-            CardKey::unbounded(KeyRole::Log, log.key.cosigner_verifier(&config.node)),
-        ],
+        keys,
         authorities,
     };
     // Whatever is wrong with it is found here, not by the peer.

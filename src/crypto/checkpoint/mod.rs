@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 pub use self::sign::{cosign, sign_checkpoint};
-pub use self::verify::{LogVerifier, LogVerifierError};
+pub use self::verify::{AuthorKeys, LogVerifier, LogVerifierError, MirrorKey};
 use super::note::NoteError;
 use crate::limits::{
     CHECKPOINT_SIZE_MAX, NOTE_BYTES_MAX, NOTE_COSIGNATURE_BYTES_MAX, NOTE_SIGNATURES_MAX,
@@ -49,6 +49,16 @@ pub enum CheckpointError {
         name: String,
         /// The key id.
         key_id: u32,
+    },
+    /// Known keys have signed, and none of them holds at this size.
+    #[error(
+        "the checkpoint of size {size} is signed by {role} only with keys that do not hold there"
+    )]
+    KeyNotHolding {
+        /// Whose: the log's or the mirror's.
+        role: &'static str,
+        /// The size.
+        size: u64,
     },
     /// The note is so full that a cosignature has no room.
     #[error(

@@ -35,6 +35,7 @@ pub(crate) const fn fate(region: Region) -> Fate {
         | Region::Facts
         | Region::Head
         | Region::Id
+        | Region::KeyChange
         | Region::Link
         | Region::Meta
         | Region::Outgoing

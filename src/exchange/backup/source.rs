@@ -12,6 +12,7 @@ use super::super::read::{LogReader, ReadError, Stored};
 use super::super::submit::header_of;
 use super::super::{Exchange, HeadRecord, link_numbers};
 use super::regions::{Fate, fate, unknown_region};
+use crate::crypto::vkey::VerifierKey;
 use crate::limits::{BACKUP_ITEMS_MAX, BACKUP_NAMES_MAX, BACKUP_SEGMENT_ENTRIES};
 use crate::model::header::body_digest;
 use crate::model::{NodeName, Origin};
@@ -208,12 +209,15 @@ impl Exchange {
                 root: log.tree.root().0.to_vec().into(),
             })
         });
+        // The newest of those at hand; which of them holds where is in the logs.
+        let (message, log) = (self.ring.message(), self.ring.log());
+        let named = |key: Option<VerifierKey>| key.map(|key| key.to_string()).unwrap_or_default();
         v1::BackupStart {
             node: self.node.to_string(),
             at_ms: moment.at_ms,
             store_format: layout::FORMAT_VERSION,
-            message_key: self.keys.message.verifier(&self.node).to_string(),
-            log_key: self.keys.log.cosigner_verifier(&self.node).to_string(),
+            message_key: named(message.last().map(|key| key.verifier(&self.node))),
+            log_key: named(log.last().map(|key| key.cosigner_verifier(&self.node))),
             logs: logs.collect(),
         }
     }

@@ -134,7 +134,8 @@ impl Exchange {
             total: end - start + files.iter().map(|file| 1 + chunks_of(file)).sum::<u64>(),
             ..Part::default()
         };
-        let writer = Writer::new(preamble, &link.keys.cosigner_key, &mut part.bytes)?;
+        let recipient = link.sealing_key().ok_or(BundleError::NoKey)?;
+        let writer = Writer::new(preamble, &recipient, &mut part.bytes)?;
         let mut out = Out {
             writer,
             parts: &parts,
@@ -166,7 +167,8 @@ impl Exchange {
         let Out {
             writer, mut part, ..
         } = out;
-        let statement = writer.finish(statement, &self.keys().message, &mut part.bytes)?;
+        let key = self.known_message_key(link).ok_or(BundleError::NoKey)?;
+        let statement = writer.finish(statement, &key, &mut part.bytes)?;
         part.done = part.total;
         parts.send(part).await.map_err(|_| BundleError::Gone)?;
         tracing::info!(

@@ -21,6 +21,7 @@ use bytes::Bytes;
 
 use super::format::{FormatError, Pieces, Reader};
 use super::{BundleError, blocking, refuse_stopped};
+use crate::crypto::keys::LogKey;
 use crate::exchange::command::Command;
 use crate::exchange::hold::{Hold, Incident};
 use crate::exchange::mirror::peer_checkpoint;
@@ -71,6 +72,8 @@ struct Judged {
     link: Arc<Link>,
     statement: v1::BundleStatement,
     hello: v1::Hello,
+    /// The log key that opens it.
+    key: Arc<LogKey>,
 }
 
 /// An attachment on its way from the file into the store.
@@ -166,15 +169,26 @@ impl Exchange {
             return Err(BundleError::UnknownSender { from });
         };
         // The key that may sign the sender's next entry.
-        let keys = |claimed: &v1::BundleStatement| link.keys.message_keys_at(claimed.own_size);
+        let history = link.key_history(LogSide::Mirror);
+        let keys = |claimed: &v1::BundleStatement| history.message_keys_at(claimed.own_size);
         let statement = reader.statement(keys)?;
-        let mut pieces = Pieces::new(open(file)?, &self.keys().log)?;
-        let hello = check_pieces(&mut pieces, &statement, &from)?;
-        Ok(Judged {
-            link,
-            statement,
-            hello,
-        })
+        // Sealed to the key that the sender knew: one of those at hand, the newest first.
+        let mut why = BundleError::NoKey;
+        for key in self.ring().log().into_iter().rev() {
+            let mut pieces = Pieces::new(open(file)?, &key)?;
+            match check_pieces(&mut pieces, &statement, &from) {
+                Ok(hello) => {
+                    return Ok(Judged {
+                        link,
+                        statement,
+                        hello,
+                        key,
+                    });
+                }
+                Err(error) => why = error.into(),
+            }
+        }
+        Err(why)
     }
 
     async fn take_bundle(
@@ -185,7 +199,7 @@ impl Exchange {
     ) -> Result<(), Failed> {
         let link = &judged.link;
         self.judge_bundle_hello(judged).await?;
-        let mut pieces = Pieces::new(open(file)?, &self.keys().log)?;
+        let mut pieces = Pieces::new(open(file)?, &judged.key)?;
         let mut taking: Option<Taking> = None;
         while let Some(piece) = pieces.piece()? {
             refuse_stopped(link)?;
@@ -234,6 +248,7 @@ impl Exchange {
             link,
             statement,
             hello,
+            key: _,
         } = judged;
         let answers: Vec<_> = statement
             .answers
@@ -358,7 +373,8 @@ impl Exchange {
         let known = mirror_size.saturating_sub(push.start_index).min(count);
         imported.known += known;
         if known == count {
-            let signed = peer_checkpoint(link, &push.checkpoint, end)?;
+            let verifier = link.mirror_verifier.current();
+            let signed = peer_checkpoint(link, &verifier, &push.checkpoint, end)?;
             return Ok(self.compare_with_mirror(link, &signed)?);
         }
         let items = push

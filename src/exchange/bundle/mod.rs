@@ -55,6 +55,12 @@ pub enum BundleError {
         /// Who this is.
         node: String,
     },
+    /// None of the keys at hand fits.
+    #[error(
+        "none of the keys at hand holds for this link: its log is older than they are. Let it catch up \
+         with the peer, or put the right key files back"
+    )]
+    NoKey,
     /// Nobody of that name is a peer here.
     #[error(
         "the bundle is from {from}, with whom this node has no link; nothing of it was recorded"

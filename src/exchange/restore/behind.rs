@@ -1,6 +1,7 @@
 //! Judging a Hello: does the peer hold receipts, by this node's own key, of more than is here?
 
 use super::super::hold::Incident;
+use super::super::keys::RunKeys;
 use super::super::noted::Cause;
 use super::super::read::ReadError;
 use super::super::session::{Breach, Stop};
@@ -8,7 +9,7 @@ use super::super::settle::own_two_trees;
 use super::super::{Exchange, Link, LogSide};
 use super::Restoring;
 use crate::crypto::Verified;
-use crate::crypto::checkpoint::Receipt;
+use crate::crypto::checkpoint::{Checkpoint, Receipt};
 use crate::limits::VALUE_BYTES_MAX;
 use crate::proto::v1::{self, FaultCode};
 
@@ -40,7 +41,7 @@ impl Exchange {
     pub(crate) fn behind(&self, link: &Link, hello: &v1::Hello) -> Result<Behind, Stop> {
         Ok(Behind {
             own: self.own_behind(link, hello)?,
-            mirror: mirror_behind(link, hello),
+            mirror: self.mirror_behind(link, hello),
         })
     }
 
@@ -49,7 +50,7 @@ impl Exchange {
         link: &Link,
         hello: &v1::Hello,
     ) -> Result<Option<Verified<Receipt>>, Stop> {
-        let Some(receipt) = shown_receipt(link, hello)? else {
+        let Some(receipt) = self.shown_receipt(link, hello)? else {
             return Ok(None);
         };
         let checkpoint = &receipt.signed.checkpoint;
@@ -86,10 +87,7 @@ impl Exchange {
             (LogSide::Mirror, &restoring.mirror, &shown.mirror),
         ] {
             let Some(note) = note else { continue };
-            let verifier = match side {
-                LogSide::Own => &link.own_verifier,
-                LogSide::Mirror => &link.mirror_verifier,
-            };
+            let verifier = self.lenient_verifier(link, &RunKeys::now(link), side);
             let Ok(before) = verifier.receipt(note) else {
                 continue;
             };
@@ -208,45 +206,88 @@ impl Exchange {
     }
 }
 
-/// The peer's claim of the own log: its newest receipt of it, verified. `None` if it mirrors
-/// nothing.
-pub(crate) fn shown_receipt(
-    link: &Link,
-    hello: &v1::Hello,
-) -> Result<Option<Verified<Receipt>>, Stop> {
-    let mirrored = hello.mirrored_size;
-    if mirrored == 0 {
-        return Ok(None);
-    }
-    let note = &hello.mirrored_checkpoint;
-    let bad = |text: String| {
-        let (code, evidence) = (FaultCode::BadCosignature, vec![note.clone()]);
-        Breach::stop(code, &link.own, mirrored, text, evidence)
-    };
-    let receipt = match link.own_verifier.receipt(note) {
-        Ok(receipt) if note.len() <= VALUE_BYTES_MAX => receipt,
-        judged => {
-            let why = judged
-                .err()
-                .map_or("it is too long".to_owned(), |e| e.to_string());
-            return Err(bad(format!(
-                "the checkpoint of the peer's mirror does not verify: {why}"
-            )));
+impl Exchange {
+    /// The peer's claim of the own log: its newest receipt of it, verified. `None` if it mirrors
+    /// nothing, or shows what is here under a key that it has not announced here yet.
+    pub(crate) fn shown_receipt(
+        &self,
+        link: &Link,
+        hello: &v1::Hello,
+    ) -> Result<Option<Verified<Receipt>>, Stop> {
+        let mirrored = hello.mirrored_size;
+        if mirrored == 0 {
+            return Ok(None);
         }
-    };
-    if receipt.signed.checkpoint.size != mirrored {
-        return Err(bad(
-            "the peer's mirror and its checkpoint have different sizes".to_owned(),
-        ));
+        let note = &hello.mirrored_checkpoint;
+        let bad = |text: String| {
+            let (code, evidence) = (FaultCode::BadCosignature, vec![note.clone()]);
+            Breach::stop(code, &link.own, mirrored, text, evidence)
+        };
+        let judged = self
+            .lenient_verifier(link, &RunKeys::now(link), LogSide::Own)
+            .receipt(note);
+        if let Some(checkpoint) = self.signed_before(link, judged.as_ref().err(), note) {
+            return self.shown_word(link, &checkpoint, mirrored, note);
+        }
+        let receipt = match judged {
+            Ok(receipt) if note.len() <= VALUE_BYTES_MAX => receipt,
+            judged => {
+                let why = judged
+                    .err()
+                    .map_or("it is too long".to_owned(), |e| e.to_string());
+                return Err(bad(format!(
+                    "the checkpoint of the peer's mirror does not verify: {why}"
+                )));
+            }
+        };
+        if receipt.signed.checkpoint.size != mirrored {
+            return Err(bad(
+                "the peer's mirror and its checkpoint have different sizes".to_owned(),
+            ));
+        }
+        Ok(Some(receipt))
     }
-    Ok(Some(receipt))
-}
 
-/// A receipt of more of the peer's log than is mirrored here, under this node's cosignature.
-fn mirror_behind(link: &Link, hello: &v1::Hello) -> Option<Verified<Receipt>> {
-    let note = &hello.own_checkpoint;
-    // One that does not verify is judged with the peer's log.
-    let receipt = link.mirror_verifier.receipt(note).ok()?;
-    let is_beyond = receipt.signed.checkpoint.size > link.head().mirror_size;
-    (is_beyond && note.len() <= VALUE_BYTES_MAX).then_some(receipt)
+    /// The peer's claim of the own log where none of its keys known here has cosigned: this node's
+    /// own signature still counts. Within what is here, it says how far the peer is and is no receipt.
+    /// Beyond, the announcement of the peer's key was lost with the rest, and nothing that the peer
+    /// gives back could be verified: a person must look.
+    fn shown_word(
+        &self,
+        link: &Link,
+        checkpoint: &Checkpoint,
+        mirrored: u64,
+        note: &str,
+    ) -> Result<Option<Verified<Receipt>>, Stop> {
+        let tree = link.tree(LogSide::Own);
+        let is_here = checkpoint.size == mirrored
+            && mirrored <= tree.size()
+            && self.reader(link, LogSide::Own).root_at(&tree, mirrored)? == checkpoint.root;
+        if is_here {
+            return Ok(None);
+        }
+        Err(Breach::stop(
+            FaultCode::RolledBack,
+            &link.own,
+            mirrored,
+            format!(
+                "this node once signed {mirrored} entries that its store does not hold any more \
+                 ({} are here), and the peer has changed its log key since: what it would give back \
+                 cannot be verified. Nothing is signed; restore a backup that was made after that \
+                 change, or put the current data directory back",
+                tree.size()
+            ),
+            vec![note.to_owned()],
+        ))
+    }
+
+    /// A receipt of more of the peer's log than is mirrored here, under this node's cosignature.
+    fn mirror_behind(&self, link: &Link, hello: &v1::Hello) -> Option<Verified<Receipt>> {
+        let note = &hello.own_checkpoint;
+        // One that does not verify is judged with the peer's log.
+        let verifier = self.lenient_verifier(link, &RunKeys::now(link), LogSide::Mirror);
+        let receipt = verifier.receipt(note).ok()?;
+        let is_beyond = receipt.signed.checkpoint.size > link.head().mirror_size;
+        (is_beyond && note.len() <= VALUE_BYTES_MAX).then_some(receipt)
+    }
 }

@@ -32,15 +32,17 @@ use serde::{Deserialize, Serialize};
 
 use super::command::{Facts, Leaf, OwnEntry, PeerEntry};
 use super::hold::{Hold, Incident};
+use super::keys::RunKeys;
 use super::layout::{self, LinkNumber, LogSide, Record, RestorePart, StoredBody};
 use super::{Exchange, Link};
 use crate::crypto::Verified;
 use crate::crypto::checkpoint::{Checkpoint, Receipt};
+use crate::crypto::history::KeyHistory;
 use crate::crypto::note::Note;
 use crate::store::{Direction, Store, StoreError};
 use crate::tlog::{Hash, Tree};
 
-pub(crate) use behind::{Behind, shown_receipt};
+pub(crate) use behind::Behind;
 pub(super) use recording::stage_step;
 pub(crate) use talk::restore_session;
 
@@ -141,6 +143,8 @@ pub(crate) struct CutBack {
     pub(crate) gone: Vec<Vec<u8>>,
     /// What this node signed beyond or beside what is cut off.
     pub(crate) receipt: Verified<Receipt>,
+    /// The own keys as of what stays.
+    pub(crate) keys: Arc<KeyHistory>,
 }
 
 /// What becomes of an entry that was set aside.
@@ -178,6 +182,8 @@ pub(crate) struct RestoredRun {
     pub(crate) receipts: Vec<Verified<Receipt>>,
     /// Bodies of own messages that did not come.
     pub(crate) bodies_absent: u64,
+    /// The keys of the log's author with what these entries change of them.
+    pub(crate) keys: RunKeys,
 }
 
 /// One of them.

@@ -71,6 +71,7 @@ impl Stage {
         let staged = self.touch(book.link.number);
         staged.cut_to = Some(cut.tree.size());
         staged.own = Some(cut.tree);
+        self.take_history(book, LogSide::Own, &cut.keys);
     }
 
     /// Takes entries back, if they go on where the log ends, belong to the signed tree, and the
@@ -139,6 +140,11 @@ impl Stage {
         }
         if let Some((size, earlier)) = contradicted {
             return Ok(Err(RecordError::Contradicts { size, earlier }));
+        }
+        for index in run.keys.changes_from(run.start_index) {
+            let key = layout::key_change(number, run.side, index);
+            self.batch.put(key, Vec::new());
+            self.take_history(book, run.side, &run.keys.history);
         }
         self.put_tiles(number, run.side, full);
         for receipt in &run.receipts {
@@ -262,8 +268,15 @@ impl Stage {
             let index = match again {
                 Again::Append(index, own) => {
                     // A step that is done again finds it recorded.
-                    if self.place_of(store, number, own.facts.id)?.is_none() {
-                        self.append(book, *own);
+                    if self.place_of(store, number, own.facts.id)?.is_none()
+                        && self.append(book, *own).is_err()
+                    {
+                        // The key that signed it has ended in what was fetched back.
+                        let key = layout::restore_at(number, RestorePart::Aside, index);
+                        if let Some(record) = store.get(&key)? {
+                            let key = layout::restore_at(number, RestorePart::Kept, index);
+                            self.batch.put(key, record);
+                        }
                     }
                     index
                 }

@@ -3,10 +3,13 @@
 //! Nobody was told of these entries but this node's own people: they were never under a checkpoint
 //! that left the node. They are kept as they are, never signed again.
 
+use std::sync::Arc;
+
 use prost::Message as _;
 
 use super::super::command::OwnEntry;
 use super::super::hold::{Hold, Incident};
+use super::super::keys::{OwnChange, first_keyid, fold};
 use super::super::layout::{self, LogSide, Place, Record, RestorePart, StoredBody};
 use super::super::read::{ReadError, Stored};
 use super::super::session::Stop;
@@ -66,7 +69,23 @@ impl Exchange {
             let smaller = keep.max(size.saturating_sub(ENTRIES_AT_ONCE));
             let gone = self.keys_between(link, smaller, size)?;
             let tree = Tree::restore(smaller, &reader).map_err(|error| reader.tree_error(error))?;
+            let history = link.key_history(LogSide::Own).restarted();
+            let number = link.number;
+            let folded = fold(
+                &*self.store,
+                &reader,
+                number,
+                LogSide::Own,
+                smaller,
+                history,
+            );
+            let keys = folded.map_err(|_| ReadError::Damaged {
+                what: "change of keys",
+                origin: link.own.to_string(),
+                index: smaller,
+            })?;
             let cut = CutBack {
+                keys: Arc::new(keys),
                 tree,
                 gone,
                 receipt: receipt.clone(),
@@ -99,6 +118,7 @@ impl Exchange {
             keys.push(layout::urgent(number, index));
             keys.push(layout::outgoing(number, index));
             keys.push(layout::refused(number, index));
+            keys.push(layout::key_change(number, LogSide::Own, index));
             let Some(header) = header_in(&stored.entry) else {
                 continue;
             };
@@ -165,7 +185,7 @@ impl Exchange {
         self.restore_step(link, finish).await?;
         self.forget_folded(link);
         link.presence.send_modify(|presence| {
-            presence.restored = Some(std::sync::Arc::new(came));
+            presence.restored = Some(Arc::new(came));
             presence.restore_trouble = None;
         });
         Ok(())
@@ -362,9 +382,9 @@ impl Exchange {
         header: &crate::model::Header,
     ) -> Result<OwnEntry, ReadError> {
         let reader = self.reader(link, LogSide::Own);
-        let content = reader
-            .body(&stored)?
-            .and_then(|(_, bytes)| body::read(header.kind, &header.schema, &bytes));
+        let whole = reader.body(&stored)?;
+        let change = OwnChange::of(&stored.entry, whole.as_ref());
+        let content = whole.and_then(|(_, bytes)| body::read(header.kind, &header.schema, &bytes));
         let facts = match &content {
             Some(content) => facts_of(header, content),
             None => facts_without_body(header),
@@ -394,6 +414,8 @@ impl Exchange {
             author: author.map(|text| Author::new(String::from_utf8_lossy(&text))),
             confirms_files_of,
             owed_for: None,
+            keyid: first_keyid(&stored.entry),
+            change,
             charge: None,
         })
     }

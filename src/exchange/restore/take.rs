@@ -8,13 +8,14 @@ use prost::Message as _;
 
 use super::super::admit::{self, Authentic, Refused, RunIds};
 use super::super::command::{Effect, Facts, Leaf, PeerEntry, RecordError};
+use super::super::keys::RunKeys;
 use super::super::layout::{self, LogSide, Place, RestorePart, StoredBody};
 use super::super::session::{End, Stop};
 use super::super::submit::facts_of;
 use super::super::{Exchange, Link};
 use super::{OwedRefusal, RestoredEntry, RestoredOwn, RestoredPeer, RestoredRun};
 use crate::crypto::Verified;
-use crate::crypto::checkpoint::Receipt;
+use crate::crypto::checkpoint::{LogVerifier, Receipt};
 use crate::limits::{
     BODY_BYTES_MAX, ENTRY_BYTES_MAX, PUSH_ENTRIES_MAX, SALT_BYTES, VALUE_BYTES_MAX,
 };
@@ -53,6 +54,9 @@ impl Exchange {
         let start_index = given.start_index;
         let end = start_index + given.items.len() as u64;
         check_bounds(&given, target.signed.checkpoint.size)?;
+        // What is fetched back may bring the very keys that its receipts are signed by.
+        let keys = RunKeys::of_items(link, side, start_index, &given.items);
+        let verifier = self.lenient_verifier(link, &keys, side);
         let consistency = given
             .consistency
             .iter()
@@ -60,7 +64,7 @@ impl Exchange {
             .collect::<Result<Vec<_>, _>>()
             .map_err(|_| not_it("has a proof that is none"))?;
         let receipts = self
-            .restored_receipts(link, side, given.receipts, start_index..end)
+            .restored_receipts(&verifier, given.receipts, start_index..end)
             .await?;
         let dates: BTreeMap<u64, u64> = receipts
             .iter()
@@ -84,7 +88,7 @@ impl Exchange {
             }
             LogSide::Mirror => {
                 let items = Arc::new(given.items);
-                self.restored_peers(link, start_index, &items, &dates)
+                self.restored_peers(link, &keys, start_index, &items, &dates)
                     .await?
             }
         };
@@ -96,20 +100,20 @@ impl Exchange {
             consistency,
             receipts,
             bodies_absent,
+            keys,
         })
     }
 
     /// Receipts that came along, verified on every core.
     async fn restored_receipts(
         &self,
-        link: &Arc<Link>,
-        side: LogSide,
+        verifier: &Arc<LogVerifier>,
         notes: Vec<String>,
         within: std::ops::Range<u64>,
     ) -> Result<Vec<Verified<Receipt>>, Stop> {
         let count = notes.len();
         let mut receipts = if count < SPREAD_RECEIPTS_MIN || self.is_inline() {
-            verify(link, side, &notes)
+            verify(verifier, &notes)
         } else {
             let notes = Arc::new(notes);
             let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -117,9 +121,9 @@ impl Exchange {
             let tasks: Vec<_> = (0..count)
                 .step_by(share)
                 .map(|start| {
-                    let (link, notes) = (Arc::clone(link), Arc::clone(&notes));
+                    let (verifier, notes) = (Arc::clone(verifier), Arc::clone(&notes));
                     tokio::task::spawn_blocking(move || {
-                        verify(&link, side, &notes[start..(start + share).min(notes.len())])
+                        verify(&verifier, &notes[start..(start + share).min(notes.len())])
                     })
                 })
                 .collect();
@@ -308,13 +312,14 @@ impl Exchange {
     async fn restored_peers(
         &self,
         link: &Arc<Link>,
+        keys: &RunKeys,
         start_index: u64,
         items: &Arc<Vec<v1::Item>>,
         dates: &BTreeMap<u64, u64>,
     ) -> Result<Vec<RestoredEntry>, Stop> {
         let end = start_index + items.len() as u64;
         let refused = self.refused_then(link, start_index, end)?;
-        let judged = self.judge_all(link, start_index, items).await;
+        let judged = self.judge_all(link, keys, start_index, items).await;
         let mut ids = RunIds::new();
         let mut entries = Vec::with_capacity(items.len());
         for ((item, judged), index) in items.iter().zip(judged).zip(start_index..) {
@@ -338,7 +343,7 @@ impl Exchange {
             let admitted = if was_refused {
                 None
             } else {
-                match self.admitted_again(link, index, item, judged, &mut ids)? {
+                match self.admitted_again(link, keys, index, item, judged, &mut ids)? {
                     Ok(entry) => Some(entry),
                     Err(refused) => {
                         if !refused.is_refusal {
@@ -357,7 +362,7 @@ impl Exchange {
                 Some(entry) => entry,
                 None => PeerEntry {
                     leaf: self
-                        .place_bytes(&item.entry, None)
+                        .place_refused(index, item, keys)
                         .map_err(|e| unable(&e))?,
                     ..peer.entry
                 },
@@ -376,13 +381,14 @@ impl Exchange {
     fn admitted_again(
         &self,
         link: &Link,
+        keys: &RunKeys,
         index: u64,
         item: &v1::Item,
         judged: Result<Authentic, Box<Refused>>,
         ids: &mut RunIds,
     ) -> Result<Result<PeerEntry, Box<Refused>>, Stop> {
         if item.erased
-            && let Some(header) = admit::authentic_header(link, index, item)
+            && let Some(header) = admit::authentic_header(link, keys, index, item)
             && self
                 .id_is_free(link, header.id, index, ids)
                 .map_err(|e| unable(&e))?
@@ -397,7 +403,7 @@ impl Exchange {
             }));
         }
         let judged = self
-            .admit_in_order(link, index, item, judged, ids)
+            .admit_in_order(link, index, item, judged, keys, ids)
             .map_err(|e| unable(&e))?;
         Ok(match judged.refused {
             None => Ok(judged.entry),
@@ -448,11 +454,7 @@ fn check_bounds(given: &v1::Fetched, target_size: u64) -> Result<(), Stop> {
 }
 
 /// The receipts that verify.
-fn verify(link: &Link, side: LogSide, notes: &[String]) -> Vec<Verified<Receipt>> {
-    let verifier = match side {
-        LogSide::Own => &link.own_verifier,
-        LogSide::Mirror => &link.mirror_verifier,
-    };
+fn verify(verifier: &LogVerifier, notes: &[String]) -> Vec<Verified<Receipt>> {
     let judged = notes.iter().map(|note| verifier.receipt(note));
     judged.filter_map(Result::ok).collect()
 }

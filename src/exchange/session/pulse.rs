@@ -34,6 +34,11 @@ pub(super) async fn pulse(
         }
         let answered = *wanted.borrow_and_update();
         let size = link.head().signable_size;
+        if exchange.log_key(link, size).is_none() {
+            // A store that was put back does not know the key yet: it says nothing.
+            pulse.sent.fetch_max(answered, Ordering::Relaxed);
+            continue;
+        }
         let signed = exchange.sign_own_checkpoint(link, size)?;
         let beat = v1::Heartbeat {
             checkpoint: signed.note.clone(),

@@ -57,10 +57,13 @@ fn check_refusal(refusal: &v1::Refusal, at: &str, faults: &mut Faults) {
     }
 }
 
-/// One key follows another of the same name, and signs for itself.
+/// Form only: whether the change counts is for those who have the keys before it.
 fn check_key_change(change: &v1::KeyChange, at: &str, faults: &mut Faults) {
-    let (old, new) = (&change.old_vkey, &change.new_vkey);
-    for (name, key) in [("oldVkey", old), ("newVkey", new)] {
+    for (name, number) in [("role", change.role), ("action", change.action)] {
+        require(number != 0, format!("{at}.{name}"), faults);
+    }
+    let keys = [("oldVkey", &change.old_vkey), ("newVkey", &change.new_vkey)];
+    for (name, key) in keys.iter().filter(|(_, key)| !key.is_empty()) {
         if name_of(key).is_none() {
             faults.add(
                 format!("{at}.{name}"),
@@ -69,30 +72,28 @@ fn check_key_change(change: &v1::KeyChange, at: &str, faults: &mut Faults) {
             );
         }
     }
-    if old == new {
+    if change.old_vkey == change.new_vkey && !change.new_vkey.is_empty() {
         faults.add(
             format!("{at}.newVkey"),
             "the key follows itself",
             "give the key that follows",
         );
-    } else if let (Some(old), Some(new)) = (name_of(old), name_of(new))
-        && old != new
-    {
-        faults.add(
-            format!("{at}.newVkey"),
-            "the key that follows is of another name",
-            "give a key of the same name",
+    }
+    let signatures = [
+        ("oldKeySignature", &change.old_key_signature),
+        ("newKeySignature", &change.new_key_signature),
+        ("recoverySignature", &change.recovery_signature),
+    ];
+    for (name, signature) in signatures.iter().filter(|(_, bytes)| !bytes.is_empty()) {
+        let field = format!("{at}.{name}");
+        check_length(
+            signature,
+            SIGNATURE_BYTES,
+            "an Ed25519 signature",
+            field,
+            faults,
         );
     }
-    let signature = &change.new_key_signature;
-    let field = format!("{at}.newKeySignature");
-    check_length(
-        signature,
-        SIGNATURE_BYTES,
-        "an Ed25519 signature",
-        field,
-        faults,
-    );
 }
 
 /// The name in a verifier key of that form; whether the key is one is for those who use it.

@@ -86,6 +86,7 @@ fn terms(side: &Side, peer: &Side) -> LinkTerms {
     LinkTerms {
         peer: peer.name.clone(),
         keys: peer.card_for(side),
+        own_start: side.card_for(peer).start(),
         classification_max: v1::Classification::Confidential,
     }
 }

@@ -3,6 +3,7 @@
 use liaison::desk::caller::{Access, Method, access};
 use liaison::proto::v1::backup_service_client::BackupServiceClient;
 use liaison::proto::v1::bundle_service_client::BundleServiceClient;
+use liaison::proto::v1::keys_service_client::KeysServiceClient;
 
 use super::*;
 
@@ -17,6 +18,7 @@ const CALLERS: [(&str, Role); 4] = [
 async fn call(counter: &Counter, role: &'static str, method: Method) -> Result<(), Status> {
     let mut desk = counter.caller(role).await;
     let mut audit = AuditServiceClient::with_interceptor(counter.channel().await, As(role));
+    let mut keys = KeysServiceClient::with_interceptor(counter.channel().await, As(role));
     let mut links = LinkServiceClient::with_interceptor(counter.channel().await, As(role));
     let mut backup = BackupServiceClient::with_interceptor(counter.channel().await, As(role));
     let mut bundle = BundleServiceClient::with_interceptor(counter.channel().await, As(role));
@@ -65,6 +67,11 @@ async fn call(counter: &Counter, role: &'static str, method: Method) -> Result<(
         }
         Method::Lateness => audit
             .lateness(v1::LatenessRequest::default())
+            .await
+            .map(drop),
+        Method::ListKeys => keys.list_keys(v1::ListKeysRequest {}).await.map(drop),
+        Method::ChangeKeys => keys
+            .rotate_key(v1::RotateKeyRequest::default())
             .await
             .map(drop),
         Method::ShowLink => {

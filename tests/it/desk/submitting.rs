@@ -230,6 +230,7 @@ async fn an_id_used_on_one_link_is_used_on_all() {
     let terms = [&peer, &third].map(|peer| LinkTerms {
         peer: peer.name.clone(),
         keys: peer.card_for(&side),
+        own_start: side.card_for(peer).start(),
         classification_max: v1::Classification::Confidential,
     });
     let exchange = Exchange::open(foundations, terms.into(), RecorderMode::Inline).unwrap();

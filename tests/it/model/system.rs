@@ -27,31 +27,33 @@ const NEW: &str = "laocai.bg.vn.example+89abcdef+XyZ";
 
 fn key_change(old: &str, new: &str, signature_bytes: usize) -> Body {
     Body::KeyChange(v1::KeyChange {
+        role: v1::KeyRole::Message as i32,
+        action: v1::KeyAction::Add as i32,
         old_vkey: old.to_owned(),
         new_vkey: new.to_owned(),
-        first_index: 0,
         new_key_signature: vec![1; signature_bytes].into(),
+        ..v1::KeyChange::default()
     })
 }
 
 #[test]
-fn a_key_follows_another_of_its_name() {
+fn a_change_of_keys_has_a_form() {
     assert_eq!(told(&key_change(OLD, NEW, 64)), []);
     for (old, new, bytes, field) in [
-        ("", NEW, 64, "oldVkey"),
         (OLD, "laocai.bg.vn.example", 64, "newVkey"),
-        (OLD, "+0123abcd+AbC", 64, "newVkey"),
+        ("+0123abcd+AbC", NEW, 64, "oldVkey"),
         (OLD, "laocai.bg.vn.example+0123abc+AbC", 64, "newVkey"),
         (OLD, "laocai.bg.vn.example+0123ABCD+AbC", 64, "newVkey"),
         (OLD, "laocai.bg.vn.example+0123abcd+", 64, "newVkey"),
         (OLD, "laocai.bg.vn.example+0123abcd+a b", 64, "newVkey"),
-        (OLD, "other.bg.vn.example+0123abcd+AbC", 64, "newVkey"),
         (OLD, OLD, 64, "newVkey"),
         (OLD, NEW, 63, "newKeySignature"),
         (OLD, NEW, 65, "newKeySignature"),
     ] {
         assert_eq!(fields(&key_change(old, new, bytes)), [field], "{old} {new}");
     }
+    let empty = Body::KeyChange(v1::KeyChange::default());
+    assert_eq!(fields(&empty), ["role", "action"]);
 }
 
 #[test]

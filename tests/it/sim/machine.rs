@@ -109,6 +109,7 @@ impl Machine {
         let terms = LinkTerms {
             peer: peer.name.clone(),
             keys: peer.card_for(&self.side),
+            own_start: self.side.card_for(peer).start(),
             classification_max: v1::Classification::Confidential,
         };
         let foundations = Foundations {

@@ -8,16 +8,17 @@ use super::super::super::book::Book;
 use super::super::super::command::{
     Effect, Facts, Leaf, MirrorRun, OwnEntry, PeerEntry, RecordError,
 };
+use super::super::super::keys::{OwnChange, RunKeys, first_keyid};
 use super::super::super::layout::{self, LinkNumber, LogSide};
 use super::super::super::read::{LogReader, ReadError, Stored};
 use super::super::super::stage::Stage;
 use super::super::super::submit::{Author, files_of, header_of, is_urgent};
 use super::super::folder::Folder;
-use super::super::manifest::{LinkContent, LogContent};
+use super::super::manifest::{LinkContent, LogContent, Manifest};
 use super::super::pack::{PackedEntry, PackedNote};
 use super::{COMMIT_BYTES, Ground, RestoreError};
 use crate::crypto::checkpoint::CheckpointError;
-use crate::crypto::dsse::{self, DsseError};
+use crate::crypto::dsse::DsseError;
 use crate::limits::{BACKUP_SEGMENT_ENTRIES, GROUP_BYTES_MAX};
 use crate::model::{Header, body, workflow};
 use crate::proto::v1;
@@ -59,8 +60,13 @@ impl Group {
     }
 }
 
+/// A mirrored entry with its record, and the change of keys that it may be.
+type Kept = (PeerEntry, Vec<u8>, Option<Box<OwnChange>>);
+
 /// An entry of a backup as the recorder takes it.
 struct Read {
+    /// The change of keys that it may be.
+    change: Option<Box<OwnChange>>,
     stored: Stored,
     leaf: Leaf,
     header: Option<Header>,
@@ -110,6 +116,7 @@ impl LinkWork<'_> {
         let body = reader.body(&stored)?;
         // Without its body, erased or come back without it, an entry says what its header says.
         let header = header_of(&stored, &log.origin);
+        let change = OwnChange::of(&stored.entry, body.as_ref());
         let (header, content) = match &body {
             None => (header.ok(), None),
             Some((_, body)) => {
@@ -119,6 +126,7 @@ impl LinkWork<'_> {
             }
         };
         Ok(Read {
+            change,
             stored,
             leaf,
             header,
@@ -156,7 +164,33 @@ impl LinkWork<'_> {
             let notes = self.notes(log, number)?;
             self.put_notes(LogSide::Own, &notes)?;
         }
-        self.settle(log)
+        Ok(())
+    }
+
+    /// Keys follow each other in the log: those of the configuration must be among the ones that hold
+    /// at its end, or the node could not sign on.
+    pub(super) fn check_keys(&self, manifest: &Manifest) -> Result<(), RestoreError> {
+        let history = self.book().link.key_history(LogSide::Own);
+        let (node, keys) = (&self.ground.node, &self.ground.keys);
+        let (message, log) = (
+            keys.message.verifier(node),
+            keys.log.cosigner_verifier(node),
+        );
+        let own = [
+            ("message", message, &manifest.message_key),
+            ("log", log, &manifest.log_key),
+        ];
+        for (role, own, found) in own {
+            let mut held = history.keys().iter();
+            if !held.any(|held| held.vkey == own && held.is_open()) {
+                return Err(RestoreError::OtherKey {
+                    role,
+                    own: own.to_string(),
+                    found: found.clone(),
+                });
+            }
+        }
+        Ok(())
     }
 
     fn own_entry(
@@ -167,12 +201,6 @@ impl LinkWork<'_> {
         group: &mut Group,
     ) -> Result<(), RestoreError> {
         let read = self.read(log, index, packed)?;
-        if index >= log.checkpoint_size {
-            // No receipt covers it: its own signature is all that vouches for it.
-            let key = self.ground.keys.message.verifier(&self.ground.node);
-            let verified = dsse::verify(read.stored.entry.clone(), &[key]);
-            verified.map_err(|error| not_signed(log, index, &error))?;
-        }
         let Some(header) = &read.header else {
             return Err(not_authentic(
                 log,
@@ -190,8 +218,18 @@ impl LinkWork<'_> {
             confirms_files_of: None,
             owed_for: None,
             charge: None,
+            keyid: first_keyid(&read.stored.entry),
+            change: read.change,
         };
-        group.stage.append(&self.books[&self.number], own);
+        let book = &self.books[&self.number];
+        let appended = group.stage.append(book, own);
+        appended.map_err(|error| refused(log, &error))?;
+        if index >= log.checkpoint_size {
+            // No receipt covers it: its own signature is all that vouches for it.
+            let history = group.stage.own_history(book);
+            let verified = history.verify_entry(index, read.stored.entry.clone());
+            verified.map_err(|error| not_signed(log, index, &error))?;
+        }
         let key = layout::entry(self.number, LogSide::Own, index);
         group.rows.put(key, packed.record.clone());
         group.count += 1;
@@ -199,7 +237,7 @@ impl LinkWork<'_> {
     }
 
     /// Takes the newest receipt: it must be of this log, and says what is delivered.
-    fn settle(&mut self, log: &LogContent) -> Result<(), RestoreError> {
+    pub(super) fn settle(&mut self, log: &LogContent) -> Result<(), RestoreError> {
         let size = log.checkpoint_size;
         if size == 0 {
             return Ok(());
@@ -227,7 +265,7 @@ impl LinkWork<'_> {
     /// Records the mirror again, run by run, each under the checkpoint that its author signed.
     pub(super) fn mirror(&mut self, log: &LogContent) -> Result<(), RestoreError> {
         let mut group = Group::new();
-        let mut run: Vec<(PeerEntry, Vec<u8>)> = Vec::new();
+        let mut run: Vec<Kept> = Vec::new();
         let (mut next, mut run_bytes) = (0, 0);
         for (number, segment) in log.segments.iter().enumerate() {
             let notes = self.notes(log, number)?;
@@ -239,9 +277,9 @@ impl LinkWork<'_> {
             let folder = self.folder;
             let count = log.entries_of(number);
             folder.items(&segment.sha256.0, segment.bytes, count, |packed| {
-                let entry = self.peer_entry(log, next, &packed)?;
+                let (entry, change) = self.peer_entry(log, next, &packed)?;
                 run_bytes += entry.leaf.cost_bytes;
-                run.push((entry, packed.record));
+                run.push((entry, packed.record, change));
                 next += 1;
                 if let Some(note) = signed.get(&next) {
                     self.run(log, std::mem::take(&mut run), note, &mut group)?;
@@ -269,7 +307,7 @@ impl LinkWork<'_> {
         log: &LogContent,
         index: u64,
         packed: &PackedEntry,
-    ) -> Result<PeerEntry, RestoreError> {
+    ) -> Result<(PeerEntry, Option<Box<OwnChange>>), RestoreError> {
         let read = self.read(log, index, packed)?;
         let header = read.header.filter(|_| !read.stored.record.refused);
         let facts = header
@@ -301,26 +339,40 @@ impl LinkWork<'_> {
             }
             None => said_of_refused(&read.stored.entry),
         };
-        Ok(PeerEntry {
+        let entry = PeerEntry {
             leaf: read.leaf.saying(said.as_ref()),
             facts,
             effect,
-        })
+        };
+        Ok((entry, read.change))
     }
 
     fn run(
         &mut self,
         log: &LogContent,
-        run: Vec<(PeerEntry, Vec<u8>)>,
+        run: Vec<Kept>,
         note: &PackedNote,
         group: &mut Group,
     ) -> Result<(), RestoreError> {
-        let book = &self.books[&self.number];
-        let text = String::from_utf8_lossy(&note.note);
-        let signed = book.link.mirror_verifier.checkpoint(&text);
-        let signed = signed.map_err(|error| not_verified(log, note.size, &error))?;
         let start_index = note.size - run.len() as u64;
-        let (entries, records): (Vec<_>, Vec<_>) = run.into_iter().unzip();
+        let changes = run.iter().any(|(.., change)| change.is_some());
+        if changes {
+            // It is folded onto what was recorded before.
+            self.commit(group)?;
+        }
+        let book = &self.books[&self.number];
+        let keys = if changes {
+            let numbered = run.iter().zip(start_index..);
+            let changes = numbered.filter_map(|((.., change), at)| Some((at, &**change.as_ref()?)));
+            RunKeys::of_changes(&book.link, LogSide::Mirror, changes)
+        } else {
+            RunKeys::now(&book.link)
+        };
+        let text = String::from_utf8_lossy(&note.note);
+        let signed = book.link.run_verifier(&keys).checkpoint(&text);
+        let signed = signed.map_err(|error| not_verified(log, note.size, &error))?;
+        let kept = run.into_iter().map(|(entry, record, _)| (entry, record));
+        let (entries, records): (Vec<_>, Vec<_>) = kept.unzip();
         let mut confirmed = Vec::new();
         for (entry, index) in entries.iter().zip(start_index..) {
             let facts = entry.facts.as_ref();
@@ -339,6 +391,7 @@ impl LinkWork<'_> {
             refusals: Vec::new(),
             incidents: Vec::new(),
             charge: None,
+            keys,
         };
         let store = Arc::clone(&self.ground.store);
         let recorded = group.stage.mirror(&*store, book, run)?;
@@ -352,6 +405,10 @@ impl LinkWork<'_> {
         for (record, index) in records.into_iter().zip(start_index..) {
             let key = layout::entry(self.number, LogSide::Mirror, index);
             group.rows.put(key, record);
+        }
+        if changes {
+            // What comes next is judged by it.
+            self.commit(group)?;
         }
         Ok(())
     }

@@ -1,0 +1,204 @@
+//! The files of a node's signing keys while they change.
+//!
+//! | file | is |
+//! |---|---|
+//! | `message.pem` | the key in use; always there |
+//! | `message.pem.next` | the key that follows: made before it is announced, until the last link has it alone |
+//! | `message.pem.revoking` | the key that follows by the word of the recovery key |
+//! | `message.pem.retired-<date>` | a key that was in use; nothing reads it |
+//!
+//! The same for the log key. At start all but the last are loaded, and each link's log says which one
+//! signs. The file in use is replaced by a link and a rename, so there is one at any moment; it is
+//! replaced only when no log needs the old key any more.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use super::run::NodeError;
+use super::token::TokenConfig;
+use crate::crypto::keys::{KeyError, Loaded, LogKey, MessageKey, Protection};
+use crate::exchange::NodeKeys;
+use crate::exchange::keys::NextKey;
+use crate::model::NodeName;
+use crate::proto::v1::KeyRole;
+
+/// Why a key is to follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// It is time.
+    Rotation,
+    /// The one before is lost or stolen.
+    Revocation,
+}
+
+impl Cause {
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Rotation => "next",
+            Self::Revocation => "revoking",
+        }
+    }
+}
+
+/// Where the keys are, and how the files keep them.
+#[derive(Debug)]
+pub(super) struct KeyFiles {
+    pub(super) node: NodeName,
+    /// Where the message key lies, if it is in no file.
+    pub(super) token: Option<TokenConfig>,
+    pub(super) credentials: Option<PathBuf>,
+    pub(super) message: PathBuf,
+    pub(super) log: PathBuf,
+    pub(super) passphrase: Option<Zeroizing<String>>,
+    pub(super) allow_unencrypted: bool,
+}
+
+impl KeyFiles {
+    fn path(&self, role: KeyRole) -> &Path {
+        match role {
+            KeyRole::Message => &self.message,
+            _ => &self.log,
+        }
+    }
+
+    /// A key that lies in a token is made, and replaced, there.
+    fn is_in_token(&self, role: KeyRole) -> bool {
+        role == KeyRole::Message && self.token.is_some()
+    }
+
+    fn following(&self, role: KeyRole, cause: Cause) -> PathBuf {
+        with_suffix(self.path(role), cause.suffix())
+    }
+
+    fn check<K>(&self, file: &Path, loaded: Loaded<K>) -> Result<K, NodeError> {
+        if loaded.encrypted || self.allow_unencrypted {
+            Ok(loaded.key)
+        } else {
+            Err(NodeError::Unencrypted {
+                file: file.to_owned(),
+            })
+        }
+    }
+
+    /// The keys in use.
+    pub(super) fn current(&self) -> Result<NodeKeys, NodeError> {
+        let message = if let Some(token) = &self.token {
+            let prompt = || {
+                rpassword::prompt_password(format!("PIN of the token of {}: ", self.node))
+                    .map(Zeroizing::new)
+            };
+            let pins = self.credentials.as_deref();
+            token.open(&self.node, self.passphrase.as_ref(), pins, prompt, true)?
+        } else {
+            let loaded = MessageKey::load_file(&self.message, self.passphrase.as_ref())?;
+            self.check(&self.message, loaded)?
+        };
+        let log = LogKey::load_file(&self.log, self.passphrase.as_ref())?;
+        Ok(NodeKeys {
+            message,
+            log: self.check(&self.log, log)?,
+        })
+    }
+
+    /// A key that is to follow, if one was made.
+    pub(super) fn pending(
+        &self,
+        role: KeyRole,
+        cause: Cause,
+    ) -> Result<Option<NextKey>, NodeError> {
+        let file = self.following(role, cause);
+        if !file.exists() || self.is_in_token(role) {
+            return Ok(None);
+        }
+        let passphrase = self.passphrase.as_ref();
+        Ok(Some(if role == KeyRole::Message {
+            let loaded = MessageKey::load_file(&file, passphrase)?;
+            NextKey::Message(Arc::new(self.check(&file, loaded)?))
+        } else {
+            let loaded = LogKey::load_file(&file, passphrase)?;
+            NextKey::Log(Arc::new(self.check(&file, loaded)?))
+        }))
+    }
+
+    /// Makes the key that is to follow, durable before it is used; or takes the one that was made.
+    pub(super) fn make(&self, role: KeyRole, cause: Cause) -> Result<NextKey, NodeError> {
+        if self.is_in_token(role) {
+            return Err(KeyError::InToken.into());
+        }
+        if let Some(key) = self.pending(role, cause)? {
+            return Ok(key);
+        }
+        let file = self.following(role, cause);
+        let protection = match &self.passphrase {
+            Some(passphrase) => Protection::Passphrase(passphrase.clone()),
+            None => Protection::Unencrypted,
+        };
+        Ok(if role == KeyRole::Message {
+            let key = MessageKey::generate()?;
+            key.write_file(&file, &protection)?;
+            NextKey::Message(Arc::new(key))
+        } else {
+            let key = LogKey::generate()?;
+            key.write_file(&file, &protection)?;
+            NextKey::Log(Arc::new(key))
+        })
+    }
+
+    /// Puts the key that follows in the place of the one in use, which is kept as retired.
+    ///
+    /// Link, then rename: at any moment there is a file in use, the old one or the new one.
+    pub(super) fn settle(&self, role: KeyRole, cause: Cause, date: &str) -> Result<(), KeyError> {
+        let current = self.path(role);
+        let fault = |action, path: &Path| {
+            let path = path.to_owned();
+            move |source| KeyError::Io {
+                action,
+                path,
+                source,
+            }
+        };
+        let following = self.following(role, cause);
+        for number in 1.. {
+            let suffix = match number {
+                1 => format!("retired-{date}"),
+                _ => format!("retired-{date}-{number}"),
+            };
+            let retired = with_suffix(current, &suffix);
+            match std::fs::hard_link(current, &retired) {
+                Ok(()) => break,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(fault("keep", &retired)(error)),
+            }
+        }
+        std::fs::rename(&following, current).map_err(fault("replace", current))?;
+        let directory = current.parent().unwrap_or(Path::new("."));
+        File::open(directory)
+            .and_then(|directory| directory.sync_all())
+            .map_err(fault("sync", directory))
+    }
+
+    /// Puts a key aside that was to follow and shall not: another way was taken.
+    pub(super) fn abandon(&self, role: KeyRole, cause: Cause, date: &str) -> Result<(), KeyError> {
+        let file = self.following(role, cause);
+        if !file.exists() {
+            return Ok(());
+        }
+        let aside = with_suffix(self.path(role), &format!("abandoned-{date}"));
+        std::fs::rename(&file, &aside).map_err(|source| KeyError::Io {
+            action: "put aside",
+            path: file,
+            source,
+        })
+    }
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(suffix);
+    PathBuf::from(name)
+}
