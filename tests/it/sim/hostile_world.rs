@@ -433,7 +433,8 @@ impl World {
             assert!(
                 matches!(
                     code,
-                    FaultCode::BadCheckpoint
+                    FaultCode::Equivocation
+                        | FaultCode::BadCheckpoint
                         | FaultCode::RootMismatch
                         | FaultCode::IndexGap
                         | FaultCode::ExpressMismatch
