@@ -18,7 +18,7 @@
 #[expect(dead_code, reason = "the tests use more of it")]
 mod nodes;
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use liaison::proto::v1;
 use nodes::{LEFT, Node, RIGHT, letter, pair};
@@ -214,9 +214,10 @@ async fn soak(options: &Options) {
 }
 
 fn in_an_hour() -> prost_types::Timestamp {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    use liaison::exchange::clock::{Clock as _, SystemClock};
+    let now = SystemClock.unix_seconds();
     prost_types::Timestamp {
-        seconds: i64::try_from(now.as_secs()).unwrap() + 3_600,
+        seconds: i64::try_from(now).unwrap() + 3_600,
         nanos: 0,
     }
 }

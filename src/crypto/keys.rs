@@ -390,7 +390,7 @@ impl MessageKey {
     /// Signs. The caller answers for the text's beginning, see the rules of the room.
     #[cfg_attr(
         not(feature = "pkcs11"),
-        expect(clippy::unnecessary_wraps, reason = "a key in a token may fail")
+        expect(clippy::unnecessary_wraps, reason = "a key in a token may not sign")
     )]
     pub(in crate::crypto) fn sign(&self, message: &[u8]) -> Result<[u8; 64], SignError> {
         match &self.0 {

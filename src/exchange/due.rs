@@ -57,11 +57,11 @@ pub struct Asked {
     pub by: Party,
     /// Where in its author's log.
     pub index: u64,
-    /// [`v1::Kind`], or the number of a newer one.
+    /// [`crate::proto::v1::Kind`], or the number of a newer one.
     pub kind: i32,
-    /// [`v1::Precedence`].
+    /// [`crate::proto::v1::Precedence`].
     pub precedence: i32,
-    /// [`v1::Status`].
+    /// [`crate::proto::v1::Status`].
     pub status: i32,
     /// Its author's clock.
     pub created_at: Millis,

@@ -274,7 +274,7 @@ async fn submit_until(
                 assert!(
                     matches!(
                         status.code(),
-                        Code::Unavailable | Code::Unknown | Code::Cancelled
+                        Code::Unavailable | Code::Unknown | Code::Cancelled | Code::DataLoss
                     ),
                     "{status:?}"
                 );

@@ -5,14 +5,14 @@
 //! FILE     ─▶ checked to its last byte ─▶ judged, mirrored, settled as in a session ─▶ export in return
 //! ```
 //!
-//! [`format`] is the file, pure; [`export`](Exchange::export_bundle) and
+//! [`mod@format`] is the file, pure; [`export`](Exchange::export_bundle) and
 //! [`import`](Exchange::import_bundle) are one half of a session each, made of the same steps: nothing
 //! is admitted, cosigned or kept otherwise than online.
 //!
 //! What differs from a session is that a file may be old. Two things follow:
 //!
 //! - **A checkpoint is signed only after the peer's view of the own log was judged since this process
-//!   opened its store** ([`Link`](super::Link) keeps that): by a session's Hello, or by a bundle that
+//!   opened its store** ([`Link`] keeps that): by a session's Hello, or by a bundle that
 //!   *answers* one made by this process. Another bundle may be older than a copy of the store that was
 //!   put back since, and would not show what this node signed in between. Until then a bundle carries
 //!   the entries without checkpoints; they are shown at once and receipted later.

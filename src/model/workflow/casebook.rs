@@ -59,7 +59,7 @@ impl Casebook {
     /// was not admitted, the header is enough.
     ///
     /// Whoever calls sees to it that a `REFUSAL` names the leaf of the entry that it refuses. One
-    /// that does not is handed in as [`Said::System`].
+    /// that does not is handed in as [`super::Said::System`].
     pub fn take(&mut self, by: Party, facts: Option<Facts>) {
         self.take_shared(by, facts.map(Arc::new));
     }

@@ -337,7 +337,7 @@ impl World {
                 self.figures.refused += 1;
             }
             // Its records are coming back; the caller asks again.
-            Err(SubmitError::Record(error)) if matches!(error, RecordError::Restoring) => {
+            Err(SubmitError::Record(RecordError::Restoring)) => {
                 machine.unanswered.push(draft);
             }
             Err(error) => {

@@ -195,11 +195,7 @@ fn golden_bytes() {
     letter.seen_size = 300;
     letter.body_digest = [0x11; 32];
     letter.in_reply_to = Some(id(2));
-    let hex: String = letter
-        .pack()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let hex = hex::encode(letter.pack());
     assert_eq!(
         hex,
         "0102019b76daa8027000800000000000000280a0d5edee66ac021002021111111111111111111111\
