@@ -160,28 +160,28 @@ impl Exchange {
             text::escape(&fault.origin),
             text::escape(&fault.text)
         );
-        self.keep_peer_hold(link, Some(hold), what).await;
-    }
-
-    /// A session is up: whatever the peer held the link for, it has let go of.
-    pub(super) async fn peer_goes_on(&self, link: &Link) {
-        if link.head().peer_hold.is_some() {
-            let what = "the peer no longer holds the link".to_owned();
-            self.keep_peer_hold(link, None, what).await;
-        }
-    }
-
-    async fn keep_peer_hold(&self, link: &Link, hold: Option<Hold>, what: String) {
         tracing::warn!(peer = %link.peer, %what, "incident");
         let incident = Incident {
-            at_ms: self.clock().unix_ms(),
+            at_ms: hold.at_ms,
             peer: link.peer.to_string(),
             what,
             evidence: Vec::new(),
         };
         // A peer may say so and take it back as often as it likes.
-        let incident = self.may_note(Cause::Fault, incident).map(Box::new);
-        let hold = hold.map(Box::new);
+        let incident = self.may_note(Cause::Fault, incident);
+        self.keep_peer_hold(link, Some(hold), incident).await;
+    }
+
+    /// A session is up: whatever the peer held the link for, it has let go of.
+    pub(super) async fn peer_goes_on(&self, link: &Link) {
+        if link.head().peer_hold.is_some() {
+            tracing::info!(peer = %link.peer, "the peer no longer holds the link");
+            self.keep_peer_hold(link, None, None).await;
+        }
+    }
+
+    async fn keep_peer_hold(&self, link: &Link, hold: Option<Hold>, incident: Option<Incident>) {
+        let (hold, incident) = (hold.map(Box::new), incident.map(Box::new));
         let kept = self
             .ask(|reply| Command::PeerHold(link.number, hold, incident, reply))
             .await;
