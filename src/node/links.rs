@@ -212,7 +212,6 @@ struct RawLink {
 mod tests {
     use super::*;
     use crate::crypto::keys::{LogKey, MessageKey};
-    use crate::crypto::vkey::{Algorithm, VerifierKey};
     use crate::link::pki::{Authority, Validity};
     use crate::node::peer_card::{CardKey, KeyRole};
 
@@ -350,13 +349,6 @@ mod tests {
         assert!(second.contains("hekou.link.toml:10: link.card"), "{second}");
         let bound = told(|card, _| card.keys[1].valid_from_index = 5);
         assert!(bound.contains("bound to indices"), "{bound}");
-        let officer = told(|card, node| {
-            let public = *MessageKey::from_seed(&[4; 32]).verifier(node).public();
-            let name = format!("{node}/chen");
-            let key = VerifierKey::new(&name, Algorithm::Ed25519, public).unwrap();
-            card.keys.push(CardKey::unbounded(KeyRole::Officer, key));
-        });
-        assert!(officer.contains("officers' keys"), "{officer}");
     }
 
     #[test]

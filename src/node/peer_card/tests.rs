@@ -111,7 +111,7 @@ fn what_is_wrong_is_refused_with_its_place() {
     );
     assert_eq!(
         fault("role = \"log\"", "role = \"audit\""),
-        "peer.card.toml:18: key.role: no such role; it is message, log or officer"
+        "peer.card.toml:18: key.role: no such role; it is message, log, officer or recovery"
     );
     assert_eq!(
         fault(

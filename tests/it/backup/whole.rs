@@ -442,5 +442,11 @@ async fn entries_whose_bodies_are_absent_come_back_without_them() {
     assert_whole(dir.path());
     let (place, restored) = restore_to(&a, dir.path(), vec![terms(&a, &b)]).unwrap();
     assert_eq!(restored.entries, 6);
-    assert_eq!(records(&place.store, 3), records(&a.store, 3));
+    // What was derived while the bodies were there is more than what follows without them.
+    let kept = |store| {
+        let mut records = records(store, 3);
+        records.retain(|key, _| !b"JK".contains(&key[0]));
+        records
+    };
+    assert_eq!(kept(&place.store), kept(&a.store));
 }
