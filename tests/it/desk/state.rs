@@ -92,7 +92,7 @@ async fn a_full_disk_is_said_and_passes() {
     };
     counter.side.store.set_full(true);
     let answer = desk.submit(submission(draft.clone())).await;
-    let refusal = assert_refused(answer, Code::ResourceExhausted, "DISK_FULL");
+    let refusal = assert_refused(answer, Code::ResourceExhausted, "DISK_RESERVED");
     assert!(refusal.get_details_retry_info().is_some());
     let told = status(&mut desk).await;
     assert!(
