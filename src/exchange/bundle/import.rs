@@ -205,9 +205,11 @@ impl Exchange {
             refuse_stopped(link)?;
             match piece.piece {
                 Some(Piece::Frame(v1::Frame { frame: Some(frame) })) => {
-                    if !self.is_of_lost_log(judged, &frame, imported).await? {
-                        self.take_frame(link, frame, imported).await?;
+                    let is_of_lost_log = self.is_of_lost_log(judged, &frame, imported).await?;
+                    if is_of_lost_log {
+                        continue;
                     }
+                    self.take_frame(link, frame, imported).await?;
                 }
                 Some(Piece::File(begin)) => taking = Some(self.begin_file(link, &begin, imported)?),
                 Some(Piece::Chunk(chunk)) => {
