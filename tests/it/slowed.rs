@@ -100,7 +100,9 @@ async fn taken_in_a_day(draft: fn(&Side, usize) -> v1::Draft) -> (u64, usize) {
     node.limit_peers(bytes_a_day(60_000), 0);
     let running = join(&sender, &node);
     for sent in 1..1_000 {
-        submit(&sender, draft(&b, 1)).await.unwrap();
+        submit(&sender, draft(&b, 1))
+            .await
+            .expect("the sender's own log takes it");
         let link = link_of(&sender);
         until(&sender, |sender| {
             link.head().delivered_size == sent || slowed(sender).is_some()
