@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::io::Read;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -25,19 +26,36 @@ pub(crate) fn liaison(args: &[&str]) -> Output {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
+    // Read while it runs: an answer longer than a pipe would keep it from ending.
+    let (stdout, stderr) = (
+        drained(child.stdout.take().unwrap()),
+        drained(child.stderr.take().unwrap()),
+    );
     let deadline = Instant::now() + PATIENCE;
-    // Answers are short: they fit the pipes, so that waiting before reading does not block.
-    while child.try_wait().unwrap().is_none() {
-        if Instant::now() > deadline {
-            child.kill().unwrap();
-            panic!(
-                "liaison {args:?} does not end: {:?}",
-                child.wait_with_output()
-            );
-        }
+    let mut ended = None;
+    while ended.is_none() && Instant::now() <= deadline {
         std::thread::sleep(Duration::from_millis(5));
+        ended = child.try_wait().unwrap();
     }
-    child.wait_with_output().unwrap()
+    if ended.is_none() {
+        child.kill().unwrap();
+    }
+    let output = Output {
+        status: child.wait().unwrap(),
+        stdout: stdout.join().unwrap(),
+        stderr: stderr.join().unwrap(),
+    };
+    assert!(ended.is_some(), "liaison {args:?} does not end: {output:?}");
+    output
+}
+
+/// Everything that comes out of `pipe`, read beside the caller.
+fn drained(mut pipe: impl Read + Send + 'static) -> std::thread::JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        pipe.read_to_end(&mut bytes).unwrap();
+        bytes
+    })
 }
 
 /// Runs the binary and expects success.

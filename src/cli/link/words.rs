@@ -63,8 +63,8 @@ impl Seen<'_> {
             ),
             FaultCode::Protocol => format!("{who} sent what the protocol does not allow."),
             FaultCode::RolledBack => format!(
-                "The store of {who} is older than what it has signed: an old backup or snapshot was \
-                 put back."
+                "The store of {who} holds less than what it has signed, or may have signed: it lost \
+                 records, or an old backup or snapshot was put back."
             ),
             FaultCode::BadCosignature => format!(
                 "A receipt that {who} gave does not verify, or is for another log than the one sent."
@@ -105,8 +105,8 @@ impl Seen<'_> {
             );
         } else if self.at_fault() == here && self.hold.code() == FaultCode::RolledBack {
             steps.push(
-                "Stop the node and put the current data directory back; releasing alone changes \
-                 nothing."
+                "Is there a data directory with later records (on the former disk or machine)? Then \
+                 stop the node and put it back before anything is released."
                     .to_owned(),
             );
             steps.push(call);

@@ -182,12 +182,17 @@ impl Exchange {
         tracing::warn!(peer = %incident.peer, what = %incident.what, "restored");
         let hold = self.unlike_the_marks(link, &restoring, incident.at_ms)?;
         let finish = RestoreStep::Finish(Box::new(incident), hold.map(Box::new));
-        self.restore_step(link, finish).await?;
-        self.forget_folded(link);
+        // Before the step: whoever sees the link whole, or held, sees what came of it too.
         link.presence.send_modify(|presence| {
             presence.restored = Some(Arc::new(came));
             presence.restore_trouble = None;
         });
+        if let Err(error) = self.restore_step(link, finish).await {
+            link.presence
+                .send_modify(|presence| presence.restored = None);
+            return Err(error.into());
+        }
+        self.forget_folded(link);
         Ok(())
     }
 
