@@ -3,7 +3,8 @@
 //! Reading order: [`keys`] are what a node signs with, [`vkey`] what others verify with;
 //! [`token_uri`] names a key that stays in a token; [`dsse`] signs one entry; [`note`] is the signed
 //! text that [`checkpoint`] builds on; [`change`] is how keys follow each other, and [`history`] which of
-//! them hold where in a log.
+//! them hold where in a log. [`at_rest`] seals what the disk keeps, under keys that [`puncture`] can destroy one by
+//! one.
 //!
 //! Rules of the room:
 //! - Bytes are verified first and parsed after: what leaves here as [`Verified`] was signed by a
@@ -15,6 +16,7 @@
 //!   none can be passed off as another. Of the first kind there are two, told apart by the payload
 //!   type that follows: entries, and statements on changes of keys.
 
+pub mod at_rest;
 pub mod change;
 pub mod checkpoint;
 mod cosignature;
@@ -23,7 +25,9 @@ pub mod history;
 mod keyfile;
 pub mod keys;
 pub mod note;
+pub mod puncture;
 pub mod seal;
+pub mod storage_key;
 #[cfg(feature = "pkcs11")]
 mod token;
 pub mod token_uri;

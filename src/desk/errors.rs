@@ -368,6 +368,7 @@ fn bundle_row(error: &BundleError) -> (Code, &'static str) {
 fn read_row(error: &ReadError) -> (Code, &'static str) {
     match error {
         ReadError::Store(error) => store_row(error),
+        ReadError::NoVault => (Code::FailedPrecondition, "KEYS_MISSING"),
         ReadError::Missing { .. } | ReadError::Damaged { .. } => (Code::DataLoss, "STORE_DAMAGED"),
     }
 }
@@ -382,6 +383,8 @@ fn store_row(error: &StoreError) -> (Code, &'static str) {
         StoreError::Corrupt { .. } | StoreError::Vanished { .. } | StoreError::Shortened { .. } => {
             (Code::DataLoss, "STORE_DAMAGED")
         }
+        StoreError::Erased { .. } => (Code::FailedPrecondition, "ERASED"),
+        StoreError::Keys(_) => (Code::FailedPrecondition, "KEYS_MISSING"),
         StoreError::OutcomeUnknown { .. } => (Code::Unavailable, "STORE_STOPPED"),
         StoreError::Io { .. } | StoreError::InUse { .. } => (Code::Unavailable, "STORE_UNREADABLE"),
         StoreError::ValueTooLarge { .. }

@@ -340,7 +340,8 @@ impl Leaf {
     pub(crate) fn inline(hash: Hash, entry: Bytes, body: StoredBody) -> Self {
         let body_bytes = match &body {
             StoredBody::Inline { body, .. } => body.len(),
-            StoredBody::File { .. } | StoredBody::Absent => 0,
+            StoredBody::Sealed { bytes, .. } => bytes.len(),
+            StoredBody::File { .. } | StoredBody::SealedFile { .. } | StoredBody::Absent => 0,
         };
         Self {
             hash,

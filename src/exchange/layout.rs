@@ -10,6 +10,7 @@ use super::remind::Stage;
 use crate::limits::{SALT_BYTES, VALUE_BYTES_MAX};
 use crate::model::MessageId;
 use crate::model::workflow::Owed;
+use crate::store::KeyAddress;
 
 /// Version of keys and records.
 pub const FORMAT_VERSION: u32 = 1;
@@ -694,6 +695,20 @@ pub enum StoredBody {
         /// SHA-256(salt ‖ body).
         digest: [u8; 32],
     },
+    /// In the record itself, sealed with its salt.
+    Sealed {
+        /// Where its key is.
+        key: KeyAddress,
+        /// What [`at_rest::seal`](crate::crypto::at_rest::seal) made of salt and body.
+        bytes: Bytes,
+    },
+    /// Sealed with its salt, in a file named by what lies in it.
+    SealedFile {
+        /// Where its key is.
+        key: KeyAddress,
+        /// SHA-256 of the sealed bytes.
+        digest: [u8; 32],
+    },
     /// Not kept: the message was refused.
     Absent,
 }
@@ -728,13 +743,20 @@ const BODY_IN_FILE: u8 = 2;
 const BODY_ABSENT: u8 = 4;
 const REFUSED: u8 = 8;
 const EXPRESSED: u8 = 16;
-const FLAGS: u8 = ENTRY_IN_FILE | BODY_IN_FILE | BODY_ABSENT | REFUSED | EXPRESSED;
+const BODY_SEALED: u8 = 32;
+const FLAGS: u8 = ENTRY_IN_FILE | BODY_IN_FILE | BODY_ABSENT | REFUSED | EXPRESSED | BODY_SEALED;
 /// Version, flags, time, and the lengths of entry and body.
 const RECORD_OVERHEAD_BYTES: usize = 1 + 1 + 8 + 4 + 4;
 
 /// Whether an entry of this length stays in its record.
 pub(crate) fn entry_fits(entry_bytes: usize) -> bool {
     entry_bytes + RECORD_OVERHEAD_BYTES + SALT_BYTES <= VALUE_BYTES_MAX
+}
+
+/// Whether a sealed body stays in its record beside its entry.
+pub(crate) fn sealed_fits(entry_bytes: usize, sealed_bytes: usize) -> bool {
+    entry_fits(entry_bytes)
+        && entry_bytes + sealed_bytes + RECORD_OVERHEAD_BYTES + KeyAddress::BYTES <= VALUE_BYTES_MAX
 }
 
 /// Whether a body stays in its record beside its entry.
@@ -753,11 +775,22 @@ impl Record {
                 digest
             }
         };
+        let address;
         let (salt, body): (&[u8], &[u8]) = match &self.body {
             StoredBody::Inline { salt, body } => (salt, body),
             StoredBody::File { digest } => {
                 flags |= BODY_IN_FILE;
                 (&[], digest)
+            }
+            StoredBody::Sealed { key, bytes } => {
+                flags |= BODY_SEALED;
+                address = key.encode();
+                (&address, bytes)
+            }
+            StoredBody::SealedFile { key, digest } => {
+                flags |= BODY_SEALED | BODY_IN_FILE;
+                address = key.encode();
+                (&address, digest)
             }
             StoredBody::Absent => {
                 flags |= BODY_ABSENT;
@@ -804,7 +837,19 @@ impl Record {
             StoredEntry::File(reader.array()?)
         };
         let body = if flags & BODY_ABSENT != 0 {
+            if flags & BODY_SEALED != 0 {
+                return None;
+            }
             StoredBody::Absent
+        } else if flags & BODY_SEALED != 0 {
+            let key = KeyAddress::decode(reader.array()?);
+            if flags & BODY_IN_FILE != 0 {
+                let digest = reader.array()?;
+                StoredBody::SealedFile { key, digest }
+            } else {
+                let bytes = Bytes::copy_from_slice(reader.take(body_bytes)?);
+                StoredBody::Sealed { key, bytes }
+            }
         } else if flags & BODY_IN_FILE != 0 {
             StoredBody::File {
                 digest: reader.array()?,
@@ -867,6 +912,14 @@ mod tests {
                 body: Bytes::from_static(b"body"),
             },
             StoredBody::File { digest: [8; 32] },
+            StoredBody::Sealed {
+                key: KeyAddress::decode([1, 2, 3, 4, 5, 6]),
+                bytes: Bytes::from_static(b"sealed"),
+            },
+            StoredBody::SealedFile {
+                key: KeyAddress::decode([1, 2, 3, 4, 5, 6]),
+                digest: [8; 32],
+            },
             StoredBody::Absent,
         ];
         for entry in &entries {
@@ -899,7 +952,7 @@ mod tests {
             expressed: false,
         };
         let bytes = record.encode();
-        for flag in [32, 64, 128, BODY_IN_FILE] {
+        for flag in [64, 128, BODY_IN_FILE, BODY_SEALED] {
             let mut changed = bytes.clone();
             changed[1] |= flag;
             assert_eq!(Record::decode(&changed), None, "flag {flag}");

@@ -6,8 +6,9 @@ use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
 use super::layout::{self, LinkNumber, LogSide, Record, StoredBody, StoredEntry};
+use crate::crypto::at_rest::{self, Context};
 use crate::limits::SALT_BYTES;
-use crate::store::{Blobs, DO_NOW, Direction, Store, StoreError};
+use crate::store::{Blobs, DO_NOW, Direction, KeyAddress, Store, StoreError, VaultError};
 use crate::tlog::{Hash, Snapshot, TILE_WIDTH, TileReader, Tree, TreeError, leaf_hash};
 
 /// Why something recorded cannot be read.
@@ -16,6 +17,9 @@ pub enum ReadError {
     /// The store's own words.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A body lies sealed, and the node runs without key files.
+    #[error("bodies lie sealed here, and no key files are configured; see docs/operations.md")]
+    NoVault,
     /// A record that must be there is not.
     #[error("{what} {index} of {origin} is missing from the store; {DO_NOW}")]
     Missing {
@@ -47,6 +51,19 @@ pub struct Stored {
     pub record: Record,
     /// The entry, verbatim.
     pub entry: Bytes,
+}
+
+/// What a sealed body belongs to: its entry, which names link, message and schema.
+pub(super) struct BodyContext<'a>([&'a [u8]; 2]);
+
+impl<'a> BodyContext<'a> {
+    pub(super) fn of(leaf: &'a Hash) -> Self {
+        Self([b"body", &leaf.0])
+    }
+
+    pub(super) fn as_context(&self) -> Context<'_> {
+        Context(&self.0)
+    }
 }
 
 /// Reads one log of one link.
@@ -233,7 +250,36 @@ impl LogReader {
                 salt.copy_from_slice(&bytes[..SALT_BYTES]);
                 Ok(Some((salt, bytes.slice(SALT_BYTES..))))
             }
+            StoredBody::Sealed { key, bytes } => self.unsealed(stored, *key, bytes),
+            StoredBody::SealedFile { key, digest } => {
+                let bytes = self.file(digest, "body", stored.index)?;
+                self.unsealed(stored, *key, &bytes)
+            }
         }
+    }
+
+    /// Salt and body out of what lies sealed; `None` when the key was destroyed: it is erased.
+    fn unsealed(
+        &self,
+        stored: &Stored,
+        key: KeyAddress,
+        bytes: &[u8],
+    ) -> Result<Option<([u8; SALT_BYTES], Bytes)>, ReadError> {
+        let Some(vault) = self.blobs.vault() else {
+            return Err(ReadError::NoVault);
+        };
+        let key = match vault.key(key) {
+            Ok(key) => key,
+            Err(VaultError::Destroyed) => return Ok(None),
+            Err(error) => return Err(StoreError::Keys(Arc::new(error)).into()),
+        };
+        let leaf = leaf_hash(&stored.entry);
+        let opened = at_rest::open(&key, BodyContext::of(&leaf).as_context(), bytes)
+            .map_err(|_| self.damaged("body", stored.index))?;
+        let Some((salt, body)) = opened.split_first_chunk() else {
+            return Err(self.damaged("body", stored.index));
+        };
+        Ok(Some((*salt, Bytes::copy_from_slice(body))))
     }
 
     fn file(
@@ -251,6 +297,11 @@ impl LogReader {
         }
     }
 
+    /// Bytes of a file of a record; 0 when it is gone.
+    pub(crate) fn file_bytes(&self, digest: &[u8; 32]) -> Result<u64, StoreError> {
+        Ok(self.blobs.size(digest)?.unwrap_or_default())
+    }
+
     /// Bytes that entry, salt and body of a record occupy, in the record or in files.
     pub(crate) fn kept_bytes(&self, record: &Record) -> Result<u64, ReadError> {
         let file = |digest| Ok::<_, StoreError>(self.blobs.size(digest)?.unwrap_or_default());
@@ -260,7 +311,8 @@ impl LogReader {
         };
         let body = match &record.body {
             StoredBody::Inline { salt, body } => (salt.len() + body.len()) as u64,
-            StoredBody::File { digest } => file(digest)?,
+            StoredBody::Sealed { bytes, .. } => bytes.len() as u64,
+            StoredBody::File { digest } | StoredBody::SealedFile { digest, .. } => file(digest)?,
             StoredBody::Absent => 0,
         };
         Ok(entry + body)

@@ -9,14 +9,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use prost::Message as _;
+use zeroize::Zeroizing;
 
 use super::command::{Command, Leaf, OwnEntry, RecordError, Recorded};
 use super::keys::OwnChange;
 use super::layout::{self, FileRef, LogSide, Place, StoredBody, StoredEntry};
 use super::quota::Charge;
-use super::read::{ReadError, Stored};
+use super::read::{BodyContext, ReadError, Stored};
 use super::{Exchange, Link};
 use crate::crypto::Verified;
+use crate::crypto::at_rest;
 use crate::crypto::dsse::{self, DsseError, Envelope};
 use crate::crypto::keys::MessageKey;
 use crate::crypto::vkey::VerifierKey;
@@ -26,8 +28,8 @@ use crate::model::header::{HeaderError, HeaderParts};
 use crate::model::workflow::{self, Facts, Impossible, Party};
 use crate::model::{self, Header, MessageId, body, check};
 use crate::proto::v1;
-use crate::store::StoreError;
-use crate::tlog::leaf_hash;
+use crate::store::{StoreError, Vault, VaultError};
+use crate::tlog::{Hash, leaf_hash};
 
 /// Times that a message is signed because its key ended before it had its place.
 const SIGN_AGAIN_MAX: usize = 8;
@@ -579,6 +581,10 @@ impl Exchange {
         let body_bytes = body.as_ref().map_or(0, |(_, body, _)| body.len());
         let body = match body {
             None => StoredBody::Absent,
+            Some((salt, body, _)) if let Some(vault) = self.blobs.vault() => {
+                let content = Zeroizing::new([&salt[..], &body[..]].concat());
+                self.seal_body(vault, entry, &hash, &content)?
+            }
             Some((salt, body, _)) if layout::body_fits(entry.len(), body.len()) => {
                 StoredBody::Inline { salt, body }
             }
@@ -599,6 +605,32 @@ impl Exchange {
             leaf.entry = StoredEntry::File(digest);
         }
         Ok(leaf)
+    }
+}
+
+impl Exchange {
+    /// Seals salt and body under a key of their own.
+    fn seal_body(
+        &self,
+        vault: &Vault,
+        entry: &Bytes,
+        leaf: &Hash,
+        content: &[u8],
+    ) -> Result<StoredBody, StoreError> {
+        let keys = |error| StoreError::Keys(Arc::new(error));
+        let (key, secret) = vault.take().map_err(keys)?;
+        let sealed = at_rest::seal(&secret, BodyContext::of(leaf).as_context(), content)
+            .map_err(|_| keys(VaultError::Seal))?;
+        if layout::sealed_fits(entry.len(), sealed.len()) {
+            let bytes = sealed.into();
+            return Ok(StoredBody::Sealed { key, bytes });
+        }
+        let digest: [u8; 32] = {
+            use sha2::Digest as _;
+            sha2::Sha256::digest(&sealed).into()
+        };
+        self.blobs.put(&digest, &sealed)?;
+        Ok(StoredBody::SealedFile { key, digest })
     }
 }
 

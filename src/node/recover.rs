@@ -253,6 +253,7 @@ fn replace(
         old: old.as_ref().ok().map(|store| store as &dyn Store),
         marks: marks.as_ref().ok(),
         new: &new,
+        vault: None,
         node: &config.node,
         key: keys.message.verifier(&config.node),
         why,

@@ -1,8 +1,12 @@
-//! Content-addressed files: bodies too large for a value, and every attachment.
+//! Files: bodies and entries too large for a value, and every attachment.
 //!
 //! A blob is named by the SHA-256 of its content and appears under that name only when the whole
 //! of it is on disk: temporary file, fdatasync, rename, sync of the directory. So the commit that
 //! names a blob comes after [`Blobs::put`] or [`Blobs::finish`] has answered.
+//!
+//! With a [`Vault`], attachments lie sealed, under names that say nothing of their content to whoever
+//! has not the key files; [`put`](Blobs::put) takes bytes as they are (entries stay readable, bodies
+//! come sealed). What lies there unsealed, of a time without a vault, is still read.
 //!
 //! File names are made of digests alone; no name that anyone sent ever becomes a path.
 //!
@@ -23,7 +27,8 @@ use std::time::SystemTime;
 use sha2::{Digest as _, Sha256};
 
 use super::layout::Layout;
-use super::{StoreError, disk};
+use super::sealed_file::{self, SealedFile};
+use super::{StoreError, Vault, disk};
 use crate::limits;
 
 /// SHA-256 of a blob's content, which is its name.
@@ -32,11 +37,14 @@ pub type Digest = [u8; 32];
 /// Bytes that are read at once when content is hashed: memory does not grow with the blob.
 const HASH_BYTES: usize = 256 << 10;
 
+/// The ending of sealed files.
+const SEALED: &str = "s";
+
 /// A blob of which a part is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Partial {
-    /// Its name, once it is whole.
-    pub digest: Digest,
+    /// The name it will have: its digest, or what the vault makes of it.
+    pub name: [u8; 32],
     /// Bytes that are held, from the beginning.
     pub held: u64,
 }
@@ -71,6 +79,8 @@ pub struct Blobs {
     /// Where unfinished blobs lie.
     partial: PathBuf,
     free_bytes_min: u64,
+    /// What attachments are sealed with.
+    vault: Option<Arc<Vault>>,
     /// Files that a thread is writing right now.
     busy: Arc<Mutex<BTreeSet<PathBuf>>>,
 }
@@ -88,6 +98,7 @@ impl Blobs {
             partial: dir.join("partial"),
             dir,
             free_bytes_min,
+            vault: None,
             busy: Arc::default(),
         };
         disk::create_dir(&blobs.partial)?;
@@ -97,6 +108,19 @@ impl Blobs {
             fs::remove_file(&path).map_err(|e| StoreError::io("remove", &path, e))?;
         }
         Ok(blobs)
+    }
+
+    /// The same blobs, with attachments sealed from now on.
+    #[must_use]
+    pub fn sealed(mut self, vault: Arc<Vault>) -> Self {
+        self.vault = Some(vault);
+        self
+    }
+
+    /// What attachments are sealed with.
+    #[must_use]
+    pub fn vault(&self) -> Option<&Arc<Vault>> {
+        self.vault.as_ref()
     }
 
     /// The same blobs, with the unfinished ones of `owner` apart from everyone else's. `owner` is a
@@ -111,6 +135,7 @@ impl Blobs {
             dir: self.dir.clone(),
             partial,
             free_bytes_min: self.free_bytes_min,
+            vault: self.vault.clone(),
             busy: Arc::clone(&self.busy),
         })
     }
@@ -175,6 +200,14 @@ impl Blobs {
         offset: u64,
         bytes_max: usize,
     ) -> Result<Option<Vec<u8>>, StoreError> {
+        if let Some(vault) = &self.vault {
+            let name = vault.file_name(digest);
+            if let Some(file) =
+                SealedFile::open(&self.dir.join(sealed(&name)), vault, &name, false)?
+            {
+                return file.read_at(offset, bytes_max).map(Some);
+            }
+        }
         let path = self.path(digest);
         let file = match File::open(&path) {
             Ok(file) => file,
@@ -206,7 +239,7 @@ impl Blobs {
     /// # Errors
     /// [`StoreError::Io`].
     pub fn size(&self, digest: &Digest) -> Result<Option<u64>, StoreError> {
-        length(&self.path(digest))
+        self.size_in(&self.dir, digest)
     }
 
     /// Bytes that are held of a blob that is not whole yet: where to go on.
@@ -214,7 +247,7 @@ impl Blobs {
     /// # Errors
     /// [`StoreError::Io`].
     pub fn partial(&self, digest: &Digest) -> Result<u64, StoreError> {
-        Ok(length(&self.partial_path(digest))?.unwrap_or(0))
+        Ok(self.length(&self.partial_path(digest))?.unwrap_or(0))
     }
 
     /// Every blob that is not whole yet, so that abandoned ones can be discarded.
@@ -224,13 +257,11 @@ impl Blobs {
     pub fn partials(&self) -> Result<Vec<Partial>, StoreError> {
         let mut partials = Vec::new();
         for path in list(&self.partial)? {
-            let mut digest = [0; 32];
-            let name = path.file_name().unwrap_or_default();
-            if hex::decode_to_slice(name.as_encoded_bytes(), &mut digest).is_ok() {
-                partials.push(Partial {
-                    digest,
-                    held: self.partial(&digest)?,
-                });
+            let mut name = [0; 32];
+            let stem = path.file_stem().unwrap_or_default();
+            if hex::decode_to_slice(stem.as_encoded_bytes(), &mut name).is_ok() {
+                let held = self.length(&path)?.unwrap_or(0);
+                partials.push(Partial { name, held });
             }
         }
         Ok(partials)
@@ -262,6 +293,21 @@ impl Blobs {
         }
         self.check_free_for_files(chunk.len() as u64)?;
         let path = self.partial_path(digest);
+        if let Some(vault) = &self.vault {
+            let mut file = self.growing(&path, vault, digest)?;
+            let held = file.mend()?;
+            if held != offset {
+                return Err(StoreError::BlobOffset {
+                    held,
+                    asked: offset,
+                });
+            }
+            return match file.append(chunk) {
+                Ok(()) => Ok(end),
+                Err(StoreError::Full { .. }) => Err(self.full()),
+                Err(error) => Err(error),
+            };
+        }
         File::options()
             .write(true)
             .create(true)
@@ -272,6 +318,20 @@ impl Blobs {
         Ok(end)
     }
 
+    /// The unfinished sealed file at `path`, made when there is none.
+    fn growing(
+        &self,
+        path: &Path,
+        vault: &Vault,
+        digest: &Digest,
+    ) -> Result<SealedFile, StoreError> {
+        let name = vault.file_name(digest);
+        match SealedFile::open(path, vault, &name, true)? {
+            Some(file) => Ok(file),
+            None => SealedFile::create(path, vault, &name),
+        }
+    }
+
     /// Checks a partial blob that holds all of its `size` bytes, and publishes it, durably when
     /// this answers `Ok`. That it was published already is no error.
     ///
@@ -280,7 +340,7 @@ impl Blobs {
     /// [`StoreError::BlobDigest`] when the content is not what the digest says (the partial is
     /// removed: begin again), [`StoreError::BlobBusy`], [`StoreError::Io`].
     pub fn finish(&self, digest: &Digest, size: u64) -> Result<(), StoreError> {
-        self.finish_as(digest, size, &self.path(digest))
+        self.finish_as(digest, size, &self.attachment_path(digest))
     }
 
     /// As [`Blobs::finish`], for a file that no message names yet: it waits until one does
@@ -296,8 +356,24 @@ impl Blobs {
         let path = self.partial_path(digest);
         let _busy = self.begin(path.clone(), digest)?;
         let dir = to.parent().unwrap_or(&self.dir);
-        if length(to)? == Some(size) {
+        if self.length(to)? == Some(size) {
             remove(&path)?;
+            return disk::sync_dir(dir);
+        }
+        if let Some(vault) = &self.vault {
+            let mut file = self.growing(&path, vault, digest)?;
+            let held = file.mend()?;
+            if held != size {
+                return Err(StoreError::BlobOffset { held, asked: size });
+            }
+            let mut sum = Sha256::new();
+            file.for_each(false, |content| sum.update(content))?;
+            if let Err(error) = check_digest(digest, &sum.finalize().into()) {
+                remove(&path)?;
+                return Err(error);
+            }
+            file.end()?;
+            self.publish(file.file(), &path, to)?;
             return disk::sync_dir(dir);
         }
         if size == 0 {
@@ -330,7 +406,7 @@ impl Blobs {
             .open(&path)
             .and_then(|file| file.set_modified(now));
         match renewed {
-            Ok(()) => length(&path),
+            Ok(()) => self.length(&path),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(StoreError::io("look at", &path, e)),
         }
@@ -341,7 +417,8 @@ impl Blobs {
     /// # Errors
     /// [`StoreError::Io`].
     pub fn is_here(&self, digest: &Digest, size: u64) -> Result<bool, StoreError> {
-        Ok(self.size(digest)? == Some(size) || length(&self.upload_path(digest))? == Some(size))
+        Ok(self.size(digest)? == Some(size)
+            || self.length(&self.upload_path(digest))? == Some(size))
     }
 
     /// Makes an uploaded file a blob, durably when this answers `Ok`, because a message is about to
@@ -354,8 +431,8 @@ impl Blobs {
             // Whoever gave it its name may not have synced it yet.
             return disk::sync_dir(&self.dir).map(|()| true);
         }
-        let (from, to) = (self.upload_path(digest), self.path(digest));
-        if length(&from)? != Some(size) {
+        let (from, to) = (self.upload_path(digest), self.attachment_path(digest));
+        if self.length(&from)? != Some(size) {
             return Ok(false);
         }
         match fs::hard_link(&from, &to) {
@@ -478,8 +555,37 @@ impl Blobs {
         self.dir.join(hex::encode(digest))
     }
 
+    /// The name of an attachment, sealed or not.
+    fn attachment_name(&self, digest: &Digest) -> String {
+        match &self.vault {
+            Some(vault) => sealed(&vault.file_name(digest)),
+            None => hex::encode(digest),
+        }
+    }
+
+    fn attachment_path(&self, digest: &Digest) -> PathBuf {
+        self.dir.join(self.attachment_name(digest))
+    }
+
     fn partial_path(&self, digest: &Digest) -> PathBuf {
-        self.partial.join(hex::encode(digest))
+        self.partial.join(self.attachment_name(digest))
+    }
+
+    /// Bytes of content, sealed or not; `None` when there is no such file.
+    fn length(&self, path: &Path) -> Result<Option<u64>, StoreError> {
+        if path.extension().is_some_and(|ending| ending == SEALED) {
+            return sealed_file::length(path);
+        }
+        length(path)
+    }
+
+    fn size_in(&self, dir: &Path, digest: &Digest) -> Result<Option<u64>, StoreError> {
+        if self.vault.is_some()
+            && let Some(size) = self.length(&dir.join(self.attachment_name(digest)))?
+        {
+            return Ok(Some(size));
+        }
+        length(&dir.join(hex::encode(digest)))
     }
 
     fn uploads(&self) -> PathBuf {
@@ -487,7 +593,7 @@ impl Blobs {
     }
 
     fn upload_path(&self, digest: &Digest) -> PathBuf {
-        self.uploads().join(hex::encode(digest))
+        self.uploads().join(self.attachment_name(digest))
     }
 
     fn check_free(&self, bytes: u64) -> Result<(), StoreError> {
@@ -518,11 +624,15 @@ impl Blobs {
     /// Names a full disk as such, with what is free.
     fn write_error(&self, path: &Path, error: io::Error) -> StoreError {
         match StoreError::io("write", path, error) {
-            StoreError::Full { .. } => StoreError::Full {
-                free: disk::free_bytes(&self.dir).unwrap_or(0),
-                needed: self.free_bytes_min.saturating_add(1),
-            },
+            StoreError::Full { .. } => self.full(),
             error => error,
+        }
+    }
+
+    fn full(&self) -> StoreError {
+        StoreError::Full {
+            free: disk::free_bytes(&self.dir).unwrap_or(0),
+            needed: self.free_bytes_min.saturating_add(1),
         }
     }
 
@@ -551,6 +661,11 @@ impl Drop for Busy<'_> {
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&self.path);
     }
+}
+
+/// The file name of sealed content.
+fn sealed(name: &[u8; 32]) -> String {
+    format!("{}.{SEALED}", hex::encode(name))
 }
 
 fn check_digest(expected: &Digest, found: &Digest) -> Result<(), StoreError> {

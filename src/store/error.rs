@@ -4,6 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::VaultError;
+
 /// What to do about records that are damaged, lost or older than they were.
 pub const DO_NOW: &str = "delete nothing; the other side holds a full, signed mirror of what was \
      sent. If the right data directory is at hand, put it back; else stop the node and run \
@@ -143,6 +145,17 @@ pub enum StoreError {
         /// The version this program reads and writes.
         supported: u32,
     },
+
+    // --- It is sealed, and there is no key. Nothing else is wrong. ---
+    /// Its key was destroyed: it was erased, for ever.
+    #[error("{path} is erased: its key was destroyed")]
+    Erased {
+        /// The sealed file.
+        path: PathBuf,
+    },
+    /// The key files beside the store do not give what is needed.
+    #[error("{0}")]
+    Keys(Arc<VaultError>),
 
     // --- What is on disk must not be served. ---
     /// The files are damaged.

@@ -6,7 +6,8 @@
 //! - [`MemoryStore`]: the same seam for simulation and tests, with failures on demand.
 //! - [`Marks`]: what this node has vouched for, in a file of its own, so that a store that
 //!   vanished or was shortened is noticed.
-//! - [`Blobs`]: content too large for a value, as files named by their digest.
+//! - [`Blobs`]: content too large for a value, as files named by their digest; attachments sealed.
+//! - [`Vault`]: the keys of what is sealed, in small files beside the store.
 //!
 //! What is deliberately absent: transactions that read (one writer thread decides what to write),
 //! iterators that hold the engine open, several trees, any knowledge of what the keys mean.
@@ -22,7 +23,9 @@ mod layout;
 mod marks;
 mod memory;
 mod quiet;
+mod sealed_file;
 mod sled_store;
+mod vault;
 
 use std::fmt::Debug;
 
@@ -35,6 +38,7 @@ pub use error::{DO_NOW, StoreError};
 pub use marks::{Held, Mark, Marks, MarksFile, Shortfall};
 pub use memory::{Failure, MemoryStore};
 pub use sled_store::{OpenOptions, SledStore, SyncPolicy};
+pub use vault::{KeyAddress, Period, Vault, VaultError};
 
 /// A key and its value.
 pub type Record = (Vec<u8>, Vec<u8>);

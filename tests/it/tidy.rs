@@ -176,7 +176,6 @@ fn each_floor_uses_only_those_above_it() {
         ("store", "proto"),
         ("store", "model"),
         ("store", "tlog"),
-        ("store", "crypto"),
         ("store", "audit"),
         ("store", "document"),
         ("exchange", "audit"),

@@ -375,7 +375,12 @@ pub(crate) fn leaf_of(
         }
     };
     let found = match &record.body {
-        StoredBody::Absent => return Ok(leaf_hash(&entry)),
+        // What is sealed opens with the node's key files only, which are not in the backup.
+        StoredBody::Absent | StoredBody::Sealed { .. } => return Ok(leaf_hash(&entry)),
+        StoredBody::SealedFile { digest, .. } => match files.get(digest) {
+            Some((FileUse::Record, _)) => return Ok(leaf_hash(&entry)),
+            _ => return Err("the file of its body is not in the backup".to_owned()),
+        },
         StoredBody::Inline { salt, body } => body_digest(salt, body),
         StoredBody::File { digest } => match files.get(digest) {
             Some((FileUse::Record, _)) => *digest,

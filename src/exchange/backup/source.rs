@@ -12,6 +12,7 @@ use super::super::read::{LogReader, ReadError, Stored};
 use super::super::submit::header_of;
 use super::super::{Exchange, HeadRecord, link_numbers};
 use super::regions::{Fate, fate, unknown_region};
+use crate::crypto::at_rest;
 use crate::crypto::vkey::VerifierKey;
 use crate::limits::{BACKUP_ITEMS_MAX, BACKUP_NAMES_MAX, BACKUP_SEGMENT_ENTRIES};
 use crate::model::header::body_digest;
@@ -343,7 +344,7 @@ impl Exchange {
                 StoredEntry::Inline(_) => None,
             };
             let body = match record.body {
-                StoredBody::File { digest } => Some(digest),
+                StoredBody::File { digest } | StoredBody::SealedFile { digest, .. } => Some(digest),
                 _ => None,
             };
             for digest in entry.into_iter().chain(body) {
@@ -454,8 +455,16 @@ impl LogMoment {
             Some((salt, body)) if body_digest(&salt, &body) == header.body_digest => {
                 Ok(match stored.record.body {
                     StoredBody::File { .. } => (salt.len() + body.len()) as u64,
+                    StoredBody::SealedFile { .. } => {
+                        (salt.len() + body.len() + at_rest::OVERHEAD_BYTES) as u64
+                    }
                     _ => 0,
                 })
+            }
+            // Its key was destroyed: what lies there is nobody's any more.
+            None if matches!(stored.record.body, StoredBody::Sealed { .. }) => Ok(0),
+            None if let StoredBody::SealedFile { digest, .. } = &stored.record.body => {
+                Ok(self.reader.file_bytes(digest)?)
             }
             _ => Err(wrong()),
         }

@@ -294,7 +294,9 @@ impl Taking {
                     leaf_hash(&entry.entry)
                 }
             };
-            if let StoredBody::File { digest } = &record.body {
+            if let StoredBody::File { digest } | StoredBody::SealedFile { digest, .. } =
+                &record.body
+            {
                 self.files
                     .insert(*digest, (FileUse::Record, entry.body_bytes));
             }

@@ -7,14 +7,16 @@
 use super::super::hold;
 use super::super::layout::{self, HeadRecord, LinkNumber, LogSide, Record, Region, RestorePart};
 use super::super::layout::{StoredBody, StoredEntry};
+use super::super::read::BodyContext;
 use super::take::header_in;
 use super::{Claim, Restoring, place_beside};
-use crate::crypto::dsse;
 use crate::crypto::vkey::VerifierKey;
-use crate::limits::VALUE_BYTES_MAX;
+use crate::crypto::{at_rest, dsse};
+use crate::limits::{SALT_BYTES, VALUE_BYTES_MAX};
 use crate::model::header::body_digest;
 use crate::model::{NodeName, Origin};
-use crate::store::{Batch, Direction, Marks, Store, StoreError};
+use crate::store::{Batch, Direction, Marks, Store, StoreError, Vault};
+use crate::tlog::leaf_hash;
 
 /// Rows read, and written, at once.
 const ROWS_AT_ONCE: usize = 256;
@@ -42,6 +44,8 @@ pub struct Salvage<'a> {
     pub marks: Option<&'a Marks>,
     /// The new store, empty or half filled by a salvage that was interrupted.
     pub new: &'a dyn Store,
+    /// What bodies are sealed with.
+    pub vault: Option<&'a Vault>,
     /// This node.
     pub node: &'a NodeName,
     /// Its message key.
@@ -220,6 +224,19 @@ impl Salvage<'_> {
         match &record.body {
             StoredBody::Inline { salt, body } => body_digest(salt, body) == header.body_digest,
             StoredBody::File { digest } => *digest == header.body_digest,
+            StoredBody::Sealed { key, bytes } => {
+                let key = self.vault.and_then(|vault| vault.key(*key).ok());
+                let leaf = leaf_hash(entry);
+                let context = BodyContext::of(&leaf);
+                let opened = key.and_then(|k| at_rest::open(&k, context.as_context(), bytes).ok());
+                let named = |content: &Vec<u8>| {
+                    content
+                        .split_first_chunk::<SALT_BYTES>()
+                        .is_some_and(|(salt, body)| body_digest(salt, body) == header.body_digest)
+                };
+                opened.as_ref().is_some_and(named)
+            }
+            StoredBody::SealedFile { .. } => true,
             StoredBody::Absent => false,
         }
     }

@@ -1,0 +1,472 @@
+//! Keys of which single ones can be destroyed: a puncturable pseudorandom function.
+//!
+//! Every body has a key of its own, a **leaf**. A leaf is derived from the seed of a tree of hashes
+//! (Goldreich, Goldwasser, Micali, 1986), so nothing is written when one is taken. To destroy a leaf,
+//! the seed above it is replaced by the seeds of its siblings on the way down: every other leaf can
+//! still be derived, the destroyed one by nobody, whatever else of the tree he learns afterwards.
+//! Nothing has to be known about the other leaves for that, and so nothing else can be lost.
+//!
+//! ```text
+//!        s                 leaf 2 destroyed:        .
+//!      /   \                                      /   \
+//!     .     .         s is forgotten,           [s0]    .
+//!    / \   / \        s0 and s11... are kept           / \
+//!   0   1 2   3                                       x  [3]
+//! ```
+//!
+//! Leaves are numbered one after the other; each [`BLOCK_LEAVES`] of them have a random seed of their
+//! own, drawn when the block is begun. A number is given once, also across a crash: a block is begun
+//! anew after each start. So what is kept is at most one seed a leaf.
+//!
+//! Source: Boneh and Waters, "Constrained pseudorandom functions and their applications" (2013), §3.3.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+
+use aws_lc_rs::hmac;
+use zeroize::{Zeroize as _, ZeroizeOnDrop, Zeroizing};
+
+/// Levels of a block's tree.
+const BLOCK_LEVELS: u8 = 12;
+/// Leaves of a block.
+pub const BLOCK_LEAVES: u32 = 1 << BLOCK_LEVELS;
+/// Leaves whose keys are derived in one go, on the way to the next.
+const READY_LEVELS: u8 = 6;
+/// Bytes of a seed.
+const SEED_BYTES: usize = 32;
+/// Bytes of a node as written: first leaf, level, seed.
+const NODE_BYTES: usize = 4 + 1 + SEED_BYTES;
+/// Bytes before the nodes: version, first leaf of the next block, number of nodes.
+const HEAD_BYTES: usize = 1 + 4 + 4;
+const VERSION: u8 = 1;
+
+/// The key of one leaf.
+#[derive(Clone, ZeroizeOnDrop)]
+pub struct LeafKey(pub(super) [u8; SEED_BYTES]);
+
+impl fmt::Debug for LeafKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LeafKey")
+    }
+}
+
+impl LeafKey {
+    /// A key of 32 secret bytes.
+    #[must_use]
+    pub fn from_bytes(secret: [u8; 32]) -> Self {
+        LeafKey(secret)
+    }
+
+    /// HMAC-SHA-256 under this key, for names and further keys.
+    #[must_use]
+    pub fn mac(&self, what: &[u8]) -> [u8; 32] {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &self.0);
+        let mut out = [0; 32];
+        out.copy_from_slice(hmac::sign(&key, what).as_ref());
+        out
+    }
+}
+
+#[derive(Clone, ZeroizeOnDrop)]
+struct Seed([u8; SEED_BYTES]);
+
+impl Seed {
+    fn random() -> Result<Self, getrandom::Error> {
+        let mut seed = Seed([0; SEED_BYTES]);
+        getrandom::fill(&mut seed.0)?;
+        Ok(seed)
+    }
+
+    fn derive(&self, what: &[u8]) -> [u8; SEED_BYTES] {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &self.0);
+        let mut out = [0; SEED_BYTES];
+        out.copy_from_slice(hmac::sign(&key, what).as_ref());
+        out
+    }
+
+    fn children(&self) -> [Seed; 2] {
+        [self.child(0), self.child(1)]
+    }
+
+    fn child(&self, side: u32) -> Seed {
+        let what: &[u8] = match side {
+            0 => b"liaison tree v1 left",
+            _ => b"liaison tree v1 right",
+        };
+        Seed(self.derive(what))
+    }
+
+    fn leaf(&self) -> LeafKey {
+        LeafKey(self.derive(b"liaison tree v1 leaf"))
+    }
+}
+
+/// The keys that are left of one period.
+pub struct PuncturedTree {
+    /// By the first leaf below: levels below, and the seed. Never two over one leaf.
+    nodes: BTreeMap<u32, (u8, Seed)>,
+    /// First leaf of the next block.
+    end: u32,
+    /// Leaves of the last block that were not taken yet: derived already, then from which on.
+    ready: VecDeque<(u32, LeafKey)>,
+    next: u32,
+}
+
+impl fmt::Debug for PuncturedTree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PuncturedTree")
+            .field("nodes", &self.nodes.len())
+            .field("end", &self.end)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why bytes are no tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TreeFormatError {
+    /// Written by another version.
+    #[error("its keys are of version {0}, and this program knows version {VERSION}")]
+    Version(u8),
+    /// Cut, or not in order.
+    #[error("its keys are not in the form that they were written in")]
+    Malformed,
+}
+
+impl Default for PuncturedTree {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl PuncturedTree {
+    /// A tree without a block.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            nodes: BTreeMap::new(),
+            end: 0,
+            ready: VecDeque::new(),
+            next: 0,
+        }
+    }
+
+    /// Takes a leaf that was never taken; `None` when a block must be begun first.
+    pub fn take(&mut self) -> Option<(u32, LeafKey)> {
+        loop {
+            if let Some(leaf) = self.ready.pop_front() {
+                return Some(leaf);
+            }
+            if self.next >= self.end {
+                return None;
+            }
+            let first = self.next;
+            self.next = first + (1 << READY_LEVELS);
+            // Below a destroyed leaf there is no common seed: those are passed over.
+            if let Some(seed) = self.seed_over(first, READY_LEVELS) {
+                self.ready = expand(first, READY_LEVELS, seed);
+            }
+        }
+    }
+
+    /// Adds a block: from now on its leaves may be taken. It must be durable before one is used.
+    ///
+    /// # Errors
+    /// When there is no randomness, or no number left.
+    pub fn begin_block(&mut self) -> Result<(), BlockError> {
+        let end = self
+            .end
+            .checked_add(BLOCK_LEAVES)
+            .ok_or(BlockError::Exhausted)?;
+        let seed = Seed::random().map_err(BlockError::Randomness)?;
+        self.nodes.insert(self.end, (BLOCK_LEVELS, seed));
+        self.end = end;
+        Ok(())
+    }
+
+    /// The key of a leaf; `None` when it was destroyed or never was.
+    #[must_use]
+    pub fn leaf(&self, leaf: u32) -> Option<LeafKey> {
+        self.seed_over(leaf, 0).map(|seed| seed.leaf())
+    }
+
+    /// Destroys a leaf; says whether it was there. It must be durable, and what was written of the
+    /// tree before must be overwritten, before it counts as destroyed.
+    pub fn puncture(&mut self, leaf: u32) -> bool {
+        let Some((&first, (levels, _))) = self.nodes.range(..=leaf).next_back() else {
+            return false;
+        };
+        let levels = *levels;
+        if leaf - first >= 1 << levels {
+            return false;
+        }
+        let Some((_, mut seed)) = self.nodes.remove(&first) else {
+            return false;
+        };
+        let mut from = first;
+        for level in (0..levels).rev() {
+            let [left, right] = seed.children();
+            let middle = from + (1 << level);
+            if leaf < middle {
+                self.nodes.insert(middle, (level, right));
+                seed = left;
+            } else {
+                self.nodes.insert(from, (level, left));
+                seed = right;
+                from = middle;
+            }
+        }
+        // What was derived ahead may hold it.
+        self.ready.retain(|(ahead, _)| *ahead != leaf);
+        true
+    }
+
+    /// Whether no leaf can be derived.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// Leaves that may have been given, from 0 on.
+    #[must_use]
+    pub fn leaves(&self) -> u32 {
+        self.end
+    }
+
+    /// All of it, to be sealed and written.
+    #[must_use]
+    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
+        // Of the right size from the start: growing would leave copies behind.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(
+            HEAD_BYTES + self.nodes.len() * NODE_BYTES,
+        ));
+        bytes.push(VERSION);
+        bytes.extend(self.end.to_be_bytes());
+        bytes.extend(
+            u32::try_from(self.nodes.len())
+                .unwrap_or(u32::MAX)
+                .to_be_bytes(),
+        );
+        for (first, (levels, seed)) in &self.nodes {
+            bytes.extend(first.to_be_bytes());
+            bytes.push(*levels);
+            bytes.extend(seed.0);
+        }
+        bytes
+    }
+
+    /// Reads what [`encode`](Self::encode) made. The next leaf is of a block not begun yet.
+    ///
+    /// # Errors
+    /// [`TreeFormatError`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, TreeFormatError> {
+        let malformed = TreeFormatError::Malformed;
+        let (&version, rest) = bytes.split_first().ok_or(malformed)?;
+        if version != VERSION {
+            return Err(TreeFormatError::Version(version));
+        }
+        let (end, rest) = rest.split_first_chunk().ok_or(malformed)?;
+        let (count, rest) = rest.split_first_chunk().ok_or(malformed)?;
+        let (end, count) = (u32::from_be_bytes(*end), u32::from_be_bytes(*count));
+        if !end.is_multiple_of(BLOCK_LEAVES)
+            || rest.len() as u64 != u64::from(count) * NODE_BYTES as u64
+        {
+            return Err(malformed);
+        }
+        let mut nodes = BTreeMap::new();
+        let mut free_from = 0;
+        for node in rest.chunks_exact(NODE_BYTES) {
+            let (first, node) = node.split_first_chunk().ok_or(malformed)?;
+            let (&levels, seed) = node.split_first().ok_or(malformed)?;
+            let first = u32::from_be_bytes(*first);
+            let fits = first >= free_from
+                && levels <= BLOCK_LEVELS
+                && first.is_multiple_of(1 << levels)
+                && first
+                    .checked_add(1 << levels)
+                    .is_some_and(|next| next <= end);
+            if !fits {
+                return Err(malformed);
+            }
+            free_from = first + (1 << levels);
+            let mut of = Seed([0; SEED_BYTES]);
+            of.0.copy_from_slice(seed);
+            nodes.insert(first, (levels, of));
+        }
+        Ok(Self {
+            nodes,
+            end,
+            ready: VecDeque::new(),
+            next: end,
+        })
+    }
+
+    /// The seed over `1 << levels` leaves from `first` on, which is a multiple of that.
+    fn seed_over(&self, first: u32, levels: u8) -> Option<Seed> {
+        let (&from, (over, seed)) = self.nodes.range(..=first).next_back()?;
+        let within = first - from;
+        if within >= 1 << over || *over < levels {
+            return None;
+        }
+        let mut seed = seed.clone();
+        for level in (levels..*over).rev() {
+            seed = seed.child((within >> level) & 1);
+        }
+        Some(seed)
+    }
+}
+
+/// Every leaf below a seed.
+fn expand(first: u32, levels: u8, seed: Seed) -> VecDeque<(u32, LeafKey)> {
+    let mut seeds = vec![seed];
+    for _ in 0..levels {
+        seeds = seeds.iter().flat_map(Seed::children).collect();
+    }
+    (first..).zip(seeds.iter().map(Seed::leaf)).collect()
+}
+
+/// Why no block was begun.
+#[derive(Debug, thiserror::Error)]
+pub enum BlockError {
+    /// The operating system gave none.
+    #[error("there is no randomness for keys: {0}")]
+    Randomness(getrandom::Error),
+    /// Four thousand million bodies in one period.
+    #[error("the period has no key left: it held 4,294,967,296 bodies")]
+    Exhausted,
+}
+
+impl Drop for PuncturedTree {
+    fn drop(&mut self) {
+        for (_, seed) in self.nodes.values_mut() {
+            seed.0.zeroize();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(tree: &PuncturedTree) -> Vec<Option<[u8; 32]>> {
+        (0..tree.leaves())
+            .map(|leaf| tree.leaf(leaf).map(|key| key.0))
+            .collect()
+    }
+
+    #[test]
+    fn leaves_differ_and_are_what_was_taken() {
+        let mut tree = PuncturedTree::new();
+        assert!(tree.take().is_none(), "no block yet");
+        tree.begin_block().unwrap();
+        let taken: Vec<_> = std::iter::from_fn(|| tree.take()).collect();
+        assert_eq!(taken.len(), BLOCK_LEAVES as usize);
+        let all = keys(&tree);
+        for (leaf, key) in &taken {
+            assert_eq!(all[*leaf as usize], Some(key.0));
+        }
+        let distinct: std::collections::BTreeSet<_> = all.iter().flatten().collect();
+        assert_eq!(distinct.len(), all.len());
+    }
+
+    #[test]
+    fn a_destroyed_leaf_is_gone_and_no_other() {
+        let mut tree = PuncturedTree::new();
+        tree.begin_block().unwrap();
+        tree.begin_block().unwrap();
+        let mut expected = keys(&tree);
+        for leaf in [0, 1, 4_095, 4_096, 5_000, 8_191, 777] {
+            assert!(tree.puncture(leaf));
+            assert!(!tree.puncture(leaf), "once");
+            expected[leaf as usize] = None;
+            assert_eq!(keys(&tree), expected, "{leaf}");
+            tree = PuncturedTree::decode(&tree.encode()).unwrap();
+            assert_eq!(keys(&tree), expected, "{leaf}");
+        }
+        assert!(!tree.puncture(8_192), "beyond");
+    }
+
+    /// No seed that is kept lies over a destroyed leaf: what is left cannot lead there.
+    #[test]
+    fn no_seed_that_is_kept_lies_over_a_destroyed_leaf() {
+        let mut tree = PuncturedTree::new();
+        tree.begin_block().unwrap();
+        for leaf in (0..BLOCK_LEAVES).step_by(37) {
+            tree.puncture(leaf);
+        }
+        for (first, (levels, _)) in &tree.nodes {
+            for leaf in *first..first + (1 << levels) {
+                assert_ne!(leaf % 37, 0);
+            }
+        }
+        let covered: u32 = tree.nodes.values().map(|(levels, _)| 1 << levels).sum();
+        assert_eq!(covered, BLOCK_LEAVES - BLOCK_LEAVES.div_ceil(37));
+    }
+
+    #[test]
+    fn what_is_destroyed_is_never_taken() {
+        let mut tree = PuncturedTree::new();
+        tree.begin_block().unwrap();
+        let (first, _) = tree.take().unwrap();
+        tree.puncture(first + 1);
+        tree.puncture(first + 200);
+        let taken: Vec<u32> = std::iter::from_fn(|| tree.take())
+            .map(|(leaf, _)| leaf)
+            .collect();
+        assert!(!taken.contains(&(first + 1)) && !taken.contains(&(first + 200)));
+        for leaf in taken {
+            assert!(tree.leaf(leaf).is_some());
+        }
+    }
+
+    /// At most one seed a leaf, whatever is destroyed: 37 bytes.
+    #[test]
+    fn it_is_small() {
+        let mut tree = PuncturedTree::new();
+        tree.begin_block().unwrap();
+        assert_eq!(tree.encode().len(), HEAD_BYTES + NODE_BYTES);
+        tree.puncture(1_000);
+        assert_eq!(
+            tree.encode().len(),
+            HEAD_BYTES + usize::from(BLOCK_LEVELS) * NODE_BYTES
+        );
+        for leaf in (0..BLOCK_LEAVES).step_by(2) {
+            tree.puncture(leaf);
+        }
+        assert!(tree.encode().len() <= HEAD_BYTES + BLOCK_LEAVES as usize / 2 * NODE_BYTES);
+        for leaf in 0..BLOCK_LEAVES {
+            tree.puncture(leaf);
+        }
+        assert!(tree.is_empty());
+        assert_eq!(tree.encode().len(), HEAD_BYTES);
+    }
+
+    #[test]
+    fn what_is_no_tree_is_refused() {
+        let mut tree = PuncturedTree::new();
+        tree.begin_block().unwrap();
+        tree.puncture(5);
+        let bytes = tree.encode();
+        for cut in 0..bytes.len() {
+            assert!(PuncturedTree::decode(&bytes[..cut]).is_err(), "{cut}");
+        }
+        let mut longer = bytes.to_vec();
+        longer.push(0);
+        assert!(PuncturedTree::decode(&longer).is_err());
+        let mut newer = bytes.to_vec();
+        newer[0] = 2;
+        assert_eq!(
+            PuncturedTree::decode(&newer).unwrap_err(),
+            TreeFormatError::Version(2)
+        );
+        // Two nodes over one leaf, a level that is none, a node beyond the end.
+        for (at, value) in [
+            (HEAD_BYTES + NODE_BYTES + 3, 0),
+            (HEAD_BYTES + 4, 13),
+            (3, 0),
+        ] {
+            let mut other = bytes.to_vec();
+            other[at] = value;
+            assert!(PuncturedTree::decode(&other).is_err(), "{at}");
+        }
+    }
+}
