@@ -276,9 +276,9 @@ async fn run(data: &[u8]) {
     let dir = temp_dir();
     Marks::create(dir.path()).expect("marks");
     let exchange = open(dir.path());
+    let author = Author::new("operator/test");
     for _ in 0..3 {
-        let submitted = exchange.submit(draft(), &Author::new("operator/test"));
-        drop(submitted.await);
+        drop(exchange.submit(draft(), &author).await);
     }
     let link = Arc::clone(exchange.links().next().expect("one link"));
     let own_size = link.head().own_size;
