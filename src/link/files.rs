@@ -108,7 +108,7 @@ impl Files {
             reason: if text.windows(9).any(|part| part == b"ENCRYPTED") {
                 "the TLS key is encrypted; store it unencrypted with mode 0600 (openssl pkey)"
             } else {
-                "no private key in it (PKCS#8, SEC1 or PKCS#1 PEM)"
+                "no private key in it (PKCS#8, SEC1 or PKCS#1 PEM); put back its copy"
             },
         })
     }
