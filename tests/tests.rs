@@ -14,6 +14,8 @@ mod backup;
 mod besieged;
 #[path = "it/bits.rs"]
 mod bits;
+#[path = "it/bits_keys.rs"]
+mod bits_keys;
 #[path = "it/bundle/mod.rs"]
 mod bundle;
 #[path = "it/calendar.rs"]

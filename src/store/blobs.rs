@@ -143,6 +143,20 @@ impl Blobs {
         disk::sync_dir(&self.dir)
     }
 
+    /// Compares every whole blob with its name, telling how many were looked at; the first that is
+    /// not what its name says.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when they cannot be listed. A file that cannot be read counts as spoiled.
+    pub fn first_spoiled(&self, looked: impl FnMut(u64)) -> Result<Option<PathBuf>, StoreError> {
+        let mut first = None;
+        super::aside::spoiled_files(&self.dir, looked, |path, _| {
+            first.get_or_insert_with(|| path.to_owned());
+            Ok(())
+        })?;
+        Ok(first)
+    }
+
     /// The content, checked against its digest; `None` when it is not held. For content that fits
     /// memory; attachments are read with [`Blobs::read_at`].
     ///

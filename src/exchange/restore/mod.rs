@@ -7,6 +7,7 @@
 //! talk.rs     Fetch → Fetched: own log first, then the mirror ──▶ take.rs  verify, then commit
 //!             the other side gives                            ◀── give.rs
 //! tail.rs     what was set aside is appended again; the person is told
+//! sound.rs    whether a store that opens gives all that it holds
 //! ```
 //!
 //! Nothing is signed, cosigned or appended on the link meanwhile. Every chunk is verified before it
@@ -21,6 +22,7 @@ mod files;
 mod give;
 mod recording;
 pub mod salvage;
+mod sound;
 mod staging;
 mod tail;
 mod take;
