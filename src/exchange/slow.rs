@@ -52,13 +52,13 @@ impl Exchange {
         let mut told = false;
         let mut urgent = None;
         loop {
-            let taken = match self.store.make_room(Share::Ordinary, bytes) {
-                Err(StoreError::Full { .. }) => Err(Over::Disk),
-                // A disk that cannot be asked refuses the commit, in its own words.
-                Ok(()) | Err(_) => {
-                    let taken = self.take(&meter, Class::Bulk, entries, bytes);
-                    taken.map_err(Over::Quota)
-                }
+            // A disk that cannot be asked refuses the commit, in its own words.
+            let room = self.store.make_room(Share::Ordinary, bytes);
+            let taken = if matches!(room, Err(StoreError::Full { .. })) {
+                Err(Over::Disk)
+            } else {
+                let taken = self.take(&meter, Class::Bulk, entries, bytes);
+                taken.map_err(Over::Quota)
             };
             let taken = taken.or_else(|over| {
                 let urgent = urgent.get_or_insert_with(|| Urgent::of(start_index, items));
