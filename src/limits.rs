@@ -29,6 +29,9 @@ pub const WINDOW_ENTRIES_MAX: u64 = 4_096;
 pub const WINDOW_BYTES_MAX: usize = 16 << 20;
 /// Expressed entries that wait for their turn, per link: a storm of FLASH alerts, 4 MiB at 1 KiB.
 pub const EXPRESSED_ENTRIES_MAX: usize = 4_096;
+/// Of these, acknowledgements that a node sends ahead at a time, so that there is always room for an
+/// alert: a quarter.
+pub const ACKNOWLEDGEMENTS_AHEAD_MAX: usize = EXPRESSED_ENTRIES_MAX / 4;
 /// What they occupy, per link: 64 of the largest, or every one of them at 16 KiB.
 pub const EXPRESSED_BYTES_MAX: u64 = 64 << 20;
 /// Signature lines of a note. C2SP asks for at least 16.
@@ -160,7 +163,8 @@ pub const BATCH_BYTES_MAX: usize = 4 * GROUP_BYTES_MAX;
 pub const WATCHERS_MAX: usize = 256;
 /// Subscribers of one caller: eight of them do not crowd out the ninth.
 pub const CALLER_WATCHERS_MAX: usize = WATCHERS_MAX / 8;
-/// Messages that are being recorded for all callers of the desk together.
+/// Messages that are being recorded for all callers of the desk together; what is urgent has a quarter
+/// more.
 pub const SUBMITS_MAX: usize = 4_096;
 /// Such messages of one caller, unless the configuration says otherwise: four of them do not crowd
 /// out the fifth.

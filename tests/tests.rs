@@ -22,6 +22,8 @@ mod bundle;
 mod calendar;
 #[path = "it/cases.rs"]
 mod cases;
+#[path = "it/claims.rs"]
+mod claims;
 #[path = "it/cli.rs"]
 mod cli;
 #[path = "it/contained.rs"]
@@ -104,6 +106,8 @@ mod sides;
 mod sim;
 #[path = "it/slowed.rs"]
 mod slowed;
+#[path = "it/space.rs"]
+mod space;
 #[path = "it/store.rs"]
 mod store;
 #[path = "it/store_damage.rs"]

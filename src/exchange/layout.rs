@@ -10,6 +10,7 @@ use super::remind::Stage;
 use crate::limits::{SALT_BYTES, VALUE_BYTES_MAX};
 use crate::model::MessageId;
 use crate::model::workflow::Owed;
+use crate::proto::v1::Kind;
 
 /// Version of keys and records.
 pub const FORMAT_VERSION: u32 = 1;
@@ -577,6 +578,40 @@ fn indexed(region: Region, number: LinkNumber, side: Option<LogSide>, index: u64
             &index.to_be_bytes(),
         ],
     )
+}
+
+/// Why an own entry goes ahead of a backlog: the value of its row in region `U`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Urgency {
+    /// FLASH or IMMEDIATE.
+    Alert,
+    /// An acknowledgement.
+    Acknowledgement,
+}
+
+impl Urgency {
+    pub(crate) fn of(kind: i32) -> Self {
+        if kind == Kind::Acknowledgement as i32 {
+            Self::Acknowledgement
+        } else {
+            Self::Alert
+        }
+    }
+
+    pub(crate) fn encode(self) -> Vec<u8> {
+        match self {
+            Self::Alert => Vec::new(),
+            Self::Acknowledgement => vec![1],
+        }
+    }
+
+    pub(crate) fn decode(value: &[u8]) -> Option<Self> {
+        match value {
+            [] => Some(Self::Alert),
+            [1] => Some(Self::Acknowledgement),
+            _ => None,
+        }
+    }
 }
 
 /// Where a message lies.

@@ -441,6 +441,16 @@ impl Blobs {
         disk::sync_dir(&self.dir)
     }
 
+    /// Removes a blob that was just put and that nothing came to name. Not durable: after a crash it
+    /// may be there again, and nobody names it then either.
+    ///
+    /// # Errors
+    /// [`StoreError::BlobBusy`], [`StoreError::Io`].
+    pub fn forget(&self, digest: &Digest) -> Result<(), StoreError> {
+        let _busy = self.begin(self.path(digest), digest)?;
+        remove(&self.path(digest))
+    }
+
     /// A file without a name, for what must be looked at whole before anything of it is kept. It is
     /// gone when it is closed, and after a crash.
     ///

@@ -249,6 +249,27 @@ pub(crate) fn flash(recipient: &Side, number: usize) -> v1::Draft {
     }
 }
 
+/// A person takes note of a message of the peer's.
+pub(crate) fn acknowledgement(recipient: &Side, of: &str) -> v1::Draft {
+    let officer = v1::Officer {
+        name: "Nguyễn Văn Mẫu".to_owned(),
+        rank: "Đại úy".to_owned(),
+        office: "Phòng mẫu".to_owned(),
+        phone: String::new(),
+    };
+    let at = prost_types::Timestamp {
+        seconds: 1_795_000_000,
+        nanos: 0,
+    };
+    let body = liaison::model::body::acknowledgement(officer, None, at);
+    v1::Draft {
+        recipient: recipient.name.to_string(),
+        in_reply_to: of.to_owned(),
+        body: Some(v1::Body { body: Some(body) }),
+        ..v1::Draft::default()
+    }
+}
+
 pub(crate) async fn submit(exchange: &Exchange, draft: v1::Draft) -> Result<Recorded, SubmitError> {
     exchange.submit(draft, &Author::new("operator/mẫu")).await
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use prost::Message as _;
 
-use super::super::command::OwnEntry;
+use super::super::command::{Holds, OwnEntry};
 use super::super::hold::{Hold, Incident};
 use super::super::keys::{OwnChange, first_keyid, fold};
 use super::super::layout::{self, LogSide, Place, Record, RestorePart, StoredBody};
@@ -457,7 +457,12 @@ impl Exchange {
                 })?;
                 own.owed_for = Some(index);
                 self.ask(|reply| {
-                    super::super::Command::Append(link.number, Box::new(own), None, reply)
+                    super::super::Command::Append(
+                        link.number,
+                        Box::new(own),
+                        Holds::default(),
+                        reply,
+                    )
                 })
                 .await?;
             }

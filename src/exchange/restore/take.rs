@@ -11,7 +11,7 @@ use super::super::command::{Effect, Facts, Leaf, PeerEntry, RecordError};
 use super::super::keys::RunKeys;
 use super::super::layout::{self, LogSide, Place, RestorePart, StoredBody};
 use super::super::session::{End, Stop};
-use super::super::submit::facts_of;
+use super::super::submit::{facts_of, goes_ahead};
 use super::super::{Exchange, Link};
 use super::{OwedRefusal, RestoredEntry, RestoredOwn, RestoredPeer, RestoredRun};
 use crate::crypto::Verified;
@@ -22,7 +22,7 @@ use crate::limits::{
 use crate::model::header::body_digest;
 use crate::model::{Header, MessageId, body};
 use crate::proto::v1::{self, Kind};
-use crate::store::{Direction, StoreError};
+use crate::store::{Direction, Share, StoreError};
 use crate::tlog::{Hash, leaf_hash};
 
 /// Hashes of a consistency proof: two for each of 64 levels at most.
@@ -152,7 +152,7 @@ impl Exchange {
             // It is signed into the tree, whatever it is.
             return Ok(RestoredOwn {
                 leaf: self
-                    .place_bytes(&item.entry, None)
+                    .place_bytes(&item.entry, None, Share::Reserved)
                     .map_err(|e| unable(&e))?,
                 facts: None,
                 recorded_at_ms: self.clock().unix_ms(),
@@ -275,7 +275,7 @@ impl Exchange {
             };
             let Some(whole) = kept.filter(matches) else {
                 let leaf = self
-                    .place_bytes(&item.entry, None)
+                    .place_bytes(&item.entry, None, Share::Reserved)
                     .map_err(|e| unable(&e))?;
                 return Ok((leaf, None));
             };
@@ -303,7 +303,7 @@ impl Exchange {
         }
         let content = body::read(header.kind, &header.schema, &bytes);
         let leaf = self
-            .place_bytes(entry, Some((salt, bytes, digest)))
+            .place_bytes(entry, Some((salt, bytes, digest)), Share::Reserved)
             .map_err(|e| unable(&e))?;
         Ok((leaf, content))
     }
@@ -396,7 +396,7 @@ impl Exchange {
             ids.insert(header.id, index);
             return Ok(Ok(PeerEntry {
                 leaf: self
-                    .place_bytes(&item.entry, None)
+                    .place_bytes(&item.entry, None, Share::Reserved)
                     .map_err(|e| unable(&e))?,
                 facts: Some(facts_without_body(&header)),
                 effect: Effect::None,
@@ -476,7 +476,7 @@ pub(super) fn facts_without_body(header: &Header) -> Facts {
     Facts {
         id: header.id,
         kind: header.kind,
-        urgent: super::super::submit::is_urgent(header.precedence),
+        urgent: goes_ahead(header.kind, header.precedence),
         answers: [header.in_reply_to, header.supersedes]
             .into_iter()
             .flatten()

@@ -12,7 +12,7 @@ use super::super::super::keys::{OwnChange, RunKeys, first_keyid};
 use super::super::super::layout::{self, LinkNumber, LogSide};
 use super::super::super::read::{LogReader, ReadError, Stored};
 use super::super::super::stage::Stage;
-use super::super::super::submit::{Author, files_of, header_of, is_urgent};
+use super::super::super::submit::{Author, files_of, goes_ahead, header_of};
 use super::super::folder::Folder;
 use super::super::manifest::{LinkContent, LogContent, Manifest};
 use super::super::pack::{PackedEntry, PackedNote};
@@ -491,7 +491,7 @@ fn facts_of(header: &Header, content: Option<&v1::body::Body>) -> Facts {
     Facts {
         id: header.id,
         kind: header.kind,
-        urgent: is_urgent(header.precedence),
+        urgent: goes_ahead(header.kind, header.precedence),
         answers: named.into_iter().flatten().collect(),
         files: content.map(files_of).unwrap_or_default(),
     }
