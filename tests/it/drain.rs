@@ -42,7 +42,7 @@ async fn load(mut desk: Desk, recorded: Arc<AtomicU64>) -> (Vec<v1::Draft>, v1::
 fn is_told_or_never_sent(status: &Status) -> bool {
     let of_transport = || {
         let source = std::error::Error::source(status);
-        source.is_some_and(|source| source.is::<tonic::transport::Error>())
+        source.is_some_and(<dyn std::error::Error>::is::<tonic::transport::Error>)
     };
     match status.code() {
         Code::Unavailable => true,
