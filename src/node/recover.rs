@@ -14,11 +14,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::config::Config;
+use super::key_files::KeyFiles;
 use super::material;
-use super::run::{NodeError, Running, Surroundings, load_keys, open_exchange, store_options};
-use crate::exchange::restore::salvage::{Salvage, Salvaged};
+use super::run::{
+    NodeError, Running, Surroundings, key_files, link_terms, open_exchange, own_start,
+    store_options,
+};
+use crate::exchange::keys::NextKey;
+use crate::exchange::restore::salvage::{Salvage, SalvageLink, Salvaged};
 use crate::exchange::restore::{Progress, Restored};
-use crate::exchange::{Exchange, Link, LogSide, NodeKeys, OpenError};
+use crate::exchange::{Exchange, Link, LogSide, OpenError};
 use crate::link::keeper::Keeper;
 use crate::link::tls::TlsOptions;
 use crate::model::NodeName;
@@ -150,27 +155,31 @@ pub async fn recover(
             return Err(RecoverError::NoLink(peer.clone()));
         }
     }
-    let keys = || load_keys(&config);
+    let files = key_files(&config)?;
     let mut came = Recovered {
         old: None,
         salvaged: None,
         links: Vec::new(),
     };
     let exchange = match Aside::begun(&config.data_dir)? {
-        None => match open_exchange(&config, keys()?, Surroundings::of_machine()) {
+        None => match open_exchange(&config, files.current()?, Surroundings::of_machine()) {
             Ok(exchange) => exchange,
             Err(error) => {
                 let why = why_lost(error, &config, wanted.lost)?;
                 let name = format!("lost-{}", unix_seconds());
                 let aside = Aside::begin(&config.data_dir, &name)?;
-                replace(&config, aside, &why, keys()?, &mut tell, &mut came)?
+                replace(&config, aside, &why, &files, &mut tell, &mut came)?
             }
         },
         Some(aside) => {
             let why = "the store was lost or damaged";
-            replace(&config, aside, why, keys()?, &mut tell, &mut came)?
+            replace(&config, aside, why, &files, &mut tell, &mut came)?
         }
     };
+    // A key that was to follow may have signed already.
+    for key in files.all_pending()? {
+        exchange.ring().add(key);
+    }
     exchange.restore_only();
     let running = Running {
         no_more_work: CancellationToken::new(),
@@ -232,7 +241,7 @@ fn replace(
     config: &Config,
     aside: Aside,
     why: &str,
-    keys: NodeKeys,
+    files: &KeyFiles,
     tell: &mut impl FnMut(&Step),
     came: &mut Recovered,
 ) -> Result<Arc<Exchange>, RecoverError> {
@@ -248,17 +257,35 @@ fn replace(
     let new = SledStore::open(&options)?;
     let old = SledStore::open(&OpenOptions::new(&aside.old));
     let marks = Marks::open(&aside.old);
-    let peers: Vec<NodeName> = config.links.iter().map(|link| link.peer.clone()).collect();
+    let keys = files.current()?;
+    let start = own_start(config, &keys)?;
+    let links = config
+        .links
+        .iter()
+        .map(|link| {
+            let terms = link_terms(&config.node, link, &start)?;
+            Ok(SalvageLink {
+                peer: terms.peer,
+                own_start: terms.own_start,
+            })
+        })
+        .collect::<Result<Vec<_>, NodeError>>()?;
+    let mut at_hand = vec![keys.message.verifier(&config.node)];
+    for key in files.all_pending()? {
+        if let NextKey::Message(key) = key {
+            at_hand.push(key.verifier(&config.node));
+        }
+    }
     let salvage = Salvage {
         old: old.as_ref().ok().map(|store| store as &dyn Store),
         marks: marks.as_ref().ok(),
         new: &new,
         node: &config.node,
-        key: keys.message.verifier(&config.node),
+        at_hand,
         why,
         at_ms: unix_seconds().saturating_mul(1_000),
     };
-    let mut salvaged = salvage.run(&peers)?;
+    let mut salvaged = salvage.run(&links)?;
     if let Err(error) = &old {
         salvaged.trouble = Some(without_remedy(&error.to_string()));
     }
