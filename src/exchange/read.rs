@@ -242,9 +242,13 @@ impl LogReader {
         what: &'static str,
         index: u64,
     ) -> Result<Vec<u8>, ReadError> {
-        self.blobs
-            .get(digest)?
-            .ok_or_else(|| self.missing(what, index))
+        match self.blobs.get(digest) {
+            Ok(Some(bytes)) => Ok(bytes),
+            Ok(None) => Err(self.missing(what, index)),
+            // One file is spoiled, not the store.
+            Err(StoreError::Corrupt { .. }) => Err(self.damaged(what, index)),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Bytes that entry, salt and body of a record occupy, in the record or in files.

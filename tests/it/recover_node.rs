@@ -293,6 +293,7 @@ async fn what_only_the_old_store_had_is_appended_again_and_what_nobody_has_is_co
     // Nothing is signed at sizes that may have been signed before, until a person says so.
     assert!(told.contains("sign them a second time"), "{told}");
     left.start();
+    left.desk().await;
     said(
         &left,
         &["link", "release", RIGHT, "--reason", "they have none of it"],

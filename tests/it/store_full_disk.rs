@@ -40,6 +40,13 @@ fn fill(dir: &Path, left: u64) {
     }
 }
 
+/// Gives the space back now: a process that another test starts may hold the file open for a moment.
+fn free(filler: &Path) {
+    let file = fs::File::options().write(true).open(filler).unwrap();
+    file.set_len(0).unwrap();
+    fs::remove_file(filler).unwrap();
+}
+
 fn commit_numbered(store: &SledStore, from: u64, to: u64) -> Result<u64, StoreError> {
     for index in from..to {
         let mut batch = Batch::new();
@@ -100,7 +107,7 @@ fn full_disk(disk: &Mounted) {
         blobs.write_at(&digest, 0, &content),
         Err(StoreError::Full { .. })
     ));
-    fs::remove_file(&filler).unwrap();
+    free(&filler);
     count = commit_numbered(&store, count, count + 50).unwrap();
     assert!(ballast.exists(), "the reserve is taken again");
     blobs.put(&digest, &content).unwrap();
@@ -114,7 +121,7 @@ fn full_disk(disk: &Mounted) {
     fill(&disk.dir, 0);
     let error = commit_numbered(&store, count, count + 1).unwrap_err();
     assert!(matches!(error, StoreError::Full { .. }), "{error}");
-    fs::remove_file(&filler).unwrap();
+    free(&filler);
     count = commit_numbered(&store, count, count + 1).unwrap();
     assert!(ballast.exists(), "the reserve is taken again");
     drop(store);
@@ -126,7 +133,7 @@ fn full_disk(disk: &Mounted) {
         let error = SledStore::open(&options).unwrap_err();
         assert!(matches!(error, StoreError::Full { .. }), "{error}");
     }
-    fs::remove_file(&filler).unwrap();
+    free(&filler);
     let store = SledStore::open(&options).unwrap();
     assert!(ballast.exists(), "the reserve is taken again");
     assert_numbered(&store, count);
@@ -148,7 +155,7 @@ fn full_disk(disk: &Mounted) {
         }
     };
     if matches!(error, StoreError::OutcomeUnknown { .. }) {
-        fs::remove_file(&filler).unwrap();
+        free(&filler);
         let error = commit_numbered(&store, count, count + 1).unwrap_err();
         assert!(
             matches!(error, StoreError::OutcomeUnknown { .. }),
@@ -157,7 +164,7 @@ fn full_disk(disk: &Mounted) {
         assert!(store.is_poisoned());
     } else {
         assert!(matches!(error, StoreError::Full { .. }), "{error}");
-        fs::remove_file(&filler).unwrap();
+        free(&filler);
     }
     drop(store);
     let store = SledStore::open(&options).unwrap();

@@ -331,9 +331,11 @@ async fn what_came_after_the_backup_comes_back_from_the_other_side() {
     left.kill();
     fs::remove_dir_all(left.dir.join("data")).unwrap();
     succeed(&["--config", &left.config(), "restore", text(&bak)]);
+    // Behind what the backup holds, and before the other side can tell the rest.
+    right.stop();
     left.start();
-    // Behind what the backup holds, and before the other side has told the rest.
     send(&mut left, RIGHT, 80..81).await;
+    right.start();
     left.until(RIGHT, "filled up", |link| {
         link.own_size == 81 && link.delivered_size == 81 && link.mirrored_size == 80
     })
