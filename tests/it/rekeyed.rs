@@ -274,6 +274,7 @@ async fn records_of_before_come_back_after_every_key_has_changed() {
     };
     copy(&data, &old);
     left.start();
+    left.desk().await;
 
     for (is_left, role) in [
         (true, "log"),

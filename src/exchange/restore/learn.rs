@@ -35,7 +35,7 @@ pub(super) struct Lesson {
     history: KeyHistory,
     /// Up to here this node cosigned.
     target: Checkpoint,
-    shown: Behind,
+    shown: Box<Behind>,
 }
 
 /// What was learned.
@@ -49,7 +49,7 @@ pub(super) struct Learned {
 
 impl Lesson {
     /// What there is to learn before what a Hello shows is a receipt; or what it shows, if it is one.
-    pub(super) fn of(link: &Link, shown: Behind) -> Result<Self, Behind> {
+    pub(super) fn of(link: &Link, shown: Box<Behind>) -> Result<Self, Box<Behind>> {
         match &shown.mirror {
             Some(Shown::Word { checkpoint, .. }) => Ok(Self {
                 tree: (*link.tree(LogSide::Mirror)).clone(),

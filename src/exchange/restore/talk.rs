@@ -52,7 +52,7 @@ pub(crate) async fn restore_session(
         they_are_done: !theirs,
     };
     if mine {
-        match Lesson::of(link, shown) {
+        match Lesson::of(link, Box::new(shown)) {
             Ok(lesson) => talk.lesson = Some(lesson),
             Err(shown) => {
                 let own = shown.own.map(|shown| (LogSide::Own, shown));
