@@ -171,15 +171,12 @@ impl KeyFiles {
     pub(super) fn retired_public(&self, role: KeyRole) -> Vec<VerifierKey> {
         let passphrase = self.passphrase.as_ref();
         let loaded = self.retired(role).into_iter().filter_map(|file| {
-            let vkey = match role {
-                KeyRole::Message => {
-                    let key = MessageKey::load_file(&file, passphrase).ok()?.key;
-                    key.verifier(&self.node)
-                }
-                _ => {
-                    let key = LogKey::load_file(&file, passphrase).ok()?.key;
-                    key.cosigner_verifier(&self.node)
-                }
+            let vkey = if role == KeyRole::Message {
+                let key = MessageKey::load_file(&file, passphrase).ok()?.key;
+                key.verifier(&self.node)
+            } else {
+                let key = LogKey::load_file(&file, passphrase).ok()?.key;
+                key.cosigner_verifier(&self.node)
             };
             Some(vkey)
         });
