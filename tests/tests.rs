@@ -70,8 +70,12 @@ mod forms;
 mod hostile;
 #[path = "it/keys.rs"]
 mod keys;
+#[path = "it/keys_restored.rs"]
+mod keys_restored;
 #[path = "it/kill.rs"]
 mod kill;
+#[path = "it/killed_midway.rs"]
+mod killed_midway;
 #[path = "it/letter.rs"]
 mod letter;
 #[path = "it/machine.rs"]

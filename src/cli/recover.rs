@@ -266,6 +266,11 @@ fn details(link: &Outcome) -> Vec<(String, Style)> {
             Style::Bad,
         ),
         (
+            came.key_ended,
+            "set aside: the key that signed them has ended; ask for them to be sent anew",
+            Style::Bad,
+        ),
+        (
             came.bodies_absent,
             "own messages whose body the peer does not keep (refused, or erased)",
             Style::Warn,

@@ -370,6 +370,8 @@ pub(crate) enum RestorePart {
     Kept,
     /// A hold that takes effect once the records are back (JSON, in parts).
     Hold,
+    /// By own index: who submitted the one that stays set aside.
+    KeptAuthor,
 }
 
 /// `Z link part`: what stands once a link.

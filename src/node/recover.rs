@@ -14,10 +14,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::config::Config;
+use super::key_files::KeyFiles;
 use super::material;
-use super::run::{NodeError, Running, Surroundings, load_keys, open_exchange, store_options};
+use super::run::{
+    NodeError, Running, Surroundings, key_files, link_terms, open_exchange, own_start,
+    store_options,
+};
 use crate::crypto::vkey::VerifierKey;
-use crate::exchange::restore::salvage::{Salvage, Salvaged};
+use crate::exchange::keys::NextKey;
+use crate::exchange::restore::salvage::{Salvage, SalvageLink, Salvaged};
 use crate::exchange::restore::{Progress, Restored};
 use crate::exchange::{Exchange, Link, LogSide, NodeKeys, OpenError};
 use crate::link::keeper::Keeper;
@@ -153,27 +158,31 @@ pub async fn recover(
             return Err(RecoverError::NoLink(peer.clone()));
         }
     }
-    let keys = || load_keys(&config);
+    let files = key_files(&config)?;
     let mut came = Recovered {
         old: None,
         salvaged: None,
         links: Vec::new(),
     };
     let exchange = match Aside::begun(&config.data_dir)? {
-        None => match open_sound(&config, keys()?, &mut tell).await? {
+        None => match open_sound(&config, files.current()?, &mut tell).await? {
             Ok(exchange) => exchange,
             Err(error) => {
                 let why = error.why(&config, wanted.lost)?;
                 let name = format!("lost-{}", unix_seconds());
                 let aside = Aside::begin(&config.data_dir, &name)?;
-                replace(&config, aside, &why, keys()?, &mut tell, &mut came)?
+                replace(&config, aside, &why, &files, &mut tell, &mut came)?
             }
         },
         Some(aside) => {
             let why = "the store was lost or damaged";
-            replace(&config, aside, why, keys()?, &mut tell, &mut came)?
+            replace(&config, aside, why, &files, &mut tell, &mut came)?
         }
     };
+    // A key that was to follow may have signed already.
+    for key in files.all_pending()? {
+        exchange.ring().add(key);
+    }
     exchange.restore_only();
     let running = Running {
         no_more_work: CancellationToken::new(),
@@ -273,7 +282,7 @@ fn replace(
     config: &Config,
     aside: Aside,
     why: &str,
-    keys: NodeKeys,
+    files: &KeyFiles,
     tell: &mut impl FnMut(&Step),
     came: &mut Recovered,
 ) -> Result<Arc<Exchange>, RecoverError> {
@@ -283,12 +292,30 @@ fn replace(
         why: why.to_owned(),
         old: aside.old.clone(),
     });
-    let peers: Vec<NodeName> = config.links.iter().map(|link| link.peer.clone()).collect();
+    let keys = files.current()?;
+    let start = own_start(config, &keys)?;
+    let links = config
+        .links
+        .iter()
+        .map(|link| {
+            let terms = link_terms(&config.node, link, &start)?;
+            Ok(SalvageLink {
+                peer: terms.peer,
+                own_start: terms.own_start,
+            })
+        })
+        .collect::<Result<Vec<_>, NodeError>>()?;
+    let mut at_hand = vec![keys.message.verifier(&config.node)];
+    for key in files.all_pending()? {
+        if let NextKey::Message(key) = key {
+            at_hand.push(key.verifier(&config.node));
+        }
+    }
     let replacement = Replacement {
         options: store_options(config),
-        peers: &peers,
+        links: &links,
         node: &config.node,
-        key: keys.message.verifier(&config.node),
+        at_hand,
         why,
         at_ms: unix_seconds().saturating_mul(1_000),
     };
@@ -304,12 +331,12 @@ fn replace(
 pub struct Replacement<'a> {
     /// How the store is opened.
     pub options: OpenOptions,
-    /// The peers of the links.
-    pub peers: &'a [NodeName],
+    /// Its links.
+    pub links: &'a [SalvageLink],
     /// This node.
     pub node: &'a NodeName,
-    /// Its message key.
-    pub key: VerifierKey,
+    /// Its message keys at hand, as [`Salvage::at_hand`].
+    pub at_hand: Vec<VerifierKey>,
     /// Why the old one is not served.
     pub why: &'a str,
     /// Now, milliseconds since 1970.
@@ -334,11 +361,11 @@ impl Replacement<'_> {
             marks: marks.as_ref().ok(),
             new: &new,
             node: self.node,
-            key: self.key,
+            at_hand: self.at_hand,
             why: self.why,
             at_ms: self.at_ms,
         };
-        let mut salvaged = salvage.run(self.peers)?;
+        let mut salvaged = salvage.run(self.links)?;
         if let Err(error) = &old {
             salvaged.trouble = Some(without_remedy(&error.to_string()));
         }

@@ -21,7 +21,7 @@ use super::links::LinkConfig;
 use super::material;
 use super::passphrase::PassphraseError;
 use super::peer_card::KeyRole;
-use super::public_keys::{self, PUBLIC_FILE, START_SUFFIX};
+use super::public_keys::{self, PUBLIC_FILE};
 use super::token::TokenError;
 use crate::crypto::history::StartKeys;
 use crate::crypto::keys::KeyError;
@@ -222,11 +222,6 @@ pub(super) fn key_files(config: &Config) -> Result<KeyFiles, NodeError> {
     })
 }
 
-/// The keys in use.
-pub(super) fn load_keys(config: &Config) -> Result<NodeKeys, NodeError> {
-    key_files(config)?.current()
-}
-
 /// The keys with which a log of this node begins today.
 pub(super) fn own_start(config: &Config, keys: &NodeKeys) -> Result<StartKeys, NodeError> {
     let file = config.keys.message.with_file_name(PUBLIC_FILE);
@@ -334,9 +329,7 @@ fn own_start_of(
     link: &LinkConfig,
     today: &StartKeys,
 ) -> Result<StartKeys, NodeError> {
-    let file = link
-        .card_file
-        .with_file_name(format!("{}{START_SUFFIX}", link.peer));
+    let file = link.start_file();
     if let Some(keys) = public_keys::load(&file, node)? {
         return Ok(keys);
     }

@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use liaison::exchange::clock::Entropy;
+use liaison::exchange::restore::salvage::SalvageLink;
 use liaison::exchange::session::End;
 use liaison::exchange::{Exchange, Foundations, LinkTerms, LogSide, OpenError, RecorderMode};
 use liaison::node::recover::Replacement;
@@ -286,9 +287,12 @@ impl Model {
             aside.move_away().unwrap();
             let replacement = Replacement {
                 options: options(dir),
-                peers: std::slice::from_ref(&self.b.name),
+                links: &[SalvageLink {
+                    peer: self.b.name.clone(),
+                    own_start: self.a.card_for(&self.b).start(),
+                }],
                 node: &self.a.name,
-                key: self.a.keys().message.verifier(&self.a.name),
+                at_hand: vec![self.a.keys().message.verifier(&self.a.name)],
                 why,
                 at_ms: 1_795_000_000_000,
             };

@@ -10,6 +10,7 @@ use super::super::layout::{StoredBody, StoredEntry};
 use super::take::header_in;
 use super::{Claim, Restoring, place_beside};
 use crate::crypto::dsse;
+use crate::crypto::history::{KeyHistory, StartKeys};
 use crate::crypto::vkey::VerifierKey;
 use crate::limits::VALUE_BYTES_MAX;
 use crate::model::header::body_digest;
@@ -33,6 +34,15 @@ pub struct Salvaged {
     pub trouble: Option<String>,
 }
 
+/// A link of the store that is made anew.
+#[derive(Debug, Clone)]
+pub struct SalvageLink {
+    /// The peer.
+    pub peer: NodeName,
+    /// The keys with which the own log on it began.
+    pub own_start: StartKeys,
+}
+
 /// Where a store is made anew.
 #[derive(Debug)]
 pub struct Salvage<'a> {
@@ -44,8 +54,9 @@ pub struct Salvage<'a> {
     pub new: &'a dyn Store,
     /// This node.
     pub node: &'a NodeName,
-    /// Its message key.
-    pub key: VerifierKey,
+    /// Its message keys at hand: they count as well where the old store does not tell any more which
+    /// keys followed each other.
+    pub at_hand: Vec<VerifierKey>,
     /// Why the old store is not served.
     pub why: &'a str,
     /// Now, milliseconds since 1970.
@@ -53,12 +64,12 @@ pub struct Salvage<'a> {
 }
 
 impl Salvage<'_> {
-    /// Copies what is of use, and notes of every link with one of `peers` that it is to be restored.
+    /// Copies what is of use, and notes of every one of `links` that it is to be restored.
     /// That note comes last: an interrupted salvage is done again.
     ///
     /// # Errors
     /// When the new store cannot be written. What the old one does not give is in the answer.
-    pub fn run(&self, peers: &[NodeName]) -> Result<Salvaged, StoreError> {
+    pub fn run(&self, links: &[SalvageLink]) -> Result<Salvaged, StoreError> {
         let mut found = Salvaged::default();
         let mut batch = Batch::new();
         batch.put(
@@ -87,13 +98,13 @@ impl Salvage<'_> {
             })?;
         }
         let mut numbers = super::super::link_numbers(self.new)?;
-        for peer in peers {
+        for SalvageLink { peer, own_start } in links {
             let known = numbers.get(peer.as_str()).copied();
             let number = known.unwrap_or_else(|| {
                 LinkNumber(numbers.values().map(|n| n.0).max().map_or(1, |n| n + 1))
             });
             numbers.insert(peer.to_string(), number);
-            self.link(&mut found, number, peer)?;
+            self.link(&mut found, number, peer, own_start)?;
         }
         Ok(found)
     }
@@ -103,6 +114,7 @@ impl Salvage<'_> {
         found: &mut Salvaged,
         number: LinkNumber,
         peer: &NodeName,
+        own_start: &StartKeys,
     ) -> Result<(), StoreError> {
         let own = Origin::new(self.node.clone(), peer.clone());
         let marked = |origin: &Origin| {
@@ -143,7 +155,12 @@ impl Salvage<'_> {
             self.copy(found, Region::Author, |key| {
                 is_of(key, number) && layout::index_of(key).is_some_and(|at| at < delivered_size)
             })?;
-            self.tail(found, number, delivered_size)?;
+            let mut keys = OwnKeys {
+                history: KeyHistory::start(own, own_start).ok(),
+                at_hand: &self.at_hand,
+            };
+            keys.fold(old, number, delivered_size);
+            self.tail(found, number, delivered_size, &mut keys)?;
             if let Ok(Some(hold)) = hold::recorded_hold(old, number) {
                 let key = layout::restore(number, RestorePart::Hold);
                 for (key, part) in layout::parts(&key, &hold) {
@@ -159,8 +176,15 @@ impl Salvage<'_> {
         self.new.commit(batch)
     }
 
-    /// Own entries from the receipts on, each verified, into the region of those set aside.
-    fn tail(&self, found: &mut Salvaged, number: LinkNumber, from: u64) -> Result<(), StoreError> {
+    /// Own entries from the receipts on, each verified by the keys as of its index, into the region of
+    /// those set aside.
+    fn tail(
+        &self,
+        found: &mut Salvaged,
+        number: LinkNumber,
+        from: u64,
+        keys: &mut OwnKeys<'_>,
+    ) -> Result<(), StoreError> {
         let (mut start, end) =
             layout::side_range(Region::Entry, number, LogSide::Own, from, u64::MAX);
         let Some(old) = self.old else { return Ok(()) };
@@ -181,7 +205,8 @@ impl Salvage<'_> {
             start.push(0);
             let mut batch = Batch::new();
             for (key, value) in rows {
-                let Some(index) = layout::index_of(&key).filter(|_| self.is_sound(&value)) else {
+                let index = layout::index_of(&key);
+                let Some(index) = index.filter(|index| keys.is_sound(*index, &value)) else {
                     found.spoiled += 1;
                     continue;
                 };
@@ -198,29 +223,6 @@ impl Salvage<'_> {
                 }
             }
             self.new.commit(batch)?;
-        }
-    }
-
-    /// Whether a record is an entry that this node signed, with the body that it names. What lies in
-    /// files is looked at when it is read: they are named by their digests.
-    fn is_sound(&self, value: &[u8]) -> bool {
-        let Some(record) = Record::decode(value) else {
-            return false;
-        };
-        let StoredEntry::Inline(entry) = &record.entry else {
-            return true;
-        };
-        let keys = std::slice::from_ref(&self.key);
-        if dsse::verify(entry.clone(), keys).is_err() {
-            return false;
-        }
-        let Some(header) = header_in(entry) else {
-            return false;
-        };
-        match &record.body {
-            StoredBody::Inline { salt, body } => body_digest(salt, body) == header.body_digest,
-            StoredBody::File { digest } => *digest == header.body_digest,
-            StoredBody::Absent => false,
         }
     }
 
@@ -254,6 +256,66 @@ impl Salvage<'_> {
                 }
             }
             self.new.commit(batch)?;
+        }
+    }
+}
+
+/// The keys by which own entries are judged.
+struct OwnKeys<'a> {
+    history: Option<KeyHistory>,
+    at_hand: &'a [VerifierKey],
+}
+
+impl OwnKeys<'_> {
+    /// Takes in the changes below an index, as far as the old store gives them.
+    fn fold(&mut self, old: &dyn Store, number: LinkNumber, size: u64) {
+        let (start, end) = layout::side_range(Region::KeyChange, number, LogSide::Own, 0, size);
+        let rows = old.scan(&start, &end, usize::MAX, Direction::Forward);
+        for index in rows
+            .iter()
+            .flatten()
+            .filter_map(|(key, _)| layout::index_of(key))
+        {
+            let value = old.get(&layout::entry(number, LogSide::Own, index));
+            let record = value.ok().flatten().as_deref().and_then(Record::decode);
+            if let Some(record) = record {
+                self.take(index, &record);
+            }
+        }
+    }
+
+    /// Takes in an entry, if it is a change of keys.
+    fn take(&mut self, index: u64, record: &Record) {
+        if let (Some(history), StoredEntry::Inline(entry), StoredBody::Inline { salt, body }) =
+            (&mut self.history, &record.entry, &record.body)
+        {
+            // One that does not count changes nothing.
+            drop(history.take(index, entry, salt, body));
+        }
+    }
+
+    /// Whether a record is an entry that this node signed, with the body that it names. What lies in
+    /// files is looked at when it is read: they are named by their digests.
+    fn is_sound(&mut self, index: u64, value: &[u8]) -> bool {
+        let Some(record) = Record::decode(value) else {
+            return false;
+        };
+        let StoredEntry::Inline(entry) = &record.entry else {
+            return true;
+        };
+        self.take(index, &record);
+        let history = self.history.as_ref();
+        let held = history.is_some_and(|h| h.verify_entry(index, entry.clone()).is_ok());
+        if !held && dsse::verify(entry.clone(), self.at_hand).is_err() {
+            return false;
+        }
+        let Some(header) = header_in(entry) else {
+            return false;
+        };
+        match &record.body {
+            StoredBody::Inline { salt, body } => body_digest(salt, body) == header.body_digest,
+            StoredBody::File { digest } => *digest == header.body_digest,
+            StoredBody::Absent => false,
         }
     }
 }

@@ -13,11 +13,13 @@ use super::super::layout::{self, LogSide, Place, RestorePart, StoredBody};
 use super::super::session::{End, Stop};
 use super::super::submit::{facts_of, goes_ahead};
 use super::super::{Exchange, Link};
+use super::pace::bytes_of;
 use super::{OwedRefusal, RestoredEntry, RestoredOwn, RestoredPeer, RestoredRun};
 use crate::crypto::Verified;
 use crate::crypto::checkpoint::{LogVerifier, Receipt};
+use crate::crypto::history::{KeyHistory, may_be_change};
 use crate::limits::{
-    BODY_BYTES_MAX, ENTRY_BYTES_MAX, PUSH_ENTRIES_MAX, SALT_BYTES, VALUE_BYTES_MAX,
+    BODY_BYTES_MAX, ENTRY_BYTES_MAX, PUSH_BYTES_MAX, PUSH_ENTRIES_MAX, SALT_BYTES, VALUE_BYTES_MAX,
 };
 use crate::model::header::body_digest;
 use crate::model::{Header, MessageId, body};
@@ -50,13 +52,15 @@ impl Exchange {
         side: LogSide,
         given: v1::Fetched,
         target: &Verified<Receipt>,
+        peer_keys: &Arc<KeyHistory>,
     ) -> Result<RestoredRun, Stop> {
         let start_index = given.start_index;
         let end = start_index + given.items.len() as u64;
         check_bounds(&given, target.signed.checkpoint.size)?;
+        check_changes(&given.items)?;
         // What is fetched back may bring the very keys that its receipts are signed by.
         let keys = RunKeys::of_items(link, side, start_index, &given.items);
-        let verifier = self.lenient_verifier(link, &keys, side);
+        let verifier = self.lenient_verifier_by(link, &keys, side, peer_keys);
         let consistency = given
             .consistency
             .iter()
@@ -434,7 +438,7 @@ impl Exchange {
 }
 
 /// Sizes and counts, before anything is computed.
-fn check_bounds(given: &v1::Fetched, target_size: u64) -> Result<(), Stop> {
+pub(super) fn check_bounds(given: &v1::Fetched, target_size: u64) -> Result<(), Stop> {
     let end = given.start_index.saturating_add(given.items.len() as u64);
     let fits = !given.items.is_empty()
         && given.items.len() <= PUSH_ENTRIES_MAX
@@ -442,6 +446,7 @@ fn check_bounds(given: &v1::Fetched, target_size: u64) -> Result<(), Stop> {
         && given.receipts.iter().all(|r| r.len() <= VALUE_BYTES_MAX)
         && given.consistency.len() <= CONSISTENCY_HASHES_MAX
         && end <= target_size
+        && (given.items.len() == 1 || bytes_of(given) <= PUSH_BYTES_MAX)
         && given
             .items
             .iter()
@@ -451,6 +456,23 @@ fn check_bounds(given: &v1::Fetched, target_size: u64) -> Result<(), Stop> {
     } else {
         Err(not_it("is not what was asked for, or over a limit"))
     }
+}
+
+/// Bodies of `KEY_CHANGE`s are kept by both sides for ever: one that is left out, or is another, would
+/// make other keys of the log than there were.
+pub(super) fn check_changes(items: &[v1::Item]) -> Result<(), Stop> {
+    for item in items.iter().filter(|item| may_be_change(&item.entry)) {
+        let Some(header) = header_in(&item.entry) else {
+            continue;
+        };
+        let is_whole = !item.erased
+            && item.body.len() == header.body_size as usize
+            && body_digest(&item.salt, &item.body) == header.body_digest;
+        if header.kind == Kind::KeyChange as i32 && !is_whole {
+            return Err(not_it("lacks the body of a change of keys"));
+        }
+    }
+    Ok(())
 }
 
 /// The receipts that verify.
