@@ -312,6 +312,14 @@ pub const EXPORT_JSON_BYTES_MAX: usize = 12 * BODY_BYTES_MAX;
 /// Entries that a report names of one figure. The largest answer has some 300 figures; those of a
 /// busy year have a few hundred entries each, at 80 bytes.
 pub const REPORT_ENTRIES_MAX: usize = 1_000;
+/// What one answer lists of what is owed: at some 1,000 bytes each it stays under
+/// [`DESK_MESSAGE_BYTES_MAX`], which clients take at most. What is due last is counted only.
+pub const DUES_LISTED_MAX: usize = 2_000;
+/// Calendars that count of one side of a link: eight a year for 64 years. For each deadline in working
+/// days all of them are looked at, and all of them again when one more comes.
+pub const CALENDARS_MAX: usize = 512;
+/// Rosters that count of one side of a link: one a week for 78 years.
+pub const ROSTERS_MAX: usize = 4_096;
 /// Entries of one piece of a backup: a power of two, so that the hashes of the pieces make up the
 /// log's root. At 8 KiB a record, 8 MiB are sent again because one entry is new.
 pub const BACKUP_SEGMENT_ENTRIES: u64 = 1_024;

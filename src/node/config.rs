@@ -31,7 +31,7 @@ use crate::proto::v1;
 /// Store cache, in MiB: sled's own use comes on top (see docs/storage.md).
 const CACHE_MIB_MIN: u64 = 16;
 const CACHE_MIB_MAX: u64 = 4_096;
-const CACHE_MIB_DEFAULT: u64 = 64;
+const CACHE_MIB_DEFAULT: u64 = 16;
 /// Free space, in MiB, below which nothing is recorded.
 const DISK_FLOOR_MIB_MAX: u64 = 1 << 20;
 /// Messages a second that a quota may allow: more than any machine signs.

@@ -179,7 +179,7 @@ authority = "{node_authority}"
 
 [limits]
 # The store's cache in MiB, 16 to 4096. Memory in use may be twice that for moments.
-#cache_mib = 64
+#cache_mib = 16
 
 # Free disk space in MiB below which nothing more is recorded, at least 64. The node then says so, keeps
 # serving what it has, and goes on by itself when there is space again.

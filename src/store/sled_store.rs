@@ -31,7 +31,7 @@ const OPEN_BYTES_NEEDED: u64 = 4 << 20;
 pub struct OpenOptions {
     /// The store's directory.
     pub dir: PathBuf,
-    /// Bytes of sled's page cache; its memory may exceed this somewhat. Default 64 MiB.
+    /// Bytes of sled's page cache; its memory may be half as much again. Default 16 MiB.
     pub cache_bytes: u64,
     /// Free space below which commits are refused. Default [`limits::DISK_FREE_BYTES_MIN`].
     pub free_bytes_min: u64,
@@ -55,7 +55,7 @@ impl OpenOptions {
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         OpenOptions {
             dir: dir.into(),
-            cache_bytes: 64 << 20,
+            cache_bytes: 16 << 20,
             free_bytes_min: limits::DISK_FREE_BYTES_MIN,
             ballast_bytes: limits::BALLAST_BYTES,
             open_time_max: Duration::from_secs(120),

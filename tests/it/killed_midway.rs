@@ -35,8 +35,9 @@ fn killed_at(nth: u32, args: &[&str]) -> Output {
         .unwrap()
 }
 
-/// From now on a node that runs is killed at the n-th sync of one of its threads.
-fn kill_later(node: &Node, nth: u32) -> Child {
+/// From now on a node that runs is killed at the n-th sync of one of its threads. What is returned
+/// ends with the node.
+fn kill_later(node: &Node, nth: u32) -> std::thread::JoinHandle<()> {
     let mut tracer = Command::new("strace")
         .args(inject(nth))
         .args(["-p", &node.pid().to_string()])
@@ -48,8 +49,10 @@ fn kill_later(node: &Node, nth: u32) -> Child {
     let first = lines.next().unwrap().unwrap();
     assert!(first.contains("attached"), "{first}");
     // What else it says is of no use, but must be read.
-    std::thread::spawn(move || lines.for_each(drop));
-    tracer
+    std::thread::spawn(move || {
+        lines.for_each(drop);
+        tracer.wait().unwrap();
+    })
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -135,13 +138,12 @@ async fn a_bundle_is_taken_in_whole_however_often_the_node_is_killed() {
         copy(&fresh, &data);
         right.start();
         right.desk().await;
-        let mut tracer = kill_later(&right, nth);
+        let tracer = kill_later(&right, nth);
         let taken = liaison(&import);
         let is_killed = !taken.status.success();
         if is_killed {
             killed += 1;
             assert!(!right.ended().success());
-            tracer.wait().unwrap();
             right.start();
             right.desk().await;
             succeed(&import);
@@ -155,11 +157,9 @@ async fn a_bundle_is_taken_in_whole_however_often_the_node_is_killed() {
             .await;
         let now = (link.mirrored_size, heads(&right));
         assert_eq!(seen.get_or_insert_with(|| now.clone()), &now, "at {nth}");
-        if is_killed {
-            right.kill();
-        } else {
-            right.kill();
-            tracer.wait().unwrap();
+        right.kill();
+        tracer.join().unwrap();
+        if !is_killed {
             break;
         }
     }

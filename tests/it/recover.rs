@@ -59,6 +59,13 @@ pub(crate) fn derived(side: &Side) -> BTreeMap<Vec<u8>, Vec<u8>> {
     rows
 }
 
+/// What each message says, as the cases need it: written with its entry.
+fn said(side: &Side) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let mut rows = side.store.records();
+    rows.retain(|key, _| key[0] == b'K');
+    rows
+}
+
 /// The entries themselves: bytes, bodies and whether they were refused.
 pub(crate) fn entries(exchange: &Exchange, side: LogSide) -> Vec<(Vec<u8>, bool, bool)> {
     let link = link_of(exchange);
@@ -291,7 +298,7 @@ async fn a_lost_store_comes_back_whole() {
     let running = join(&left, &right);
     traffic(&left, &right, (&a, &b), 700).await;
     running.end().await;
-    let (before, rows) = (heads(&left), derived(&a));
+    let (before, rows, facts) = (heads(&left), derived(&a), said(&a));
     drop(left);
     lose_disk(&mut a);
     left = a.open(&b);
@@ -300,6 +307,8 @@ async fn a_lost_store_comes_back_whole() {
     running.end().await;
     assert_eq!(heads(&left), before);
     assert_eq!(derived(&a), rows);
+    // Nobody has to make anew what the messages say, all of them at once.
+    assert_eq!(said(&a), facts);
     // Read from the disk again, it is the same.
     drop(left);
     left = a.open(&b);

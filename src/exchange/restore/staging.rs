@@ -6,6 +6,7 @@ use super::super::book::Book;
 use super::super::command::RecordError;
 use super::super::hold::{Hold, evidence};
 use super::super::layout::{self, FileRefs, LinkNumber, LogSide, Place, Record, RestorePart};
+use super::super::shelf;
 use super::super::stage::{Stage, Whether};
 use super::{
     Again, CutBack, RestoredEntry, RestoredOwn, RestoredPeer, RestoredRun, Restoring, place_beside,
@@ -192,6 +193,13 @@ impl Stage {
     /// An own entry that is receipted already: its indices, without what only waits for a receipt.
     fn own_back(&mut self, book: &Book, index: u64, own: RestoredOwn) {
         let number = book.link.number;
+        if let Some(said) = own.leaf.said {
+            for (key, part) in
+                shelf::packed_rows(number, LogSide::Own, index, said.case, &said.bytes)
+            {
+                self.batch.put(key, part);
+            }
+        }
         let record = Record {
             recorded_at_ms: own.recorded_at_ms,
             entry: own.leaf.entry,

@@ -22,7 +22,7 @@ use crate::limits::{
     BODY_BYTES_MAX, ENTRY_BYTES_MAX, PUSH_BYTES_MAX, PUSH_ENTRIES_MAX, SALT_BYTES, VALUE_BYTES_MAX,
 };
 use crate::model::header::body_digest;
-use crate::model::{Header, MessageId, body};
+use crate::model::{Header, MessageId, body, workflow};
 use crate::proto::v1::{self, Kind};
 use crate::store::{Direction, Share, StoreError};
 use crate::tlog::{Hash, leaf_hash};
@@ -171,8 +171,13 @@ impl Exchange {
             Some(content) => facts_of(&header, content),
             None => facts_without_body(&header),
         };
+        // What a REFUSAL refuses is found when the mirror is back; its facts are made then.
+        let said = match &content {
+            Some(v1::body::Body::Refusal(_)) => None,
+            content => Some(workflow::Facts::of(&header, content.as_ref())),
+        };
         let mut own = RestoredOwn {
-            leaf,
+            leaf: leaf.saying(said.as_ref()),
             recorded_at_ms: created_ms(&header),
             refused_by: None,
             files_confirmed: false,
