@@ -18,9 +18,13 @@
 #[expect(dead_code, reason = "the tests use more of it")]
 mod nodes;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use liaison::proto::v1;
+use liaison::store::{Direction, OpenOptions, SledStore, Store as _};
 use nodes::{LEFT, Node, RIGHT, letter, pair};
 
 const CALLERS: usize = 64;
@@ -148,9 +152,11 @@ async fn soak(options: &Options) {
     let callers = 16;
     let pause = Duration::from_secs_f64(f64::from(callers) / options.rate);
     let mut tasks = Vec::new();
-    for (node, peer) in [(&mut left, RIGHT), (&mut right, LEFT)] {
+    let said = [Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0))];
+    for (node, peer, said) in [(&mut left, RIGHT, &said[0]), (&mut right, LEFT, &said[1])] {
         for caller in 0..callers {
             let mut desk = node.desk().await;
+            let said = Arc::clone(said);
             let first = began + pause.mul_f64(f64::from(caller) / f64::from(callers));
             tasks.push(tokio::spawn(async move {
                 let (mut at, mut count) = (first, 0);
@@ -162,6 +168,7 @@ async fn soak(options: &Options) {
                     }
                     let draft = Some(draft);
                     desk.submit(v1::SubmitRequest { draft }).await.unwrap();
+                    said.fetch_add(1, Ordering::Relaxed);
                     count += 1;
                     at += pause;
                 }
@@ -175,10 +182,12 @@ async fn soak(options: &Options) {
             tokio::time::sleep(Duration::from_secs(10).min(end - Instant::now())).await;
             let now = [&left, &right].map(resident_mib);
             println!(
-                "soak      {:>5} s: resident {} and {} MiB",
+                "soak      {:>5} s: resident {} and {} MiB after {} and {} notifications",
                 began.elapsed().as_secs(),
                 now[0],
-                now[1]
+                now[1],
+                said[0].load(Ordering::Relaxed),
+                said[1].load(Ordering::Relaxed)
             );
             resident.push(now[0].max(now[1]));
         }
@@ -211,6 +220,56 @@ async fn soak(options: &Options) {
     );
     left.stop();
     right.stop();
+    rows(&left);
+}
+
+/// What lies in a node's store, by region: rows and bytes for each entry of both logs. sled keeps some
+/// 18 bytes in memory for each row as long as it is open.
+fn rows(node: &Node) {
+    const AT_ONCE: usize = 4_096;
+    let dir = node.dir.join("data");
+    let store = SledStore::open(&OpenOptions::new(&dir)).unwrap();
+    let mut regions: BTreeMap<u8, [u64; 3]> = BTreeMap::new();
+    let mut start = vec![0];
+    loop {
+        let some = store
+            .scan(&start, &[0xff], AT_ONCE, Direction::Forward)
+            .unwrap();
+        let Some((last, _)) = some.last() else { break };
+        start.clone_from(last);
+        start.push(0);
+        for (key, value) in some {
+            let region = regions.entry(key[0]).or_default();
+            region[0] += 1;
+            region[1] += key.len() as u64;
+            region[2] += value.len() as u64;
+        }
+    }
+    let entries = regions.get(&b'E').map_or(1, |of| of[0]);
+    let each = |count: u64| per(count, entries);
+    for (region, [rows, keys, values]) in &regions {
+        println!(
+            "rows      {}: {rows}, {:.3} an entry, {:.1} bytes of keys and {:.1} of values",
+            char::from(*region),
+            each(*rows),
+            each(*keys),
+            each(*values)
+        );
+    }
+    let all: u64 = regions.values().map(|of| of[0]).sum();
+    let payload: u64 = regions.values().map(|of| of[1] + of[2]).sum();
+    let disk = std::fs::metadata(dir.join("sled/db")).unwrap().len();
+    println!(
+        "rows      {entries} entries, {:.2} rows each; {:.0} bytes each, {:.0} on disk",
+        each(all),
+        each(payload),
+        each(disk)
+    );
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of a bench")]
+fn per(count: u64, of: u64) -> f64 {
+    count as f64 / of.max(1) as f64
 }
 
 fn in_an_hour() -> prost_types::Timestamp {

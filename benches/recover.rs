@@ -5,6 +5,7 @@
 //! build      both sides say N letters each, pushed, mirrored and receipted, on real disks
 //! recover    one side begins with an empty store and fetches both logs from the other, over a
 //!            channel within this process: everything but TLS
+//! fold       what both logs say is read for the cases, in one go
 //! ```
 //!
 //! The memory is that of the whole process, so of both sides: the peak while it recovers.
@@ -124,6 +125,17 @@ async fn measure(entries: usize) {
     println!(
         "recover   both logs of {entries} entries in {took:.1?} ({rate} entries/s; limit for \
          1,000,000: 10 min), peak {} MiB resident for both sides, {} MiB before",
+        kib("VmHWM") >> 10,
+        started_kib >> 10
+    );
+    // Whoever asks first for a case has both logs folded, all at once.
+    std::fs::write("/proc/self/clear_refs", "5").unwrap();
+    let (started_kib, begun) = (kib("VmRSS"), Instant::now());
+    let read = nodes[0].with_cases(&link, |_| ());
+    read.unwrap();
+    println!(
+        "fold      both logs, by the first who asks for a case, in {:.1?}; peak {} MiB, {} MiB before",
+        begun.elapsed(),
         kib("VmHWM") >> 10,
         started_kib >> 10
     );

@@ -29,6 +29,9 @@ pub const WINDOW_ENTRIES_MAX: u64 = 4_096;
 pub const WINDOW_BYTES_MAX: usize = 16 << 20;
 /// Expressed entries that wait for their turn, per link: a storm of FLASH alerts, 4 MiB at 1 KiB.
 pub const EXPRESSED_ENTRIES_MAX: usize = 4_096;
+/// Of these, acknowledgements that a node sends ahead at a time, so that there is always room for an
+/// alert: a quarter.
+pub const ACKNOWLEDGEMENTS_AHEAD_MAX: usize = EXPRESSED_ENTRIES_MAX / 4;
 /// What they occupy, per link: 64 of the largest, or every one of them at 16 KiB.
 pub const EXPRESSED_BYTES_MAX: u64 = 64 << 20;
 /// Signature lines of a note. C2SP asks for at least 16.
@@ -160,7 +163,8 @@ pub const BATCH_BYTES_MAX: usize = 4 * GROUP_BYTES_MAX;
 pub const WATCHERS_MAX: usize = 256;
 /// Subscribers of one caller: eight of them do not crowd out the ninth.
 pub const CALLER_WATCHERS_MAX: usize = WATCHERS_MAX / 8;
-/// Messages that are being recorded for all callers of the desk together.
+/// Messages that are being recorded for all callers of the desk together; what is urgent has a quarter
+/// more.
 pub const SUBMITS_MAX: usize = 4_096;
 /// Such messages of one caller, unless the configuration says otherwise: four of them do not crowd
 /// out the fifth.
@@ -308,6 +312,14 @@ pub const EXPORT_JSON_BYTES_MAX: usize = 12 * BODY_BYTES_MAX;
 /// Entries that a report names of one figure. The largest answer has some 300 figures; those of a
 /// busy year have a few hundred entries each, at 80 bytes.
 pub const REPORT_ENTRIES_MAX: usize = 1_000;
+/// What one answer lists of what is owed: at some 1,000 bytes each it stays under
+/// [`DESK_MESSAGE_BYTES_MAX`], which clients take at most. What is due last is counted only.
+pub const DUES_LISTED_MAX: usize = 2_000;
+/// Calendars that count of one side of a link: eight a year for 64 years. For each deadline in working
+/// days all of them are looked at, and all of them again when one more comes.
+pub const CALENDARS_MAX: usize = 512;
+/// Rosters that count of one side of a link: one a week for 78 years.
+pub const ROSTERS_MAX: usize = 4_096;
 /// Entries of one piece of a backup: a power of two, so that the hashes of the pieces make up the
 /// log's root. At 8 KiB a record, 8 MiB are sent again because one entry is new.
 pub const BACKUP_SEGMENT_ENTRIES: u64 = 1_024;

@@ -14,12 +14,16 @@ mod backup;
 mod besieged;
 #[path = "it/bits.rs"]
 mod bits;
+#[path = "it/bits_keys.rs"]
+mod bits_keys;
 #[path = "it/bundle/mod.rs"]
 mod bundle;
 #[path = "it/calendar.rs"]
 mod calendar;
 #[path = "it/cases.rs"]
 mod cases;
+#[path = "it/claims.rs"]
+mod claims;
 #[path = "it/cli.rs"]
 mod cli;
 #[path = "it/contained.rs"]
@@ -66,8 +70,12 @@ mod forms;
 mod hostile;
 #[path = "it/keys.rs"]
 mod keys;
+#[path = "it/keys_restored.rs"]
+mod keys_restored;
 #[path = "it/kill.rs"]
 mod kill;
+#[path = "it/killed_midway.rs"]
+mod killed_midway;
 #[path = "it/letter.rs"]
 mod letter;
 #[path = "it/machine.rs"]
@@ -102,6 +110,8 @@ mod sides;
 mod sim;
 #[path = "it/slowed.rs"]
 mod slowed;
+#[path = "it/space.rs"]
+mod space;
 #[path = "it/store.rs"]
 mod store;
 #[path = "it/store_damage.rs"]

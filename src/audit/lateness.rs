@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::limits::CALENDARS_MAX;
 use crate::model::calendar::{CalendarError, YearCalendar};
 use crate::model::deadline::EXTENSION_WORKING_DAYS;
 use crate::model::workflow::{
@@ -411,11 +412,11 @@ impl<'a> Case<'a> {
                 withdrawals.entry(withdrawn).or_insert(index);
             }
         }
-        for (index, line) in self.lines() {
-            if line.kind != Kind::Calendar as i32
-                || line.status != Status::Actual as i32
-                || refused.contains(&index)
-            {
+        // Those that count, as on the boards of both nodes.
+        let all = self.lines();
+        let calendars = all.filter(|(_, line)| line.kind == Kind::Calendar as i32);
+        for (index, line) in calendars.take(CALENDARS_MAX) {
+            if line.status != Status::Actual as i32 || refused.contains(&index) {
                 continue;
             }
             let body = self.exhibit.peer_body(index);

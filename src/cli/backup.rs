@@ -18,7 +18,8 @@ use crate::exchange::backup::take::{TakeError, Taken, Taking};
 use crate::limits::{BACKUP_CONFIG_BYTES_MAX, BACKUP_CONFIG_FILES_MAX};
 use crate::model::text::escape;
 use crate::node::config::Config;
-use crate::node::links::{CARD_SUFFIX, LINK_SUFFIX};
+use crate::node::links::{CARD_SUFFIX, LINK_SUFFIX, LinkConfig};
+use crate::node::public_keys::{PUBLIC_FILE, START_SUFFIX};
 use crate::proto::v1;
 
 /// Copies everything the running node keeps into a folder: only what is new since the last time.
@@ -124,7 +125,8 @@ async fn fetch(
     taking.end_file(file, content).map_err(take_failure)
 }
 
-/// The configuration, its links and cards: no keys. Nothing where the desk is reached over the
+/// The configuration, its links and cards, and the public keys with which the logs began: no private
+/// keys. Nothing where the desk is reached over the
 /// network.
 fn configuration(target: &Target) -> Result<Vec<(String, Vec<u8>)>, Failure> {
     if !target.is_local() {
@@ -166,11 +168,15 @@ fn link_files(config: &Config) -> Result<Vec<PathBuf>, Failure> {
     for entry in entries {
         let path = entry.or_exit(Exit::Config)?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if name.ends_with(LINK_SUFFIX) || name.ends_with(CARD_SUFFIX) {
+        let wanted = [LINK_SUFFIX, CARD_SUFFIX, START_SUFFIX];
+        if wanted.iter().any(|suffix| name.ends_with(suffix)) {
             files.push(path);
         }
     }
     files.extend(config.links.iter().map(|link| link.card_file.clone()));
+    files.extend(config.links.iter().map(LinkConfig::start_file));
+    files.push(config.keys.message.with_file_name(PUBLIC_FILE));
+    files.retain(|file| file.exists());
     files.sort();
     files.dedup();
     Ok(files)

@@ -14,7 +14,7 @@ use crate::proto::v1::{self, DueStage, DueState, Side};
 ///
 /// The time is shown in this node's zone and in the peer's. Working days are counted on the calendar
 /// of the side that owes; its version stands beside them. Exercises and tests have a list of their
-/// own.
+/// own. Of very much, the first 2,000 are listed and the others counted.
 #[derive(Debug, Args)]
 pub(crate) struct Due {
     /// Only the link with this node.
@@ -67,6 +67,13 @@ fn render(listed: &v1::ListDueResponse, screen: Screen) -> Result<(), Failure> {
     if !exercises.is_empty() {
         screen.styled("\nEXERCISES AND TESTS, not real:", Style::Warn)?;
         screen.table(&table(&exercises, listed.now.as_ref()))?;
+    }
+    if listed.left_out > 0 {
+        screen.note(format!(
+            "these come first; {} more are owed and not listed: --peer, --own and --theirs narrow it \
+             down, and without --all only what has a time is listed",
+            listed.left_out
+        ));
     }
     for due in listed.dues.iter().filter(|due| !due.missing.is_empty()) {
         screen.note(format!(

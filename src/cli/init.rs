@@ -14,6 +14,7 @@ use super::connect::quoted;
 use super::exit::{Done, Exit, Failure, OrExit as _};
 use super::print::{Screen, ask_secret};
 use crate::crypto::keys::{KeyError, LogKey, MessageKey, Protection};
+use crate::crypto::storage_key::StorageKey;
 use crate::link::dial::Endpoint;
 use crate::link::pki;
 use crate::model::NodeName;
@@ -197,6 +198,11 @@ pub(crate) fn make(plan: &Plan) -> Result<Vec<Made>, Failure> {
         paths::LOG_KEY,
         "signs its log and its receipts; secret",
     ));
+    StorageKey::create(&dir.join(paths::STORAGE_KEY), &plan.protection).map_err(key)?;
+    made.push(file(
+        paths::STORAGE_KEY,
+        "opens what lies on the disk; secret",
+    ));
 
     let tls = if plan.seed.example_ca {
         tls::example_certificates(plan)
@@ -276,9 +282,10 @@ fn report(plan: &Plan, made: &[Made], screen: Screen) -> Result<(), Failure> {
         steps.push("The keys are NOT encrypted: for trials only.".to_owned());
     } else {
         steps.push(format!(
-            "Keep a copy of {} and {} apart from this machine, and the passphrase apart from both.",
+            "Keep a copy of {}, {} and {} apart from this machine, and the passphrase apart from them.",
             paths::MESSAGE_KEY,
-            paths::LOG_KEY
+            paths::LOG_KEY,
+            paths::STORAGE_KEY
         ));
     }
     steps.push(format!(

@@ -67,6 +67,8 @@ fn failure(error: NodeError, config: &std::path::Path) -> Failure {
         }
         NodeError::Passphrase(_)
         | NodeError::Key(_)
+        | NodeError::Vault(_)
+        | NodeError::LiesSealed { .. }
         | NodeError::Token(_)
         | NodeError::Unencrypted { .. }
         | NodeError::Card { .. }

@@ -18,12 +18,16 @@ use crate::node::recover::{
 /// Between two lines about a link where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
+/// The bar while the store is read; no peer has this name.
+const LOOKING: &str = "the store";
+
 /// Fetches back from the peers what this node lost. Stop the node first.
 ///
 /// A store that is damaged, shortened or gone is set aside (never deleted), a new one is made, and both
 /// logs of every link are fetched from the peer, with bodies and attachments. Every entry is verified
 /// against what this node's own keys signed; nothing is signed. May be interrupted and run again. A store
-/// that is sound is compared with the peers, and completed if it is an old copy.
+/// that opens is read from end to end first; if it is sound, it is compared with the peers, and completed
+/// if it is an old copy.
 #[derive(Debug, Args)]
 pub(crate) struct Recover {
     /// Only the link with this peer; may be given several times.
@@ -111,7 +115,13 @@ impl Shown {
                     "the store is not served: {why}\nit lies in {old} now; nothing is deleted"
                 ));
             }
+            Step::Looked(count) => {
+                let bar = self.bars.entry(LOOKING.to_owned());
+                bar.or_insert_with(|| Bar::waiting("reading the store to see whether it is sound"))
+                    .at(*count);
+            }
             Step::Blobs(count) => {
+                self.bars.remove(LOOKING);
                 let bar = self.bars.entry(String::new());
                 bar.or_insert_with(|| Bar::waiting("comparing files with their digests"))
                     .at(*count);
@@ -129,6 +139,7 @@ impl Shown {
                 ));
             }
             Step::Links(links) => {
+                self.bars.remove(LOOKING);
                 for link in links {
                     self.link(link);
                 }
@@ -252,6 +263,11 @@ fn details(link: &Outcome) -> Vec<(String, Style)> {
         (
             came.spoiled,
             "set aside: the file with their text is gone or spoiled; ask for them to be sent anew",
+            Style::Bad,
+        ),
+        (
+            came.key_ended,
+            "set aside: the key that signed them has ended; ask for them to be sent anew",
             Style::Bad,
         ),
         (

@@ -370,6 +370,18 @@ impl KeyHistory {
         self.held_at(KeyRole::Message, index)
     }
 
+    /// The keys that may have signed a statement beside the log, made when it had so many entries. The
+    /// log may have gone on since, and ended a key that held for the peer then: it counts all the same,
+    /// but for one that was revoked before.
+    #[must_use]
+    pub fn message_keys_beside(&self, size: u64) -> Vec<VerifierKey> {
+        let retired = |key: &HeldKey| key.ended.is_some_and(|ended| !ended.revoked);
+        self.of_role(KeyRole::Message)
+            .filter(|key| key.first <= size && (key.holds_at(size) || retired(key)))
+            .map(|key| key.vkey.clone())
+            .collect()
+    }
+
     /// Whether the key of a `keyid` may sign the entry at an index.
     #[must_use]
     pub fn message_key_holds(&self, keyid: &str, index: u64) -> bool {

@@ -1,20 +1,27 @@
 //! Key files: PKCS#8 in PEM, mode 0600.
 //!
-//! Written as PKCS#8 version 1, without the public key: OpenSSL reads no other. Encrypted files
-//! are `ENCRYPTED PRIVATE KEY`: PBES2 with scrypt and AES-256-CBC, so that
-//! `openssl pkey -in FILE` reads them. Sources: RFC 5958, RFC 8410 §7, RFC 8018 §6.2, RFC 7914 §7.
+//! Written as PKCS#8 version 1: OpenSSL reads no other. Encrypted files are `ENCRYPTED PRIVATE KEY`:
+//! PBES2 with scrypt and AES-256-CBC, so that `openssl pkey -in FILE` reads them. Neither form notices
+//! that a bit of the key has flipped, CBC included: every 32 bytes are a key. So a block
+//! `PUBLIC KEY` follows, as `openssl pkey -pubout` makes it, and a private key that is not of it is
+//! refused. A file without that block is read too; then only the history can show the damage.
+//!
+//! Sources: RFC 5958, RFC 7468 §10, §11 and §13, RFC 8410 §4 and §7, RFC 8018 §6.2, RFC 7914 §7.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::KeypairBytes;
-use pkcs8::der::SecretDocument;
+use ed25519_dalek::{SigningKey, VerifyingKey};
+use pkcs8::der::{Document, SecretDocument};
 use pkcs8::pkcs5::EncryptionScheme;
 use pkcs8::pkcs5::pbes2::{self, Kdf, Salt, ScryptParams};
-use pkcs8::{EncodePrivateKey as _, EncryptedPrivateKeyInfoRef, LineEnding, PrivateKeyInfoRef};
+use pkcs8::{
+    DecodePublicKey as _, EncodePrivateKey as _, EncodePublicKey as _, EncryptedPrivateKeyInfoRef,
+    LineEnding, PrivateKeyInfoRef,
+};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::keys::{KeyError, Loaded, Protection};
@@ -22,6 +29,8 @@ use crate::limits::{KEY_FILE_BYTES_MAX, SCRYPT_N_MAX, SCRYPT_N_MIN, SCRYPT_P_MAX
 
 const PLAIN_LABEL: &str = "PRIVATE KEY";
 const ENCRYPTED_LABEL: &str = "ENCRYPTED PRIVATE KEY";
+const PUBLIC_LABEL: &str = "PUBLIC KEY";
+const PUBLIC_BEGIN: &str = "-----BEGIN PUBLIC KEY-----";
 
 /// scrypt N = 2^14, r = 8, p = 5: OWASP's choice of 2024 within OpenSSL's 32 MiB, of which it
 /// takes 16.
@@ -80,7 +89,7 @@ fn encode(key: &SigningKey, protection: &Protection) -> Result<Zeroizing<String>
     let document = pair.to_pkcs8_der();
     pair.secret_key.zeroize();
     let document = document.map_err(KeyError::Encoding)?;
-    match protection {
+    let private = match protection {
         Protection::Unencrypted => document.to_pem(PLAIN_LABEL, LineEnding::LF),
         Protection::Passphrase(passphrase) if passphrase.is_empty() => {
             return Err(KeyError::EmptyPassphrase);
@@ -93,7 +102,15 @@ fn encode(key: &SigningKey, protection: &Protection) -> Result<Zeroizing<String>
                 .to_pem(ENCRYPTED_LABEL, LineEnding::LF)
         }
     }
-    .map_err(|error| KeyError::Encoding(error.into()))
+    .map_err(|error| KeyError::Encoding(error.into()))?;
+    let public = key.verifying_key().to_public_key_der();
+    let public = public.and_then(|document| Ok(document.to_pem(PUBLIC_LABEL, LineEnding::LF)?));
+    let public = public.map_err(|error| KeyError::Encoding(error.into()))?;
+    // The room is taken at once: a buffer that grows leaves copies of the key behind.
+    let mut both = Zeroizing::new(String::with_capacity(private.len() + public.len()));
+    both.push_str(&private);
+    both.push_str(&public);
+    Ok(both)
 }
 
 fn new_parameters() -> Result<pbes2::Parameters, KeyError> {
@@ -119,12 +136,40 @@ pub(super) fn load(
     passphrase: Option<&Zeroizing<String>>,
 ) -> Result<Loaded<SigningKey>, KeyError> {
     let pem = read(path)?;
+    let (private, public) = match pem.find(PUBLIC_BEGIN) {
+        Some(at) => pem.split_at(at),
+        None => (pem.as_str(), ""),
+    };
+    let loaded = load_private(path, private, passphrase)?;
+    // Whatever stands behind the private key is its public half or nothing.
+    if !public.is_empty() && decode_public(path, public)? != loaded.key.verifying_key() {
+        return Err(KeyError::Damaged {
+            path: path.to_owned(),
+        });
+    }
+    Ok(loaded)
+}
+
+fn decode_public(path: &Path, pem: &str) -> Result<VerifyingKey, KeyError> {
+    let malformed = || KeyError::Malformed {
+        path: path.to_owned(),
+        reason: "the public key at its end cannot be read",
+    };
+    let (_, document) = Document::from_pem(pem).map_err(|_| malformed())?;
+    VerifyingKey::from_public_key_der(document.as_bytes()).map_err(|_| malformed())
+}
+
+fn load_private(
+    path: &Path,
+    pem: &str,
+    passphrase: Option<&Zeroizing<String>>,
+) -> Result<Loaded<SigningKey>, KeyError> {
     let malformed = |reason| KeyError::Malformed {
         path: path.to_owned(),
         reason,
     };
     let (label, document) =
-        SecretDocument::from_pem(&pem).map_err(|_| malformed("not one block of strict PEM"))?;
+        SecretDocument::from_pem(pem).map_err(|_| malformed("not one block of strict PEM"))?;
     match label {
         PLAIN_LABEL => Ok(Loaded {
             key: decode(path, document.as_bytes())?,
@@ -247,5 +292,7 @@ fn decode(path: &Path, der: &[u8]) -> Result<SigningKey, KeyError> {
     // Where the file carries a public key (PKCS#8 version 2), it must belong to the private one.
     let key = SigningKey::try_from(&pair);
     pair.secret_key.zeroize();
-    key.map_err(|_| malformed("the public key in it is not of the private key"))
+    key.map_err(|_| KeyError::Damaged {
+        path: path.to_owned(),
+    })
 }

@@ -184,12 +184,25 @@ pub enum KeyError {
         path: PathBuf,
     },
     /// Not a PEM file of one private key.
-    #[error("{path} is not a PEM file of a PKCS#8 private key: {reason}")]
+    #[error(
+        "{path} is not a PEM file of a PKCS#8 private key: {reason}; put back the copy of it that is \
+         kept apart from this machine"
+    )]
     Malformed {
         /// The key file.
         path: PathBuf,
         /// What is wrong.
         reason: &'static str,
+    },
+
+    /// The private key in it is not that of the public key in it.
+    #[error(
+        "{path} is damaged: its private key is not that of the public key in it. Put back the copy of \
+         it that is kept apart from this machine; nothing is signed with another key"
+    )]
+    Damaged {
+        /// The key file.
+        path: PathBuf,
     },
 
     /// The key never leaves its token.

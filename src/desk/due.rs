@@ -10,8 +10,9 @@ use crate::exchange::clock::timestamp_of_ms;
 use crate::exchange::due::{Due, Dues, Listed, Overdue, When};
 use crate::exchange::read::ReadError;
 use crate::exchange::remind::{Reached, Stage};
+use crate::limits::DUES_LISTED_MAX;
 use crate::model::deadline::local;
-use crate::model::workflow::{Duty, Millis, Owed, Party, Published, Term, calendars_in_force};
+use crate::model::workflow::{Duty, Millis, Owed, Party, Term, calendars_in_force};
 use crate::proto::v1;
 
 impl Desk {
@@ -39,7 +40,7 @@ impl Desk {
         request: &v1::ListDueRequest,
     ) -> Result<v1::ListDueResponse, DeskError> {
         let now = self.exchange.now();
-        let mut listed: Vec<(SortKey, v1::Due)> = Vec::new();
+        let mut listed = First::default();
         for link in self.links_of(&request.peer)? {
             let wanted = |due: &&Due| {
                 let own = due.duty.owed_by == link.party();
@@ -57,22 +58,22 @@ impl Desk {
                     let zones = self.zones(link, dues);
                     let page = dues.page(last, !request.all)?;
                     last = page.last().map(|(case, _)| *case);
-                    let mut told_of = Vec::new();
                     for due in page.iter().flat_map(|(_, dues)| dues).filter(wanted) {
-                        told_of.push((sort_key(due, now), told(link, dues, due, &zones, now)?));
+                        listed.put(sort_key(due, now), || told(link, dues, due, &zones, now))?;
                     }
-                    Ok::<_, ReadError>(told_of)
-                })??;
-                listed.extend(page);
+                    Ok::<_, ReadError>(())
+                })?;
+                page?;
                 if last.is_none() {
                     break;
                 }
             }
         }
-        listed.sort_by(|a, b| a.0.cmp(&b.0));
+        let (dues, left_out) = listed.end();
         Ok(v1::ListDueResponse {
-            dues: listed.into_iter().map(|(_, due)| due).collect(),
+            dues,
             now: Some(wire_time(now)),
+            left_out,
         })
     }
 
@@ -105,9 +106,8 @@ impl Desk {
                 let sides = [(own, true), (own.other(), false)];
                 let of_side = |(by, is_own): (Party, bool)| {
                     let listed = dues.calendars(by);
-                    let published: Vec<Published> =
-                        listed.iter().map(|l| l.published.clone()).collect();
-                    let in_force = calendars_in_force(&published, u64::MAX);
+                    let published = listed.iter().map(|listed| &listed.published);
+                    let in_force = calendars_in_force(published, u64::MAX);
                     let tell = move |listed: &Listed| {
                         let calendar = &listed.published.calendar;
                         let counts = in_force.year(calendar.year()) == Ok(calendar);
@@ -209,6 +209,46 @@ fn published_calendar(
 /// Overdue first, then by instant; what has no instant last, what has no term behind it.
 type SortKey = (u8, Millis, String);
 
+/// The first [`DUES_LISTED_MAX`] of any number, in order; the others are counted.
+#[derive(Debug, Default)]
+struct First<T> {
+    /// Sorted when it is cut, at twice as many.
+    listed: Vec<(SortKey, T)>,
+    /// The last of those that were left when it was cut: what comes behind it is not wanted.
+    last: Option<SortKey>,
+    left_out: u64,
+}
+
+impl<T> First<T> {
+    fn put<E>(&mut self, key: SortKey, told: impl FnOnce() -> Result<T, E>) -> Result<(), E> {
+        if self.last.as_ref().is_some_and(|last| key > *last) {
+            self.left_out += 1;
+            return Ok(());
+        }
+        self.listed.push((key, told()?));
+        if self.listed.len() >= 2 * DUES_LISTED_MAX {
+            self.cut();
+        }
+        Ok(())
+    }
+
+    fn cut(&mut self) {
+        self.listed.sort_by(|a, b| a.0.cmp(&b.0));
+        let over = self.listed.len().saturating_sub(DUES_LISTED_MAX);
+        if over > 0 {
+            self.left_out += over as u64;
+            self.listed.truncate(DUES_LISTED_MAX);
+            self.last = self.listed.last().map(|(key, _)| key.clone());
+        }
+    }
+
+    fn end(mut self) -> (Vec<T>, u64) {
+        self.cut();
+        let listed = self.listed.into_iter().map(|(_, told)| told);
+        (listed.collect(), self.left_out)
+    }
+}
+
 fn sort_key(due: &Due, now: Millis) -> SortKey {
     let (rank, at) = match &due.when {
         When::At(reckoned) => (u8::from(!due.is_overdue(now)), reckoned.at()),
@@ -283,4 +323,36 @@ fn owed(owed: Owed) -> v1::OwedThing {
 
 fn wire_time(at: Millis) -> prost_types::Timestamp {
     timestamp_of_ms(u64::try_from(at).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever order they come in: the first ones in order, and how many more there are.
+    #[test]
+    fn only_the_first_are_listed_and_the_others_counted() {
+        for count in [
+            DUES_LISTED_MAX,
+            DUES_LISTED_MAX + 1,
+            5 * DUES_LISTED_MAX + 7,
+        ] {
+            let mut first = First::default();
+            let mut told = 0;
+            for number in 0..count {
+                // Every number once: 7,919 is a prime that divides none of the counts.
+                let at = number * 7_919 % count;
+                let key = (0, Millis::try_from(at).unwrap(), String::new());
+                let tell = || {
+                    told += 1;
+                    Ok::<_, ()>(at)
+                };
+                first.put(key, tell).unwrap();
+            }
+            let (listed, left_out) = first.end();
+            assert!(listed.into_iter().eq(0..DUES_LISTED_MAX), "{count}");
+            assert_eq!(left_out, (count - DUES_LISTED_MAX) as u64);
+            assert!(told <= count);
+        }
+    }
 }

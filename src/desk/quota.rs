@@ -8,8 +8,9 @@ use super::caller::{Caller, Role};
 use super::errors::DeskError;
 use super::seats::Seat;
 use crate::exchange::quota::{Charge, Class, Quota};
-use crate::exchange::submit::is_urgent;
-use crate::limits::{BULK_FLOORS, CALLER_SUBMITS_MAX};
+use crate::exchange::submit::goes_ahead;
+use crate::limits::{BULK_FLOORS, CALLER_SUBMITS_MAX, SUBMITS_MAX};
+use crate::model::body::kind_of;
 use crate::proto::v1;
 
 /// What one person or program may take.
@@ -52,12 +53,11 @@ impl DeskQuotas {
 /// What a message costs beside its draft: header, signature, leaf and indices.
 const AROUND_BYTES: u64 = 1 << 10;
 
-/// How urgent a draft is. One that does not say becomes ROUTINE. An acknowledgement is a person's
-/// word, which somebody waits for: nobody's bulk stands before it.
+/// How urgent a draft is. One that does not say becomes ROUTINE.
 pub(super) fn class_of(draft: &v1::Draft) -> Class {
     let body = draft.body.as_ref().and_then(|body| body.body.as_ref());
-    let acknowledges = matches!(body, Some(v1::body::Body::Acknowledgement(_)));
-    if acknowledges || is_urgent(draft.precedence) {
+    let kind = body.map_or(v1::Kind::Unspecified, kind_of);
+    if goes_ahead(kind as i32, draft.precedence) {
         Class::Urgent
     } else {
         Class::Bulk
@@ -85,11 +85,14 @@ impl Desk {
             return Err(DeskError::Stopping);
         }
         let quota = self.rules.quotas.of(caller);
-        let in_flight = match class {
-            Class::Bulk => quota.in_flight,
-            Class::Urgent => quota.in_flight + quota.in_flight.div_ceil(4),
+        let places = |places: usize| match class {
+            Class::Bulk => places,
+            Class::Urgent => places + places.div_ceil(4),
         };
-        let seat = self.submits.take_up_to(caller, in_flight);
+        let in_flight = places(quota.in_flight);
+        let seat = self
+            .submits
+            .take_up_to(caller, in_flight, places(SUBMITS_MAX));
         let seat = seat.ok_or(DeskError::InFlight { in_flight })?;
         self.check_room(class)?;
         let bytes = AROUND_BYTES + draft_bytes as u64;

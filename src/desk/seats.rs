@@ -31,15 +31,20 @@ impl Seats {
 
     /// A place, unless the caller or all together have as many as they may.
     pub(super) fn take(&self, caller: &Caller) -> Option<Seat> {
-        self.take_up_to(caller, self.caller_max)
+        self.take_up_to(caller, self.caller_max, self.all_max)
     }
 
-    /// The same, with another bound for this caller.
-    pub(super) fn take_up_to(&self, caller: &Caller, caller_max: usize) -> Option<Seat> {
+    /// The same, with other bounds for this caller and for all together.
+    pub(super) fn take_up_to(
+        &self,
+        caller: &Caller,
+        caller_max: usize,
+        all_max: usize,
+    ) -> Option<Seat> {
         let mut seated = self.seated.lock().unwrap_or_else(PoisonError::into_inner);
         let all: usize = seated.values().sum();
         let own = seated.get(caller).copied().unwrap_or_default();
-        if all >= self.all_max || own >= caller_max {
+        if all >= all_max || own >= caller_max {
             return None;
         }
         seated.insert(caller.clone(), own + 1);
@@ -68,6 +73,24 @@ mod tests {
     use super::super::caller::Role;
     use super::*;
     use crate::limits::{CALLER_WATCHERS_MAX, WATCHERS_MAX};
+
+    #[test]
+    fn a_bound_of_ones_own_reaches_beyond_what_all_have_taken() {
+        let seats = Seats::new(4, 4);
+        let caller = |name: &str| Caller {
+            role: Role::Integration,
+            name: name.to_owned(),
+        };
+        let bulk: Vec<_> = (0..4)
+            .map(|_| seats.take(&caller("bulk")).unwrap())
+            .collect();
+        assert!(seats.take(&caller("alerts")).is_none());
+        let urgent = seats.take_up_to(&caller("alerts"), 5, 5).unwrap();
+        assert!(seats.take_up_to(&caller("alerts"), 5, 5).is_none());
+        assert!(seats.take_up_to(&caller("others"), 5, 5).is_none());
+        drop((bulk, urgent));
+        assert!(seats.take(&caller("others")).is_some());
+    }
 
     #[test]
     fn one_caller_cannot_take_every_seat() {

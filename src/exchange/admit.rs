@@ -13,7 +13,7 @@ use super::command::{Effect, Facts, Leaf, PeerEntry};
 use super::keys::RunKeys;
 use super::layout::{FileRef, Place};
 use super::read::ReadError;
-use super::submit::{files_of, is_urgent};
+use super::submit::{files_of, goes_ahead, share_of};
 use super::{Exchange, Link, LogSide};
 use crate::crypto::Verified;
 use crate::crypto::dsse::{DsseError, Envelope};
@@ -23,7 +23,7 @@ use crate::model::check;
 use crate::model::header::body_digest;
 use crate::model::{Header, MessageId, workflow};
 use crate::proto::v1::{self, RefusalReason};
-use crate::store::StoreError;
+use crate::store::{Share, StoreError};
 use crate::tlog::leaf_hash;
 
 /// Why an entry is no message here, in the words of the REFUSAL that goes back.
@@ -218,10 +218,14 @@ impl Authentic {
         Facts {
             id: self.header.id,
             kind: self.header.kind,
-            urgent: is_urgent(self.header.precedence),
+            urgent: self.goes_ahead(),
             answers: named.into_iter().flatten().collect(),
             files: self.files.clone(),
         }
+    }
+
+    fn goes_ahead(&self) -> bool {
+        goes_ahead(self.header.kind, self.header.precedence)
     }
 
     fn is_refusal(&self) -> bool {
@@ -304,7 +308,7 @@ impl Exchange {
             }
             _ => None,
         };
-        self.place_bytes(&item.entry, body)
+        self.place_bytes(&item.entry, body, Share::Reserved)
     }
 
     /// Entry, body and facts of an authentic entry, its files made durable.
@@ -319,11 +323,12 @@ impl Exchange {
             authentic.header.body_digest,
         );
         let effect = self.effect(link, authentic)?;
+        let share = share_of(authentic.goes_ahead());
         let refuses = matches!(effect, Effect::Refused(_));
         let said = authentic.said.clone().refusing(refuses);
         Ok(PeerEntry {
             leaf: self
-                .place_leaf(&authentic.envelope, Some(body))?
+                .place_leaf(&authentic.envelope, Some(body), share)?
                 .saying(Some(&said)),
             facts: Some(authentic.facts()),
             effect,

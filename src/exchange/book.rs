@@ -1,6 +1,6 @@
 //! What is known of one link: its two logs, as last committed, and who may sign what on it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::{Mutex, watch};
@@ -11,7 +11,7 @@ use super::cases::Cases;
 use super::due::DueBook;
 use super::hold::{self, Hold};
 use super::keys::{self, Judge, LinkKeys};
-use super::layout::{self, HeadRecord, LinkNumber, LogSide, Record, Region};
+use super::layout::{self, HeadRecord, LinkNumber, LogSide, Record, Region, Urgency};
 use super::read::{LogReader, ReadError};
 use super::restore::{self, Restored, Restoring};
 use super::session::OwnCheckpoint;
@@ -170,8 +170,8 @@ pub struct Link {
     pub(crate) head: watch::Sender<Head>,
     /// The trees behind `head`; replaced as a whole by the recorder after each commit.
     trees: RwLock<Trees>,
-    /// Own FLASH and IMMEDIATE entries that may not have been delivered yet.
-    pub(crate) urgent: std::sync::Mutex<std::collections::BTreeSet<u64>>,
+    /// Own entries that go ahead of a backlog and may not have been delivered yet.
+    pub(crate) urgent: std::sync::Mutex<UrgentOutbox>,
     /// Whether a session is up.
     pub(crate) presence: watch::Sender<Presence>,
     /// The session that owns the link now; see `session::Seat`.
@@ -473,11 +473,13 @@ impl Book {
             expressed.insert(index, ahead);
         }
         let (start, end) = layout::indexed_from(Region::Urgent, number, record.delivered_size);
-        let urgent = store
-            .scan(&start, &end, usize::MAX, Direction::Forward)?
-            .iter()
-            .filter_map(|(key, _)| layout::index_of(key))
-            .collect();
+        let mut urgent = UrgentOutbox::default();
+        for (key, value) in store.scan(&start, &end, usize::MAX, Direction::Forward)? {
+            if let (Some(index), Some(urgency)) = (layout::index_of(&key), Urgency::decode(&value))
+            {
+                urgent.insert(index, urgency);
+            }
+        }
         // A hold that cannot be read must not turn into none.
         let read_hold = |value: Option<Vec<u8>>| {
             let damaged = |_| ReadError::Damaged {
@@ -602,6 +604,36 @@ impl Book {
             mirror_root: self.mirror.root().0,
             delivered_size: self.delivered_size,
         }
+    }
+}
+
+/// Indices of own entries that go ahead of a backlog, each sort by itself.
+#[derive(Debug, Default)]
+pub(crate) struct UrgentOutbox {
+    /// FLASH and IMMEDIATE.
+    pub(crate) alerts: BTreeSet<u64>,
+    /// Acknowledgements, whatever their precedence.
+    pub(crate) acknowledgements: BTreeSet<u64>,
+}
+
+impl UrgentOutbox {
+    pub(crate) fn insert(&mut self, index: u64, urgency: Urgency) {
+        match urgency {
+            Urgency::Alert => self.alerts.insert(index),
+            Urgency::Acknowledgement => self.acknowledgements.insert(index),
+        };
+    }
+
+    /// Forgets those from `size` on.
+    pub(crate) fn cut(&mut self, size: u64) {
+        drop(self.alerts.split_off(&size));
+        drop(self.acknowledgements.split_off(&size));
+    }
+
+    /// Forgets those below `size`.
+    pub(crate) fn delivered(&mut self, size: u64) {
+        self.alerts = self.alerts.split_off(&size);
+        self.acknowledgements = self.acknowledgements.split_off(&size);
     }
 }
 

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::cases::CaseLock;
+use super::claims::Claim;
 use super::hold::{Hold, Incident};
 use super::holding::Release;
 use super::keys::{OwnChange, RunKeys};
@@ -19,7 +20,7 @@ use crate::crypto::Verified;
 use crate::crypto::checkpoint::{Receipt, SignedCheckpoint};
 use crate::limits::SALT_BYTES;
 use crate::model::{MessageId, workflow};
-use crate::store::{StoreError, full_text};
+use crate::store::{Share, StoreError, full_text};
 use crate::tlog::Hash;
 
 /// An entry ready to be recorded: signed or verified, its files already durable.
@@ -58,6 +59,7 @@ impl Packed {
 pub(crate) struct Facts {
     pub(crate) id: MessageId,
     pub(crate) kind: i32,
+    /// Whether it goes ahead of what is not, on the way and on a disk that fills.
     pub(crate) urgent: bool,
     /// Messages it answers, supersedes or withdraws.
     pub(crate) answers: Vec<MessageId>,
@@ -251,12 +253,21 @@ impl RecordError {
 
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, RecordError>>;
 
+/// What an entry holds until it is known what became of its commit.
+#[derive(Debug, Default)]
+pub(crate) struct Holds {
+    /// Its case, if it was judged in one.
+    pub(crate) case: Option<CaseLock>,
+    /// Its id and files, if somebody submitted it.
+    pub(crate) claim: Option<Claim>,
+}
+
 /// A step of the path.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// Append to the own log; answered when durable. The lock of its case, if it was judged under
-    /// one, is held until then, whoever still waits for the answer.
-    Append(LinkNumber, Box<OwnEntry>, Option<CaseLock>, Reply<Recorded>),
+    /// Append to the own log; answered when durable. What it holds is held until then, whoever still
+    /// waits for the answer.
+    Append(LinkNumber, Box<OwnEntry>, Holds, Reply<Recorded>),
     /// Extend the mirror; answered when durable *and* under the high-water mark, so that the
     /// answer is the permission to cosign.
     Mirror(Box<MirrorRun>, Reply<()>),
@@ -308,6 +319,32 @@ pub(crate) enum Command {
 }
 
 impl Command {
+    /// What the space is for that it takes; `None` where that is next to nothing, or where nothing
+    /// else can go on before it. The commit looks at the floor in any case.
+    pub(crate) fn share(&self) -> Option<Share> {
+        let is_reserved = match self {
+            // What the node itself says, it owes.
+            Self::Append(_, own, _, _) => own.author.is_none() || own.facts.urgent,
+            // What was refused has no say in it.
+            Self::Mirror(run, _) => {
+                let mut facts = run.entries.iter().filter_map(|entry| entry.facts.as_ref());
+                facts.all(|facts| facts.urgent)
+            }
+            Self::Express(_, _, entry, _) => {
+                let facts = entry.facts.as_ref();
+                facts.is_some_and(|facts| facts.urgent)
+            }
+            // It can be derived again.
+            Self::Derived(..) => false,
+            _ => return None,
+        };
+        Some(if is_reserved {
+            Share::Reserved
+        } else {
+            Share::Ordinary
+        })
+    }
+
     /// Bytes it adds to a commit, roughly.
     pub(crate) fn cost_bytes(&self) -> usize {
         match self {

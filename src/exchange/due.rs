@@ -1021,15 +1021,15 @@ impl Exchange {
             });
         };
         let (received_at, is_settled) = self.received_at(link, asked)?;
-        let calendars = dues.calendars(duty.owed_by).iter();
-        let published: Vec<Published> = match term {
-            Term::WorkingDays { .. } => calendars.map(|c| c.published.clone()).collect(),
-            Term::At(_) | Term::AfterReceipt(_) => Vec::new(),
+        let calendars = match term {
+            Term::WorkingDays { .. } => dues.calendars(duty.owed_by),
+            Term::At(_) | Term::AfterReceipt(_) => &[],
         };
+        let published = calendars.iter().map(|listed| &listed.published);
         let when = match reckon(
             &term,
             received_at,
-            &calendars_in_force(&published, seen_size),
+            &calendars_in_force(published, seen_size),
         ) {
             Ok(Some(reckoned)) => When::At(reckoned),
             Ok(None) => When::NotReceived,

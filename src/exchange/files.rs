@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use tokio::sync::watch;
 
-use super::command::Command;
+use super::command::{Command, Holds};
 use super::layout::{self, FileRef, FileRefs, Region};
 use super::read::LogReader;
 use super::submit::{SubmitError, header_of};
@@ -163,7 +163,7 @@ impl Exchange {
         let header = header_of(&stored, &link.mirror.to_string())?;
         let digests = files.iter().map(|file| file.sha256).collect();
         let own = self.files_received(link, index, &header, digests)?;
-        self.ask(|reply| Command::Append(link.number, Box::new(own), None, reply))
+        self.ask(|reply| Command::Append(link.number, Box::new(own), Holds::default(), reply))
             .await?;
         Ok(())
     }

@@ -20,11 +20,12 @@ use super::read::{LogReader, ReadError};
 use super::{Exchange, Link, OpenError};
 use crate::crypto::Verified;
 use crate::crypto::checkpoint::{
-    AuthorKeys, CheckpointError, LogVerifier, LogVerifierError, MirrorKey, Receipt,
+    AuthorKeys, Checkpoint, CheckpointError, LogVerifier, LogVerifierError, MirrorKey, Receipt,
     SignedCheckpoint, cosign,
 };
 use crate::crypto::history::{ChangeFault, HeldKey, KeyHistory, may_be_change};
 use crate::crypto::keys::{LogKey, MessageKey};
+use crate::crypto::note::{self, Note};
 use crate::crypto::vkey::VerifierKey;
 use crate::limits::SALT_BYTES;
 use crate::model::Origin;
@@ -41,6 +42,16 @@ pub struct KeyRing {
 struct Held {
     message: Vec<Arc<MessageKey>>,
     log: Vec<Arc<LogKey>>,
+    /// Log keys that were in use. Nothing is signed with them.
+    retired: Vec<Arc<LogKey>>,
+    /// Where older ones lie.
+    shelf: Option<Arc<dyn RetiredKeys>>,
+}
+
+/// Where log keys lie that were in use: a bundle may be under way that was sealed to one of them.
+pub trait RetiredKeys: std::fmt::Debug + Send + Sync {
+    /// Those that can be had, newest first. May take a while: they are decrypted.
+    fn log_keys(&self) -> Vec<Arc<LogKey>>;
 }
 
 /// A private key that is to follow.
@@ -77,6 +88,8 @@ impl KeyRing {
         let held = Held {
             message: vec![Arc::new(keys.message)],
             log: vec![Arc::new(keys.log)],
+            retired: Vec::new(),
+            shelf: None,
         };
         Self {
             held: RwLock::new(held),
@@ -100,14 +113,40 @@ impl KeyRing {
         }
     }
 
-    /// Lets go of every key of a role but one.
+    /// Lets go of every key of a role but one. Log keys still open what is sealed to them.
     pub fn keep_only(&self, role: KeyRole, public: &[u8; 32]) {
         let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
         match role {
             KeyRole::Message => held.message.retain(|k| k.public().as_bytes() == public),
-            KeyRole::Log => held.log.retain(|k| k.public().as_bytes() == public),
+            KeyRole::Log => {
+                let (kept, gone) = std::mem::take(&mut held.log)
+                    .into_iter()
+                    .partition(|key| key.public().as_bytes() == public);
+                held.log = kept;
+                held.retired.extend::<Vec<_>>(gone);
+            }
             _ => {}
         }
+    }
+
+    /// Says where log keys lie that were in use.
+    pub fn shelve(&self, shelf: Arc<dyn RetiredKeys>) {
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        held.shelf = Some(shelf);
+    }
+
+    /// Log keys that were in use, newest first: they open what was sealed to them, and sign nothing.
+    /// Reads files.
+    #[must_use]
+    pub fn retired_log(&self) -> Vec<Arc<LogKey>> {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        let mut keys: Vec<_> = held.retired.iter().rev().cloned().collect();
+        let shelf = held.shelf.clone();
+        drop(held);
+        let shelved = shelf.map(|shelf| shelf.log_keys()).unwrap_or_default();
+        let known: Vec<_> = keys.iter().map(|key| key.public()).collect();
+        keys.extend(shelved.into_iter().filter(|k| !known.contains(&k.public())));
+        keys
     }
 
     /// The message keys at hand, oldest first.
@@ -297,6 +336,22 @@ impl RunKeys {
     pub(crate) fn now(link: &Link) -> Self {
         Self {
             history: link.key_history(LogSide::Mirror),
+            faults: Arc::default(),
+        }
+    }
+
+    /// The own history as it is.
+    pub(crate) fn own(link: &Link) -> Self {
+        Self {
+            history: link.key_history(LogSide::Own),
+            faults: Arc::default(),
+        }
+    }
+
+    /// A history of the peer's keys that was learned ahead of its log.
+    pub(crate) fn of_peer(history: &Arc<KeyHistory>) -> Self {
+        Self {
+            history: Arc::clone(history),
             faults: Arc::default(),
         }
     }
@@ -558,6 +613,37 @@ impl Exchange {
             .ok()
     }
 
+    /// What a note says of the peer's log under this node's own cosignature, whoever has signed it
+    /// beside. That vouches for the tree: this node had it, whole.
+    pub(super) fn cosigned_here(&self, link: &Link, note: &str) -> Option<Checkpoint> {
+        let note = Note::parse(note).ok()?;
+        let history = link.key_history(LogSide::Own);
+        let mut keys = history.mirror_keys();
+        for key in self.ring.log() {
+            let vkey = key.cosigner_verifier(link.own.sender());
+            if keys.iter().all(|known| known.mirror != vkey) {
+                keys.push(MirrorKey {
+                    mirror: vkey,
+                    first_size: 0,
+                    last_size: None,
+                });
+            }
+        }
+        let known: Vec<_> = keys.iter().map(|key| &key.mirror).collect();
+        let signers = note::verify(&note, &known).ok()?;
+        let checkpoint = Checkpoint::parse(note.text()).ok()?;
+        let counts = |key: &&MirrorKey| {
+            let size = checkpoint.size;
+            size >= key.first_size && key.last_size.is_none_or(|last| size <= last)
+        };
+        let mut counting = keys.iter().filter(counts);
+        let is_by_us = counting.any(|key| {
+            let mut signers = signers.iter();
+            signers.any(|by| *by.key == key.mirror && by.unix_seconds.is_some())
+        });
+        (is_by_us && checkpoint.origin == link.mirror.to_string()).then_some(checkpoint)
+    }
+
     /// The judge of one log for records that are fetched back: by what stands in the entries at hand
     /// as well, and by every log key of this node that is at hand, wherever it holds.
     pub(super) fn lenient_verifier(
@@ -566,10 +652,18 @@ impl Exchange {
         keys: &RunKeys,
         side: LogSide,
     ) -> Arc<LogVerifier> {
-        let (own, mirror) = (
-            link.key_history(LogSide::Own),
-            link.key_history(LogSide::Mirror),
-        );
+        self.lenient_verifier_by(link, keys, side, &link.key_history(LogSide::Mirror))
+    }
+
+    /// The same, by a history of the peer's keys that was learned ahead of its log.
+    pub(super) fn lenient_verifier_by(
+        &self,
+        link: &Link,
+        keys: &RunKeys,
+        side: LogSide,
+        peer: &Arc<KeyHistory>,
+    ) -> Arc<LogVerifier> {
+        let (own, mirror) = (link.key_history(LogSide::Own), Arc::clone(peer));
         let is_own = keys.history.origin() == own.origin();
         let (own, mirror) = if is_own {
             (Arc::clone(&keys.history), mirror)

@@ -10,6 +10,7 @@ use super::remind::Stage;
 use crate::limits::{SALT_BYTES, VALUE_BYTES_MAX};
 use crate::model::MessageId;
 use crate::model::workflow::Owed;
+use crate::proto::v1::Kind;
 use crate::store::KeyAddress;
 
 /// Version of keys and records.
@@ -370,6 +371,8 @@ pub(crate) enum RestorePart {
     Kept,
     /// A hold that takes effect once the records are back (JSON, in parts).
     Hold,
+    /// By own index: who submitted the one that stays set aside.
+    KeptAuthor,
 }
 
 /// `Z link part`: what stands once a link.
@@ -580,6 +583,40 @@ fn indexed(region: Region, number: LinkNumber, side: Option<LogSide>, index: u64
     )
 }
 
+/// Why an own entry goes ahead of a backlog: the value of its row in region `U`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Urgency {
+    /// FLASH or IMMEDIATE.
+    Alert,
+    /// An acknowledgement.
+    Acknowledgement,
+}
+
+impl Urgency {
+    pub(crate) fn of(kind: i32) -> Self {
+        if kind == Kind::Acknowledgement as i32 {
+            Self::Acknowledgement
+        } else {
+            Self::Alert
+        }
+    }
+
+    pub(crate) fn encode(self) -> Vec<u8> {
+        match self {
+            Self::Alert => Vec::new(),
+            Self::Acknowledgement => vec![1],
+        }
+    }
+
+    pub(crate) fn decode(value: &[u8]) -> Option<Self> {
+        match value {
+            [] => Some(Self::Alert),
+            [1] => Some(Self::Acknowledgement),
+            _ => None,
+        }
+    }
+}
+
 /// Where a message lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
@@ -711,6 +748,24 @@ pub enum StoredBody {
     },
     /// Not kept: the message was refused.
     Absent,
+}
+
+impl StoredBody {
+    /// The file that it lies in.
+    pub(crate) fn file(&self) -> Option<&[u8; 32]> {
+        match self {
+            Self::File { digest } | Self::SealedFile { digest, .. } => Some(digest),
+            Self::Inline { .. } | Self::Sealed { .. } | Self::Absent => None,
+        }
+    }
+
+    /// Where its key is, if it lies sealed.
+    pub(crate) fn key(&self) -> Option<KeyAddress> {
+        match self {
+            Self::Sealed { key, .. } | Self::SealedFile { key, .. } => Some(*key),
+            Self::Inline { .. } | Self::File { .. } | Self::Absent => None,
+        }
+    }
 }
 
 /// One entry of a log with its body: version, flags, time, entry, body.

@@ -401,6 +401,8 @@ impl Exchange {
         self.recorder
             .send(Command::KeepCosigned(link.number, Box::new(receipt)))
             .await;
+        // Durable before it is shown: a session to restore records shows only what is kept.
+        self.ask(Command::Barrier).await?;
         Ok(again)
     }
 }

@@ -34,6 +34,7 @@ pub mod book;
 pub mod bundle;
 pub mod cases;
 pub mod channel;
+mod claims;
 pub mod clock;
 mod command;
 mod contradiction;
@@ -79,6 +80,7 @@ pub use layout::LogSide;
 pub use submit::Author;
 
 use book::Book;
+use claims::Claims;
 use clock::{Clock, Entropy};
 use command::Command;
 use hold::Incident;
@@ -157,6 +159,7 @@ pub struct Exchange {
     recorder: RecorderHandle,
     links: BTreeMap<NodeName, Arc<Link>>,
     meters: Meters,
+    claims: Claims,
     noted: Noted,
     trouble: watch_channel::Sender<Option<String>>,
     /// Sessions only restore; see [`Exchange::restore_only`].
@@ -230,6 +233,7 @@ impl Exchange {
             recorder,
             links,
             meters: Meters::new(),
+            claims: Claims::default(),
             noted: Noted::default(),
             trouble,
             only_restores: std::sync::atomic::AtomicBool::new(false),

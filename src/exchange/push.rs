@@ -2,19 +2,22 @@
 //!
 //! Whatever has gathered since the last push goes next, up to a window of entries and bytes that
 //! are not yet cosigned. A FLASH or IMMEDIATE entry that would have to wait behind others goes by
-//! Express first; the mirror takes it up again when its index comes.
+//! Express first; so does an acknowledgement that the next push would not bring, or that the peer lets
+//! wait. The mirror takes them up again when their index comes.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use tokio::sync::{mpsc, watch};
 
+use super::book::UrgentOutbox;
 use super::read::{LogReader, ReadError, Stored};
 use super::session::{Never, OwnCheckpoint, Stop, item_bytes, send};
 use super::{Exchange, Link, LogSide};
 use crate::crypto::checkpoint::sign_checkpoint;
 use crate::limits::{
-    ITEM_BYTES_MAX, PUSH_BYTES_MAX, PUSH_ENTRIES_MAX, WINDOW_BYTES_MAX, WINDOW_ENTRIES_MAX,
+    ACKNOWLEDGEMENTS_AHEAD_MAX, ITEM_BYTES_MAX, PUSH_BYTES_MAX, PUSH_ENTRIES_MAX, WINDOW_BYTES_MAX,
+    WINDOW_ENTRIES_MAX,
 };
 use crate::proto::v1::{self, frame};
 use crate::store::Direction;
@@ -35,6 +38,8 @@ pub(super) struct Pusher<'a> {
     in_flight_bytes: usize,
     /// Urgent entries already sent ahead in this session.
     expressed: BTreeSet<u64>,
+    /// Acknowledgements sent ahead in this session that were not cosigned when last looked.
+    acknowledgements_ahead: BTreeSet<u64>,
 }
 
 impl<'a> Pusher<'a> {
@@ -55,6 +60,7 @@ impl<'a> Pusher<'a> {
             in_flight: VecDeque::new(),
             in_flight_bytes: 0,
             expressed: BTreeSet::new(),
+            acknowledgements_ahead: BTreeSet::new(),
         }
     }
 
@@ -70,6 +76,12 @@ impl<'a> Pusher<'a> {
                 continue;
             }
             let room = self.window_room(cosigned_size);
+            if let Some(index) = self.next_acknowledgement(cosigned_size, head.signable_size, room)
+            {
+                self.acknowledgements_ahead.insert(index);
+                self.express(index).await?;
+                continue;
+            }
             if self.next_index < head.signable_size && room > 0 {
                 self.push(head.signable_size, room).await?;
                 continue;
@@ -113,18 +125,47 @@ impl<'a> Pusher<'a> {
         } else {
             self.next_index
         };
-        let urgent = self
-            .link
-            .urgent
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let urgent = self.urgent();
         let next = urgent
+            .alerts
             .range(waits_from..signable_size.max(waits_from))
             .find(|index| !self.expressed.contains(index))
             .copied();
         drop(urgent);
         self.expressed = self.expressed.split_off(&self.next_index);
         next
+    }
+
+    /// The next acknowledgement that the next push would not bring, because the window is full or too
+    /// much stands before it; or that is not cosigned yet by a peer that lets what was pushed wait. Where
+    /// nothing waits, it goes in its turn, and costs no second frame.
+    fn next_acknowledgement(
+        &mut self,
+        cosigned_size: u64,
+        signable_size: u64,
+        room: usize,
+    ) -> Option<u64> {
+        self.acknowledgements_ahead = self.acknowledgements_ahead.split_off(&cosigned_size);
+        if self.acknowledgements_ahead.len() >= ACKNOWLEDGEMENTS_AHEAD_MAX {
+            return None;
+        }
+        let waits_from = if self.link.presence.borrow().slowed.is_some() {
+            cosigned_size
+        } else {
+            self.next_index + room.min(PUSH_ENTRIES_MAX) as u64
+        };
+        let urgent = self.urgent();
+        let mut waiting = urgent
+            .acknowledgements
+            .range(waits_from..signable_size.max(waits_from));
+        waiting
+            .find(|index| !self.acknowledgements_ahead.contains(index))
+            .copied()
+    }
+
+    fn urgent(&self) -> MutexGuard<'_, UrgentOutbox> {
+        let urgent = self.link.urgent.lock();
+        urgent.unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn express(&mut self, index: u64) -> Result<(), Stop> {

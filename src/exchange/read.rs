@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use super::layout::{self, LinkNumber, LogSide, Record, StoredBody, StoredEntry};
 use crate::crypto::at_rest::{self, Context};
 use crate::limits::SALT_BYTES;
-use crate::store::{Blobs, DO_NOW, Direction, KeyAddress, Store, StoreError, VaultError};
+use crate::store::{Blobs, DO_NOW, Direction, KeyAddress, Store, StoreError, Vault, VaultError};
 use crate::tlog::{Hash, Snapshot, TILE_WIDTH, TileReader, Tree, TreeError, leaf_hash};
 
 /// Why something recorded cannot be read.
@@ -64,6 +64,32 @@ impl<'a> BodyContext<'a> {
     pub(super) fn as_context(&self) -> Context<'_> {
         Context(&self.0)
     }
+}
+
+/// Why a sealed body does not open.
+pub(super) enum BodyError {
+    NoVault,
+    Keys(VaultError),
+    Damaged,
+}
+
+/// Salt and body out of sealed bytes; `None` when the key was destroyed.
+pub(super) fn open_body(
+    vault: Option<&Vault>,
+    leaf: &Hash,
+    key: KeyAddress,
+    sealed: &[u8],
+) -> Result<Option<([u8; SALT_BYTES], Bytes)>, BodyError> {
+    let key = match vault.ok_or(BodyError::NoVault)?.key(key) {
+        Ok(key) => key,
+        Err(VaultError::Destroyed) => return Ok(None),
+        Err(error) => return Err(BodyError::Keys(error)),
+    };
+    let context = BodyContext::of(leaf);
+    let opened = at_rest::open(&key, context.as_context(), sealed);
+    let opened = Bytes::from(opened.map_err(|_| BodyError::Damaged)?);
+    let salt = opened.first_chunk().copied().ok_or(BodyError::Damaged)?;
+    Ok(Some((salt, opened.slice(SALT_BYTES..))))
 }
 
 /// Reads one log of one link.
@@ -265,21 +291,13 @@ impl LogReader {
         key: KeyAddress,
         bytes: &[u8],
     ) -> Result<Option<([u8; SALT_BYTES], Bytes)>, ReadError> {
-        let Some(vault) = self.blobs.vault() else {
-            return Err(ReadError::NoVault);
-        };
-        let key = match vault.key(key) {
-            Ok(key) => key,
-            Err(VaultError::Destroyed) => return Ok(None),
-            Err(error) => return Err(StoreError::Keys(Arc::new(error)).into()),
-        };
-        let leaf = leaf_hash(&stored.entry);
-        let opened = at_rest::open(&key, BodyContext::of(&leaf).as_context(), bytes)
-            .map_err(|_| self.damaged("body", stored.index))?;
-        let Some((salt, body)) = opened.split_first_chunk() else {
-            return Err(self.damaged("body", stored.index));
-        };
-        Ok(Some((*salt, Bytes::copy_from_slice(body))))
+        let vault = self.blobs.vault().map(|vault| &**vault);
+        match open_body(vault, &leaf_hash(&stored.entry), key, bytes) {
+            Ok(opened) => Ok(opened),
+            Err(BodyError::NoVault) => Err(ReadError::NoVault),
+            Err(BodyError::Keys(error)) => Err(StoreError::Keys(Arc::new(error)).into()),
+            Err(BodyError::Damaged) => Err(self.damaged("body", stored.index)),
+        }
     }
 
     fn file(

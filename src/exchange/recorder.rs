@@ -152,7 +152,17 @@ impl Recorder {
         let now_ms = self.clock.unix_ms();
         let mut stage = Stage::new(now_ms);
         let mut answers = Answers::default();
+        let mut bytes = 0;
         for command in commands {
+            // Each by itself: what is urgent does not fail for the bulk that it came with.
+            let with = bytes + command.cost_bytes() as u64;
+            if let Some(share) = command.share()
+                && let Err(error @ StoreError::Full { .. }) = self.store.make_room(share, with)
+            {
+                refuse(command, &RecordError::of(&error));
+                continue;
+            }
+            bytes = with;
             if let Err(error) = self.stage(&mut stage, command, &mut answers) {
                 self.stop(&error, answers);
                 return;
@@ -213,7 +223,7 @@ impl Recorder {
         answers: &mut Answers,
     ) -> Result<(), StoreError> {
         match command {
-            Command::Append(number, own, lock, reply) => {
+            Command::Append(number, own, holds, reply) => {
                 let Some(book) = self.books.get(&number) else {
                     return Ok(());
                 };
@@ -228,8 +238,12 @@ impl Recorder {
                     Some(_) => Err(RecordError::IdUsed),
                 };
                 answers.flushed.push(Box::new(move |outcome| {
-                    drop(reply.send(outcome.and(recorded)));
-                    drop(lock);
+                    let outcome = outcome.and(recorded);
+                    if let Some(claim) = holds.claim {
+                        claim.settle(&outcome);
+                    }
+                    drop(reply.send(outcome));
+                    drop(holds.case);
                 }));
             }
             Command::Mirror(run, reply) => {
@@ -449,3 +463,6 @@ fn refuse(command: Command, error: &RecordError) {
         Command::KeepCosigned(..) | Command::KeepUsage(..) | Command::Incident(..) => {}
     }
 }
+
+#[cfg(test)]
+mod tests;

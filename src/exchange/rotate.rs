@@ -16,7 +16,7 @@
 
 use std::sync::Arc;
 
-use super::command::{Command, RecordError, Recorded};
+use super::command::{Command, Holds, RecordError, Recorded};
 use super::keys::NextKey;
 use super::submit::SubmitError;
 use super::{Exchange, Link, LogSide};
@@ -323,7 +323,7 @@ impl Exchange {
         for _ in 0..SIGN_AGAIN_MAX {
             let own = self.change_entry(link, &content, brought.as_ref())?;
             let asked = self
-                .ask(|reply| Command::Append(link.number, Box::new(own), None, reply))
+                .ask(|reply| Command::Append(link.number, Box::new(own), Holds::default(), reply))
                 .await;
             match asked {
                 Err(RecordError::KeyEnded) => {}

@@ -6,6 +6,7 @@ use tokio::sync::watch;
 
 use super::command::{Command, RecordError};
 use super::hold::Evidence;
+use super::restore::Shown;
 use super::session::{Breach, End, Never, Stop};
 use super::{Exchange, Link, LogSide};
 use crate::crypto::Verified;
@@ -187,7 +188,7 @@ impl Exchange {
             self.note_caused(super::noted::Cause::Lost, incident).await;
         }
         // It is of the tree recorded here: `Exchange::behind` has compared.
-        let Some(receipt) = self.shown_receipt(link, hello)? else {
+        let Some(Shown::Receipt(receipt)) = self.shown_receipt(link, hello)? else {
             // Nothing, or what is here under a key of the peer that is still to be announced.
             return Ok(mirrored);
         };

@@ -1,4 +1,5 @@
-//! A peer over its quota is slowed: what it pushes waits, uncosigned, until there is room again.
+//! A peer over its quota is slowed: what it pushes waits, uncosigned, until there is room again. So is
+//! every peer while the disk here is so full that ordinary messages of the desk are refused.
 //!
 //! Its frames are still read. An honest peer pushes no more than its window beyond what was
 //! cosigned, so it stops by itself; its alerts ahead of their turn, its receipts and its heartbeats
@@ -13,15 +14,17 @@ use tokio::sync::mpsc;
 
 use super::clock::timestamp_of_ms;
 use super::hold::{self, Incident};
+use super::layout::Urgency;
 use super::noted::Cause;
 use super::quota::{Charge, Class, OverQuota, QuotaPart};
 use super::session::{Stop, item_bytes, send};
-use super::submit::is_urgent;
+use super::submit::goes_ahead;
 use super::{Exchange, Link, LogSide};
-use crate::limits::FAULT_TEXT_BYTES_MAX;
+use crate::limits::{ACKNOWLEDGEMENTS_AHEAD_MAX, FAULT_TEXT_BYTES_MAX, SPACE_INTERVAL};
 use crate::model::Header;
 use crate::model::text::escape;
 use crate::proto::v1::{self, frame};
+use crate::store::{Share, StoreError};
 
 /// What an entry costs beside its bytes: record, indices, and a REFUSAL of it at worst.
 const AROUND_BYTES: usize = 1 << 10;
@@ -49,16 +52,23 @@ impl Exchange {
         let mut told = false;
         let mut urgent = None;
         loop {
-            let taken = self
-                .take(&meter, Class::Bulk, entries, bytes)
-                .or_else(|over| {
-                    let urgent = urgent.get_or_insert_with(|| Urgent::of(start_index, items));
-                    if urgent.is_all {
-                        self.take(&meter, Class::Urgent, entries, bytes)
-                    } else {
-                        Err(over)
-                    }
-                });
+            // A disk that cannot be asked refuses the commit, in its own words.
+            let room = self.store.make_room(Share::Ordinary, bytes);
+            let taken = if matches!(room, Err(StoreError::Full { .. })) {
+                Err(Over::Disk)
+            } else {
+                let taken = self.take(&meter, Class::Bulk, entries, bytes);
+                taken.map_err(Over::Quota)
+            };
+            let taken = taken.or_else(|over| {
+                let urgent = urgent.get_or_insert_with(|| Urgent::of(start_index, items));
+                if urgent.is_all {
+                    let taken = self.take(&meter, Class::Urgent, entries, bytes);
+                    taken.map_err(Over::Quota)
+                } else {
+                    Err(over)
+                }
+            });
             let over = match taken {
                 Ok(charge) => {
                     if told {
@@ -69,16 +79,19 @@ impl Exchange {
                 Err(over) => over,
             };
             // A rate is over in a moment; the rest of a day is worth a word.
-            if over.part != QuotaPart::Messages && !told {
+            if over.lasts() && !told {
                 told = true;
                 self.say_slowed(link, outgoing, &over).await?;
-                let who = format!("the peer {}", link.peer);
-                self.tell_used_up(&meter, &link.peer, &who, &over).await;
+                // That the disk fills is told by who watches it.
+                if let Over::Quota(over) = &over {
+                    let who = format!("the peer {}", link.peer);
+                    self.tell_used_up(&meter, &link.peer, &who, over).await;
+                }
             }
             if let Some(urgent) = &urgent {
-                self.show_urgent(link, &urgent.alerts).await?;
+                self.show_urgent(link, &urgent.shown).await?;
             }
-            tokio::time::sleep(over.retry_after.min(WAIT_MAX)).await;
+            tokio::time::sleep(over.wait()).await;
         }
     }
 
@@ -102,22 +115,33 @@ impl Exchange {
         &self,
         link: &Link,
         outgoing: &mpsc::Sender<v1::Frame>,
-        over: &OverQuota,
+        over: &Over,
     ) -> Result<(), Stop> {
-        let wait_ms = u64::try_from(over.retry_after.as_millis()).unwrap_or(u64::MAX);
-        let until_ms = self.clock.unix_ms().saturating_add(wait_ms);
+        let (said, shown, until) = match over {
+            Over::Quota(over) => {
+                let wait_ms = u64::try_from(over.retry_after.as_millis()).unwrap_or(u64::MAX);
+                let until_ms = self.clock.unix_ms().saturating_add(wait_ms);
+                (
+                    format!("your quota here is used up: {over}"),
+                    format!("its quota here is used up: {over}; its ordinary messages wait"),
+                    Some(timestamp_of_ms(until_ms)),
+                )
+            }
+            Over::Disk => (
+                "the disk here is nearly full".to_owned(),
+                "the disk here is nearly full; its ordinary messages wait until there is room"
+                    .to_owned(),
+                None,
+            ),
+        };
         let text = format!(
-            "your quota here is used up: {over}. Ordinary messages wait in your outbox and go on \
-             by themselves; alerts and receipts pass"
+            "{said}. Ordinary messages wait in your outbox and go on by themselves; alerts, \
+             acknowledgements and receipts pass"
         );
-        tracing::warn!(peer = %link.peer, part = ?over.part, "the peer is slowed");
-        let shown = format!("its quota here is used up: {over}; its ordinary messages wait");
+        tracing::warn!(peer = %link.peer, ?over, "the peer is slowed");
         link.presence
             .send_modify(|presence| presence.slows = Some(shown));
-        let slowed = v1::Slowed {
-            text,
-            until: Some(timestamp_of_ms(until_ms)),
-        };
+        let slowed = v1::Slowed { text, until };
         send(outgoing, frame::Frame::Slowed(slowed)).await
     }
 
@@ -131,6 +155,8 @@ impl Exchange {
             news
         });
         if news {
+            // The pusher looks again: what must not wait, and was pushed with what does, goes ahead.
+            link.head.send_modify(|_| {});
             let incident = Incident {
                 at_ms: self.clock.unix_ms(),
                 peer: link.peer.to_string(),
@@ -142,30 +168,60 @@ impl Exchange {
     }
 }
 
+/// Why a run is not taken now.
+#[derive(Debug)]
+enum Over {
+    /// The peer has used up its quota.
+    Quota(OverQuota),
+    /// Nobody's ordinary messages are recorded any more.
+    Disk,
+}
+
+impl Over {
+    /// Whether it is worth a word. A rate is over in a moment; the rest of a day, and a disk, are not.
+    fn lasts(&self) -> bool {
+        !matches!(self, Self::Quota(over) if over.part == QuotaPart::Messages)
+    }
+
+    fn wait(&self) -> Duration {
+        match self {
+            Self::Quota(over) => over.retry_after.min(WAIT_MAX),
+            Self::Disk => SPACE_INTERVAL,
+        }
+    }
+}
+
 /// What of a run says that it is urgent. Nothing of it is verified yet.
 struct Urgent<'a> {
-    /// Alerts, with their indices: they are shown while the run waits.
-    alerts: Vec<(u64, &'a v1::Item)>,
-    /// Whether there is nothing else in it than alerts and acknowledgements.
+    /// Alerts and acknowledgements, with their indices: they are shown while the run waits.
+    shown: Vec<(u64, &'a v1::Item)>,
+    /// Whether there is nothing else in it.
     is_all: bool,
 }
 
 impl<'a> Urgent<'a> {
     fn of(start_index: u64, items: &'a [v1::Item]) -> Self {
-        let mut urgent = Self {
-            alerts: Vec::new(),
-            is_all: true,
-        };
+        let (mut alerts, mut acknowledgements) = (Vec::new(), Vec::new());
+        let mut is_all = true;
         for (index, item) in (start_index..).zip(items) {
             let entry = v1::Entry::decode(item.entry.clone()).ok();
             let header = entry.and_then(|entry| Header::parse(&entry.payload).ok());
             match header {
-                Some(header) if is_urgent(header.precedence) => urgent.alerts.push((index, item)),
-                // A person's word, which somebody waits for.
-                Some(header) if header.kind == v1::Kind::Acknowledgement as i32 => {}
-                _ => urgent.is_all = false,
+                Some(header) if goes_ahead(header.kind, header.precedence) => {
+                    match Urgency::of(header.kind) {
+                        Urgency::Alert => alerts.push((index, item)),
+                        Urgency::Acknowledgement => acknowledgements.push((index, item)),
+                    }
+                }
+                _ => is_all = false,
             }
         }
-        urgent
+        // Room for alerts stays, as where a node sends them ahead by itself.
+        acknowledgements.truncate(ACKNOWLEDGEMENTS_AHEAD_MAX);
+        alerts.append(&mut acknowledgements);
+        Self {
+            shown: alerts,
+            is_all,
+        }
     }
 }

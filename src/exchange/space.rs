@@ -3,7 +3,7 @@
 //! | free | what stops |
 //! |---|---|
 //! | below 4 floors | files: uploads, and what peers bring |
-//! | below 2 floors | ordinary messages of the desk |
+//! | below 2 floors | ordinary messages, of the desk and of peers |
 //! | below the floor | the ballast is given up; when that is used as well, everything |
 //!
 //! Each step down is noted once; the next time after there was half as much again.
@@ -52,8 +52,8 @@ impl Level {
             Self::Enough => "nothing",
             Self::NoFiles => "no file is taken any more",
             Self::Urgent => {
-                "nothing is recorded any more but alerts (FLASH, IMMEDIATE), acknowledgements, \
-                 receipts and what peers send"
+                "nothing is recorded any more but alerts (FLASH, IMMEDIATE), acknowledgements and \
+                 receipts; what else peers send waits in their outboxes"
             }
             Self::Nothing => "nothing is recorded any more",
         }

@@ -9,7 +9,7 @@ use super::command::{Effect, Leaf, MirrorRun, OwnEntry, PeerEntry, RecordError, 
 use super::hold::{Hold, Incident};
 use super::holding::{PastHold, Release};
 use super::layout::{
-    self, FileRef, FileRefs, HeadRecord, LinkNumber, LogSide, Place, Record, RestorePart,
+    self, FileRef, FileRefs, HeadRecord, LinkNumber, LogSide, Place, Record, RestorePart, Urgency,
 };
 use super::quota::{Charge, Meter};
 use super::remind::{DutyKey, Reached};
@@ -78,7 +78,7 @@ pub(super) struct StagedLink {
     pub(super) restoring: Whether,
     /// Whether files of earlier messages may be missing from now on.
     pub(super) files_lost: Option<bool>,
-    urgent: Vec<u64>,
+    urgent: Vec<(u64, Urgency)>,
     expressed: Vec<(u64, Ahead)>,
     no_longer_expressed: BTreeSet<u64>,
     pub(super) files: bool,
@@ -227,8 +227,10 @@ impl Stage {
         let mut full = Vec::new();
         tree.append(own.leaf.hash, &mut full);
         if own.facts.urgent {
-            staged.urgent.push(index);
-            self.batch.put(layout::urgent(number, index), Vec::new());
+            let urgency = Urgency::of(own.facts.kind);
+            staged.urgent.push((index, urgency));
+            self.batch
+                .put(layout::urgent(number, index), urgency.encode());
         }
         staged.changed |= !own.facts.answers.is_empty();
         self.put_tiles(number, LogSide::Own, full);
@@ -894,12 +896,14 @@ impl StagedLink {
         {
             let mut urgent = link.urgent.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(size) = self.cut_to {
-                drop(urgent.split_off(&size));
+                urgent.cut(size);
             }
-            urgent.extend(self.urgent);
+            for (index, urgency) in self.urgent {
+                urgent.insert(index, urgency);
+            }
             if let Some(delivered_size) = self.delivered_size {
                 book.delivered_size = delivered_size;
-                *urgent = urgent.split_off(&delivered_size);
+                urgent.delivered(delivered_size);
             }
         }
         link.head.send_modify(|head| {

@@ -11,11 +11,12 @@ use bytes::Bytes;
 use prost::Message as _;
 use zeroize::Zeroizing;
 
-use super::command::{Command, Leaf, OwnEntry, RecordError, Recorded};
+use super::command::{Command, Holds, Leaf, OwnEntry, RecordError, Recorded};
 use super::keys::OwnChange;
 use super::layout::{self, FileRef, LogSide, Place, StoredBody, StoredEntry};
 use super::quota::Charge;
 use super::read::{BodyContext, ReadError, Stored};
+use super::restore::header_in;
 use super::{Exchange, Link};
 use crate::crypto::Verified;
 use crate::crypto::at_rest;
@@ -28,7 +29,7 @@ use crate::model::header::{HeaderError, HeaderParts};
 use crate::model::workflow::{self, Facts, Impossible, Party};
 use crate::model::{self, Header, MessageId, body, check};
 use crate::proto::v1;
-use crate::store::{StoreError, Vault, VaultError};
+use crate::store::{Share, StoreError, Vault, VaultError};
 use crate::tlog::{Hash, leaf_hash};
 
 /// Times that a message is signed because its key ended before it had its place.
@@ -205,6 +206,8 @@ impl Exchange {
                 "give exactly one kind of body",
             ));
         };
+        // Before anything is written for it. Whoever has it now is waited for: then this one comes later.
+        let mut claim = self.claims.claim(id, &self.blobs).await;
         if let Some(before) = self.earlier(link, id, &draft, content)? {
             return Ok(before);
         }
@@ -225,16 +228,12 @@ impl Exchange {
         let continues = answered.is_some() || superseded.is_some() || thread_id != id;
         let kind = body::kind_of(content);
         let is_judged = continues || is_judged_at_once(kind);
-        let guard = if is_judged {
+        let case = if is_judged {
             Some(link.lock_case(thread_id, kind).await)
         } else {
             None
         };
         let mut own = if is_judged {
-            // The same submission may have been recorded while this one waited.
-            if let Some(before) = self.earlier(link, id, &draft, content)? {
-                return Ok(before);
-            }
             let named = Named { id, thread_id };
             let possible = self.judged(link, &draft, named, content)?;
             self.check_signing(link, content, answered.as_ref())?;
@@ -242,14 +241,19 @@ impl Exchange {
         } else {
             self.sign_entry(link, &draft, id, thread_id, content)?
         };
+        claim.takes(&own.leaf);
         self.adopt_files(&own.facts.files)?;
         own.author = Some(author.clone());
         own.charge = charge;
+        let holds = Holds {
+            case,
+            claim: Some(claim),
+        };
         let asked = self
-            .ask(|reply| Command::Append(link.number, Box::new(own), guard, reply))
+            .ask(|reply| Command::Append(link.number, Box::new(own), holds, reply))
             .await;
         match asked {
-            // Another caller was faster with the same id: is it the same message?
+            // The node itself was faster with the same id: is it the same message?
             Ok(recorded) if recorded.already_recorded => self
                 .earlier(link, id, &draft, content)?
                 .ok_or(SubmitError::IdUsed { id }),
@@ -520,7 +524,8 @@ impl Exchange {
         let envelope = dsse::sign(key, payload)?;
         let digest = unsigned.header.body_digest;
         let body = (unsigned.salt, unsigned.bytes, digest);
-        let leaf = self.place_leaf(&envelope, Some(body))?;
+        let share = share_of(unsigned.facts.urgent);
+        let leaf = self.place_leaf(&envelope, Some(body), share)?;
         Ok(OwnEntry {
             leaf: leaf.saying(Some(&unsigned.said)),
             facts: unsigned.facts,
@@ -568,28 +573,34 @@ impl Exchange {
         &self,
         envelope: &Verified<Envelope>,
         body: Option<([u8; SALT_BYTES], Bytes, [u8; 32])>,
+        share: Share,
     ) -> Result<Leaf, StoreError> {
-        self.place_bytes(&envelope.bytes, body)
+        self.place_bytes(&envelope.bytes, body, share)
     }
 
     pub(crate) fn place_bytes(
         &self,
         entry: &Bytes,
         body: Option<([u8; SALT_BYTES], Bytes, [u8; 32])>,
+        share: Share,
     ) -> Result<Leaf, StoreError> {
         let hash = leaf_hash(entry);
         let body_bytes = body.as_ref().map_or(0, |(_, body, _)| body.len());
         let body = match body {
             None => StoredBody::Absent,
-            Some((salt, body, _)) if let Some(vault) = self.blobs.vault() => {
+            Some((salt, body, _))
+                if let Some(vault) = self.blobs.vault()
+                    && lies_sealed(entry) =>
+            {
                 let content = Zeroizing::new([&salt[..], &body[..]].concat());
-                self.seal_body(vault, entry, &hash, &content)?
+                self.seal_body(vault, entry, &hash, &content, share)?
             }
             Some((salt, body, _)) if layout::body_fits(entry.len(), body.len()) => {
                 StoredBody::Inline { salt, body }
             }
             Some((salt, body, digest)) => {
                 let content = [&salt[..], &body[..]].concat();
+                self.store.make_room(share, content.len() as u64)?;
                 self.blobs.put(&digest, &content)?;
                 StoredBody::File { digest }
             }
@@ -601,7 +612,17 @@ impl Exchange {
                 use sha2::Digest as _;
                 sha2::Sha256::digest(entry).into()
             };
-            self.blobs.put(&digest, entry)?;
+            let put = self
+                .store
+                .make_room(share, entry.len() as u64)
+                .and_then(|()| self.blobs.put(&digest, entry));
+            if let Err(error) = put {
+                if let Some(digest) = leaf.body.file() {
+                    // Whoever asked hears of the first error.
+                    let _ = self.blobs.forget(digest);
+                }
+                return Err(error);
+            }
             leaf.entry = StoredEntry::File(digest);
         }
         Ok(leaf)
@@ -616,6 +637,7 @@ impl Exchange {
         entry: &Bytes,
         leaf: &Hash,
         content: &[u8],
+        share: Share,
     ) -> Result<StoredBody, StoreError> {
         let keys = |error| StoreError::Keys(Arc::new(error));
         let (key, secret) = vault.take().map_err(keys)?;
@@ -629,9 +651,15 @@ impl Exchange {
             use sha2::Digest as _;
             sha2::Sha256::digest(&sealed).into()
         };
+        self.store.make_room(share, sealed.len() as u64)?;
         self.blobs.put(&digest, &sealed)?;
         Ok(StoredBody::SealedFile { key, digest })
     }
+}
+
+/// All bodies but changes of keys: those say nothing of persons, and logs are judged by them.
+fn lies_sealed(entry: &Bytes) -> bool {
+    header_in(entry).is_none_or(|header| header.kind != v1::Kind::KeyChange as i32)
 }
 
 fn no_such_file(number: usize) -> SubmitError {
@@ -696,9 +724,19 @@ pub(crate) fn header_of(stored: &Stored, origin: &str) -> Result<Header, ReadErr
     Header::parse(&entry.payload).map_err(|_| damaged())
 }
 
-/// Whether a precedence jumps a backlog.
-pub(crate) fn is_urgent(precedence: i32) -> bool {
-    precedence >= v1::Precedence::Immediate as i32
+/// Whether a message goes ahead of what is not urgent: over a backlog, a quota and a disk that fills. An
+/// acknowledgement does whatever its precedence, for it is a person's word that somebody waits for.
+pub(crate) fn goes_ahead(kind: i32, precedence: i32) -> bool {
+    precedence >= v1::Precedence::Immediate as i32 || kind == v1::Kind::Acknowledgement as i32
+}
+
+/// What space is for that a message takes.
+pub(crate) fn share_of(goes_ahead: bool) -> Share {
+    if goes_ahead {
+        Share::Reserved
+    } else {
+        Share::Ordinary
+    }
 }
 
 /// The files a body names; those without a proper digest are left out.
@@ -720,7 +758,7 @@ pub(crate) fn facts_of(header: &Header, content: &v1::body::Body) -> super::comm
     super::command::Facts {
         id: header.id,
         kind: header.kind,
-        urgent: is_urgent(header.precedence),
+        urgent: goes_ahead(header.kind, header.precedence),
         answers: [header.in_reply_to, header.supersedes]
             .into_iter()
             .flatten()

@@ -108,7 +108,7 @@ impl Files {
             reason: if text.windows(9).any(|part| part == b"ENCRYPTED") {
                 "the TLS key is encrypted; store it unencrypted with mode 0600 (openssl pkey)"
             } else {
-                "no private key in it (PKCS#8, SEC1 or PKCS#1 PEM)"
+                "no private key in it (PKCS#8, SEC1 or PKCS#1 PEM); put back its copy"
             },
         })
     }
@@ -242,10 +242,16 @@ pub enum MaterialError {
         reason: String,
     },
     /// rustls refuses the whole.
-    #[error("{}: {source}; do key and certificate belong together?", file.display())]
+    #[error(
+        "{} with {}: {source}; do key and certificate belong together? If neither was changed, one is \
+         damaged: put back its copy, or get a new certificate for a new key",
+        file.display(), key.display()
+    )]
     Tls {
         /// The certificate.
         file: PathBuf,
+        /// Its key.
+        key: PathBuf,
         /// What rustls says.
         source: rustls::Error,
     },

@@ -345,3 +345,40 @@ fn status_of(error: &StoreError) -> Status {
         _ => Status::internal("the store failed"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn sessions_are_opened_so_many_at_once_and_then_one_a_second() {
+        let pace = Arc::new(Pace::new());
+        for _ in 0..SESSIONS_BURST_MAX {
+            pace.keep().await.unwrap();
+        }
+        let began = Instant::now();
+        let waiting: Vec<_> = (0..SESSIONS_WAITING_MAX)
+            .map(|_| {
+                let pace = Arc::clone(&pace);
+                tokio::spawn(async move { pace.keep().await })
+            })
+            .collect();
+        while pace.waiting.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        // One more than may wait is told so at once.
+        let refused = pace.keep().await.unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::ResourceExhausted);
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        for kept in waiting {
+            kept.await.unwrap().unwrap();
+        }
+        // Paused, the clock goes on only where something waits for it.
+        let seconds = SESSIONS_WAITING_MAX as u64 / u64::from(SESSIONS_PER_SECOND_MAX);
+        assert!(began.elapsed() >= Duration::from_secs(seconds));
+        // A place is given back by whoever has waited.
+        pace.keep().await.unwrap();
+    }
+}

@@ -303,6 +303,7 @@ impl ClientTls {
     ) -> Result<Self, MaterialError> {
         let fault = |source| MaterialError::Tls {
             file: own.file.clone(),
+            key: own.key_file.clone(),
             source,
         };
         let judge = Arc::new(PinnedJudge::new(node, trust).map_err(fault)?);
@@ -354,6 +355,7 @@ enum Purpose {
 /// An own certificate, read and checked.
 struct Own {
     file: PathBuf,
+    key_file: PathBuf,
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
 }
@@ -403,6 +405,7 @@ impl Own {
         });
         Ok(Self {
             file: own.certificate.clone(),
+            key_file: own.key.clone(),
             chain,
             key: files.private_key(&own.key)?,
         })
@@ -416,6 +419,7 @@ impl Own {
     ) -> Result<Arc<ServerConfig>, MaterialError> {
         let fault = |source| MaterialError::Tls {
             file: self.file.clone(),
+            key: self.key_file.clone(),
             source,
         };
         let door = Arc::new(Door::new(judge, provider.clone()));

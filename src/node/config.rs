@@ -16,6 +16,7 @@ use tracing::level_filters::LevelFilter;
 use super::document::{Document, Fault, nearest};
 use super::links::{self, LinkConfig};
 pub use super::passphrase::{PassphraseError, PassphraseSource};
+use super::template::paths;
 use super::token::TokenConfig;
 use crate::crypto::token_uri::{self, TokenUri};
 use crate::crypto::vkey::VerifierKey;
@@ -31,7 +32,7 @@ use crate::proto::v1;
 /// Store cache, in MiB: sled's own use comes on top (see docs/storage.md).
 const CACHE_MIB_MIN: u64 = 16;
 const CACHE_MIB_MAX: u64 = 4_096;
-const CACHE_MIB_DEFAULT: u64 = 64;
+const CACHE_MIB_DEFAULT: u64 = 16;
 /// Free space, in MiB, below which nothing is recorded.
 const DISK_FLOOR_MIB_MAX: u64 = 1 << 20;
 /// Messages a second that a quota may allow: more than any machine signs.
@@ -61,6 +62,8 @@ pub struct Config {
     pub allow_example_ca: bool,
     /// Signing keys.
     pub keys: KeysConfig,
+    /// What lies on the disk.
+    pub at_rest: AtRestConfig,
     /// Towards peers.
     pub exchange: ExchangeConfig,
     /// Towards own people and programs.
@@ -84,10 +87,21 @@ pub struct KeysConfig {
     pub token: Option<TokenConfig>,
     /// Signs checkpoints and cosignatures.
     pub log: PathBuf,
+    /// Opens the keys of what lies on the disk.
+    pub storage: PathBuf,
     /// How the key files are opened.
     pub passphrase: PassphraseSource,
     /// Key files may be unencrypted.
     pub allow_unencrypted: bool,
+}
+
+/// What lies on the disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AtRestConfig {
+    /// Bodies and attachments are sealed.
+    pub encrypt: bool,
+    /// Where their keys are.
+    pub body_keys: PathBuf,
 }
 
 /// Towards peers.
@@ -219,6 +233,7 @@ impl Config {
             data_dir: at(raw.data_dir, "data"),
             allow_example_ca: raw.allow_example_ca.unwrap_or(false),
             keys: raw.keys.check(document)?,
+            at_rest: raw.at_rest.unwrap_or_default().check(document),
             exchange: raw.exchange.check(document)?,
             desk: raw.desk.unwrap_or_default().check(document, limits.desk)?,
             links_dir: at(raw.links_dir, "links"),
@@ -238,6 +253,7 @@ struct RawConfig {
     links_dir: Option<String>,
     allow_example_ca: Option<bool>,
     keys: RawKeys,
+    at_rest: Option<RawAtRest>,
     exchange: RawExchange,
     desk: Option<RawDesk>,
     limits: Option<RawLimits>,
@@ -251,6 +267,7 @@ struct RawKeys {
     message_vkey: Option<Spanned<String>>,
     pin: Option<Spanned<String>>,
     log: String,
+    storage: Option<String>,
     passphrase: Spanned<String>,
     allow_unencrypted_keys: Option<bool>,
 }
@@ -274,9 +291,26 @@ impl RawKeys {
             message: document.path(self.message.get_ref()),
             token,
             log: document.path(self.log),
+            storage: document.path(self.storage.as_deref().unwrap_or(paths::STORAGE_KEY)),
             passphrase,
             allow_unencrypted,
         })
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawAtRest {
+    encrypt: Option<bool>,
+    body_keys: Option<String>,
+}
+
+impl RawAtRest {
+    fn check(self, document: &Document) -> AtRestConfig {
+        AtRestConfig {
+            encrypt: self.encrypt.unwrap_or(true),
+            body_keys: document.path(self.body_keys.as_deref().unwrap_or(paths::BODY_KEYS)),
+        }
     }
 }
 

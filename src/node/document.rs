@@ -107,6 +107,12 @@ impl Document {
         &self.file
     }
 
+    /// The whole text, comments too.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// A path as the file means it: from the directory that the file is in.
     #[must_use]
     pub fn path(&self, written: impl AsRef<Path>) -> PathBuf {

@@ -5,9 +5,10 @@
 //! | `message.pem` | the key in use; always there |
 //! | `message.pem.next` | the key that follows: made before it is announced, until the last link has it alone |
 //! | `message.pem.revoking` | the key that follows by the word of the recovery key |
-//! | `message.pem.retired-<date>` | a key that was in use; nothing reads it |
+//! | `message.pem.retired-<date>` | a key that was in use; nothing is signed with it |
 //!
-//! The same for the log key. At start all but the last are loaded, and each link's log says which one
+//! The same for the log key. A retired log key opens bundles that were sealed to it, and a backup of
+//! the time of a retired key is restored. At start all but the last are loaded, and each link's log says which one
 //! signs. The file in use is replaced by a link and a rename, so there is one at any moment; it is
 //! replaced only when no log needs the old key any more.
 
@@ -18,13 +19,21 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use super::config::AtRestConfig;
 use super::run::NodeError;
 use super::token::TokenConfig;
 use crate::crypto::keys::{KeyError, Loaded, LogKey, MessageKey, Protection};
+use crate::crypto::storage_key::StorageKey;
+use crate::crypto::vkey::VerifierKey;
 use crate::exchange::NodeKeys;
-use crate::exchange::keys::NextKey;
+use crate::exchange::clock::{Clock as _, SystemClock};
+use crate::exchange::keys::{NextKey, RetiredKeys};
 use crate::model::NodeName;
 use crate::proto::v1::KeyRole;
+use crate::store::Vault;
+
+/// Files of keys that were in use, of one role, that are looked at.
+const RETIRED_KEYS_MAX: usize = 8;
 
 /// Why a key is to follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +62,7 @@ pub(super) struct KeyFiles {
     pub(super) credentials: Option<PathBuf>,
     pub(super) message: PathBuf,
     pub(super) log: PathBuf,
+    pub(super) storage: PathBuf,
     pub(super) passphrase: Option<Zeroizing<String>>,
     pub(super) allow_unencrypted: bool,
 }
@@ -104,6 +114,33 @@ impl KeyFiles {
         })
     }
 
+    /// The keys of what lies on the disk, if it lies sealed. The storage key is made when there is
+    /// none, and no key that it would have to open.
+    pub(super) fn vault(&self, at_rest: &AtRestConfig) -> Result<Option<Arc<Vault>>, NodeError> {
+        let is_sealed = Vault::is_in(&at_rest.body_keys);
+        if !at_rest.encrypt {
+            return if is_sealed {
+                let dir = at_rest.body_keys.clone();
+                Err(NodeError::LiesSealed { dir })
+            } else {
+                Ok(None)
+            };
+        }
+        let key = if self.storage.exists() || is_sealed {
+            let loaded = StorageKey::load(&self.storage, self.passphrase.as_ref())?;
+            self.check(&self.storage, loaded)?
+        } else {
+            let protection = match &self.passphrase {
+                Some(passphrase) => Protection::Passphrase(passphrase.clone()),
+                None => Protection::Unencrypted,
+            };
+            StorageKey::create(&self.storage, &protection)?
+        };
+        let now = || SystemClock.unix_ms();
+        let vault = Vault::open(&at_rest.body_keys, key, self.node.as_str(), now)?;
+        Ok(Some(Arc::new(vault)))
+    }
+
     /// A key that is to follow, if one was made.
     pub(super) fn pending(
         &self,
@@ -122,6 +159,60 @@ impl KeyFiles {
             let loaded = LogKey::load_file(&file, passphrase)?;
             NextKey::Log(Arc::new(self.check(&file, loaded)?))
         }))
+    }
+
+    /// Every key that is to follow.
+    pub(super) fn all_pending(&self) -> Result<Vec<NextKey>, NodeError> {
+        let mut keys = Vec::new();
+        for role in [KeyRole::Message, KeyRole::Log] {
+            for cause in [Cause::Rotation, Cause::Revocation] {
+                keys.extend(self.pending(role, cause)?);
+            }
+        }
+        Ok(keys)
+    }
+
+    /// Files of keys of a role that were in use, newest first, and no more than are ever asked for.
+    fn retired(&self, role: KeyRole) -> Vec<PathBuf> {
+        let current = self.path(role);
+        let begins = with_suffix(current, "retired-");
+        let directory = current.parent().unwrap_or(Path::new("."));
+        let Ok(entries) = std::fs::read_dir(directory) else {
+            return Vec::new();
+        };
+        let (begins, mut files) = (begins.to_string_lossy().into_owned(), Vec::new());
+        for entry in entries.flatten() {
+            let file = directory.join(entry.file_name());
+            if file.to_string_lossy().starts_with(&begins) {
+                files.push(file);
+            }
+        }
+        // The date first, then how many of that day came before: `-10` comes after `-9`.
+        files.sort_by_key(|file| (file.as_os_str().len(), file.clone()));
+        files.sort_by_key(|file| {
+            let name = file.to_string_lossy().into_owned();
+            name.get(begins.len()..begins.len() + 8).map(str::to_owned)
+        });
+        files.reverse();
+        files.truncate(RETIRED_KEYS_MAX);
+        files
+    }
+
+    /// Public keys of a role that were in use here, newest first; without those whose file cannot be
+    /// read, such as under an older passphrase.
+    pub(super) fn retired_public(&self, role: KeyRole) -> Vec<VerifierKey> {
+        let passphrase = self.passphrase.as_ref();
+        let loaded = self.retired(role).into_iter().filter_map(|file| {
+            let vkey = if role == KeyRole::Message {
+                let key = MessageKey::load_file(&file, passphrase).ok()?.key;
+                key.verifier(&self.node)
+            } else {
+                let key = LogKey::load_file(&file, passphrase).ok()?.key;
+                key.cosigner_verifier(&self.node)
+            };
+            Some(vkey)
+        });
+        loaded.collect()
     }
 
     /// Makes the key that is to follow, durable before it is used; or takes the one that was made.
@@ -193,6 +284,21 @@ impl KeyFiles {
             path: file,
             source,
         })
+    }
+}
+
+impl RetiredKeys for KeyFiles {
+    fn log_keys(&self) -> Vec<Arc<LogKey>> {
+        let mut keys = Vec::new();
+        for file in self.retired(KeyRole::Log) {
+            match LogKey::load_file(&file, self.passphrase.as_ref()) {
+                Ok(loaded) => keys.push(Arc::new(loaded.key)),
+                Err(error) => {
+                    tracing::warn!(file = %file.display(), %error, "a retired key is not read");
+                }
+            }
+        }
+        keys
     }
 }
 

@@ -25,7 +25,7 @@ const ROLES: [KeyRole; 2] = [KeyRole::Message, KeyRole::Log];
 #[derive(Debug)]
 pub(super) struct Keyring {
     exchange: Arc<Exchange>,
-    files: KeyFiles,
+    files: Arc<KeyFiles>,
     public_file: PathBuf,
     authority_file: PathBuf,
     /// One change of files at a time.
@@ -42,13 +42,11 @@ impl Keyring {
         authority_file: PathBuf,
         public: StartKeys,
     ) -> Result<Arc<Self>, NodeError> {
-        for role in ROLES {
-            for cause in [Cause::Rotation, Cause::Revocation] {
-                if let Some(key) = files.pending(role, cause)? {
-                    exchange.ring().add(key);
-                }
-            }
+        for key in files.all_pending()? {
+            exchange.ring().add(key);
         }
+        let files = Arc::new(files);
+        exchange.ring().shelve(Arc::clone(&files) as Arc<_>);
         Ok(Arc::new(Self {
             exchange,
             files,

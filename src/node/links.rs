@@ -12,6 +12,7 @@ use toml::Spanned;
 use super::config::endpoints;
 use super::document::{Document, Fault};
 use super::peer_card::PeerCard;
+use super::public_keys::START_SUFFIX;
 use crate::limits::LINKS_MAX;
 use crate::link::dial::Endpoint;
 use crate::model::NodeName;
@@ -85,6 +86,13 @@ pub fn load_all(directory: &Path, own: &NodeName) -> Result<Vec<LinkConfig>, Fau
 }
 
 impl LinkConfig {
+    /// Where the keys stand with which the own log on this link began.
+    #[must_use]
+    pub fn start_file(&self) -> PathBuf {
+        self.card_file
+            .with_file_name(format!("{}{START_SUFFIX}", self.peer))
+    }
+
     /// Checks one settings file and reads its card.
     ///
     /// # Errors

@@ -14,6 +14,9 @@
 //! cosigner key, type 0x04 named like the node; the type 0x01 key of an origin has the same public
 //! key and is derived by [`PeerCard::log_verifier`].
 //!
+//! A card as [`PeerCard::to_text`] writes it names its fingerprint in a comment at its head. Where that
+//! line stands, the card must have that fingerprint: so a damaged card is noticed, whichever bit it is.
+//!
 //! # Fingerprint
 //!
 //! SHA-256 over everything that the card says, in the canonical form of [`PeerCard::fingerprint`];
@@ -43,6 +46,8 @@ use crate::proto::v1;
 
 /// The version that is written and read.
 pub const CARD_VERSION: u32 = 1;
+/// Begins the line of [`PeerCard::to_text`] that names the fingerprint.
+const FINGERPRINT_LINE: &str = "# Fingerprint:";
 /// Keys of one card: a handful of officers and every key of a long life.
 const KEYS_MAX: usize = 64;
 /// Authorities of one card.
@@ -204,6 +209,16 @@ impl PeerCard {
         };
         card.check_whole()
             .map_err(|reason| document.fault_whole(reason, ask))?;
+        let mut lines = document.text().lines();
+        let written = lines.find_map(|line| line.strip_prefix(FINGERPRINT_LINE));
+        if written.is_some_and(|written| !card.fingerprint().matches(written)) {
+            return Err(document.fault_whole(
+                "the card does not say what the fingerprint at its head was made of: it is damaged, \
+                 or was changed by hand",
+                "put it back as the peer gave it, or ask the peer for it again (liaison peer card); \
+                 endpoints are overridden in the link's settings, not in the card",
+            ));
+        }
         Ok(card)
     }
 
@@ -279,7 +294,7 @@ impl PeerCard {
             text,
             "# Liaison peer card of {node}. It holds no secrets.\n\
              #\n\
-             # Fingerprint: {fingerprint}\n\
+             {FINGERPRINT_LINE} {fingerprint}\n\
              #\n\
              # Give it to the other side, which runs: liaison peer add FILE\n\
              # Then compare the fingerprint by voice, over a line that you trust.\n\n\

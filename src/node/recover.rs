@@ -14,15 +14,21 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::config::Config;
+use super::key_files::KeyFiles;
 use super::material;
-use super::run::{NodeError, Running, Surroundings, load_keys, open_exchange, store_options};
-use crate::exchange::restore::salvage::{Salvage, Salvaged};
+use super::run::{
+    NodeError, Running, Surroundings, key_files, link_terms, open_exchange, own_start,
+    store_options,
+};
+use crate::crypto::vkey::VerifierKey;
+use crate::exchange::keys::NextKey;
+use crate::exchange::restore::salvage::{Salvage, SalvageLink, Salvaged};
 use crate::exchange::restore::{Progress, Restored};
 use crate::exchange::{Exchange, Link, LogSide, NodeKeys, OpenError};
 use crate::link::keeper::Keeper;
 use crate::link::tls::TlsOptions;
 use crate::model::NodeName;
-use crate::store::{Aside, Marks, OpenOptions, SledStore, Store, StoreError};
+use crate::store::{Aside, Marks, OpenOptions, SledStore, Store, StoreError, Vault};
 use crate::tlog::Hash;
 
 /// How often what is going on is looked at.
@@ -71,6 +77,8 @@ pub enum Step {
         /// Where it lies now.
         old: std::path::PathBuf,
     },
+    /// The store opens; so many rows and files of it were read, to see whether it is sound.
+    Looked(u64),
     /// Files are compared with their names.
     Blobs(u64),
     /// What the old store still gave.
@@ -150,27 +158,32 @@ pub async fn recover(
             return Err(RecoverError::NoLink(peer.clone()));
         }
     }
-    let keys = || load_keys(&config);
+    let files = key_files(&config)?;
+    let vault = files.vault(&config.at_rest)?;
     let mut came = Recovered {
         old: None,
         salvaged: None,
         links: Vec::new(),
     };
     let exchange = match Aside::begun(&config.data_dir)? {
-        None => match open_exchange(&config, keys()?, Surroundings::of_machine()) {
+        None => match open_sound(&config, files.current()?, vault.clone(), &mut tell).await? {
             Ok(exchange) => exchange,
             Err(error) => {
-                let why = why_lost(error, &config, wanted.lost)?;
+                let why = error.why(&config, wanted.lost)?;
                 let name = format!("lost-{}", unix_seconds());
                 let aside = Aside::begin(&config.data_dir, &name)?;
-                replace(&config, aside, &why, keys()?, &mut tell, &mut came)?
+                replace(&config, aside, &why, &files, vault, &mut tell, &mut came)?
             }
         },
         Some(aside) => {
             let why = "the store was lost or damaged";
-            replace(&config, aside, why, keys()?, &mut tell, &mut came)?
+            replace(&config, aside, why, &files, vault, &mut tell, &mut came)?
         }
     };
+    // A key that was to follow may have signed already.
+    for key in files.all_pending()? {
+        exchange.ring().add(key);
+    }
     exchange.restore_only();
     let running = Running {
         no_more_work: CancellationToken::new(),
@@ -196,6 +209,44 @@ fn unix_seconds() -> u64 {
     SystemClock.unix_seconds()
 }
 
+/// Why a store is not served.
+enum Unfit {
+    /// It does not open.
+    Closed(NodeError),
+    /// It opens, and does not give all that it holds.
+    Damaged(String),
+}
+
+impl Unfit {
+    fn why(self, config: &Config, lost: bool) -> Result<String, RecoverError> {
+        match self {
+            Self::Closed(error) => why_lost(error, config, lost),
+            Self::Damaged(what) => Ok(without_remedy(&what)),
+        }
+    }
+}
+
+/// Opens the store and reads all of it.
+async fn open_sound(
+    config: &Config,
+    keys: NodeKeys,
+    vault: Option<Arc<Vault>>,
+    tell: &mut impl FnMut(&Step),
+) -> Result<Result<Arc<Exchange>, Unfit>, StoreError> {
+    let exchange = match open_exchange(config, keys, vault, Surroundings::of_machine()) {
+        Ok(exchange) => exchange,
+        Err(error) => return Ok(Err(Unfit::Closed(error))),
+    };
+    exchange.restore_only();
+    let looked = |count| tell(&Step::Looked(count));
+    let Some(what) = exchange.find_damage(looked).await? else {
+        return Ok(Ok(exchange));
+    };
+    // Closed before it is moved.
+    drop(tokio::task::spawn_blocking(move || exchange.finish()).await);
+    Ok(Err(Unfit::Damaged(what)))
+}
+
 /// Why a store that does not open is lost; an error if it may not be, or is in use.
 fn why_lost(error: NodeError, config: &Config, lost: bool) -> Result<String, RecoverError> {
     let is_lost = match &error {
@@ -203,6 +254,7 @@ fn why_lost(error: NodeError, config: &Config, lost: bool) -> Result<String, Rec
             StoreError::Missing { .. } if !lost => {
                 return Err(RecoverError::NoStore(config.data_dir.clone()));
             }
+            StoreError::Version { .. } => lost,
             StoreError::Missing { .. }
             | StoreError::Corrupt { .. }
             | StoreError::Vanished { .. }
@@ -232,7 +284,8 @@ fn replace(
     config: &Config,
     aside: Aside,
     why: &str,
-    keys: NodeKeys,
+    files: &KeyFiles,
+    vault: Option<Arc<Vault>>,
     tell: &mut impl FnMut(&Step),
     came: &mut Recovered,
 ) -> Result<Arc<Exchange>, RecoverError> {
@@ -242,33 +295,94 @@ fn replace(
         why: why.to_owned(),
         old: aside.old.clone(),
     });
-    aside.check_blobs(|count| tell(&Step::Blobs(count)))?;
-    let mut options = store_options(config).create();
-    options.recovering = true;
-    let new = SledStore::open(&options)?;
-    let old = SledStore::open(&OpenOptions::new(&aside.old));
-    let marks = Marks::open(&aside.old);
-    let peers: Vec<NodeName> = config.links.iter().map(|link| link.peer.clone()).collect();
-    let salvage = Salvage {
-        old: old.as_ref().ok().map(|store| store as &dyn Store),
-        marks: marks.as_ref().ok(),
-        new: &new,
-        vault: None,
+    let keys = files.current()?;
+    let start = own_start(config, &keys)?;
+    let links = config
+        .links
+        .iter()
+        .map(|link| {
+            let terms = link_terms(&config.node, link, &start)?;
+            Ok(SalvageLink {
+                peer: terms.peer,
+                own_start: terms.own_start,
+            })
+        })
+        .collect::<Result<Vec<_>, NodeError>>()?;
+    let mut at_hand = vec![keys.message.verifier(&config.node)];
+    for key in files.all_pending()? {
+        if let NextKey::Message(key) = key {
+            at_hand.push(key.verifier(&config.node));
+        }
+    }
+    let replacement = Replacement {
+        options: store_options(config),
+        vault: vault.as_deref(),
+        links: &links,
         node: &config.node,
-        key: keys.message.verifier(&config.node),
+        at_hand,
         why,
         at_ms: unix_seconds().saturating_mul(1_000),
     };
-    let mut salvaged = salvage.run(&peers)?;
-    if let Err(error) = &old {
-        salvaged.trouble = Some(without_remedy(&error.to_string()));
-    }
+    let salvaged = replacement.make(&aside, |count| tell(&Step::Blobs(count)))?;
     tell(&Step::Salvaged(salvaged.clone()));
     came.salvaged = Some(salvaged);
-    drop(old);
-    drop(new);
     aside.end()?;
-    Ok(open_exchange(config, keys, Surroundings::of_machine())?)
+    Ok(open_exchange(
+        config,
+        keys,
+        vault,
+        Surroundings::of_machine(),
+    )?)
+}
+
+/// A new store in the place of one that was moved away.
+#[derive(Debug)]
+pub struct Replacement<'a> {
+    /// How the store is opened.
+    pub options: OpenOptions,
+    /// What bodies are sealed with.
+    pub vault: Option<&'a Vault>,
+    /// Its links.
+    pub links: &'a [SalvageLink],
+    /// This node.
+    pub node: &'a NodeName,
+    /// Its message keys at hand, as [`Salvage::at_hand`].
+    pub at_hand: Vec<VerifierKey>,
+    /// Why the old one is not served.
+    pub why: &'a str,
+    /// Now, milliseconds since 1970.
+    pub at_ms: u64,
+}
+
+impl Replacement<'_> {
+    /// Makes it, with what the old one still gives; every link is to be restored. `looked` is told how
+    /// many files were compared with their names.
+    ///
+    /// # Errors
+    /// When the new store cannot be written. Done again, it goes on.
+    pub fn make(self, aside: &Aside, looked: impl FnMut(u64)) -> Result<Salvaged, StoreError> {
+        aside.check_blobs(looked)?;
+        let mut options = self.options.create();
+        options.recovering = true;
+        let new = SledStore::open(&options)?;
+        let old = SledStore::open(&OpenOptions::new(&aside.old));
+        let marks = Marks::open(&aside.old);
+        let salvage = Salvage {
+            old: old.as_ref().ok().map(|store| store as &dyn Store),
+            marks: marks.as_ref().ok(),
+            new: &new,
+            vault: self.vault,
+            node: self.node,
+            at_hand: self.at_hand,
+            why: self.why,
+            at_ms: self.at_ms,
+        };
+        let mut salvaged = salvage.run(self.links)?;
+        if let Err(error) = &old {
+            salvaged.trouble = Some(without_remedy(&error.to_string()));
+        }
+        Ok(salvaged)
+    }
 }
 
 /// Runs the links until each is whole, or nothing moves on it any more.

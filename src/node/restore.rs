@@ -11,11 +11,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::config::Config;
-use super::run::{NodeError, link_terms, load_keys, own_start};
+use super::run::{NodeError, key_files, link_terms, own_start};
 use crate::exchange::backup::folder::Folder;
 use crate::exchange::backup::manifest::Manifest;
 use crate::exchange::backup::restore::{self, Ground, RestoreError, Restored};
 use crate::exchange::clock::{Clock as _, SystemClock};
+use crate::exchange::keys::NextKey;
+use crate::proto::v1::KeyRole;
 use crate::store::{Blobs, Marks, OpenOptions, SledStore, StoreError};
 
 /// Says that a directory is a restore under way; locked by who does it.
@@ -107,7 +109,19 @@ pub fn restore_store(
     progress: &mut dyn FnMut(u64),
 ) -> Result<Restored, PlaceError> {
     check_place(config)?;
-    let keys = load_keys(config)?;
+    let files = key_files(config)?;
+    let keys = files.current()?;
+    let mut succession = Vec::new();
+    for key in files.all_pending()? {
+        succession.push(match key {
+            NextKey::Message(key) => (KeyRole::Message, key.verifier(&config.node)),
+            NextKey::Log(key) => (KeyRole::Log, key.cosigner_verifier(&config.node)),
+        });
+    }
+    for role in [KeyRole::Message, KeyRole::Log] {
+        let retired = files.retired_public(role).into_iter();
+        succession.extend(retired.map(|key| (role, key)));
+    }
     let own_start = own_start(config, &keys)?;
     let terms = config
         .links
@@ -120,11 +134,16 @@ pub fn restore_store(
         options.cache_bytes = config.limits.cache_bytes;
         options.free_bytes_min = config.limits.disk_free_bytes_min;
         let store = Arc::new(SledStore::open(&options)?);
+        let mut blobs = Blobs::open(&work.dir, config.limits.disk_free_bytes_min)?;
+        if let Some(vault) = files.vault(&config.at_rest)? {
+            blobs = blobs.sealed(vault);
+        }
         let mut ground = Ground {
             node: config.node.clone(),
             keys,
+            succession,
             store,
-            blobs: Arc::new(Blobs::open(&work.dir, config.limits.disk_free_bytes_min)?),
+            blobs: Arc::new(blobs),
             marks: Marks::open(&work.dir)?,
             now_ms: SystemClock.unix_ms(),
         };

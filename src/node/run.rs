@@ -21,7 +21,7 @@ use super::links::LinkConfig;
 use super::material;
 use super::passphrase::PassphraseError;
 use super::peer_card::KeyRole;
-use super::public_keys::{self, PUBLIC_FILE, START_SUFFIX};
+use super::public_keys::{self, PUBLIC_FILE};
 use super::token::TokenError;
 use crate::crypto::history::StartKeys;
 use crate::crypto::keys::KeyError;
@@ -45,7 +45,7 @@ use crate::link::service::ExchangeDoor;
 use crate::link::tls::{DeskTls, ExchangeTls, TlsOptions};
 use crate::model::NodeName;
 use crate::proto::v1;
-use crate::store::{Blobs, Marks, OpenOptions, SledStore, StoreError};
+use crate::store::{Blobs, Marks, OpenOptions, SledStore, StoreError, Vault, VaultError};
 
 /// How often certificates are looked at for their end.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(3_600);
@@ -86,6 +86,19 @@ pub enum NodeError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The keys of what lies on the disk.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// Bodies lie sealed, and the configuration says that they do not.
+    #[error(
+        "what lies here is sealed under the keys in {}, and [at_rest] says encrypt = false. Remove that \
+         line: what was sealed is opened with these keys only",
+        .dir.display()
+    )]
+    LiesSealed {
+        /// The key files.
+        dir: PathBuf,
+    },
     /// What the store holds.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -175,7 +188,8 @@ pub async fn run_in(
     let files = key_files(&config)?;
     let public_file = config.keys.message.with_file_name(PUBLIC_FILE);
     let public = public_keys::load(&public_file, &config.node)?.unwrap_or_default();
-    let exchange = open_exchange(&config, files.current()?, surroundings)?;
+    let vault = files.vault(&config.at_rest)?;
+    let exchange = open_exchange(&config, files.current()?, vault, surroundings)?;
     let authority = config.exchange.authority.clone();
     let keyring = Keyring::open(Arc::clone(&exchange), files, public_file, authority, public)?;
     fold_cases(&exchange).await?;
@@ -217,14 +231,10 @@ pub(super) fn key_files(config: &Config) -> Result<KeyFiles, NodeError> {
         credentials,
         message: config.keys.message.clone(),
         log: config.keys.log.clone(),
+        storage: config.keys.storage.clone(),
         passphrase,
         allow_unencrypted: config.keys.allow_unencrypted,
     })
-}
-
-/// The keys in use.
-pub(super) fn load_keys(config: &Config) -> Result<NodeKeys, NodeError> {
-    key_files(config)?.current()
 }
 
 /// The keys with which a log of this node begins today.
@@ -249,11 +259,15 @@ pub(super) fn store_options(config: &Config) -> OpenOptions {
 pub(super) fn open_exchange(
     config: &Config,
     keys: NodeKeys,
+    vault: Option<Arc<Vault>>,
     surroundings: Surroundings,
 ) -> Result<Arc<Exchange>, NodeError> {
     let options = store_options(config);
     let store = Arc::new(SledStore::open(&options)?);
-    let blobs = Blobs::open(&config.data_dir, config.limits.disk_free_bytes_min)?;
+    let mut blobs = Blobs::open(&config.data_dir, config.limits.disk_free_bytes_min)?;
+    if let Some(vault) = vault {
+        blobs = blobs.sealed(vault);
+    }
     let marks = Marks::open(&config.data_dir)?;
     let own_start = own_start(config, &keys)?;
     let terms = config
@@ -334,9 +348,7 @@ fn own_start_of(
     link: &LinkConfig,
     today: &StartKeys,
 ) -> Result<StartKeys, NodeError> {
-    let file = link
-        .card_file
-        .with_file_name(format!("{}{START_SUFFIX}", link.peer));
+    let file = link.start_file();
     if let Some(keys) = public_keys::load(&file, node)? {
         return Ok(keys);
     }

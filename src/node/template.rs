@@ -35,6 +35,10 @@ pub mod paths {
     pub const MESSAGE_KEY: &str = "keys/message.pem";
     /// Signs checkpoints and cosignatures.
     pub const LOG_KEY: &str = "keys/log.pem";
+    /// The storage key.
+    pub const STORAGE_KEY: &str = "keys/storage.pem";
+    /// The keys of what lies on the disk.
+    pub const BODY_KEYS: &str = "body-keys";
     /// The operators' socket.
     pub const DESK_SOCKET: &str = "run/desk.sock";
     /// The node's TLS certificate.
@@ -114,6 +118,9 @@ time_zone = {zone}
 message = "{message_key}"
 log = "{log_key}"
 
+# A third key opens what lies on the disk (see [at_rest]). It signs nothing.
+#storage = "{storage_key}"
+
 # Or the message key lies in a PKCS#11 token (a program built with --features pkcs11):
 # message = "pkcs11:token=LABEL;object=LABEL?module-path=/usr/lib/softhsm/libsofthsm2.so"
 # Which key that must be, as the card has it; and where the PIN comes from, as below for the passphrase,
@@ -130,6 +137,15 @@ passphrase = {passphrase}
 
 # Take keys that are not encrypted. Whoever reads the disk then has them: for trials only.
 {unencrypted}
+
+[at_rest]
+# Bodies and attachments lie sealed on the disk, each under a key of its own, so that a stolen disk or
+# backup gives nobody a body, and a body can be erased for ever. Headers, logs and receipts stay readable.
+#encrypt = true
+
+# Where those keys are: small files, opened by the storage key. Without them every body here is lost.
+# They are not part of `liaison backup`: see docs/operations.md, Keys of what lies on the disk.
+#body_keys = "{body_keys}"
 
 [exchange]
 # Where peers are awaited. Leave it out if this node only dials.
@@ -179,7 +195,7 @@ authority = "{node_authority}"
 
 [limits]
 # The store's cache in MiB, 16 to 4096. Memory in use may be twice that for moments.
-#cache_mib = 64
+#cache_mib = 16
 
 # Free disk space in MiB below which nothing more is recorded, at least 64. The node then says so, keeps
 # serving what it has, and goes on by itself when there is space again.
@@ -217,6 +233,8 @@ authority = "{node_authority}"
         links = paths::LINKS,
         message_key = paths::MESSAGE_KEY,
         log_key = paths::LOG_KEY,
+        storage_key = paths::STORAGE_KEY,
+        body_keys = paths::BODY_KEYS,
         passphrase = quoted(&seed.passphrase),
         listen = seed.listen,
         node_certificate = paths::NODE_CERTIFICATE,

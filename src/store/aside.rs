@@ -111,35 +111,20 @@ impl Aside {
     /// # Errors
     /// [`StoreError::Io`].
     pub fn check_blobs(&self, mut looked: impl FnMut(u64)) -> Result<(u64, u64), StoreError> {
+        let (mut count, mut spoiled) = (0, 0);
         let blobs = Layout::new(&self.dir).blobs();
         let old = Layout::new(&self.old).blobs();
-        let entries = match fs::read_dir(&blobs) {
-            Ok(entries) => entries,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok((0, 0)),
-            Err(e) => return Err(StoreError::io("list", &blobs, e)),
-        };
-        let (mut count, mut spoiled) = (0, 0);
-        for entry in entries {
-            let path = entry.map_err(|e| StoreError::io("list", &blobs, e))?.path();
-            let name = path
-                .file_name()
-                .and_then(|n| n.to_str())
-                .unwrap_or_default();
-            let Ok(digest) = hex::decode(name) else {
-                continue;
-            };
-            if digest.len() != 32 || !path.is_file() {
-                continue;
-            }
-            count += 1;
-            looked(count);
-            // A file that cannot be read is as good as a wrong one.
-            if content_digest(&path).ok().as_deref() != Some(&digest[..]) {
+        spoiled_files(
+            &blobs,
+            |number| {
+                count = number;
+                looked(number);
+            },
+            |path, name| {
                 spoiled += 1;
-                let to = old.join(name);
-                fs::rename(&path, &to).map_err(|e| StoreError::io("move", &path, e))?;
-            }
-        }
+                fs::rename(path, old.join(name)).map_err(|e| StoreError::io("move", path, e))
+            },
+        )?;
         if spoiled > 0 {
             disk::sync_dir(&blobs)?;
             disk::sync_dir(&old)?;
@@ -156,6 +141,36 @@ impl Aside {
         fs::remove_file(&path).map_err(|e| StoreError::io("remove", &path, e))?;
         disk::sync_dir(&self.dir)
     }
+}
+
+/// Compares every whole blob of a directory with its name; `found` gets each that is not what it says.
+pub(super) fn spoiled_files(
+    blobs: &Path,
+    mut looked: impl FnMut(u64),
+    mut found: impl FnMut(&Path, &str) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let entries = match fs::read_dir(blobs) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(StoreError::io("list", blobs, e)),
+    };
+    let mut count = 0;
+    for entry in entries {
+        let path = entry.map_err(|e| StoreError::io("list", blobs, e))?.path();
+        let name = path.file_name().and_then(|n| n.to_str());
+        let name = name.unwrap_or_default();
+        let digest = hex::decode(name).unwrap_or_default();
+        if digest.len() != 32 || !path.is_file() {
+            continue;
+        }
+        count += 1;
+        looked(count);
+        // A file that cannot be read is as good as a wrong one.
+        if content_digest(&path).ok().as_deref() != Some(&digest[..]) {
+            found(&path, name)?;
+        }
+    }
+    Ok(())
 }
 
 fn content_digest(path: &Path) -> io::Result<Vec<u8>> {

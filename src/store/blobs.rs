@@ -168,6 +168,20 @@ impl Blobs {
         disk::sync_dir(&self.dir)
     }
 
+    /// Compares every whole blob with its name, telling how many were looked at; the first that is
+    /// not what its name says.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when they cannot be listed. A file that cannot be read counts as spoiled.
+    pub fn first_spoiled(&self, looked: impl FnMut(u64)) -> Result<Option<PathBuf>, StoreError> {
+        let mut first = None;
+        super::aside::spoiled_files(&self.dir, looked, |path, _| {
+            first.get_or_insert_with(|| path.to_owned());
+            Ok(())
+        })?;
+        Ok(first)
+    }
+
     /// The content, checked against its digest; `None` when it is not held. For content that fits
     /// memory; attachments are read with [`Blobs::read_at`].
     ///
@@ -502,6 +516,16 @@ impl Blobs {
         let _busy = self.begin(self.path(digest), digest)?;
         remove(&self.path(digest))?;
         disk::sync_dir(&self.dir)
+    }
+
+    /// Removes a blob that was just put and that nothing came to name. Not durable: after a crash it
+    /// may be there again, and nobody names it then either.
+    ///
+    /// # Errors
+    /// [`StoreError::BlobBusy`], [`StoreError::Io`].
+    pub fn forget(&self, digest: &Digest) -> Result<(), StoreError> {
+        let _busy = self.begin(self.path(digest), digest)?;
+        remove(&self.path(digest))
     }
 
     /// A file without a name, for what must be looked at whole before anything of it is kept. It is

@@ -135,7 +135,8 @@ pub enum StoreError {
     },
     /// The store was written by another version of this program.
     #[error(
-        "{path} has storage version {found}, this program knows version {supported}; use the version of liaison that wrote it"
+        "{path} has storage version {found}, this program knows version {supported}; use the version of \
+         liaison that wrote it. If no other ever ran here, that file is damaged: liaison recover --lost"
     )]
     Version {
         /// The file that says so.

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Batch, Direction, Record, Store, StoreError, visible};
+use super::{Batch, Direction, Record, Share, Store, StoreError, visible};
+use crate::limits;
 
 /// How a commit fails. The caller gets [`StoreError::OutcomeUnknown`] in every case: it must not
 /// be able to tell, and has to be right in each world.
@@ -35,7 +36,54 @@ struct State {
     /// Commits answer without being durable, as on a disk that lies.
     loses_syncs: bool,
     full: bool,
+    /// Commits that are still refused as by a full disk.
+    refused: u64,
+    space: Space,
     poisoned: bool,
+}
+
+/// The disk that a store in memory pretends to lie on.
+#[derive(Debug, Clone, Copy)]
+pub struct Space {
+    /// Bytes free. They do not grow fewer by themselves.
+    pub free_bytes: u64,
+    /// Bytes that stay free.
+    pub floor_bytes: u64,
+    /// Bytes of ballast that are held.
+    pub ballast_bytes: u64,
+}
+
+impl Default for Space {
+    /// More than any test fills.
+    fn default() -> Self {
+        Self {
+            free_bytes: 1 << 40,
+            floor_bytes: 0,
+            ballast_bytes: 0,
+        }
+    }
+}
+
+impl Space {
+    fn check(&self, floors: u64, bytes: u64) -> Result<(), StoreError> {
+        let needed = self
+            .floor_bytes
+            .saturating_mul(floors)
+            .saturating_add(bytes);
+        if self.free_bytes < needed {
+            let free = self.free_bytes;
+            return Err(StoreError::Full { free, needed });
+        }
+        Ok(())
+    }
+
+    /// As the store on a disk does it.
+    fn free_up(&mut self, bytes: u64) -> Result<(), StoreError> {
+        if self.check(1, bytes).is_err() {
+            self.free_bytes += std::mem::take(&mut self.ballast_bytes);
+        }
+        self.check(1, bytes)
+    }
 }
 
 impl State {
@@ -73,6 +121,22 @@ impl MemoryStore {
     /// Whether the disk is full: every commit is refused with [`StoreError::Full`].
     pub fn set_full(&self, full: bool) {
         self.state().full = full;
+    }
+
+    /// Refuses so many of the next commits as a full disk does.
+    pub fn refuse_commits(&self, count: u64) {
+        self.state().refused = count;
+    }
+
+    /// Changes the disk.
+    pub fn set_space(&self, space: Space) {
+        self.state().space = space;
+    }
+
+    /// The disk as it is now.
+    #[must_use]
+    pub fn space(&self) -> Space {
+        self.state().space
     }
 
     /// Whether commits answer without being durable. A test that cannot tell the difference has
@@ -145,12 +209,14 @@ impl Store for MemoryStore {
         if state.poisoned {
             return Err(StoreError::unknown("an earlier commit failed"));
         }
-        if state.full {
+        if state.full || state.refused > 0 {
+            state.refused = state.refused.saturating_sub(1);
             return Err(StoreError::Full {
                 free: 0,
                 needed: batch.bytes() as u64,
             });
         }
+        state.space.free_up(batch.bytes() as u64)?;
         let number = state.commits;
         state.commits += 1;
         let failure = state.failures.remove(&number);
@@ -168,7 +234,26 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    fn make_room(&self, share: Share, bytes: u64) -> Result<(), StoreError> {
+        let mut state = self.state();
+        if state.full {
+            return Err(StoreError::Full {
+                free: 0,
+                needed: bytes,
+            });
+        }
+        match share {
+            Share::Ordinary => state.space.check(limits::BULK_FLOORS, bytes),
+            Share::Reserved => state.space.free_up(bytes),
+        }
+    }
+
     fn free_bytes(&self) -> Result<u64, StoreError> {
-        Ok(if self.state().full { 0 } else { 1 << 40 })
+        let state = self.state();
+        Ok(if state.full {
+            0
+        } else {
+            state.space.free_bytes
+        })
     }
 }

@@ -36,7 +36,7 @@ pub use blobs::{Blobs, Digest, Partial, Scratch};
 pub(crate) use error::full_text;
 pub use error::{DO_NOW, StoreError};
 pub use marks::{Held, Mark, Marks, MarksFile, Shortfall};
-pub use memory::{Failure, MemoryStore};
+pub use memory::{Failure, MemoryStore, Space};
 pub use sled_store::{OpenOptions, SledStore, SyncPolicy};
 pub use vault::{KeyAddress, Period, Vault, VaultError};
 
@@ -76,11 +76,30 @@ pub trait Store: Send + Sync + Debug + 'static {
     /// commit answers.
     fn commit(&self, batch: Batch) -> Result<(), StoreError>;
 
+    /// Checks that so many bytes more may be written now, by what they are for; for what is reserved
+    /// gives up the ballast if need be. Writes nothing. A store without a floor refuses nothing here.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`]; [`StoreError::Io`] when the system does not say.
+    fn make_room(&self, share: Share, bytes: u64) -> Result<(), StoreError> {
+        let _ = (share, bytes);
+        Ok(())
+    }
+
     /// Bytes that are free on the file system the store is on.
     ///
     /// # Errors
     /// [`StoreError::Io`].
     fn free_bytes(&self) -> Result<u64, StoreError>;
+}
+
+/// What space is wanted for, as the disk fills.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Share {
+    /// It can wait, or be asked for again: it leaves [`limits::BULK_FLOORS`] floors free.
+    Ordinary,
+    /// It cannot: it leaves one floor free, and the ballast is given up for it.
+    Reserved,
 }
 
 /// Which end of a range a scan begins at.

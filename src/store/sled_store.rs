@@ -8,14 +8,16 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::disk::{self, Ballast};
 use super::engine;
 use super::layout::Layout;
 use super::quiet::{background_panics, quietly};
-use super::{Aside, Batch, Blobs, Direction, Marks, RESERVED, Record, Store, StoreError, visible};
+use super::{
+    Aside, Batch, Blobs, Direction, Marks, RESERVED, Record, Share, Store, StoreError, visible,
+};
 use crate::limits;
 
 /// The engine's own key: it says that this tree belongs to a store that was completely made.
@@ -29,7 +31,7 @@ const OPEN_BYTES_NEEDED: u64 = 4 << 20;
 pub struct OpenOptions {
     /// The store's directory.
     pub dir: PathBuf,
-    /// Bytes of sled's page cache; its memory may exceed this somewhat. Default 64 MiB.
+    /// Bytes of sled's page cache; its memory may be half as much again. Default 16 MiB.
     pub cache_bytes: u64,
     /// Free space below which commits are refused. Default [`limits::DISK_FREE_BYTES_MIN`].
     pub free_bytes_min: u64,
@@ -53,7 +55,7 @@ impl OpenOptions {
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         OpenOptions {
             dir: dir.into(),
-            cache_bytes: 64 << 20,
+            cache_bytes: 16 << 20,
             free_bytes_min: limits::DISK_FREE_BYTES_MIN,
             ballast_bytes: limits::BALLAST_BYTES,
             open_time_max: Duration::from_secs(120),
@@ -93,7 +95,8 @@ pub struct SledStore {
     layout: Layout,
     options: OpenOptions,
     ballast: Ballast,
-    ballast_held: AtomicBool,
+    /// Whether the ballast is held; locked while it is taken or given up.
+    ballast_held: Mutex<bool>,
     poisoned: AtomicBool,
     background_panics: u64,
     /// A second handle of sled's file, for `fdatasync`; who holds it may write.
@@ -165,7 +168,7 @@ impl SledStore {
             layout,
             options: options.clone(),
             ballast,
-            ballast_held: AtomicBool::new(false),
+            ballast_held: Mutex::new(false),
             poisoned: AtomicBool::new(false),
             background_panics,
             _lock: lock,
@@ -196,9 +199,14 @@ impl SledStore {
     /// # Errors
     /// [`StoreError::Io`].
     pub fn take_ballast(&self) -> Result<bool, StoreError> {
-        let held = self.ballast.take(self.options.free_bytes_min)?;
-        self.ballast_held.store(held, Ordering::Relaxed);
-        Ok(held)
+        let mut held = self.ballast_held();
+        *held = self.ballast.take(self.options.free_bytes_min)?;
+        Ok(*held)
+    }
+
+    fn ballast_held(&self) -> MutexGuard<'_, bool> {
+        let held = self.ballast_held.lock();
+        held.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a commit has failed in a way that leaves its outcome unknown.
@@ -215,18 +223,19 @@ impl SledStore {
 
     /// Checks that so much is free; gives up the ballast for it if need be. What comes here below the
     /// floor is urgent: what is not was refused at a higher one.
-    fn make_room(&self, needed: u64) -> Result<(), StoreError> {
-        let Err(full) = disk::check_free(&self.layout.dir, needed) else {
+    fn free_up(&self, needed: u64) -> Result<(), StoreError> {
+        if disk::check_free(&self.layout.dir, needed).is_ok() {
             return Ok(());
-        };
-        if !self.ballast_held.swap(false, Ordering::Relaxed) {
-            return Err(full);
         }
-        self.ballast.release()?;
-        tracing::error!(
-            bytes = self.options.ballast_bytes,
-            "the disk is full: the ballast is given up, for what is urgent. Make room now"
-        );
+        let mut held = self.ballast_held();
+        if std::mem::take(&mut *held) {
+            self.ballast.release()?;
+            tracing::error!(
+                bytes = self.options.ballast_bytes,
+                "the disk is full: the ballast is given up, for what is urgent. Make room now"
+            );
+        }
+        drop(held);
         disk::check_free(&self.layout.dir, needed)
     }
 
@@ -338,12 +347,19 @@ impl Store for SledStore {
             .options
             .free_bytes_min
             .saturating_add(batch.bytes() as u64);
-        self.make_room(needed)?;
-        if !self.ballast_held.load(Ordering::Relaxed) {
+        self.free_up(needed)?;
+        let mut held = self.ballast_held();
+        if !*held {
             // The reserve is a convenience for the next opening; that it cannot be taken stops
-            // nothing now.
-            let _ = self.take_ballast();
+            // nothing now. Twice its size must be free: what it was given up for a moment ago may
+            // not be written yet.
+            let keep_free = self
+                .options
+                .free_bytes_min
+                .saturating_add(self.options.ballast_bytes);
+            *held = self.ballast.take(keep_free).unwrap_or(false);
         }
+        drop(held);
         let mut writes = sled::Batch::default();
         for (key, value) in batch.writes {
             match value {
@@ -352,6 +368,17 @@ impl Store for SledStore {
             }
         }
         self.write(writes)
+    }
+
+    fn make_room(&self, share: Share, bytes: u64) -> Result<(), StoreError> {
+        let floor = self.options.free_bytes_min;
+        match share {
+            Share::Ordinary => {
+                let kept = floor.saturating_mul(limits::BULK_FLOORS);
+                disk::check_free(&self.layout.dir, kept.saturating_add(bytes))
+            }
+            Share::Reserved => self.free_up(floor.saturating_add(bytes)),
+        }
     }
 
     fn free_bytes(&self) -> Result<u64, StoreError> {

@@ -203,6 +203,12 @@ impl Vault {
         Ok(vault)
     }
 
+    /// Whether there are key files in `dir`.
+    #[must_use]
+    pub fn is_in(dir: &Path) -> bool {
+        dir.join(NAMES).exists()
+    }
+
     /// Takes a key that was never used; durable before this answers.
     ///
     /// # Errors

@@ -49,12 +49,16 @@ impl Siege {
 
     /// Knocks, as a stranger or with the peer's own certificate.
     async fn knock(&self, as_peer: bool, case: &str, count: usize) -> Value {
+        let own = as_peer.then_some(&self.right);
+        self.knock_as(own, case, count).await
+    }
+
+    /// Knocks with the certificate of a node, if any.
+    async fn knock_as(&self, node: Option<&Node>, case: &str, count: usize) -> Value {
         let tool = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools/door.py");
-        let tls = self.right.dir.join("tls");
-        let (certificate, key) = if as_peer {
-            (tls.join("node.pem"), tls.join("node.key"))
-        } else {
-            ("-".into(), "-".into())
+        let (certificate, key) = match node.map(|node| node.dir.join("tls")) {
+            Some(tls) => (tls.join("node.pem"), tls.join("node.key")),
+            None => ("-".into(), "-".into()),
         };
         let mut command = Command::new("python3");
         command
@@ -141,6 +145,27 @@ async fn scanners_and_strangers_come_no_further_than_the_door() {
         );
     }
     siege.assert_serving("strangers").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_peers_name_from_a_wrong_authority_comes_no_further_than_the_door() {
+    let mut siege = Siege::begin().await;
+    // The same name, by an authority of the impostor's own making.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let impostor = Node::init(elsewhere.path(), RIGHT);
+    let said = "a connection was refused";
+    for case in ["knock", "many_streams"] {
+        let before = siege.lines(said);
+        let answer = siege.knock_as(Some(&impostor), case, 10).await;
+        assert_eq!(answer["closed"], true, "{case}: {answer}");
+        assert_eq!(
+            siege.lines(said),
+            before + 1,
+            "{case}\n{}",
+            siege.left.log()
+        );
+    }
+    siege.assert_serving("a wrong authority").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,9 @@
 //! Each flip is made in a copy of one node's disk. The node is opened on it, everything is read and
 //! compared with what it was, and a session is held with the other side, where a notary reads along:
 //! no checkpoint may be of another tree than those signed before. `LIAISON_BIT_FLIPS=N` flips N.
+//!
+//! Of every twentieth, the records are got back as `liaison recover` does it: the store is set aside
+//! unless it is sound from end to end, a new one made, and all is fetched from the other side.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -17,13 +20,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use liaison::exchange::clock::Entropy;
+use liaison::exchange::restore::salvage::SalvageLink;
 use liaison::exchange::session::End;
 use liaison::exchange::{Exchange, Foundations, LinkTerms, LogSide, OpenError, RecorderMode};
+use liaison::node::recover::Replacement;
 use liaison::proto::v1;
-use liaison::store::{Blobs, Direction, Marks, OpenOptions, SledStore, Store as _};
+use liaison::store::{Aside, Blobs, Direction, Marks, OpenOptions, SledStore, Store as _};
 
 use crate::sides::{
-    Notary, Side, Step, join_over, letter, link_of, quiet, sides, submit, temp_dir, wire,
+    Notary, Side, Step, assert_same_logs, join_over, letter, link_of, quiet, sides, submit,
+    temp_dir, wire,
 };
 use crate::traffic::number_from;
 
@@ -46,6 +52,13 @@ impl Numbers {
     }
 }
 
+fn options(dir: &Path) -> OpenOptions {
+    let mut options = OpenOptions::new(dir);
+    options.free_bytes_min = 0;
+    options.ballast_bytes = 0;
+    options
+}
+
 /// A node on a real store in a directory.
 fn open(
     side: &Side,
@@ -53,10 +66,7 @@ fn open(
     dir: &Path,
     seed: u64,
 ) -> Result<(Arc<Exchange>, Arc<SledStore>), OpenError> {
-    let mut options = OpenOptions::new(dir);
-    options.free_bytes_min = 0;
-    options.ballast_bytes = 0;
-    let store = Arc::new(SledStore::open(&options)?);
+    let store = Arc::new(SledStore::open(&options(dir))?);
     let foundations = Foundations {
         node: side.name.clone(),
         keys: side.keys(),
@@ -167,13 +177,11 @@ struct Model {
 }
 
 impl Model {
-    async fn new() -> Self {
+    /// With so many letters that the peer does not have yet.
+    async fn new(undelivered: usize) -> Self {
         let (a, b) = sides();
         let disk = temp_dir();
-        let mut options = OpenOptions::new(disk.path()).create();
-        options.free_bytes_min = 0;
-        options.ballast_bytes = 0;
-        drop(SledStore::open(&options).unwrap());
+        drop(SledStore::open(&options(disk.path()).create()).unwrap());
         let notary = Notary::of(&a, &b);
         let (left, store) = open(&a, &b, disk.path(), 1).unwrap();
         let right = b.open(&a);
@@ -185,7 +193,7 @@ impl Model {
         quiet(&left, &right).await;
         // Some that the peer does not have yet.
         running.end().await;
-        for number in 60..66 {
+        for number in 60..60 + undelivered {
             submit(&left, sized(&b, number)).await.unwrap();
         }
         let truth = read_all(&left).unwrap();
@@ -231,8 +239,8 @@ impl Model {
         )
     }
 
-    /// Flips one bit of a copy and looks.
-    async fn judge(&self, flip: u64) -> Verdict {
+    /// A copy of the disk with one bit flipped, and where.
+    fn flipped(&self, flip: u64) -> (tempfile::TempDir, &Path, u64, u32) {
         let (path, at, bit) = self.place(flip);
         let copy = temp_dir();
         copy_dir(self.disk.path(), copy.path());
@@ -244,7 +252,87 @@ impl Model {
         let mut byte = [0];
         file.read_exact_at(&mut byte, at).unwrap();
         file.write_all_at(&[byte[0] ^ (1 << bit)], at).unwrap();
-        drop(file);
+        (copy, path, at, bit)
+    }
+
+    /// The other side, as it was when the disk was copied.
+    fn peer(&self) -> Side {
+        let peer = Side::new(self.b.name.as_str(), self.b.seed);
+        for (key, value) in self.b.store.records() {
+            let mut batch = liaison::store::Batch::new();
+            batch.put(key, value);
+            liaison::store::Store::commit(&peer.store, batch).unwrap();
+        }
+        copy_dir(self.b.dir.path(), peer.dir.path());
+        peer
+    }
+
+    /// Flips one bit of a copy, and gets everything back as `liaison recover` does.
+    async fn repair(&self, flip: u64) -> Verdict {
+        let (copy, path, at, bit) = self.flipped(flip);
+        let dir = copy.path();
+        let place = format!("{} at {at}.{bit}", path.display());
+        let mut verdict = Verdict::Repaired;
+        let why = match open(&self.a, &self.b, dir, flip + 10) {
+            Ok((node, store)) => {
+                node.restore_only();
+                drop(store);
+                node.find_damage(|_| ()).await.unwrap()
+            }
+            // By `--lost`, and so for a file that says of which version the store is.
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(why) = &why {
+            let aside = Aside::begin(dir, "lost-1").unwrap();
+            aside.move_away().unwrap();
+            let replacement = Replacement {
+                options: options(dir),
+                vault: None,
+                links: &[SalvageLink {
+                    peer: self.b.name.clone(),
+                    own_start: self.a.card_for(&self.b).start(),
+                }],
+                node: &self.a.name,
+                at_hand: vec![self.a.keys().message.verifier(&self.a.name)],
+                why,
+                at_ms: 1_795_000_000_000,
+            };
+            replacement.make(&aside, |_| ()).unwrap();
+            aside.end().unwrap();
+        } else {
+            verdict = Verdict::Harmless;
+        }
+        let (node, _store) = open(&self.a, &self.b, dir, flip + 11).unwrap();
+        let peer = self.peer();
+        let right = peer.open(&self.a);
+        // A session ends when the records are whole; the next one is an ordinary one.
+        let mut ends = Vec::new();
+        for _ in 0..8 {
+            if why.is_none() || ends.iter().any(|end| matches!(end, End::Restored)) {
+                break;
+            }
+            let running = join_over(&node, &right, watched(&self.notary));
+            let (a, _) = running.ended().await;
+            ends.push(a);
+        }
+        if node.restoring(&link_of(&node)).is_some() {
+            return Verdict::Wrong(format!("{place}: never whole: {ends:?}"));
+        }
+        let running = join_over(&node, &right, watched(&self.notary));
+        quiet(&node, &right).await;
+        running.end().await;
+        self.notary.assert_consistent_with(&node, &right);
+        assert_same_logs(&node, &right);
+        match read_all(&node) {
+            Ok(read) if read == self.truth => verdict,
+            Ok(_) => Verdict::Wrong(format!("{place}: came back as something else")),
+            Err(error) => Verdict::Wrong(format!("{place}: not repaired: {error}")),
+        }
+    }
+
+    /// Flips one bit of a copy and looks.
+    async fn judge(&self, flip: u64) -> Verdict {
+        let (copy, path, at, bit) = self.flipped(flip);
         let (node, store) = match open(&self.a, &self.b, copy.path(), flip + 10) {
             Ok(opened) => opened,
             Err(error) => {
@@ -273,13 +361,7 @@ impl Model {
             Err(_) => false,
         };
         // A session: what can be read may be said, and no other tree is signed.
-        let peer = Side::new(self.b.name.as_str(), self.b.seed);
-        for (key, value) in self.b.store.records() {
-            let mut batch = liaison::store::Batch::new();
-            batch.put(key, value);
-            liaison::store::Store::commit(&peer.store, batch).unwrap();
-        }
-        copy_dir(self.b.dir.path(), peer.dir.path());
+        let peer = self.peer();
         let right = peer.open(&self.a);
         let notary = self.notary.clone();
         let running = join_over(&node, &right, watched(&notary));
@@ -352,40 +434,48 @@ enum Verdict {
     Noticed,
     /// Nothing lies there.
     Harmless,
+    /// The store was set aside, and everything came back.
+    Repaired,
     /// It gave out something wrong.
     Wrong(String),
 }
 
-/// Not a test of its own: [`every_flipped_bit_is_noticed_or_harmless`] runs this binary again to get
-/// here, since the engine panics in threads of its own on damaged files.
+/// Not a test of its own: [`in_children`] runs this binary again to get here, since the engine panics
+/// in threads of its own on damaged files.
 #[test]
 fn bit_flips_child() {
     let Some(share) = std::env::var_os(CHILD) else {
         return;
     };
     let share = share.into_string().unwrap();
-    let (first, end) = share.split_once(' ').unwrap();
-    let (first, end): (u64, u64) = (first.parse().unwrap(), end.parse().unwrap());
+    let mut words = share.split(' ');
+    let mut number = || words.next().unwrap().parse::<u64>().unwrap();
+    let (first, end, repair) = (number(), number(), number() == 1);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
         .unwrap();
-    let model = runtime.block_on(Model::new());
+    let undelivered = if repair { 0 } else { 6 };
+    let model = runtime.block_on(Model::new(undelivered));
     for flip in first..end {
-        let verdict = runtime.block_on(model.judge(flip));
+        let verdict = if repair {
+            runtime.block_on(model.repair(flip))
+        } else {
+            runtime.block_on(model.judge(flip))
+        };
         let line = match verdict {
             Verdict::Refused => "refused".to_owned(),
             Verdict::Noticed => "noticed".to_owned(),
             Verdict::Harmless => "harmless".to_owned(),
+            Verdict::Repaired => "repaired".to_owned(),
             Verdict::Wrong(what) => format!("WRONG flip {flip}: {what}"),
         };
         writeln!(std::io::stdout().lock(), "\nverdict {line}").unwrap();
     }
 }
 
-#[test]
-fn every_flipped_bit_is_noticed_or_harmless() {
-    let flips = number_from("LIAISON_BIT_FLIPS", 1_000);
+/// Flips so many bits, shared among processes; what came of them.
+fn in_children(flips: u64, repair: bool) -> BTreeMap<String, u64> {
     let share = flips.div_ceil(CHILDREN);
     let children: Vec<_> = (0..CHILDREN)
         .map(|child| {
@@ -397,7 +487,7 @@ fn every_flipped_bit_is_noticed_or_harmless() {
                     "--nocapture",
                     "--test-threads=1",
                 ])
-                .env(CHILD, format!("{first} {end}"))
+                .env(CHILD, format!("{first} {end} {}", u8::from(repair)))
                 .stdout(Stdio::piped())
                 .stderr(Stdio::piped())
                 .spawn()
@@ -422,5 +512,21 @@ fn every_flipped_bit_is_noticed_or_harmless() {
         }
     }
     assert_eq!(verdicts.values().sum::<u64>(), flips);
+    verdicts
+}
+
+#[test]
+fn every_flipped_bit_is_noticed_or_harmless() {
+    let flips = number_from("LIAISON_BIT_FLIPS", 1_000);
+    let verdicts = in_children(flips, false);
     println!("bits: {flips} flipped, {verdicts:?}, 0 signed over, 0 given out wrong");
+}
+
+#[test]
+fn what_a_flipped_bit_has_spoiled_comes_back_from_the_peer() {
+    let flips = (number_from("LIAISON_BIT_FLIPS", 1_000) / 20).max(2);
+    let verdicts = in_children(flips, true);
+    let repaired = verdicts.get("repaired").copied().unwrap_or_default();
+    assert!(repaired > 0, "{verdicts:?}");
+    println!("bits: {flips} flipped and recovered, {verdicts:?}, 0 lost");
 }

@@ -4,12 +4,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Waker};
 
-use liaison::exchange::channel;
-use liaison::exchange::session::End;
+use liaison::exchange::channel::{self, FrameChannel};
+use liaison::exchange::session::{self, End};
 use liaison::exchange::view::Detail;
 use liaison::exchange::{Exchange, LogSide, RecorderMode};
+use liaison::model::NodeName;
 use liaison::proto::v1::{self, Frame, Level};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::sides::{
@@ -228,6 +231,52 @@ async fn of_two_sessions_the_one_dialled_by_the_smaller_name_stays() {
     }
 }
 
+/// Runs one end of a session, which has taken its place on its link when this returns: it is taken
+/// where the session is polled first. The task polls it again at once.
+fn begin_end(
+    exchange: &Arc<Exchange>,
+    dialler: &NodeName,
+    channel: FrameChannel,
+    stop: &CancellationToken,
+) -> JoinHandle<End> {
+    let (exchange, dialler, stop) = (Arc::clone(exchange), dialler.clone(), stop.clone());
+    let mut end = Box::pin(async move {
+        let link = link_of(&exchange);
+        session::run(&exchange, &link, &dialler, channel, &stop).await
+    });
+    let first = end.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert!(first.is_pending());
+    tokio::spawn(end)
+}
+
+/// Of two sessions by one dialler the one that comes later stays. If they come in another order on
+/// each side, one side keeps the first and the other the second: both end, and who dials again gets
+/// through.
+#[tokio::test]
+async fn sessions_that_come_in_another_order_on_each_side_end_and_the_next_one_stands() {
+    let (a, b) = sides();
+    let (left, right) = (a.open(&b), b.open(&a));
+    let stop = CancellationToken::new();
+    let ((x1, y1), (x2, y2)) = (channel::pair(), channel::pair());
+    let begin = |exchange, channel| begin_end(exchange, left.node(), channel, &stop);
+    let ends = [
+        begin(&right, y1),
+        begin(&right, y2),
+        begin(&left, x2),
+        begin(&left, x1),
+    ];
+    for end in ends {
+        let end = patiently(end).await.unwrap();
+        assert!(
+            matches!(end, End::Replaced | End::Closed | End::Lost(_)),
+            "{end}"
+        );
+    }
+    let running = join(&left, &right);
+    up(&left, &right).await;
+    running.end().await;
+}
+
 /// The story: a session that was replaced had left a run with the recorder. The next one said the
 /// smaller size in its Hello, and took what was sent again for a gap.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -240,7 +289,14 @@ async fn a_dialler_that_dials_again_and_again_does_no_harm() {
             submit(&left, letter(&b, number)).await.unwrap();
             submit(&right, letter(&a, number)).await.unwrap();
         }
-        sessions.push(join(&left, &right));
+        // In one order on both sides: nobody dials again here if both end.
+        let (x, y) = channel::pair();
+        let stop = CancellationToken::new();
+        sessions.push(Running {
+            a: begin_end(&left, left.node(), x, &stop),
+            b: begin_end(&right, left.node(), y, &stop),
+            stop,
+        });
         if number % 3 == 0 {
             tokio::task::yield_now().await;
         } else {

@@ -3,12 +3,13 @@
 use liaison::exchange::LogSide;
 use liaison::exchange::layout::Place;
 use liaison::exchange::view::Detail;
+use liaison::limits::{ACKNOWLEDGEMENTS_AHEAD_MAX, WINDOW_ENTRIES_MAX};
 use liaison::proto::v1::{WatchEvent, frame};
 use tokio::sync::watch;
 
 use crate::sides::{
-    Step, assert_same_logs, flash, join_over, letter, link_of, patiently, quiet, sides, submit,
-    wire,
+    Step, acknowledgement, assert_same_logs, flash, join_over, letter, link_of, patiently, quiet,
+    sides, submit, wire,
 };
 
 #[tokio::test]
@@ -74,4 +75,70 @@ async fn a_flash_behind_ten_thousand_letters_is_shown_before_them() {
     .await;
     running.end().await;
     assert_same_logs(&left, &right);
+}
+
+#[tokio::test]
+async fn acknowledgements_pass_a_backlog_and_leave_room_for_alerts() {
+    let (a, b) = sides();
+    let (left, right) = (a.open(&b), b.open(&a));
+    let running = crate::sides::join(&left, &right);
+    let mut asked = Vec::new();
+    for number in 0..=ACKNOWLEDGEMENTS_AHEAD_MAX {
+        let sent = submit(&right, letter(&a, number)).await.unwrap();
+        asked.push(sent.id);
+    }
+    quiet(&left, &right).await;
+    running.end().await;
+    // More than a window, before the first word of acknowledgement.
+    let window = usize::try_from(WINDOW_ENTRIES_MAX).unwrap();
+    for number in 0..window + 600 {
+        submit(&left, letter(&b, number)).await.unwrap();
+    }
+    let mut acknowledged = Vec::new();
+    for id in asked {
+        let sent = submit(&left, acknowledgement(&b, &id.to_string()));
+        acknowledged.push(sent.await.unwrap());
+    }
+    let (gate, is_open) = watch::channel(false);
+    let ends = wire(Step::Pass, move |frame| match frame.frame {
+        Some(frame::Frame::Cosigned(_)) => Step::Behind(is_open.clone(), frame),
+        _ => Step::Pass(frame),
+    });
+    let running = join_over(&left, &right, ends);
+    let waiting = |entries: usize| {
+        let mut heads = link_of(&right).watch_head();
+        async move {
+            let seen = heads.wait_for(|head| head.express_waiting.entries == entries);
+            patiently(seen).await.unwrap();
+        }
+    };
+    waiting(ACKNOWLEDGEMENTS_AHEAD_MAX).await;
+    let (_, place) = right.find(acknowledged[0].id).unwrap().unwrap();
+    assert_eq!(place, Place::Expressed(acknowledged[0].index));
+    // The one too many is left for its turn, and an alert is not.
+    submit(&left, flash(&b, 1)).await.unwrap();
+    waiting(ACKNOWLEDGEMENTS_AHEAD_MAX + 1).await;
+    let last = acknowledged.last().unwrap();
+    assert!(right.find(last.id).unwrap().is_none());
+
+    gate.send_replace(true);
+    quiet(&left, &right).await;
+    running.end().await;
+    assert_same_logs(&left, &right);
+}
+
+#[tokio::test]
+async fn an_acknowledgement_that_waits_for_nothing_is_sent_once() {
+    let (a, b) = sides();
+    let (left, right) = (a.open(&b), b.open(&a));
+    let running = crate::sides::join(&left, &right);
+    let sent = submit(&right, letter(&a, 1)).await.unwrap();
+    quiet(&left, &right).await;
+    submit(&left, letter(&b, 1)).await.unwrap();
+    submit(&left, acknowledgement(&b, &sent.id.to_string()))
+        .await
+        .unwrap();
+    quiet(&left, &right).await;
+    assert_eq!(link_of(&right).head().expressed_count, 0);
+    running.end().await;
 }

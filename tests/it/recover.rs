@@ -24,15 +24,15 @@ use crate::sides::{
 
 /// Sizes and roots of both logs of a node, with its receipts by size.
 #[derive(Debug, PartialEq, Eq, Clone)]
-struct Heads {
-    own: (u64, Hash),
-    mirror: (u64, Hash),
-    delivered_size: u64,
-    receipts: BTreeMap<u64, String>,
-    given: BTreeMap<u64, String>,
+pub(crate) struct Heads {
+    pub(crate) own: (u64, Hash),
+    pub(crate) mirror: (u64, Hash),
+    pub(crate) delivered_size: u64,
+    pub(crate) receipts: BTreeMap<u64, String>,
+    pub(crate) given: BTreeMap<u64, String>,
 }
 
-fn heads(exchange: &Exchange) -> Heads {
+pub(crate) fn heads(exchange: &Exchange) -> Heads {
     let link = link_of(exchange);
     let root = |side| {
         let tree = link.tree(side);
@@ -52,15 +52,22 @@ fn heads(exchange: &Exchange) -> Heads {
 }
 
 /// The rows of a store that follow from its logs: what a node that lost nothing has.
-fn derived(side: &Side) -> BTreeMap<Vec<u8>, Vec<u8>> {
+pub(crate) fn derived(side: &Side) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let mut rows = side.store.records();
     // Times of recording, incidents, authors and what came ahead are this node's own.
     rows.retain(|key, _| b"ACHIOPRTUW".contains(&key[0]));
     rows
 }
 
+/// What each message says, as the cases need it: written with its entry.
+fn said(side: &Side) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let mut rows = side.store.records();
+    rows.retain(|key, _| key[0] == b'K');
+    rows
+}
+
 /// The entries themselves: bytes, bodies and whether they were refused.
-fn entries(exchange: &Exchange, side: LogSide) -> Vec<(Vec<u8>, bool, bool)> {
+pub(crate) fn entries(exchange: &Exchange, side: LogSide) -> Vec<(Vec<u8>, bool, bool)> {
     let link = link_of(exchange);
     let reader = exchange.reader(&link, side);
     let all = reader.entries(0, u64::MAX, usize::MAX).unwrap();
@@ -87,12 +94,12 @@ fn nothing_new_is_signed(frame: Frame) -> Step {
     Step::Pass(frame)
 }
 
-fn restores(exchange: &Exchange) -> bool {
+pub(crate) fn restores(exchange: &Exchange) -> bool {
     exchange.restoring(&link_of(exchange)).is_some()
 }
 
 /// Dials again and again until both sides are whole and quiet; returns how the sessions ended.
-async fn heal(a: &Arc<Exchange>, b: &Arc<Exchange>) -> (Vec<(End, End)>, Running) {
+pub(crate) async fn heal(a: &Arc<Exchange>, b: &Arc<Exchange>) -> (Vec<(End, End)>, Running) {
     let mut ends = Vec::new();
     for _ in 0..20 {
         let mut running = join(a, b);
@@ -113,7 +120,7 @@ async fn heal(a: &Arc<Exchange>, b: &Arc<Exchange>) -> (Vec<(End, End)>, Running
     panic!("never whole: {ends:?}");
 }
 
-async fn traffic(a: &Exchange, b: &Exchange, (sa, sb): (&Side, &Side), count: usize) {
+pub(crate) async fn traffic(a: &Exchange, b: &Exchange, (sa, sb): (&Side, &Side), count: usize) {
     for number in 0..count {
         submit(a, letter(sb, number)).await.unwrap();
         if number % 3 == 0 {
@@ -127,13 +134,13 @@ async fn traffic(a: &Exchange, b: &Exchange, (sa, sb): (&Side, &Side), count: us
 }
 
 /// An empty disk in place of the old one.
-fn lose_disk(side: &mut Side) {
+pub(crate) fn lose_disk(side: &mut Side) {
     side.store = MemoryStore::new();
     side.dir = temp_dir();
     Marks::create(side.dir.path()).unwrap();
 }
 
-async fn flag_as_lost(exchange: &Exchange) {
+pub(crate) async fn flag_as_lost(exchange: &Exchange) {
     let restoring = Restoring {
         why: "the store was lost".to_owned(),
         ..Restoring::default()
@@ -291,7 +298,7 @@ async fn a_lost_store_comes_back_whole() {
     let running = join(&left, &right);
     traffic(&left, &right, (&a, &b), 700).await;
     running.end().await;
-    let (before, rows) = (heads(&left), derived(&a));
+    let (before, rows, facts) = (heads(&left), derived(&a), said(&a));
     drop(left);
     lose_disk(&mut a);
     left = a.open(&b);
@@ -300,6 +307,8 @@ async fn a_lost_store_comes_back_whole() {
     running.end().await;
     assert_eq!(heads(&left), before);
     assert_eq!(derived(&a), rows);
+    // Nobody has to make anew what the messages say, all of them at once.
+    assert_eq!(said(&a), facts);
     // Read from the disk again, it is the same.
     drop(left);
     left = a.open(&b);
@@ -498,7 +507,7 @@ async fn lied_to(bend: impl Fn(&mut v1::Fetched) + Clone + Send + 'static) -> En
 
 type Bend = Arc<dyn Fn(&mut v1::Fetched) + Send + Sync>;
 
-fn flip(bytes: &mut bytes::Bytes) {
+pub(crate) fn flip(bytes: &mut bytes::Bytes) {
     let mut bent = bytes.to_vec();
     *bent.last_mut().unwrap() ^= 1;
     *bytes = bent.into();

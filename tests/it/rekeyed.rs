@@ -209,3 +209,142 @@ async fn a_stolen_key_ends_by_the_recovery_key_while_the_node_runs() {
     left.stop();
     right.stop();
 }
+
+/// Waits until the files of the keys in use are the ones that followed.
+async fn settled(node: &Node) {
+    let next = ["keys/log.pem.next", "keys/message.pem.next"];
+    let deadline = std::time::Instant::now() + crate::nodes::PATIENCE;
+    while next.iter().any(|file| node.dir.join(file).exists()) {
+        assert!(std::time::Instant::now() < deadline, "{}", node.log());
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+/// Origin, size and root of both logs, by an export that verifies from the first cards.
+fn heads(node: &Node, cards: &[&Path]) -> Vec<String> {
+    let dir = node.dir.join("heads");
+    drop(std::fs::remove_dir_all(&dir));
+    verify(&export(node, "heads"), cards);
+    let logs = std::fs::read_dir(&dir).unwrap();
+    let mut heads: Vec<_> = logs
+        .filter_map(|log| std::fs::read_to_string(log.unwrap().path().join("checkpoint")).ok())
+        .map(|note| note.lines().take(3).collect::<Vec<_>>().join(" "))
+        .collect();
+    heads.sort();
+    assert_eq!(heads.len(), 2);
+    heads
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_of_before_come_back_after_every_key_has_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut left, mut right) = pair(dir.path());
+    let cards = [left.card(), right.card()];
+    let cards = [cards[0].as_path(), cards[1].as_path()];
+    left.start();
+    right.start();
+    say(&mut left, RIGHT, 0..5).await;
+    say(&mut right, LEFT, 0..5).await;
+    delivered(&mut left, RIGHT).await;
+    delivered(&mut right, LEFT).await;
+    // All of before: a backup, an old copy, and a bundle that is still under way.
+    let (backup, bundle) = (dir.path().join("backup"), dir.path().join("a.bundle"));
+    let config = left.config();
+    let run = |args: &[&str]| succeed(&[&["--config", &config], args].concat());
+    run(&["backup", backup.to_str().unwrap()]);
+    say(&mut right, LEFT, 5..8).await;
+    delivered(&mut right, LEFT).await;
+    let of_right = right.config();
+    let all = [
+        "bundle",
+        "export",
+        LEFT,
+        "--all",
+        "-o",
+        bundle.to_str().unwrap(),
+    ];
+    succeed(&[&["--config", &of_right], &all[..]].concat());
+    left.stop();
+    let (data, old) = (left.dir.join("data"), left.dir.join("old"));
+    let copy = |from: &Path, to: &Path| {
+        drop(std::fs::remove_dir_all(to));
+        let mut copying = std::process::Command::new("cp");
+        let copied = copying.arg("-a").args([from, to]).status();
+        assert!(copied.unwrap().success());
+    };
+    copy(&data, &old);
+    left.start();
+    left.desk().await;
+
+    for (is_left, role) in [
+        (true, "log"),
+        (false, "message"),
+        (true, "message"),
+        (false, "log"),
+    ] {
+        let node = if is_left { &mut left } else { &mut right };
+        keys(node, &["rotate", role]);
+        alone(node, role, 1, "retired").await;
+        settled(node).await;
+    }
+    say(&mut left, RIGHT, 20..30).await;
+    say(&mut right, LEFT, 20..30).await;
+    delivered(&mut left, RIGHT).await;
+    delivered(&mut right, LEFT).await;
+    let before = heads(&left, &cards);
+
+    // The bundle is sealed to a key that has ended, and signed by one that has.
+    let taken = run(&["--json", "bundle", "import", bundle.to_str().unwrap()]);
+    let taken: Value = serde_json::from_str(&taken).unwrap();
+    assert!(taken["entriesKnown"].to_string().contains('8'), "{taken:#}");
+    assert_eq!(heads(&left, &cards), before);
+
+    // The old copy knows none of these keys, neither its own nor the peer's.
+    left.stop();
+    copy(&old, &data);
+    left.start();
+    let whole = async |left: &mut Node, right: &mut Node| {
+        let all = right.until(LEFT, "up", |link| link.mirrored_size > 0).await;
+        left.until(RIGHT, "whole", |link| {
+            link.state() == v1::LinkState::Up
+                && link.own_size == all.mirrored_size
+                && link.delivered_size == link.own_size
+                && link.mirrored_size == all.own_size
+        })
+        .await;
+    };
+    whole(&mut left, &mut right).await;
+    assert_eq!(heads(&left, &cards), before);
+
+    // The store is gone.
+    left.stop();
+    std::fs::remove_dir_all(data.join("sled")).unwrap();
+    let told = run(&["recover", "--json"]);
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(told["links"][0]["state"], "whole", "{told:#}");
+    left.start();
+    whole(&mut left, &mut right).await;
+    assert_eq!(heads(&left, &cards), before);
+
+    // The backup is of the first keys; what a log began with is in it.
+    left.stop();
+    std::fs::remove_dir_all(&data).unwrap();
+    run(&["restore", backup.to_str().unwrap()]);
+    left.start();
+    whole(&mut left, &mut right).await;
+    assert_eq!(heads(&left, &cards), before);
+    for (copy, file) in [
+        (
+            format!("{RIGHT}.start.toml"),
+            format!("links/{RIGHT}.start.toml"),
+        ),
+        ("public.toml".to_owned(), "keys/public.toml".to_owned()),
+    ] {
+        let copied = std::fs::read(backup.join("config-1").join(copy)).unwrap();
+        assert_eq!(copied, std::fs::read(left.dir.join(file)).unwrap());
+    }
+    say(&mut left, RIGHT, 40..45).await;
+    delivered(&mut left, RIGHT).await;
+    left.stop();
+    right.stop();
+}

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use liaison::crypto::checkpoint::LogVerifier;
@@ -59,6 +59,8 @@ pub(crate) struct Side {
     pub(crate) clock: Arc<TestClock>,
     /// Seeds what the process draws; another for each process, or ids would come twice.
     pub(crate) entropy_seed: AtomicU64,
+    /// Made once: every key of it is a multiplication on the curve.
+    card: OnceLock<PeerKeys>,
 }
 
 impl Side {
@@ -72,6 +74,7 @@ impl Side {
             dir,
             clock: Arc::new(TestClock(AtomicU64::new(1_795_000_000_000))),
             entropy_seed: AtomicU64::new(u64::from(seed) << 48),
+            card: OnceLock::new(),
         }
     }
 
@@ -93,13 +96,16 @@ impl Side {
     }
 
     pub(crate) fn card_for(&self, _peer: &Side) -> PeerKeys {
-        let keys = self.keys();
-        PeerKeys {
-            message_keys: vec![PeerMessageKey::unbounded(keys.message.verifier(&self.name))],
-            cosigner_key: keys.log.cosigner_verifier(&self.name),
-            officers: vec![self.officer().verifier(&self.name, "linh").unwrap()],
-            recovery: Some(self.recovery().verifier(&self.name)),
-        }
+        let made = || {
+            let keys = self.keys();
+            PeerKeys {
+                message_keys: vec![PeerMessageKey::unbounded(keys.message.verifier(&self.name))],
+                cosigner_key: keys.log.cosigner_verifier(&self.name),
+                officers: vec![self.officer().verifier(&self.name, "linh").unwrap()],
+                recovery: Some(self.recovery().verifier(&self.name)),
+            }
+        };
+        self.card.get_or_init(made).clone()
     }
 
     pub(crate) fn origin_to(&self, peer: &Side) -> Origin {
@@ -240,6 +246,27 @@ pub(crate) fn flash(recipient: &Side, number: usize) -> v1::Draft {
             body: Some(v1::body::Body::OfficialLetter(body)),
         }),
         ..letter(recipient, number)
+    }
+}
+
+/// A person takes note of a message of the peer's.
+pub(crate) fn acknowledgement(recipient: &Side, of: &str) -> v1::Draft {
+    let officer = v1::Officer {
+        name: "Nguyễn Văn Mẫu".to_owned(),
+        rank: "Đại úy".to_owned(),
+        office: "Phòng mẫu".to_owned(),
+        phone: String::new(),
+    };
+    let at = prost_types::Timestamp {
+        seconds: 1_795_000_000,
+        nanos: 0,
+    };
+    let body = liaison::model::body::acknowledgement(officer, None, at);
+    v1::Draft {
+        recipient: recipient.name.to_string(),
+        in_reply_to: of.to_owned(),
+        body: Some(v1::Body { body: Some(body) }),
+        ..v1::Draft::default()
     }
 }
 

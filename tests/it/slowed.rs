@@ -9,7 +9,9 @@ use liaison::limits::INCIDENTS_BURST_MAX;
 use liaison::proto::v1::{self, FaultCode, frame};
 
 use crate::hostile::Hostile;
-use crate::sides::{Side, flash, join, letter, link_of, patiently, quiet, sides, submit};
+use crate::sides::{
+    Side, acknowledgement, flash, join, letter, link_of, patiently, quiet, sides, submit,
+};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
@@ -90,6 +92,33 @@ async fn a_peer_whose_day_is_used_up_waits_and_loses_nothing() {
     assert_eq!(link_of(&node).head().mirror_size, sent + 501);
     assert_eq!(slowed(&sender), None);
     assert_eq!(link_of(&node).presence().slows, None);
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_acknowledgement_passes_what_waits_also_what_was_pushed_before_it() {
+    let (a, b) = sides();
+    let (sender, node) = (a.open(&b), b.open(&a));
+    let running = join(&sender, &node);
+    let mut asked = Vec::new();
+    for number in 0..2 {
+        asked.push(submit(&node, letter(&a, number)).await.unwrap().id);
+    }
+    quiet(&sender, &node).await;
+    // Nothing of the day is left for a letter; the acknowledgement behind it is pushed with it.
+    node.limit_peers(bytes_a_day(10), 0);
+    running.end().await;
+    submit(&sender, letter(&b, 0)).await.unwrap();
+    let mut acknowledge = asked.iter().map(|id| acknowledgement(&b, &id.to_string()));
+    submit(&sender, acknowledge.next().unwrap()).await.unwrap();
+    let running = join(&sender, &node);
+    let shown =
+        |count: usize| move |node: &Exchange| link_of(node).head().express_waiting.entries == count;
+    until(&node, shown(1)).await;
+    submit(&sender, acknowledge.next().unwrap()).await.unwrap();
+    until(&node, shown(2)).await;
+    assert_eq!(link_of(&node).head().mirror_size, 0);
+    assert!(slowed(&sender).is_some());
     running.end().await;
 }
 

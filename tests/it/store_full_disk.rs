@@ -6,7 +6,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 
-use liaison::store::{Batch, Blobs, OpenOptions, SledStore, Store, StoreError};
+use liaison::store::{Batch, Blobs, OpenOptions, Share, SledStore, Store, StoreError};
 use sha2::{Digest as _, Sha256};
 
 use crate::mounted::Mounted;
@@ -170,6 +170,48 @@ fn full_disk(disk: &Mounted) {
     let store = SledStore::open(&options).unwrap();
     assert_numbered(&store, count);
     commit_numbered(&store, count + 1, count + 50).unwrap();
+}
+
+#[test]
+fn what_is_reserved_has_a_floor_and_the_ballast_more_than_what_is_not() {
+    let dir = temp();
+    let disk = Mounted::tmpfs(&dir.path().join("tmpfs"), 48);
+    let options = on_a_small_disk(&disk.dir);
+    let (floor, ballast) = (options.free_bytes_min, options.dir.join("ballast"));
+    let store = SledStore::open(&options).unwrap();
+    let blobs = Blobs::open(&options.dir, floor).unwrap();
+    let content = vec![1; 300_000];
+    let bytes = content.len() as u64;
+    let full = |outcome: Result<(), StoreError>| matches!(outcome, Err(StoreError::Full { .. }));
+
+    // What is free is of whole pages, and so is what is asked for.
+    let free = || {
+        let stat = rustix::fs::statvfs(&disk.dir).unwrap();
+        stat.f_bavail * stat.f_frsize
+    };
+    fill(&disk.dir, 2 * floor + MIB);
+    let most = free() - 2 * floor;
+    store.make_room(Share::Ordinary, most).unwrap();
+    assert!(full(store.make_room(Share::Ordinary, most + 1)));
+    assert!(ballast.exists());
+
+    // Less than floor and body: the ballast is given up for it, and stays given up while what it was
+    // given up for is being written.
+    fill(&disk.dir, floor + bytes / 2);
+    assert!(full(store.make_room(Share::Ordinary, 1)));
+    assert!(ballast.exists());
+    store.make_room(Share::Reserved, bytes).unwrap();
+    assert!(!ballast.exists());
+    commit_numbered(&store, 0, 1).unwrap();
+    assert!(!ballast.exists());
+    blobs
+        .put(&Sha256::digest(&content).into(), &content)
+        .unwrap();
+    let most = free() - floor;
+    assert!(full(store.make_room(Share::Reserved, most + 1)));
+    store.make_room(Share::Reserved, most).unwrap();
+    drop((store, blobs));
+    disk.unmount();
 }
 
 #[test]

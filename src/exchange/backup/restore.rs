@@ -32,9 +32,10 @@ use super::check::{self, is_row};
 use super::folder::{Folder, FolderError};
 use super::manifest::Manifest;
 use super::pack::FileUse;
+use crate::crypto::vkey::VerifierKey;
 use crate::limits::{CHUNK_BYTES_MAX, SALT_BYTES};
 use crate::model::NodeName;
-use crate::proto::v1;
+use crate::proto::v1::{self, KeyRole};
 use crate::store::{Batch, Blobs, Direction, Marks, Store, StoreError};
 
 /// Bytes of a commit after which the next one begins.
@@ -65,8 +66,9 @@ pub enum RestoreError {
     },
     /// A key is not the one it was.
     #[error(
-        "the {role} key of the configuration is {own}, the backup was made under {found}; put the key \
-         file of the node back from where keys are kept"
+        "the {role} key of the configuration is {own}, the backup was made under {found}, and no file \
+         beside it says that one followed the other; put the key files of the node back from where keys \
+         are kept, the retired ones too"
     )]
     OtherKey {
         /// message or log.
@@ -111,6 +113,8 @@ pub struct Ground {
     pub node: NodeName,
     /// Its keys: for their public halves. Nothing is signed.
     pub keys: NodeKeys,
+    /// Keys of this node that are to follow those, and that were in use before them.
+    pub succession: Vec<(KeyRole, VerifierKey)>,
     /// An empty store.
     pub store: Arc<dyn Store>,
     /// Its files.
@@ -207,30 +211,45 @@ fn check_identity(manifest: &Manifest, ground: &Ground) -> Result<(), RestoreErr
             node: ground.node.clone(),
         });
     }
-    let keys = &ground.keys;
-    let own = [
-        (
-            "message",
-            keys.message.verifier(&ground.node).to_string(),
-            &manifest.message_key,
-        ),
-        (
-            "log",
-            keys.log.cosigner_verifier(&ground.node).to_string(),
-            &manifest.log_key,
-        ),
-    ];
-    for (role, own, found) in own {
+    for role in [KeyRole::Message, KeyRole::Log] {
+        let (name, found) = named(role, manifest);
         // With a link, its log says what has followed: looked at then.
-        if own != *found && manifest.links.is_empty() {
-            return Err(RestoreError::OtherKey {
-                role,
-                own,
-                found: found.clone(),
-            });
+        let mut keys = ground.keys_of(role).into_iter();
+        if manifest.links.is_empty() && !keys.any(|key| key.to_string() == *found) {
+            return Err(ground.other_key(role, name, found));
         }
     }
     Ok(())
+}
+
+/// What a role is called, and the key that the backup names for it.
+fn named(role: KeyRole, manifest: &Manifest) -> (&'static str, &String) {
+    match role {
+        KeyRole::Message => ("message", &manifest.message_key),
+        _ => ("log", &manifest.log_key),
+    }
+}
+
+impl Ground {
+    /// The keys of a role of this node: the one in use, then those around it.
+    fn keys_of(&self, role: KeyRole) -> Vec<VerifierKey> {
+        let in_use = match role {
+            KeyRole::Message => self.keys.message.verifier(&self.node),
+            _ => self.keys.log.cosigner_verifier(&self.node),
+        };
+        let around = self.succession.iter().filter(|(of, _)| *of == role);
+        let around = around.map(|(_, key)| key.clone());
+        std::iter::once(in_use).chain(around).collect()
+    }
+
+    fn other_key(&self, role: KeyRole, name: &'static str, found: &str) -> RestoreError {
+        let own = self.keys_of(role).remove(0).to_string();
+        RestoreError::OtherKey {
+            role: name,
+            own,
+            found: found.to_owned(),
+        }
+    }
 }
 
 /// Copies every file of messages; each is judged by its digest before it counts.

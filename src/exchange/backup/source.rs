@@ -343,10 +343,7 @@ impl Exchange {
                 StoredEntry::File(digest) => Some(digest),
                 StoredEntry::Inline(_) => None,
             };
-            let body = match record.body {
-                StoredBody::File { digest } | StoredBody::SealedFile { digest, .. } => Some(digest),
-                _ => None,
-            };
+            let body = record.body.file().copied();
             for digest in entry.into_iter().chain(body) {
                 let size = self.blobs.size(&digest)?;
                 let size = size.ok_or_else(|| damaged("file of the waiting entry"))?;

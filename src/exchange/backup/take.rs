@@ -12,7 +12,7 @@ use std::path::Path;
 use sha2::{Digest as _, Sha256};
 
 use self::log::{LogTaking, keep};
-use super::super::layout::{FORMAT_VERSION, Record, StoredBody, StoredEntry};
+use super::super::layout::{FORMAT_VERSION, Record, StoredEntry};
 use super::folder::FolderError;
 use super::manifest::{self, ConfigFile, Hex32, LinkContent, LogContent, Manifest, ManifestError};
 use super::pack::{FileUse, PackedEntry, PackedFile, PackedNote};
@@ -294,9 +294,7 @@ impl Taking {
                     leaf_hash(&entry.entry)
                 }
             };
-            if let StoredBody::File { digest } | StoredBody::SealedFile { digest, .. } =
-                &record.body
-            {
+            if let Some(digest) = record.body.file() {
                 self.files
                     .insert(*digest, (FileUse::Record, entry.body_bytes));
             }

@@ -168,13 +168,16 @@ impl Exchange {
             let from = from.to_string();
             return Err(BundleError::UnknownSender { from });
         };
-        // The key that may sign the sender's next entry.
+        // The key by which the sender spoke when it made the bundle; what came since may have ended it.
         let history = link.key_history(LogSide::Mirror);
-        let keys = |claimed: &v1::BundleStatement| history.message_keys_at(claimed.own_size);
+        let keys = |claimed: &v1::BundleStatement| history.message_keys_beside(claimed.own_size);
         let statement = reader.statement(keys)?;
-        // Sealed to the key that the sender knew: one of those at hand, the newest first.
-        let mut why = BundleError::NoKey;
-        for key in self.ring().log().into_iter().rev() {
+        // Sealed to the key that the sender knew: one of those at hand, the newest first; or one that
+        // was in use when the bundle was made.
+        let mut why = None;
+        let at_hand = self.ring().log().into_iter().rev();
+        let retired = std::iter::once_with(|| self.ring().retired_log()).flatten();
+        for key in at_hand.chain(retired) {
             let mut pieces = Pieces::new(open(file)?, &key)?;
             match check_pieces(&mut pieces, &statement, &from) {
                 Ok(hello) => {
@@ -185,10 +188,11 @@ impl Exchange {
                         key,
                     });
                 }
-                Err(error) => why = error.into(),
+                // What the keys at hand say of it counts, not what those that have ended do.
+                Err(error) => why = why.or(Some(error)),
             }
         }
-        Err(why)
+        Err(why.map_or(BundleError::NoKey, BundleError::from))
     }
 
     async fn take_bundle(

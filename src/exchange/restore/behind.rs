@@ -9,17 +9,60 @@ use super::super::settle::own_two_trees;
 use super::super::{Exchange, Link, LogSide};
 use super::Restoring;
 use crate::crypto::Verified;
-use crate::crypto::checkpoint::{Checkpoint, Receipt};
+use crate::crypto::checkpoint::{Checkpoint, CheckpointError, Receipt};
+use crate::crypto::note::NoteError;
 use crate::limits::VALUE_BYTES_MAX;
 use crate::proto::v1::{self, FaultCode};
 
 /// What a Hello shows that this store lacks.
 #[derive(Debug, Default)]
 pub(crate) struct Behind {
-    /// A receipt of the own log: entries that this node signed and does not hold.
-    pub(crate) own: Option<Verified<Receipt>>,
-    /// A receipt of the peer's log: entries that this node cosigned and does not hold.
-    pub(crate) mirror: Option<Verified<Receipt>>,
+    /// Of the own log: entries that this node signed and does not hold.
+    pub(crate) own: Option<Shown>,
+    /// Of the peer's log: entries that this node cosigned and does not hold.
+    pub(crate) mirror: Option<Shown>,
+}
+
+/// A note under this node's own key.
+#[derive(Debug)]
+pub(crate) enum Shown {
+    /// It verifies under the keys of both sides.
+    Receipt(Verified<Receipt>),
+    /// Only this node's own line does: the peer's is by a key whose announcement is lost with the rest.
+    /// It becomes a receipt once the peer's keys are learned ([`super::learn`]).
+    Word {
+        /// The note.
+        note: String,
+        /// What it says.
+        checkpoint: Checkpoint,
+    },
+}
+
+impl Shown {
+    pub(crate) fn note(&self) -> &str {
+        match self {
+            Self::Receipt(receipt) => &receipt.note,
+            Self::Word { note, .. } => note,
+        }
+    }
+
+    pub(crate) fn checkpoint(&self) -> &Checkpoint {
+        match self {
+            Self::Receipt(receipt) => &receipt.signed.checkpoint,
+            Self::Word { checkpoint, .. } => checkpoint,
+        }
+    }
+
+    pub(crate) fn receipt(self) -> Option<Verified<Receipt>> {
+        match self {
+            Self::Receipt(receipt) => Some(receipt),
+            Self::Word { .. } => None,
+        }
+    }
+
+    pub(crate) fn is_word(&self) -> bool {
+        matches!(self, Self::Word { .. })
+    }
 }
 
 impl Behind {
@@ -27,8 +70,8 @@ impl Behind {
         self.own.is_some() || self.mirror.is_some()
     }
 
-    fn size(receipt: Option<&Verified<Receipt>>) -> u64 {
-        receipt.map_or(0, |receipt| receipt.signed.checkpoint.size)
+    fn size(shown: Option<&Shown>) -> u64 {
+        shown.map_or(0, |shown| shown.checkpoint().size)
     }
 }
 
@@ -39,21 +82,21 @@ impl Exchange {
     /// # Errors
     /// A breach where two of the signed trees contradict each other: nothing can be restored then.
     pub(crate) fn behind(&self, link: &Link, hello: &v1::Hello) -> Result<Behind, Stop> {
-        Ok(Behind {
-            own: self.own_behind(link, hello)?,
-            mirror: self.mirror_behind(link, hello),
-        })
+        let mirror = self.mirror_behind(link, &hello.own_checkpoint);
+        let own = self.own_behind(link, hello, mirror.as_ref())?;
+        Ok(Behind { own, mirror })
     }
 
     fn own_behind(
         &self,
         link: &Link,
         hello: &v1::Hello,
-    ) -> Result<Option<Verified<Receipt>>, Stop> {
-        let Some(receipt) = self.shown_receipt(link, hello)? else {
+        mirror: Option<&Shown>,
+    ) -> Result<Option<Shown>, Stop> {
+        let Some(shown) = self.shown_receipt(link, hello)? else {
             return Ok(None);
         };
-        let checkpoint = &receipt.signed.checkpoint;
+        let checkpoint = shown.checkpoint();
         let tree = link.tree(LogSide::Own);
         let reader = self.reader(link, LogSide::Own);
         if checkpoint.size <= tree.size()
@@ -61,49 +104,76 @@ impl Exchange {
         {
             return Ok(None);
         }
-        let delivered_size = link.head().delivered_size;
-        if checkpoint.size > delivered_size {
-            return Ok(Some(receipt));
+        let is_beyond = checkpoint.size > link.head().delivered_size;
+        match shown {
+            Shown::Receipt(_) if is_beyond => Ok(Some(shown)),
+            // The announcement of the key stands in what this node cosigned of the peer's log: it can be
+            // had, and comes first.
+            Shown::Word { .. } if is_beyond && mirror.is_some_and(Shown::is_word) => {
+                Ok(Some(shown))
+            }
+            Shown::Word { note, checkpoint } => Err(not_to_be_verified(link, &note, &checkpoint)),
+            // What is here is under a receipt as well: this node's key has signed both.
+            Shown::Receipt(receipt) => {
+                let evidence = self.against_ourselves(link, &receipt)?;
+                Err(own_two_trees(
+                    link,
+                    receipt.signed.checkpoint.size,
+                    evidence.unwrap_or_else(|| vec![receipt.note.clone()].into()),
+                ))
+            }
         }
-        // What is here is under a receipt as well: this node's key has signed both.
-        let evidence = self.against_ourselves(link, &receipt)?;
-        Err(own_two_trees(
-            link,
-            checkpoint.size,
-            evidence.unwrap_or_else(|| vec![receipt.note.clone()].into()),
-        ))
     }
 
-    /// What is restored must come at least to what the peer has shown before: else it would be signed
-    /// over again.
+    /// What is restored must come at least to what the peer has shown before, and to what was cosigned
+    /// here before: else it would be signed over again.
+    ///
+    /// A cosignature that never left this node the peer cannot show. What counts is that it still has the
+    /// entries: then they are fetched back up to there.
     pub(crate) fn must_reach(
         &self,
         link: &Link,
         restoring: &Restoring,
-        shown: &Behind,
+        hello: &v1::Hello,
+        shown: &mut Behind,
     ) -> Result<(), Stop> {
-        for (side, note, shown) in [
-            (LogSide::Own, &restoring.own, &shown.own),
-            (LogSide::Mirror, &restoring.mirror, &shown.mirror),
+        for (side, note) in [
+            (LogSide::Own, &restoring.own),
+            (LogSide::Mirror, &restoring.mirror),
         ] {
             let Some(note) = note else { continue };
-            let verifier = self.lenient_verifier(link, &RunKeys::now(link), side);
-            let Ok(before) = verifier.receipt(note) else {
-                continue;
+            let wanted = match side {
+                LogSide::Own => self.signed_here(link, note).map(|s| s.checkpoint.clone()),
+                LogSide::Mirror => self.cosigned_here(link, note),
             };
-            let wanted = &before.signed.checkpoint;
+            let Some(wanted) = wanted else { continue };
             let tree = link.tree(side);
             let is_here = wanted.size <= tree.size()
                 && self.reader(link, side).root_at(&tree, wanted.size)? == wanted.root;
-            if is_here || Behind::size(shown.as_ref()) >= wanted.size {
+            let shown_here = match side {
+                LogSide::Own => &shown.own,
+                LogSide::Mirror => &shown.mirror,
+            };
+            if is_here || Behind::size(shown_here.as_ref()) >= wanted.size {
                 continue;
             }
+            if side == LogSide::Mirror
+                && hello.own_size >= wanted.size
+                && let Some(further) = self.mirror_behind(link, note)
+            {
+                shown.mirror = Some(further);
+                continue;
+            }
+            let what = match side {
+                LogSide::Own => "the peer showed that it had",
+                LogSide::Mirror => "this node cosigned",
+            };
             return Err(Breach::stop(
                 FaultCode::RolledBack,
                 link.origin(side),
                 wanted.size,
                 format!(
-                    "the peer showed {} entries of this log before and shows fewer now: the rest \
+                    "{what} {} entries of this log before, and the peer shows fewer now: the rest \
                      cannot be fetched back. Call the peer: were its records put back to an older \
                      state? Once it has its own again, release the link. If nobody has them any \
                      more, releasing goes on without them",
@@ -139,7 +209,7 @@ impl Exchange {
             "an old copy of this node's records was put back: {}",
             noticed.join("; ")
         );
-        let note = |receipt: &Option<Verified<Receipt>>| receipt.as_ref().map(|r| r.note.clone());
+        let note = |shown: &Option<Shown>| shown.as_ref().map(|shown| shown.note().to_owned());
         let before = head.restoring.as_deref();
         let restoring = Restoring {
             own: note(&behind.own),
@@ -209,11 +279,15 @@ impl Exchange {
 impl Exchange {
     /// The peer's claim of the own log: its newest receipt of it, verified. `None` if it mirrors
     /// nothing, or shows what is here under a key that it has not announced here yet.
+    ///
+    /// Where none of the peer's keys known here has cosigned, this node's own signature still counts.
+    /// Within what is here, it says how far the peer is and is no receipt; beyond, it is what this node
+    /// must get back.
     pub(crate) fn shown_receipt(
         &self,
         link: &Link,
         hello: &v1::Hello,
-    ) -> Result<Option<Verified<Receipt>>, Stop> {
+    ) -> Result<Option<Shown>, Stop> {
         let mirrored = hello.mirrored_size;
         if mirrored == 0 {
             return Ok(None);
@@ -226,68 +300,80 @@ impl Exchange {
         let judged = self
             .lenient_verifier(link, &RunKeys::now(link), LogSide::Own)
             .receipt(note);
-        if let Some(checkpoint) = self.signed_before(link, judged.as_ref().err(), note) {
-            return self.shown_word(link, &checkpoint, mirrored, note);
-        }
-        let receipt = match judged {
-            Ok(receipt) if note.len() <= VALUE_BYTES_MAX => receipt,
-            judged => {
-                let why = judged
-                    .err()
-                    .map_or("it is too long".to_owned(), |e| e.to_string());
-                return Err(bad(format!(
-                    "the checkpoint of the peer's mirror does not verify: {why}"
-                )));
+        let shown = if let Some(checkpoint) = self.signed_before(link, judged.as_ref().err(), note)
+        {
+            Shown::Word {
+                note: note.clone(),
+                checkpoint,
+            }
+        } else {
+            match judged {
+                Ok(receipt) if note.len() <= VALUE_BYTES_MAX => Shown::Receipt(receipt),
+                judged => {
+                    let why = judged
+                        .err()
+                        .map_or("it is too long".to_owned(), |e| e.to_string());
+                    return Err(bad(format!(
+                        "the checkpoint of the peer's mirror does not verify: {why}. If this node's \
+                         log key was changed since its records were copied or backed up, put the \
+                         newer key file in place, and release the link"
+                    )));
+                }
             }
         };
-        if receipt.signed.checkpoint.size != mirrored {
+        let checkpoint = shown.checkpoint();
+        if checkpoint.size != mirrored {
             return Err(bad(
                 "the peer's mirror and its checkpoint have different sizes".to_owned(),
             ));
         }
-        Ok(Some(receipt))
-    }
-
-    /// The peer's claim of the own log where none of its keys known here has cosigned: this node's
-    /// own signature still counts. Within what is here, it says how far the peer is and is no receipt.
-    /// Beyond, the announcement of the peer's key was lost with the rest, and nothing that the peer
-    /// gives back could be verified: a person must look.
-    fn shown_word(
-        &self,
-        link: &Link,
-        checkpoint: &Checkpoint,
-        mirrored: u64,
-        note: &str,
-    ) -> Result<Option<Verified<Receipt>>, Stop> {
         let tree = link.tree(LogSide::Own);
-        let is_here = checkpoint.size == mirrored
+        let is_here = shown.is_word()
             && mirrored <= tree.size()
             && self.reader(link, LogSide::Own).root_at(&tree, mirrored)? == checkpoint.root;
-        if is_here {
-            return Ok(None);
-        }
-        Err(Breach::stop(
-            FaultCode::RolledBack,
-            &link.own,
-            mirrored,
-            format!(
-                "this node once signed {mirrored} entries that its store does not hold any more \
-                 ({} are here), and the peer has changed its log key since: what it would give back \
-                 cannot be verified. Nothing is signed; restore a backup that was made after that \
-                 change, or put the current data directory back",
-                tree.size()
-            ),
-            vec![note.to_owned()],
-        ))
+        Ok((!is_here).then_some(shown))
     }
 
-    /// A receipt of more of the peer's log than is mirrored here, under this node's cosignature.
-    fn mirror_behind(&self, link: &Link, hello: &v1::Hello) -> Option<Verified<Receipt>> {
-        let note = &hello.own_checkpoint;
+    /// What a note says of more of the peer's log than is mirrored here, under this node's cosignature.
+    fn mirror_behind(&self, link: &Link, note: &str) -> Option<Shown> {
+        if note.len() > VALUE_BYTES_MAX {
+            return None;
+        }
         // One that does not verify is judged with the peer's log.
         let verifier = self.lenient_verifier(link, &RunKeys::now(link), LogSide::Mirror);
-        let receipt = verifier.receipt(note).ok()?;
-        let is_beyond = receipt.signed.checkpoint.size > link.head().mirror_size;
-        (is_beyond && note.len() <= VALUE_BYTES_MAX).then_some(receipt)
+        let shown = match verifier.receipt(note) {
+            Ok(receipt) => Shown::Receipt(receipt),
+            Err(
+                CheckpointError::MissingSignature {
+                    role: "the log", ..
+                }
+                | CheckpointError::Note(NoteError::NoKnownKey),
+            ) => Shown::Word {
+                checkpoint: self.cosigned_here(link, note)?,
+                note: note.to_owned(),
+            },
+            Err(_) => return None,
+        };
+        (shown.checkpoint().size > link.head().mirror_size).then_some(shown)
     }
+}
+
+/// Beyond what is here under the own key, and nothing that this node cosigned brings the key by which the
+/// peer has cosigned: what it would give back could not be verified, and a person must look.
+fn not_to_be_verified(link: &Link, note: &str, checkpoint: &Checkpoint) -> Stop {
+    Breach::stop(
+        FaultCode::RolledBack,
+        &link.own,
+        checkpoint.size,
+        format!(
+            "this node once signed {} entries that its store does not hold any more ({} are here), \
+             and the peer cosigned them by a log key that it has changed to since, and whose \
+             announcement it does not show: what it would give back cannot be verified. Nothing is \
+             signed; restore a backup that was made after that change, or put the current data \
+             directory back",
+            checkpoint.size,
+            link.head().own_size
+        ),
+        vec![note.to_owned()],
+    )
 }

@@ -3,10 +3,12 @@
 //!
 //! ```text
 //! behind.rs   a Hello shows receipts of this node's own key beyond what is recorded here
+//! learn.rs    the peer changed its log key since: its announcements are read ahead, nothing is kept
 //! tail.rs     what was appended since and never signed is set aside, the log is cut back
 //! talk.rs     Fetch → Fetched: own log first, then the mirror ──▶ take.rs  verify, then commit
 //!             the other side gives                            ◀── give.rs
 //! tail.rs     what was set aside is appended again; the person is told
+//! sound.rs    whether a store that opens gives all that it holds
 //! ```
 //!
 //! Nothing is signed, cosigned or appended on the link meanwhile. Every chunk is verified before it
@@ -19,8 +21,11 @@
 mod behind;
 mod files;
 mod give;
+mod learn;
+mod pace;
 mod recording;
 pub mod salvage;
+mod sound;
 mod staging;
 mod tail;
 mod take;
@@ -42,8 +47,9 @@ use crate::crypto::note::Note;
 use crate::store::{Direction, Store, StoreError};
 use crate::tlog::{Hash, Tree};
 
-pub(crate) use behind::Behind;
+pub(crate) use behind::{Behind, Shown};
 pub(super) use recording::stage_step;
+pub(in crate::exchange) use take::header_in;
 pub(crate) use talk::restore_session;
 
 /// Why and since when a link gets its records back. Kept in the store until it is done.
@@ -56,7 +62,7 @@ pub struct Restoring {
     /// A receipt of the own log that the peer has shown: it must be reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub own: Option<String>,
-    /// A receipt of the peer's log that the peer has shown: it must be reached.
+    /// A receipt of the peer's log that the peer has shown, or that this node gave: it must be reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mirror: Option<String>,
     /// Entries of the own log that were here and stay.
@@ -109,6 +115,8 @@ pub struct Restored {
     pub aside: u64,
     /// Entries that stay set aside: a file of theirs is gone or spoiled.
     pub spoiled: u64,
+    /// Entries that stay set aside: the key that signed them has ended in what was fetched back.
+    pub key_ended: u64,
     /// Own messages whose body the peer does not keep.
     pub bodies_absent: u64,
     /// Entries recorded here once, by the marks, that are neither here nor at the peer.
@@ -155,7 +163,8 @@ pub(crate) enum Again {
     /// It is in the log already: there, and with a record that has the body which the one fetched
     /// back lacks.
     Drop(u64, Option<Found>),
-    /// Its id is another message's: kept aside for good.
+    /// Its id is another message's, its file is spoiled, or the key that signed it has ended: kept aside
+    /// for good.
     Keep(u64, Vec<u8>),
 }
 

@@ -7,12 +7,13 @@
 use super::super::hold;
 use super::super::layout::{self, HeadRecord, LinkNumber, LogSide, Record, Region, RestorePart};
 use super::super::layout::{StoredBody, StoredEntry};
-use super::super::read::BodyContext;
+use super::super::read::open_body;
 use super::take::header_in;
 use super::{Claim, Restoring, place_beside};
+use crate::crypto::dsse;
+use crate::crypto::history::{KeyHistory, StartKeys};
 use crate::crypto::vkey::VerifierKey;
-use crate::crypto::{at_rest, dsse};
-use crate::limits::{SALT_BYTES, VALUE_BYTES_MAX};
+use crate::limits::VALUE_BYTES_MAX;
 use crate::model::header::body_digest;
 use crate::model::{NodeName, Origin};
 use crate::store::{Batch, Direction, Marks, Store, StoreError, Vault};
@@ -35,6 +36,15 @@ pub struct Salvaged {
     pub trouble: Option<String>,
 }
 
+/// A link of the store that is made anew.
+#[derive(Debug, Clone)]
+pub struct SalvageLink {
+    /// The peer.
+    pub peer: NodeName,
+    /// The keys with which the own log on it began.
+    pub own_start: StartKeys,
+}
+
 /// Where a store is made anew.
 #[derive(Debug)]
 pub struct Salvage<'a> {
@@ -48,8 +58,9 @@ pub struct Salvage<'a> {
     pub vault: Option<&'a Vault>,
     /// This node.
     pub node: &'a NodeName,
-    /// Its message key.
-    pub key: VerifierKey,
+    /// Its message keys at hand: they count as well where the old store does not tell any more which
+    /// keys followed each other.
+    pub at_hand: Vec<VerifierKey>,
     /// Why the old store is not served.
     pub why: &'a str,
     /// Now, milliseconds since 1970.
@@ -57,12 +68,12 @@ pub struct Salvage<'a> {
 }
 
 impl Salvage<'_> {
-    /// Copies what is of use, and notes of every link with one of `peers` that it is to be restored.
+    /// Copies what is of use, and notes of every one of `links` that it is to be restored.
     /// That note comes last: an interrupted salvage is done again.
     ///
     /// # Errors
     /// When the new store cannot be written. What the old one does not give is in the answer.
-    pub fn run(&self, peers: &[NodeName]) -> Result<Salvaged, StoreError> {
+    pub fn run(&self, links: &[SalvageLink]) -> Result<Salvaged, StoreError> {
         let mut found = Salvaged::default();
         let mut batch = Batch::new();
         batch.put(
@@ -91,13 +102,13 @@ impl Salvage<'_> {
             })?;
         }
         let mut numbers = super::super::link_numbers(self.new)?;
-        for peer in peers {
+        for SalvageLink { peer, own_start } in links {
             let known = numbers.get(peer.as_str()).copied();
             let number = known.unwrap_or_else(|| {
                 LinkNumber(numbers.values().map(|n| n.0).max().map_or(1, |n| n + 1))
             });
             numbers.insert(peer.to_string(), number);
-            self.link(&mut found, number, peer)?;
+            self.link(&mut found, number, peer, own_start)?;
         }
         Ok(found)
     }
@@ -107,6 +118,7 @@ impl Salvage<'_> {
         found: &mut Salvaged,
         number: LinkNumber,
         peer: &NodeName,
+        own_start: &StartKeys,
     ) -> Result<(), StoreError> {
         let own = Origin::new(self.node.clone(), peer.clone());
         let marked = |origin: &Origin| {
@@ -147,7 +159,13 @@ impl Salvage<'_> {
             self.copy(found, Region::Author, |key| {
                 is_of(key, number) && layout::index_of(key).is_some_and(|at| at < delivered_size)
             })?;
-            self.tail(found, number, delivered_size)?;
+            let mut keys = OwnKeys {
+                history: KeyHistory::start(own, own_start).ok(),
+                at_hand: &self.at_hand,
+                vault: self.vault,
+            };
+            keys.fold(old, number, delivered_size);
+            self.tail(found, number, delivered_size, &mut keys)?;
             if let Ok(Some(hold)) = hold::recorded_hold(old, number) {
                 let key = layout::restore(number, RestorePart::Hold);
                 for (key, part) in layout::parts(&key, &hold) {
@@ -163,8 +181,15 @@ impl Salvage<'_> {
         self.new.commit(batch)
     }
 
-    /// Own entries from the receipts on, each verified, into the region of those set aside.
-    fn tail(&self, found: &mut Salvaged, number: LinkNumber, from: u64) -> Result<(), StoreError> {
+    /// Own entries from the receipts on, each verified by the keys as of its index, into the region of
+    /// those set aside.
+    fn tail(
+        &self,
+        found: &mut Salvaged,
+        number: LinkNumber,
+        from: u64,
+        keys: &mut OwnKeys<'_>,
+    ) -> Result<(), StoreError> {
         let (mut start, end) =
             layout::side_range(Region::Entry, number, LogSide::Own, from, u64::MAX);
         let Some(old) = self.old else { return Ok(()) };
@@ -185,7 +210,8 @@ impl Salvage<'_> {
             start.push(0);
             let mut batch = Batch::new();
             for (key, value) in rows {
-                let Some(index) = layout::index_of(&key).filter(|_| self.is_sound(&value)) else {
+                let index = layout::index_of(&key);
+                let Some(index) = index.filter(|index| keys.is_sound(*index, &value)) else {
                     found.spoiled += 1;
                     continue;
                 };
@@ -202,42 +228,6 @@ impl Salvage<'_> {
                 }
             }
             self.new.commit(batch)?;
-        }
-    }
-
-    /// Whether a record is an entry that this node signed, with the body that it names. What lies in
-    /// files is looked at when it is read: they are named by their digests.
-    fn is_sound(&self, value: &[u8]) -> bool {
-        let Some(record) = Record::decode(value) else {
-            return false;
-        };
-        let StoredEntry::Inline(entry) = &record.entry else {
-            return true;
-        };
-        let keys = std::slice::from_ref(&self.key);
-        if dsse::verify(entry.clone(), keys).is_err() {
-            return false;
-        }
-        let Some(header) = header_in(entry) else {
-            return false;
-        };
-        match &record.body {
-            StoredBody::Inline { salt, body } => body_digest(salt, body) == header.body_digest,
-            StoredBody::File { digest } => *digest == header.body_digest,
-            StoredBody::Sealed { key, bytes } => {
-                let key = self.vault.and_then(|vault| vault.key(*key).ok());
-                let leaf = leaf_hash(entry);
-                let context = BodyContext::of(&leaf);
-                let opened = key.and_then(|k| at_rest::open(&k, context.as_context(), bytes).ok());
-                let named = |content: &Vec<u8>| {
-                    content
-                        .split_first_chunk::<SALT_BYTES>()
-                        .is_some_and(|(salt, body)| body_digest(salt, body) == header.body_digest)
-                };
-                opened.as_ref().is_some_and(named)
-            }
-            StoredBody::SealedFile { .. } => true,
-            StoredBody::Absent => false,
         }
     }
 
@@ -271,6 +261,75 @@ impl Salvage<'_> {
                 }
             }
             self.new.commit(batch)?;
+        }
+    }
+}
+
+/// The keys by which own entries are judged.
+struct OwnKeys<'a> {
+    history: Option<KeyHistory>,
+    at_hand: &'a [VerifierKey],
+    vault: Option<&'a Vault>,
+}
+
+impl OwnKeys<'_> {
+    /// Takes in the changes below an index, as far as the old store gives them.
+    fn fold(&mut self, old: &dyn Store, number: LinkNumber, size: u64) {
+        let (start, end) = layout::side_range(Region::KeyChange, number, LogSide::Own, 0, size);
+        let rows = old.scan(&start, &end, usize::MAX, Direction::Forward);
+        for index in rows
+            .iter()
+            .flatten()
+            .filter_map(|(key, _)| layout::index_of(key))
+        {
+            let value = old.get(&layout::entry(number, LogSide::Own, index));
+            let record = value.ok().flatten().as_deref().and_then(Record::decode);
+            if let Some(record) = record {
+                self.take(index, &record);
+            }
+        }
+    }
+
+    /// Takes in an entry, if it is a change of keys.
+    fn take(&mut self, index: u64, record: &Record) {
+        if let (Some(history), StoredEntry::Inline(entry), StoredBody::Inline { salt, body }) =
+            (&mut self.history, &record.entry, &record.body)
+        {
+            // One that does not count changes nothing.
+            drop(history.take(index, entry, salt, body));
+        }
+    }
+
+    /// Whether a record is an entry that this node signed, with the body that it names. What lies in
+    /// files is looked at when it is read: they are named by their digests.
+    fn is_sound(&mut self, index: u64, value: &[u8]) -> bool {
+        let Some(record) = Record::decode(value) else {
+            return false;
+        };
+        let StoredEntry::Inline(entry) = &record.entry else {
+            return true;
+        };
+        self.take(index, &record);
+        let history = self.history.as_ref();
+        let held = history.is_some_and(|h| h.verify_entry(index, entry.clone()).is_ok());
+        if !held && dsse::verify(entry.clone(), self.at_hand).is_err() {
+            return false;
+        }
+        let Some(header) = header_in(entry) else {
+            return false;
+        };
+        match &record.body {
+            StoredBody::Inline { salt, body } => body_digest(salt, body) == header.body_digest,
+            StoredBody::File { digest } => *digest == header.body_digest,
+            StoredBody::Sealed { key, bytes } => {
+                let opened = open_body(self.vault, &leaf_hash(entry), *key, bytes);
+                opened.is_ok_and(|opened| {
+                    opened
+                        .is_some_and(|(salt, body)| body_digest(&salt, &body) == header.body_digest)
+                })
+            }
+            StoredBody::SealedFile { .. } => true,
+            StoredBody::Absent => false,
         }
     }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::super::book::Book;
 use super::super::command::RecordError;
 use super::super::hold::{Hold, evidence};
-use super::super::layout::{self, FileRefs, LogSide, Place, Record, RestorePart};
+use super::super::layout::{self, FileRefs, LinkNumber, LogSide, Place, Record, RestorePart};
+use super::super::shelf;
 use super::super::stage::{Stage, Whether};
 use super::{
     Again, CutBack, RestoredEntry, RestoredOwn, RestoredPeer, RestoredRun, Restoring, place_beside,
@@ -192,6 +193,13 @@ impl Stage {
     /// An own entry that is receipted already: its indices, without what only waits for a receipt.
     fn own_back(&mut self, book: &Book, index: u64, own: RestoredOwn) {
         let number = book.link.number;
+        if let Some(said) = own.leaf.said {
+            for (key, part) in
+                shelf::packed_rows(number, LogSide::Own, index, said.case, &said.bytes)
+            {
+                self.batch.put(key, part);
+            }
+        }
         let record = Record {
             recorded_at_ms: own.recorded_at_ms,
             entry: own.leaf.entry,
@@ -271,11 +279,10 @@ impl Stage {
                     if self.place_of(store, number, own.facts.id)?.is_none()
                         && self.append(book, *own).is_err()
                     {
-                        // The key that signed it has ended in what was fetched back.
+                        // The key that signed it has ended meanwhile.
                         let key = layout::restore_at(number, RestorePart::Aside, index);
                         if let Some(record) = store.get(&key)? {
-                            let key = layout::restore_at(number, RestorePart::Kept, index);
-                            self.batch.put(key, record);
+                            next = self.keep_aside(store, number, index, next, record)?;
                         }
                     }
                     index
@@ -293,12 +300,7 @@ impl Stage {
                     index
                 }
                 Again::Keep(index, record) => {
-                    let part = RestorePart::Kept;
-                    let (at, put) = place_beside(store, number, part, index.max(next), &record)?;
-                    next = at.saturating_add(1);
-                    if put {
-                        self.batch.put(layout::restore_at(number, part, at), record);
-                    }
+                    next = self.keep_aside(store, number, index, next, record)?;
                     index
                 }
             };
@@ -307,6 +309,28 @@ impl Stage {
             }
         }
         Ok(())
+    }
+
+    /// Keeps an entry aside for good, with who submitted it; returns from where on the next one may lie.
+    fn keep_aside(
+        &mut self,
+        store: &dyn Store,
+        number: LinkNumber,
+        index: u64,
+        next: u64,
+        record: Vec<u8>,
+    ) -> Result<u64, StoreError> {
+        let part = RestorePart::Kept;
+        let (at, put) = place_beside(store, number, part, index.max(next), &record)?;
+        if put {
+            self.batch.put(layout::restore_at(number, part, at), record);
+        }
+        let author = layout::restore_at(number, RestorePart::AsideAuthor, index);
+        if let Some(author) = store.get(&author)? {
+            let key = layout::restore_at(number, RestorePart::KeptAuthor, at);
+            self.batch.put(key, author);
+        }
+        Ok(at.saturating_add(1))
     }
 
     /// The last commit: the link is like any other. What a hold of the lost store said holds again.

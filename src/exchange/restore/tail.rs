@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use prost::Message as _;
 
-use super::super::command::OwnEntry;
+use super::super::command::{Holds, OwnEntry};
 use super::super::hold::{Hold, Incident};
 use super::super::keys::{OwnChange, first_keyid, fold};
 use super::super::layout::{self, LogSide, Place, Record, RestorePart, StoredBody};
@@ -20,6 +20,7 @@ use super::take::{facts_without_body, header_in};
 use super::{Again, Claim, CutBack, Found, OwedRefusal, RestoreStep, Restored, Restoring};
 use crate::crypto::Verified;
 use crate::crypto::checkpoint::Receipt;
+use crate::crypto::history::KeyHistory;
 use crate::model::header::body_digest;
 use crate::model::{MessageId, body};
 use crate::proto::v1::{self, FaultCode, Kind, RefusalReason};
@@ -204,36 +205,58 @@ impl Exchange {
         restoring: &Restoring,
         at_ms: u64,
     ) -> Result<Option<Hold>, ReadError> {
-        let own_size = link.head().own_size;
-        let what = if restoring.own_claimed > own_size {
-            format!(
+        let (own_size, mirror_size) = (link.head().own_size, link.head().mirror_size);
+        let (side, what) = if restoring.own_claimed > own_size {
+            let what = format!(
                 "{} entries were recorded in {} before the records were lost, {own_size} are back: \
                  the rest is LOST, unless the peer or a bundle has it",
                 restoring.own_claimed, link.own
-            )
+            );
+            (LogSide::Own, what)
         } else if self.is_another(link, LogSide::Own, restoring.own_mark)? {
-            format!(
+            let what = format!(
                 "{} had another tree of {} entries before the records were lost",
                 link.own, restoring.own_claimed
-            )
+            );
+            (LogSide::Own, what)
         } else if self.is_another(link, LogSide::Mirror, restoring.mirror_mark)? {
-            format!(
+            let what = format!(
                 "the mirror of {} had another tree of {} entries before the records were lost",
                 link.mirror, restoring.mirror_claimed
-            )
+            );
+            (LogSide::Mirror, what)
+        } else if restoring.mirror_claimed > mirror_size {
+            let what = format!(
+                "{} entries of {} were mirrored here before the records were lost, {mirror_size} \
+                 are back, and the peer shows no receipt of the rest. That need be nobody's fault: \
+                 this node may have fallen before it sent one",
+                restoring.mirror_claimed, link.mirror
+            );
+            (LogSide::Mirror, what)
         } else {
             return Ok(None);
         };
+        let (index, warning) = match side {
+            LogSide::Own => (
+                own_size,
+                "This node may have signed those sizes already, for the peer or into a bundle. To \
+                 release the link means to sign them a second time, over other entries: if a first \
+                 signature turns up, it reads as if this node had two logs. Call the peer first: \
+                 have it import every bundle, and compare sizes and roots",
+            ),
+            LogSide::Mirror => (
+                mirror_size,
+                "This node may have cosigned those sizes already. To release the link means to \
+                 cosign them again: if the peer sends the same entries, nothing is wrong; if it \
+                 sends others, two receipts of this node contradict each other. Call the peer first: \
+                 does its log still have all of them, and was it not put back to an older state?",
+            ),
+        };
         Ok(Some(Hold {
             code: FaultCode::RolledBack as i32,
-            origin: link.own.to_string(),
-            index: own_size,
-            text: format!(
-                "{what}. This node may have signed those sizes already, for the peer or into a \
-                 bundle. To release the link means to sign them a second time, over other entries: \
-                 if a first signature turns up, it reads as if this node had two logs. Call the \
-                 peer first: have it import every bundle, and compare sizes and roots"
-            ),
+            origin: link.origin(side).to_string(),
+            index,
+            text: format!("{what}. {warning}"),
             evidence: Vec::new(),
             equivocation: None,
             at_ms,
@@ -247,7 +270,7 @@ impl Exchange {
         claim: Option<Claim>,
     ) -> Result<bool, ReadError> {
         let tree = link.tree(side);
-        // A mirror that ends before is sent again by its author.
+        // One that ends before is looked at by its size.
         let Some(claim) = claim.filter(|claim| claim.size <= tree.size()) else {
             return Ok(false);
         };
@@ -263,6 +286,9 @@ impl Exchange {
         let reader = self.reader(link, LogSide::Own);
         let mut ids = std::collections::BTreeSet::new();
         let mut again = Vec::new();
+        // As the recorder will find it when it comes to the entry.
+        let mut history = KeyHistory::clone(&link.key_history(LogSide::Own));
+        let mut next_index = link.head().own_size;
         for (key, value) in rows {
             let damaged = || ReadError::Damaged {
                 what: "entry set aside",
@@ -290,9 +316,14 @@ impl Exchange {
                         Again::Drop(index, None)
                     } else {
                         match self.set_aside_entry(link, stored, &header) {
-                            Ok(own) => {
+                            Ok(own) if holds_at(&mut history, next_index, &own) => {
                                 came.appended += 1;
+                                next_index += 1;
                                 Again::Append(index, Box::new(own))
+                            }
+                            Ok(_) => {
+                                came.key_ended += 1;
+                                Again::Keep(index, value)
                             }
                             Err(ReadError::Missing { .. } | ReadError::Damaged { .. }) => {
                                 came.spoiled += 1;
@@ -457,7 +488,12 @@ impl Exchange {
                 })?;
                 own.owed_for = Some(index);
                 self.ask(|reply| {
-                    super::super::Command::Append(link.number, Box::new(own), None, reply)
+                    super::super::Command::Append(
+                        link.number,
+                        Box::new(own),
+                        Holds::default(),
+                        reply,
+                    )
                 })
                 .await?;
             }
@@ -484,6 +520,17 @@ impl Exchange {
         let (start, end) = layout::restore_from(link.number, RestorePart::Aside, 0);
         let rows = self.store.scan(&start, &end, 1_000, Direction::Forward)?;
         Ok(rows.len())
+    }
+}
+
+/// Whether the key that signed an entry holds at an index; a change of keys is taken in.
+fn holds_at(history: &mut KeyHistory, index: u64, own: &OwnEntry) -> bool {
+    match &own.change {
+        Some(change) => {
+            let counts = history.take(index, &change.entry, &change.salt, &change.body);
+            counts.is_ok_and(|counts| counts)
+        }
+        None => history.message_key_holds(&own.keyid, index),
     }
 }
 
@@ -537,6 +584,13 @@ fn told(restoring: &Restoring, came: &Restored, mirror_lost: u64) -> String {
             came.spoiled
         ));
     }
+    if came.key_ended > 0 {
+        parts.push(format!(
+            "{} STAY SET ASIDE: the key that signed them had ended by what was fetched back, ask \
+             whoever wrote them to send them anew",
+            came.key_ended
+        ));
+    }
     if came.bodies_absent > 0 {
         parts.push(format!(
             "of {} own messages the peer does not keep the body: it refused them, or the body was \
@@ -554,8 +608,8 @@ fn told(restoring: &Restoring, came: &Restored, mirror_lost: u64) -> String {
     }
     if mirror_lost > 0 {
         parts.push(format!(
-            "{mirror_lost} entries of the peer that were mirrored here are not fetched: no receipt \
-             of them has reached the peer, it sends them again"
+            "{mirror_lost} entries of the peer that were mirrored here are not fetched: the peer \
+             shows no receipt of them"
         ));
     }
     format!("{}. What had happened: {}", parts.join("; "), restoring.why)

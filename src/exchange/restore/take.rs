@@ -11,18 +11,20 @@ use super::super::command::{Effect, Facts, Leaf, PeerEntry, RecordError};
 use super::super::keys::RunKeys;
 use super::super::layout::{self, LogSide, Place, RestorePart, StoredBody};
 use super::super::session::{End, Stop};
-use super::super::submit::facts_of;
+use super::super::submit::{facts_of, goes_ahead};
 use super::super::{Exchange, Link};
+use super::pace::bytes_of;
 use super::{OwedRefusal, RestoredEntry, RestoredOwn, RestoredPeer, RestoredRun};
 use crate::crypto::Verified;
 use crate::crypto::checkpoint::{LogVerifier, Receipt};
+use crate::crypto::history::{KeyHistory, may_be_change};
 use crate::limits::{
-    BODY_BYTES_MAX, ENTRY_BYTES_MAX, PUSH_ENTRIES_MAX, SALT_BYTES, VALUE_BYTES_MAX,
+    BODY_BYTES_MAX, ENTRY_BYTES_MAX, PUSH_BYTES_MAX, PUSH_ENTRIES_MAX, SALT_BYTES, VALUE_BYTES_MAX,
 };
 use crate::model::header::body_digest;
-use crate::model::{Header, MessageId, body};
+use crate::model::{Header, MessageId, body, workflow};
 use crate::proto::v1::{self, Kind};
-use crate::store::{Direction, StoreError};
+use crate::store::{Direction, Share, StoreError};
 use crate::tlog::{Hash, leaf_hash};
 
 /// Hashes of a consistency proof: two for each of 64 levels at most.
@@ -50,13 +52,15 @@ impl Exchange {
         side: LogSide,
         given: v1::Fetched,
         target: &Verified<Receipt>,
+        peer_keys: &Arc<KeyHistory>,
     ) -> Result<RestoredRun, Stop> {
         let start_index = given.start_index;
         let end = start_index + given.items.len() as u64;
         check_bounds(&given, target.signed.checkpoint.size)?;
+        check_changes(&given.items)?;
         // What is fetched back may bring the very keys that its receipts are signed by.
         let keys = RunKeys::of_items(link, side, start_index, &given.items);
-        let verifier = self.lenient_verifier(link, &keys, side);
+        let verifier = self.lenient_verifier_by(link, &keys, side, peer_keys);
         let consistency = given
             .consistency
             .iter()
@@ -152,7 +156,7 @@ impl Exchange {
             // It is signed into the tree, whatever it is.
             return Ok(RestoredOwn {
                 leaf: self
-                    .place_bytes(&item.entry, None)
+                    .place_bytes(&item.entry, None, Share::Reserved)
                     .map_err(|e| unable(&e))?,
                 facts: None,
                 recorded_at_ms: self.clock().unix_ms(),
@@ -167,8 +171,13 @@ impl Exchange {
             Some(content) => facts_of(&header, content),
             None => facts_without_body(&header),
         };
+        // What a REFUSAL refuses is found when the mirror is back; its facts are made then.
+        let said = match &content {
+            Some(v1::body::Body::Refusal(_)) => None,
+            content => Some(workflow::Facts::of(&header, content.as_ref())),
+        };
         let mut own = RestoredOwn {
-            leaf,
+            leaf: leaf.saying(said.as_ref()),
             recorded_at_ms: created_ms(&header),
             refused_by: None,
             files_confirmed: false,
@@ -275,7 +284,7 @@ impl Exchange {
             };
             let Some(whole) = kept.filter(matches) else {
                 let leaf = self
-                    .place_bytes(&item.entry, None)
+                    .place_bytes(&item.entry, None, Share::Reserved)
                     .map_err(|e| unable(&e))?;
                 return Ok((leaf, None));
             };
@@ -303,7 +312,7 @@ impl Exchange {
         }
         let content = body::read(header.kind, &header.schema, &bytes);
         let leaf = self
-            .place_bytes(entry, Some((salt, bytes, digest)))
+            .place_bytes(entry, Some((salt, bytes, digest)), Share::Reserved)
             .map_err(|e| unable(&e))?;
         Ok((leaf, content))
     }
@@ -396,7 +405,7 @@ impl Exchange {
             ids.insert(header.id, index);
             return Ok(Ok(PeerEntry {
                 leaf: self
-                    .place_bytes(&item.entry, None)
+                    .place_bytes(&item.entry, None, Share::Reserved)
                     .map_err(|e| unable(&e))?,
                 facts: Some(facts_without_body(&header)),
                 effect: Effect::None,
@@ -434,7 +443,7 @@ impl Exchange {
 }
 
 /// Sizes and counts, before anything is computed.
-fn check_bounds(given: &v1::Fetched, target_size: u64) -> Result<(), Stop> {
+pub(super) fn check_bounds(given: &v1::Fetched, target_size: u64) -> Result<(), Stop> {
     let end = given.start_index.saturating_add(given.items.len() as u64);
     let fits = !given.items.is_empty()
         && given.items.len() <= PUSH_ENTRIES_MAX
@@ -442,6 +451,7 @@ fn check_bounds(given: &v1::Fetched, target_size: u64) -> Result<(), Stop> {
         && given.receipts.iter().all(|r| r.len() <= VALUE_BYTES_MAX)
         && given.consistency.len() <= CONSISTENCY_HASHES_MAX
         && end <= target_size
+        && (given.items.len() == 1 || bytes_of(given) <= PUSH_BYTES_MAX)
         && given
             .items
             .iter()
@@ -453,6 +463,23 @@ fn check_bounds(given: &v1::Fetched, target_size: u64) -> Result<(), Stop> {
     }
 }
 
+/// Bodies of `KEY_CHANGE`s are kept by both sides for ever: one that is left out, or is another, would
+/// make other keys of the log than there were.
+pub(super) fn check_changes(items: &[v1::Item]) -> Result<(), Stop> {
+    for item in items.iter().filter(|item| may_be_change(&item.entry)) {
+        let Some(header) = header_in(&item.entry) else {
+            continue;
+        };
+        let is_whole = !item.erased
+            && item.body.len() == header.body_size as usize
+            && body_digest(&item.salt, &item.body) == header.body_digest;
+        if header.kind == Kind::KeyChange as i32 && !is_whole {
+            return Err(not_it("lacks the body of a change of keys"));
+        }
+    }
+    Ok(())
+}
+
 /// The receipts that verify.
 fn verify(verifier: &LogVerifier, notes: &[String]) -> Vec<Verified<Receipt>> {
     let judged = notes.iter().map(|note| verifier.receipt(note));
@@ -460,7 +487,7 @@ fn verify(verifier: &LogVerifier, notes: &[String]) -> Vec<Verified<Receipt>> {
 }
 
 /// The header of an entry, if it is one.
-pub(super) fn header_in(entry: &Bytes) -> Option<Header> {
+pub(in crate::exchange) fn header_in(entry: &Bytes) -> Option<Header> {
     let entry = v1::Entry::decode(entry.clone()).ok()?;
     Header::parse(&entry.payload).ok()
 }
@@ -476,7 +503,7 @@ pub(super) fn facts_without_body(header: &Header) -> Facts {
     Facts {
         id: header.id,
         kind: header.kind,
-        urgent: super::super::submit::is_urgent(header.precedence),
+        urgent: goes_ahead(header.kind, header.precedence),
         answers: [header.in_reply_to, header.supersedes]
             .into_iter()
             .flatten()

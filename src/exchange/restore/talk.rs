@@ -14,10 +14,13 @@ use super::super::noted::Cause;
 use super::super::session::{Breach, End, Stop, next_frame, peer_fault, send, touch};
 use super::super::{Exchange, Link, RecordError};
 use super::give::side_asked;
+use super::learn::Lesson;
+use super::pace::{Answers, Asking};
 use super::tail::proven_size;
 use super::{Behind, RestoreStep};
 use crate::crypto::Verified;
 use crate::crypto::checkpoint::Receipt;
+use crate::crypto::history::KeyHistory;
 use crate::limits::SILENCE_TIME_MAX;
 use crate::proto::v1::{self, FaultCode, Frame, LogOf, frame};
 
@@ -39,15 +42,27 @@ pub(crate) async fn restore_session(
         exchange,
         link,
         outgoing,
+        lesson: None,
+        peer_keys: link.key_history(LogSide::Mirror),
         plan: VecDeque::new(),
         asked: None,
+        answers: Answers::default(),
+        asking: Asking::default(),
         told_done: !mine,
         they_are_done: !theirs,
     };
     if mine {
-        let own = shown.own.map(|receipt| (LogSide::Own, receipt));
-        let mirror = shown.mirror.map(|receipt| (LogSide::Mirror, receipt));
-        talk.plan.extend(own.into_iter().chain(mirror));
+        match Lesson::of(link, Box::new(shown)) {
+            Ok(lesson) => talk.lesson = Some(lesson),
+            Err(shown) => {
+                let own = shown.own.map(|shown| (LogSide::Own, shown));
+                let mirror = shown.mirror.map(|shown| (LogSide::Mirror, shown));
+                let shown = own.into_iter().chain(mirror);
+                // Without a lesson, what is shown is receipts.
+                talk.plan
+                    .extend(shown.filter_map(|(side, shown)| Some((side, shown.receipt()?))));
+            }
+        }
     }
     let stop = match talk.run(incoming).await {
         Ok(()) => Stop::End(End::Restored),
@@ -80,24 +95,46 @@ async fn tell_once(exchange: &Exchange, link: &Link, text: &str) {
     }
 }
 
+fn too_much() -> Stop {
+    Stop::End(End::Refused(
+        "the peer asks for the same again and again, or says what needs no saying, while records are \
+         restored"
+            .to_owned(),
+    ))
+}
+
 /// Answers in a row that do not fit until the link is held.
 const FAILURES_MAX: u32 = 8;
 
-/// One Fetch that waits for its answer.
+/// One Fetch that waits for its answer. There is one at most.
 #[derive(Debug, Clone)]
 struct Asked {
-    side: LogSide,
+    want: Want,
     start_index: u64,
-    target: Verified<Receipt>,
+}
+
+/// What for.
+#[derive(Debug, Clone)]
+enum Want {
+    /// The keys in the peer's log.
+    Keys,
+    /// Entries, up to a receipt.
+    Entries(LogSide, Verified<Receipt>),
 }
 
 struct Talk<'a> {
     exchange: &'a Arc<Exchange>,
     link: &'a Arc<Link>,
     outgoing: &'a mpsc::Sender<Frame>,
+    /// The peer's keys are to be learned before anything else.
+    lesson: Option<Lesson>,
+    /// By which its receipts are judged.
+    peer_keys: Arc<KeyHistory>,
     /// Logs to restore, and up to which receipt: the own one first.
     plan: VecDeque<(LogSide, Verified<Receipt>)>,
     asked: Option<Asked>,
+    answers: Answers,
+    asking: Asking,
     told_done: bool,
     they_are_done: bool,
 }
@@ -129,7 +166,8 @@ impl Talk<'_> {
                 frame::Frame::Fetched(given) => self.take(given).await?,
                 frame::Frame::Fault(fault) => return Err(peer_fault(&fault)),
                 // Nothing is pushed now that could be slowed.
-                frame::Frame::Slowed(_) => {}
+                frame::Frame::Slowed(_) if self.asking.may_idle() => {}
+                frame::Frame::Slowed(_) => return Err(too_much()),
                 frame::Frame::Hello(_)
                 | frame::Frame::Push(_)
                 | frame::Frame::Cosigned(_)
@@ -148,12 +186,27 @@ impl Talk<'_> {
         if self.told_done || self.asked.is_some() {
             return Ok(());
         }
+        if let Some(lesson) = self.lesson.take() {
+            if let Some((start_index, target_size)) = lesson.next() {
+                self.lesson = Some(lesson);
+                let asked = Asked {
+                    want: Want::Keys,
+                    start_index,
+                };
+                return self.fetch(asked, LogSide::Mirror, target_size).await;
+            }
+            let learned = lesson.learned(self.exchange, self.link)?;
+            self.peer_keys = learned.history;
+            self.plan.extend(learned.plan);
+            self.answers.begin();
+        }
         while let Some((side, target)) = self.plan.front() {
             let size = self.link.tree(*side).size();
             let wanted = target.signed.checkpoint.size;
             let root = self.link.tree(*side).root();
             if size == wanted && root == target.signed.checkpoint.root {
                 self.plan.pop_front();
+                self.answers.begin();
                 continue;
             }
             if size >= wanted {
@@ -166,7 +219,8 @@ impl Talk<'_> {
                 self.exchange.cut_back(self.link, &target).await?;
                 continue;
             }
-            return self.fetch(*side, size, target.clone()).await;
+            let (side, target) = (*side, target.clone());
+            return self.fetch_entries(side, size, target).await;
         }
         self.exchange.finish_restoring(self.link).await?;
         if self.exchange.only_restores() && !self.files_are_back().await? {
@@ -180,35 +234,48 @@ impl Talk<'_> {
         Ok(self.exchange.note_files_back(self.link).await?)
     }
 
-    async fn fetch(
+    async fn fetch_entries(
         &mut self,
         side: LogSide,
         start_index: u64,
         target: Verified<Receipt>,
     ) -> Result<(), Stop> {
+        let target_size = target.signed.checkpoint.size;
+        let asked = Asked {
+            want: Want::Entries(side, target),
+            start_index,
+        };
+        self.fetch(asked, side, target_size).await
+    }
+
+    async fn fetch(&mut self, asked: Asked, side: LogSide, target_size: u64) -> Result<(), Stop> {
         let log = match side {
             LogSide::Own => LogOf::Speaker,
             LogSide::Mirror => LogOf::Listener,
         };
         let fetch = v1::Fetch {
             log: log as i32,
-            start_index,
-            target_size: target.signed.checkpoint.size,
+            start_index: asked.start_index,
+            target_size,
         };
-        self.asked = Some(Asked {
-            side,
-            start_index,
-            target,
-        });
+        self.asked = Some(asked);
         send(self.outgoing, frame::Frame::Fetch(fetch)).await
     }
 
     async fn give(&mut self, fetch: &v1::Fetch) -> Result<(), Stop> {
         let Some(side) = side_asked(fetch.log()) else {
+            if !self.asking.may_end() {
+                return Err(too_much());
+            }
             self.they_are_done = true;
             return Ok(());
         };
+        if !self.asking.may_ask(side, fetch.start_index) {
+            return Err(too_much());
+        }
         let given = self.exchange.give(self.link, side, fetch)?;
+        self.asking
+            .given(side, given.start_index + given.items.len() as u64);
         send(self.outgoing, frame::Frame::Fetched(given)).await
     }
 
@@ -221,15 +288,28 @@ impl Talk<'_> {
         if given.start_index != asked.start_index {
             return Err(super::take::not_it("begins elsewhere than asked for"));
         }
-        let end = given.start_index + given.items.len() as u64;
-        let (side, target) = (asked.side, asked.target);
+        if !self.answers.is_full_enough(&given) {
+            return Err(super::take::not_it(
+                "comes in smaller pieces than it has to: two answers in a row make a full one",
+            ));
+        }
+        let end = given.start_index.saturating_add(given.items.len() as u64);
+        let (side, target) = match asked.want {
+            Want::Entries(side, target) => (side, target),
+            Want::Keys => {
+                return match &mut self.lesson {
+                    Some(lesson) => lesson.take(&given),
+                    None => Ok(()),
+                };
+            }
+        };
         let wanted = target.signed.checkpoint.size;
         if !given.items.is_empty() && end < wanted {
-            self.fetch(side, end, target.clone()).await?;
+            self.fetch_entries(side, end, target.clone()).await?;
         }
         let run = self
             .exchange
-            .restored_run(self.link, side, given, &target)
+            .restored_run(self.link, side, given, &target, &self.peer_keys)
             .await?;
         let taken = self
             .exchange

@@ -119,9 +119,9 @@ pub(super) async fn greet(
     heard(exchange, link, theirs.sent_at.as_ref()).await;
     let they_restore = theirs.restoring() == v1::Restoring::Records;
     exchange.note_peer_restores(link, &theirs).await?;
-    let shown = exchange.behind(link, &theirs)?;
+    let mut shown = exchange.behind(link, &theirs)?;
     if let Some(restoring) = exchange.restoring(link) {
-        exchange.must_reach(link, &restoring, &shown)?;
+        exchange.must_reach(link, &restoring, &theirs, &mut shown)?;
     }
     if shown.is_behind() {
         let why = exchange.notice_behind(link, &shown).await?;

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde::Serialize;
 
 use super::{Facts, Impossible, Millis, Party, Said};
+use crate::limits::{CALENDARS_MAX, ROSTERS_MAX};
 use crate::model::MessageId;
 use crate::proto::v1::Kind;
 
@@ -63,14 +64,24 @@ impl Boards {
     /// Judges a message that would be posted.
     ///
     /// # Errors
-    /// A version that is not higher than the one before.
+    /// A version that is not higher than the one before; one calendar or roster more than count.
     pub fn judge(&self, by: Party, facts: &Facts) -> Result<(), Impossible> {
         self.fault(by, u64::MAX, facts).map_or(Ok(()), Err)
     }
 
     /// What is wrong with what a side posts at an index of its log: a version that is not higher
-    /// than every one before that was up then.
+    /// than every one before that was up then; or so many were posted before that it is on no board.
     pub(super) fn fault(&self, by: Party, index: u64, facts: &Facts) -> Option<Impossible> {
+        if self.is_full(by, index, &facts.said) {
+            return Some(Impossible {
+                state: "the most that count have been published".to_owned(),
+                reason: format!(
+                    "one side publishes no more than {CALENDARS_MAX} calendars and {ROSTERS_MAX} \
+                     rosters on a link; what comes after them has no effect"
+                ),
+                allowed: Vec::new(),
+            });
+        }
         let (what, posted, version) = match facts.said {
             Said::Calendar { year, version } => (
                 format!("calendar of {year}"),
@@ -93,6 +104,20 @@ impl Boards {
             ),
             allowed: Vec::new(),
         })
+    }
+
+    /// Whether the board of such a message was full before the entry of that index. What was refused or
+    /// taken back counts, so that it makes no difference when that became known.
+    fn is_full(&self, by: Party, index: u64, said: &Said) -> bool {
+        let before = |posted: &[Posted]| posted.partition_point(|posted| posted.index < index);
+        match said {
+            Said::Calendar { .. } => {
+                let years = self.calendars[by.slot()].values();
+                years.map(|posted| before(posted)).sum::<usize>() >= CALENDARS_MAX
+            }
+            Said::Roster { .. } => before(&self.rosters[by.slot()]) >= ROSTERS_MAX,
+            _ => false,
+        }
     }
 
     /// Posts a message, if it belongs on a board, and takes off what it withdraws or corrects; says
@@ -123,6 +148,9 @@ impl Boards {
             version,
             said_at: facts.created_at,
         };
+        if self.is_full(by, index, &facts.said) {
+            return false;
+        }
         match &facts.said {
             Said::Calendar { year, version } => {
                 let years = &mut self.calendars[by.slot()];

@@ -26,18 +26,25 @@ pub struct Published {
 /// by then. Whatever comes later completes the years that were missing and changes none:
 /// neither a correction nor a withdrawal after the fact moves a deadline.
 #[must_use]
-pub fn calendars_in_force(published: &[Published], seen_size: u64) -> CalendarSet {
-    let (before, later): (Vec<_>, Vec<_>) = published
-        .iter()
-        .partition(|published| published.index < seen_size);
-    let own = |calendar: &Published| calendar.calendar.clone();
-    let before: Vec<_> = before
+pub fn calendars_in_force<'a>(
+    published: impl IntoIterator<Item = &'a Published> + Clone,
+    seen_size: u64,
+) -> CalendarSet {
+    let mut set = CalendarSet::default();
+    let was_seen = |published: &&Published| published.index < seen_size;
+    let was_up = |published: &&Published| published.withdrawn_at.is_none_or(|at| at >= seen_size);
+    for before in published
+        .clone()
         .into_iter()
-        .filter(|published| published.withdrawn_at.is_none_or(|at| at >= seen_size))
-        .map(own)
-        .collect();
-    let later: Vec<_> = later.into_iter().map(own).collect();
-    CalendarSet::in_force(&before, &later)
+        .filter(was_seen)
+        .filter(was_up)
+    {
+        set.replace(&before.calendar);
+    }
+    for later in published.into_iter().filter(|of| !was_seen(of)) {
+        set.complete(&later.calendar);
+    }
+    set
 }
 
 /// When something is due.

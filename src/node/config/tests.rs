@@ -62,7 +62,7 @@ fn the_text_that_init_writes_is_valid() {
     assert!(config.desk.tcp.is_some());
     assert!(!config.allow_example_ca);
     assert_eq!(config.keys.passphrase, PassphraseSource::Prompt);
-    assert_eq!(config.limits.cache_bytes, 64 << 20);
+    assert_eq!(config.limits.cache_bytes, 16 << 20);
     assert_eq!(config.log.level, LevelFilter::INFO);
 
     let trial = ConfigSeed {

@@ -103,6 +103,7 @@ fn restore_to(
     let mut ground = Ground {
         node: place.name.clone(),
         keys: place.keys(),
+        succession: Vec::new(),
         store: Arc::new(place.store.clone()),
         blobs: Arc::new(Blobs::open(place.dir.path(), 0).unwrap()),
         marks: Marks::open(place.dir.path()).unwrap(),

@@ -4,6 +4,7 @@ use liaison::exchange::{Author, LogSide, RecorderMode};
 use liaison::proto::v1::{self, FaultCode};
 
 use super::*;
+use crate::keys::{next_log, next_message, rotate};
 use crate::sides::{assert_same_logs, flash, join, letter, quiet, sides, submit, up};
 
 #[tokio::test(start_paused = true)]
@@ -319,4 +320,43 @@ async fn a_disk_that_is_full_takes_nothing_and_goes_on_afterwards() {
     assert_eq!(import(&b, &file).await.recorded, 3);
     import(&a, &export(&b).await).await;
     assert_same_logs(&a, &b);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bundle_from_before_changes_of_keys_is_taken_after_them_and_again() {
+    let (left, right) = sides();
+    let (a, b) = (left.open(&right), right.open(&left));
+    let running = join(&a, &b);
+    up(&a, &b).await;
+    submit(&a, letter(&right, 0)).await.unwrap();
+    quiet(&a, &b).await;
+    running.end().await;
+    submit(&a, letter(&right, 1)).await.unwrap();
+    // Signed by a's first message key, sealed to b's first log key.
+    let early = export(&a).await;
+    // Of this one the signer ends in its own entries.
+    let next = next_message(201);
+    a.announce_key(&link_of(&a), &next, "").await.unwrap();
+    a.retire_keys(&link_of(&a)).await.unwrap();
+    submit(&a, letter(&right, 2)).await.unwrap();
+    let with_change = export(&a).await;
+    for recorded in [4, 0] {
+        let taken = import(&b, &with_change).await;
+        assert_eq!(taken.recorded, recorded);
+    }
+    let running = join(&a, &b);
+    up(&a, &b).await;
+    rotate(&a, &next).await;
+    rotate(&b, &next_log(202)).await;
+    quiet(&a, &b).await;
+    running.end().await;
+    let only = b.ring().log().last().unwrap().public();
+    b.ring().keep_only(v1::KeyRole::Log, only.as_bytes());
+    let before = link_of(&b).head();
+    for file in [&early, &with_change] {
+        let taken = import(&b, file).await;
+        assert_eq!((taken.recorded, taken.ahead), (0, 0));
+    }
+    assert_eq!(link_of(&b).head().mirror_size, before.mirror_size);
+    assert!(b.incidents(10).unwrap().is_empty());
 }

@@ -234,6 +234,33 @@ fn a_log_key_signs_sizes_that_hold_its_announcement_and_cosigns_what_was_seen() 
 
 /// Each change, said at index 9 of a log in which key 2 followed key 1 at 5 and 8, and what is told.
 #[test]
+fn a_statement_beside_the_log_may_be_by_a_key_that_was_retired_since_and_not_by_one_revoked() {
+    let keyids = |history: &KeyHistory, size| -> Vec<String> {
+        let keys = history.message_keys_beside(size);
+        keys.iter().map(|key| key.keyid().to_owned()).collect()
+    };
+    let of = |seed| message(seed).verifier(&node()).keyid().to_owned();
+    let mut history = start();
+    history
+        .say(4, &message(1), &add_message(0, &message(1), &message(2)))
+        .unwrap();
+    history
+        .say(5, &message(2), &retire_message(1, &message(1), &message(2)))
+        .unwrap();
+    assert_eq!(
+        keyids(&history, 4),
+        [of(1)],
+        "the second begins behind its announcement"
+    );
+    assert_eq!(keyids(&history, 9), [of(1), of(2)]);
+    history
+        .say(9, &message(3), &revoke_message(0, &message(3)))
+        .unwrap();
+    assert_eq!(keyids(&history, 9), [of(1), of(2), of(3)]);
+    assert_eq!(keyids(&history, 10), [of(1), of(3)], "revoked before");
+}
+
+#[test]
 fn what_does_not_count_changes_nothing() {
     let before = {
         let mut history = start();

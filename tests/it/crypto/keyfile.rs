@@ -32,7 +32,10 @@ struct Read {
 #[derive(Deserialize)]
 struct Written {
     seed: String,
+    /// The private key, as `openssl genpkey` writes it.
     pem: String,
+    /// The public half behind it, as `openssl pkey -pubout` writes it.
+    public: String,
 }
 
 #[derive(Deserialize)]
@@ -112,7 +115,8 @@ fn vectors_hold() {
         let path = dir.path().join(i.to_string());
         let key = MessageKey::from_seed(&seed(&case.seed));
         key.write_file(&path, &Protection::Unencrypted).unwrap();
-        assert_eq!(fs::read_to_string(path).unwrap(), case.pem);
+        let both = format!("{}{}", case.pem, case.public);
+        assert_eq!(fs::read_to_string(path).unwrap(), both);
     }
 }
 
@@ -353,8 +357,6 @@ fn malformed_key_files_are_refused() {
         plain.replace("PT4/", "").into(),
         plain.replace("-----END PRIVATE KEY-----\n", "").into(),
         plain.replace("BCIE", "BCIF").into(),
-        // Version 2 with a public key that is not of the private one.
-        v2.replace("gSEAGb9", "gSEAGb8").into(),
         plain.repeat(2).into(),
         format!("{plain}x").into(),
     ];
@@ -367,6 +369,25 @@ fn malformed_key_files_are_refused() {
             "{error}: {shown}"
         );
         assert!(error.to_string().contains("key.pem"));
+    }
+    // With a public key that is not of the private one: version 2, and in a block of its own.
+    let written = vectors::<Vectors>("pkcs8.json").written;
+    for content in [
+        v2.replace("gSEAGb9", "gSEAGb8"),
+        format!("{plain}{}", written[0].public),
+    ] {
+        let error = load_error(&file(&dir, &content, 0o600), None);
+        assert!(matches!(error, KeyError::Damaged { .. }), "{error}");
+        assert!(error.to_string().contains("key.pem is damaged"), "{error}");
+    }
+    for content in [
+        format!("{}{plain}", written[1].public),
+        format!("{plain}{}x", written[1].public),
+        format!("{plain}{}{plain}", written[1].public),
+        format!("{plain}{}", written[1].public.repeat(2)),
+    ] {
+        let error = load_error(&file(&dir, &content, 0o600), None);
+        assert!(matches!(error, KeyError::Malformed { .. }), "{error}");
     }
     let damaged = plain.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
     assert!(matches!(

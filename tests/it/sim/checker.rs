@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, HashSet};
 
 use liaison::crypto::checkpoint::Checkpoint;
@@ -112,11 +113,10 @@ fn check_receipts(
     let reader = mine.reader(&link, LogSide::Own);
     let receipts = mine.receipts(&link, LogSide::Own, 0, usize::MAX).unwrap();
     let newest = receipts.last().map_or(0, |(size, _)| *size);
+    let verifier = LazyCell::new(|| machine.side.verifier(peer));
     assert_eq!(newest, tree.size(), "not all is under a receipt");
     for (size, note) in &receipts {
-        let holds = known.once(note.as_bytes(), || {
-            machine.side.verifier(peer).receipt(note).is_ok()
-        });
+        let holds = known.once(note.as_bytes(), || verifier.receipt(note).is_ok());
         assert!(holds, "a receipt that does not hold");
         let text = Note::parse(note).unwrap();
         let checkpoint = Checkpoint::parse(text.text()).unwrap();
@@ -133,11 +133,11 @@ fn check_receipts(
 fn check_mirror(author: &Side, exchange: &Exchange, known: &mut Known) {
     let link = link_of(exchange);
     let reader = exchange.reader(&link, LogSide::Mirror);
+    let keys = LazyCell::new(|| [author.keys().message.verifier(&author.name)]);
     for stored in reader.entries(0, u64::MAX, usize::MAX).unwrap() {
         assert!(!stored.record.refused, "an honest entry was refused");
         let holds = known.once(&stored.entry, || {
-            let keys = [author.keys().message.verifier(&author.name)];
-            dsse::verify(stored.entry.clone(), &keys).is_ok()
+            dsse::verify(stored.entry.clone(), &*keys).is_ok()
         });
         assert!(holds, "admitted without a signature that holds");
     }

@@ -25,7 +25,7 @@ mod world;
 use std::time::Instant;
 
 /// Seeds of a normal run.
-const SEEDS: u64 = 500;
+const SEEDS: u64 = 2_000;
 
 /// Seeds that found something once, each with a word on what it was. They run first.
 const FOUND: &str = include_str!("seeds.txt");

@@ -267,12 +267,11 @@ impl World {
     /// What was delivered ahead of its turn is shown, unless the session ended over it.
     fn look_at_what_came_ahead(&mut self) {
         for (who, wire, id) in self.net.take_arrived() {
-            let stands = |running: &Running| running.who == who && running.wire == wire;
             let machine = &self.machines[who];
-            let (true, Some(process)) = (self.running.iter().any(stands), &machine.process) else {
+            let Some(process) = &machine.process else {
                 continue;
             };
-            if process.trouble().is_none() && !machine.life.is_over() {
+            if self.stands(who, wire, process) && !machine.life.is_over() {
                 let found = process.find(id).unwrap();
                 assert!(
                     found.is_some(),
@@ -281,6 +280,18 @@ impl World {
                 self.figures.expressed += 1;
             }
         }
+    }
+
+    /// Whether a session takes what arrives. One that has ended lets the peer read its last word and
+    /// takes nothing meanwhile, though it still runs: what arrives then comes again with the next.
+    fn stands(&self, who: Who, wire: u64, process: &Exchange) -> bool {
+        let link = link_of(process);
+        // The link shows as up for the newest session only.
+        let newest = self.running.iter().rfind(|running| running.who == who);
+        newest.is_some_and(|newest| newest.wire == wire && !newest.stop.is_cancelled())
+            && link.presence().up
+            && process.held(&link).is_none()
+            && process.trouble().is_none()
     }
 
     /// Lets time pass; ends sooner when somebody dies.

@@ -1,5 +1,6 @@
 //! Calendars, rosters and gates: which version counts, and which notice is in force.
 
+use liaison::limits::{CALENDARS_MAX, ROSTERS_MAX};
 use liaison::model::workflow::facts::Said;
 use liaison::model::workflow::{Party, Standing};
 use liaison::proto::v1::GateStatus;
@@ -131,4 +132,38 @@ fn the_latest_notice_that_has_begun_is_in_force() {
         .says(A, "back", Said::Withdrawal, &instead_of("shorter"))
         .unwrap();
     assert_eq!(status(&world, A, day(15)), Some(open));
+}
+
+/// However many a hostile side publishes, so many are looked at.
+#[test]
+fn so_many_calendars_and_rosters_of_a_side_count_and_not_one_more() {
+    let mut world = World::new();
+    let about = About::default();
+    for version in 1..=u32::try_from(CALENDARS_MAX).unwrap() {
+        // Of any years: it is the number that is looked at.
+        let year = 2026 + i32::try_from(version % 7).unwrap();
+        world
+            .says(A, "calendar", calendar(year, version), &about)
+            .unwrap();
+    }
+    let more = world.facts(A, calendar(2026, 1_000_000), &about);
+    let impossible = world.book.judge(A, &more).unwrap_err();
+    assert!(impossible.reason.contains("no more than 512 calendars"));
+    let before = world.book.boards().all_calendars(A);
+    let standing = world.insists(A, "more", more);
+    assert_eq!(standing, Standing::Breach(impossible));
+    assert_eq!(world.book.boards().all_calendars(A), before);
+    assert_eq!(before.len(), CALENDARS_MAX);
+    // The other side, and rosters, count by themselves.
+    world.says(B, "theirs", calendar(2026, 1), &about).unwrap();
+    for version in 1..=u32::try_from(ROSTERS_MAX).unwrap() {
+        let facts = world.facts(A, Said::Roster { version }, &about);
+        world.now += 1;
+        world.book.take(A, Some(facts));
+    }
+    let version = 1_000_000;
+    let more = world.facts(A, Said::Roster { version }, &about);
+    assert!(world.book.judge(A, &more).is_err());
+    world.book.take(A, Some(more));
+    assert_eq!(world.book.boards().rosters(A).len(), ROSTERS_MAX);
 }

@@ -12,16 +12,17 @@ use super::super::super::keys::{OwnChange, RunKeys, first_keyid};
 use super::super::super::layout::{self, LinkNumber, LogSide};
 use super::super::super::read::{LogReader, ReadError, Stored};
 use super::super::super::stage::Stage;
-use super::super::super::submit::{Author, files_of, header_of, is_urgent};
+use super::super::super::submit::{Author, files_of, goes_ahead, header_of};
 use super::super::folder::Folder;
 use super::super::manifest::{LinkContent, LogContent, Manifest};
 use super::super::pack::{PackedEntry, PackedNote};
-use super::{COMMIT_BYTES, Ground, RestoreError};
+use super::{COMMIT_BYTES, Ground, RestoreError, named};
 use crate::crypto::checkpoint::CheckpointError;
 use crate::crypto::dsse::DsseError;
+use crate::crypto::vkey::VerifierKey;
 use crate::limits::{BACKUP_SEGMENT_ENTRIES, GROUP_BYTES_MAX};
 use crate::model::{Header, body, workflow};
-use crate::proto::v1;
+use crate::proto::v1::{self, KeyRole};
 use crate::store::{Batch, Direction, Mark};
 use crate::tlog::leaf_hash;
 
@@ -167,27 +168,19 @@ impl LinkWork<'_> {
         Ok(())
     }
 
-    /// Keys follow each other in the log: those of the configuration must be among the ones that hold
-    /// at its end, or the node could not sign on.
+    /// Keys follow each other in the log: one of this node's must hold at its end. The one in use may
+    /// have followed since; then the node signs nothing before its log has caught up with the peer.
     pub(super) fn check_keys(&self, manifest: &Manifest) -> Result<(), RestoreError> {
         let history = self.book().link.key_history(LogSide::Own);
-        let (node, keys) = (&self.ground.node, &self.ground.keys);
-        let (message, log) = (
-            keys.message.verifier(node),
-            keys.log.cosigner_verifier(node),
-        );
-        let own = [
-            ("message", message, &manifest.message_key),
-            ("log", log, &manifest.log_key),
-        ];
-        for (role, own, found) in own {
-            let mut held = history.keys().iter();
-            if !held.any(|held| held.vkey == own && held.is_open()) {
-                return Err(RestoreError::OtherKey {
-                    role,
-                    own: own.to_string(),
-                    found: found.clone(),
-                });
+        for role in [KeyRole::Message, KeyRole::Log] {
+            let mut keys = self.ground.keys_of(role).into_iter();
+            let holds = |key: VerifierKey| {
+                let mut held = history.keys().iter();
+                held.any(|held| held.vkey == key && held.is_open())
+            };
+            if !keys.any(holds) {
+                let (name, found) = named(role, manifest);
+                return Err(self.ground.other_key(role, name, found));
             }
         }
         Ok(())
@@ -491,7 +484,7 @@ fn facts_of(header: &Header, content: Option<&v1::body::Body>) -> Facts {
     Facts {
         id: header.id,
         kind: header.kind,
-        urgent: is_urgent(header.precedence),
+        urgent: goes_ahead(header.kind, header.precedence),
         answers: named.into_iter().flatten().collect(),
         files: content.map(files_of).unwrap_or_default(),
     }
