@@ -84,8 +84,11 @@ fn tls(key: &Path, node: &NodeName) -> Said {
     let options = TlsOptions::new(true);
     ExchangeTls::load(&mut Files::new(), node, &own, &[], &options)
         .map_err(|error| error.to_string())?;
+    // Which key it is; how the file writes the public half (X9.62 has several forms) says nothing.
     let der = Files::new().private_key(key).unwrap();
-    Ok(hex::encode(der.secret_der()))
+    let signer = rustls::crypto::aws_lc_rs::sign::any_supported_type(&der).unwrap();
+    let public = rustls::sign::SigningKey::public_key(&*signer).unwrap();
+    Ok(hex::encode(public))
 }
 
 #[test]
