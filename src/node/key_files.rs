@@ -117,7 +117,7 @@ impl KeyFiles {
     /// The keys of what lies on the disk, if it lies sealed. The storage key is made when there is
     /// none, and no key that it would have to open.
     pub(super) fn vault(&self, at_rest: &AtRestConfig) -> Result<Option<Arc<Vault>>, NodeError> {
-        let is_sealed = Vault::is_in(&at_rest.body_keys);
+        let is_sealed = Vault::is_in(&at_rest.body_keys)?;
         if !at_rest.encrypt {
             return if is_sealed {
                 let dir = at_rest.body_keys.clone();

@@ -361,7 +361,7 @@ impl Replacement<'_> {
     /// # Errors
     /// When the new store cannot be written. Done again, it goes on.
     pub fn make(self, aside: &Aside, looked: impl FnMut(u64)) -> Result<Salvaged, StoreError> {
-        aside.check_blobs(looked)?;
+        aside.check_blobs(self.vault, looked)?;
         let mut options = self.options.create();
         options.recovering = true;
         let new = SledStore::open(&options)?;

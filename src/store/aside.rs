@@ -11,8 +11,10 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
+use super::blobs::SEALED;
 use super::layout::Layout;
-use super::{StoreError, disk};
+use super::sealed_file::SealedFile;
+use super::{StoreError, Vault, disk};
 
 /// The name of the file.
 const RECOVERING: &str = "RECOVERING";
@@ -110,12 +112,17 @@ impl Aside {
     ///
     /// # Errors
     /// [`StoreError::Io`].
-    pub fn check_blobs(&self, mut looked: impl FnMut(u64)) -> Result<(u64, u64), StoreError> {
+    pub fn check_blobs(
+        &self,
+        vault: Option<&Vault>,
+        mut looked: impl FnMut(u64),
+    ) -> Result<(u64, u64), StoreError> {
         let (mut count, mut spoiled) = (0, 0);
         let blobs = Layout::new(&self.dir).blobs();
         let old = Layout::new(&self.old).blobs();
         spoiled_files(
             &blobs,
+            vault,
             |number| {
                 count = number;
                 looked(number);
@@ -146,6 +153,7 @@ impl Aside {
 /// Compares every whole blob of a directory with its name; `found` gets each that is not what it says.
 pub(super) fn spoiled_files(
     blobs: &Path,
+    vault: Option<&Vault>,
     mut looked: impl FnMut(u64),
     mut found: impl FnMut(&Path, &str) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
@@ -159,18 +167,39 @@ pub(super) fn spoiled_files(
         let path = entry.map_err(|e| StoreError::io("list", blobs, e))?.path();
         let name = path.file_name().and_then(|n| n.to_str());
         let name = name.unwrap_or_default();
-        let digest = hex::decode(name).unwrap_or_default();
-        if digest.len() != 32 || !path.is_file() {
+        let is_sealed = path.extension().is_some_and(|ending| ending == SEALED);
+        let stem = path.file_stem().and_then(|stem| stem.to_str());
+        let mut digest = [0; 32];
+        let is_blob = hex::decode_to_slice(stem.unwrap_or_default(), &mut digest).is_ok();
+        // Without keys nobody can say.
+        if !is_blob || !path.is_file() || is_sealed && vault.is_none() {
             continue;
         }
         count += 1;
         looked(count);
         // A file that cannot be read is as good as a wrong one.
-        if content_digest(&path).ok().as_deref() != Some(&digest[..]) {
+        let is_whole = match vault {
+            Some(vault) if is_sealed => is_whole(&path, vault, &digest)?,
+            _ => content_digest(&path).ok().as_deref() == Some(&digest[..]),
+        };
+        if !is_whole {
             found(&path, name)?;
         }
     }
     Ok(())
+}
+
+/// Whether a sealed file holds what it should. One of which the key was destroyed does, and one whose
+/// key is missing may.
+fn is_whole(path: &Path, vault: &Vault, digest: &[u8; 32]) -> Result<bool, StoreError> {
+    let mut hash = Sha256::new();
+    let file = match SealedFile::open(path, vault, digest, false) {
+        Ok(file) => file,
+        Err(StoreError::Erased { .. } | StoreError::Keys(_)) => return Ok(true),
+        Err(_) => None,
+    };
+    let read = file.map(|file| file.for_each(true, |content| hash.update(content)));
+    Ok(matches!(read, Some(Ok(()))) && hash.finalize()[..] == digest[..])
 }
 
 fn content_digest(path: &Path) -> io::Result<Vec<u8>> {

@@ -4,8 +4,7 @@
 //! of it is on disk: temporary file, fdatasync, rename, sync of the directory. So the commit that
 //! names a blob comes after [`Blobs::put`] or [`Blobs::finish`] has answered.
 //!
-//! With a [`Vault`], attachments lie sealed, under names that say nothing of their content to whoever
-//! has not the key files; [`put`](Blobs::put) takes bytes as they are (entries stay readable, bodies
+//! With a [`Vault`], attachments lie sealed; [`put`](Blobs::put) takes bytes as they are (entries stay readable, bodies
 //! come sealed). What lies there unsealed, of a time without a vault, is still read.
 //!
 //! File names are made of digests alone; no name that anyone sent ever becomes a path.
@@ -38,13 +37,13 @@ pub type Digest = [u8; 32];
 const HASH_BYTES: usize = 256 << 10;
 
 /// The ending of sealed files.
-const SEALED: &str = "s";
+pub(super) const SEALED: &str = "s";
 
 /// A blob of which a part is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Partial {
-    /// The name it will have: its digest, or what the vault makes of it.
-    pub name: [u8; 32],
+    /// Its name, once it is whole.
+    pub digest: Digest,
     /// Bytes that are held, from the beginning.
     pub held: u64,
 }
@@ -175,7 +174,7 @@ impl Blobs {
     /// [`StoreError::Io`] when they cannot be listed. A file that cannot be read counts as spoiled.
     pub fn first_spoiled(&self, looked: impl FnMut(u64)) -> Result<Option<PathBuf>, StoreError> {
         let mut first = None;
-        super::aside::spoiled_files(&self.dir, looked, |path, _| {
+        super::aside::spoiled_files(&self.dir, self.vault.as_deref(), looked, |path, _| {
             first.get_or_insert_with(|| path.to_owned());
             Ok(())
         })?;
@@ -215,10 +214,8 @@ impl Blobs {
         bytes_max: usize,
     ) -> Result<Option<Vec<u8>>, StoreError> {
         if let Some(vault) = &self.vault {
-            let name = vault.file_name(digest);
-            if let Some(file) =
-                SealedFile::open(&self.dir.join(sealed(&name)), vault, &name, false)?
-            {
+            let path = self.dir.join(sealed(digest));
+            if let Some(file) = SealedFile::open(&path, vault, digest, false)? {
                 return file.read_at(offset, bytes_max).map(Some);
             }
         }
@@ -271,11 +268,11 @@ impl Blobs {
     pub fn partials(&self) -> Result<Vec<Partial>, StoreError> {
         let mut partials = Vec::new();
         for path in list(&self.partial)? {
-            let mut name = [0; 32];
+            let mut digest = [0; 32];
             let stem = path.file_stem().unwrap_or_default();
-            if hex::decode_to_slice(stem.as_encoded_bytes(), &mut name).is_ok() {
+            if hex::decode_to_slice(stem.as_encoded_bytes(), &mut digest).is_ok() {
                 let held = self.length(&path)?.unwrap_or(0);
-                partials.push(Partial { name, held });
+                partials.push(Partial { digest, held });
             }
         }
         Ok(partials)
@@ -339,10 +336,9 @@ impl Blobs {
         vault: &Vault,
         digest: &Digest,
     ) -> Result<SealedFile, StoreError> {
-        let name = vault.file_name(digest);
-        match SealedFile::open(path, vault, &name, true)? {
+        match SealedFile::open(path, vault, digest, true)? {
             Some(file) => Ok(file),
-            None => SealedFile::create(path, vault, &name),
+            None => SealedFile::create(path, vault, digest),
         }
     }
 
@@ -582,7 +578,7 @@ impl Blobs {
     /// The name of an attachment, sealed or not.
     fn attachment_name(&self, digest: &Digest) -> String {
         match &self.vault {
-            Some(vault) => sealed(&vault.file_name(digest)),
+            Some(_) => sealed(digest),
             None => hex::encode(digest),
         }
     }
@@ -688,8 +684,8 @@ impl Drop for Busy<'_> {
 }
 
 /// The file name of sealed content.
-fn sealed(name: &[u8; 32]) -> String {
-    format!("{}.{SEALED}", hex::encode(name))
+fn sealed(digest: &Digest) -> String {
+    format!("{}.{SEALED}", hex::encode(digest))
 }
 
 fn check_digest(expected: &Digest, found: &Digest) -> Result<(), StoreError> {

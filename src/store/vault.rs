@@ -1,7 +1,6 @@
 //! The keys of what lies on the disk, in small files beside the store.
 //!
 //! ```text
-//! <body keys>/names      the secret that names sealed files
 //! <body keys>/2026-11    what is left of a month's keys: a tree, see crypto::puncture
 //! <body keys>/*.new      being written       ┐ found after a crash:
 //! <body keys>/*.old      being overwritten   ┘ overwritten and removed
@@ -36,7 +35,6 @@ const SHRED_BYTES: usize = 64 << 10;
 const FILE_BYTES_MAX: u64 = 4 << 30;
 const NEW: &str = "new";
 const OLD: &str = "old";
-const NAMES: &str = "names";
 
 /// A month, counted from January of the year 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -152,7 +150,6 @@ pub struct Vault {
     dir: PathBuf,
     key: StorageKey,
     node: String,
-    names: LeafKey,
     now_ms: Box<dyn Fn() -> u64 + Send + Sync>,
     periods: Mutex<BTreeMap<Period, PuncturedTree>>,
 }
@@ -179,34 +176,39 @@ impl Vault {
         now_ms: impl Fn() -> u64 + Send + Sync + 'static,
     ) -> Result<Self, VaultError> {
         disk::create_dir(dir)?;
-        let mut vault = Self {
+        let vault = Self {
             dir: dir.to_owned(),
             key,
             node: node.to_owned(),
-            names: LeafKey::from_bytes([0; 32]),
             now_ms: Box::new(now_ms),
             periods: Mutex::default(),
         };
         vault.clean()?;
         let mut periods = BTreeMap::new();
-        for path in vault.list()? {
-            let name = path.file_name().and_then(|name| name.to_str());
-            if let Some(period) = name.and_then(Period::parse) {
+        for path in list(dir)? {
+            if let Some(period) = period_of(&path) {
                 let bytes = vault.read(&path)?;
                 let tree = PuncturedTree::decode(&bytes)
                     .map_err(|source| VaultError::Format { path, source })?;
                 periods.insert(period, tree);
             }
         }
-        vault.names = vault.names(periods.is_empty())?;
-        vault.periods = Mutex::new(periods);
+        *vault.lock() = periods;
         Ok(vault)
     }
 
     /// Whether there are key files in `dir`.
-    #[must_use]
-    pub fn is_in(dir: &Path) -> bool {
-        dir.join(NAMES).exists()
+    ///
+    /// # Errors
+    /// When it is there and cannot be listed.
+    pub fn is_in(dir: &Path) -> Result<bool, StoreError> {
+        match list(dir) {
+            Ok(files) => Ok(files.iter().any(|path| period_of(path).is_some())),
+            Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Takes a key that was never used; durable before this answers.
@@ -284,13 +286,6 @@ impl Vault {
         Ok(destroyed)
     }
 
-    /// The name under which content of this digest lies, sealed. It says nothing about the content to
-    /// whoever has not the key files.
-    #[must_use]
-    pub fn file_name(&self, digest: &[u8; 32]) -> [u8; 32] {
-        self.names.mac(digest)
-    }
-
     /// The months of which there are keys.
     #[must_use]
     pub fn periods(&self) -> Vec<Period> {
@@ -303,29 +298,6 @@ impl Vault {
 
     fn path(&self, period: Period) -> PathBuf {
         self.dir.join(period.to_string())
-    }
-
-    fn list(&self) -> Result<Vec<PathBuf>, StoreError> {
-        fs::read_dir(&self.dir)
-            .and_then(|entries| entries.map(|entry| entry.map(|e| e.path())).collect())
-            .map_err(|e| StoreError::io("list", &self.dir, e))
-    }
-
-    /// The secret of the names, made when there is no key file at all.
-    fn names(&self, is_new: bool) -> Result<LeafKey, VaultError> {
-        let path = self.dir.join(NAMES);
-        if is_new && !path.exists() {
-            let mut secret = [0; 32];
-            getrandom::fill(&mut secret).map_err(BlockError::Randomness)?;
-            self.write(NAMES, &secret)?;
-            return Ok(LeafKey::from_bytes(secret));
-        }
-        let bytes = self.read(&path)?;
-        let secret = bytes[..].try_into().map_err(|_| VaultError::Format {
-            path,
-            source: TreeFormatError::Malformed,
-        })?;
-        Ok(LeafKey::from_bytes(secret))
     }
 
     fn read(&self, path: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, VaultError> {
@@ -391,7 +363,7 @@ impl Vault {
     /// What a crash left: a file that was to be, or the one that was.
     fn clean(&self) -> Result<(), StoreError> {
         let mut found = false;
-        for path in self.list()? {
+        for path in list(&self.dir)? {
             let ending = path.extension().and_then(|ending| ending.to_str());
             if !matches!(ending, Some(NEW | OLD)) {
                 continue;
@@ -421,6 +393,17 @@ impl Vault {
             Ok(())
         }
     }
+}
+
+fn list(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    fs::read_dir(dir)
+        .and_then(|entries| entries.map(|entry| entry.map(|e| e.path())).collect())
+        .map_err(|e| StoreError::io("list", dir, e))
+}
+
+/// The month whose keys a file holds.
+fn period_of(path: &Path) -> Option<Period> {
+    Period::parse(path.file_name()?.to_str()?)
 }
 
 struct FileContext<'a>([&'a [u8]; 3]);
@@ -524,8 +507,6 @@ mod tests {
         }
         let distinct: std::collections::BTreeSet<_> = given.values().collect();
         assert_eq!(distinct.len(), given.len());
-        let names = vault.file_name(&[1; 32]);
-        assert_eq!(open(dir.path()).file_name(&[1; 32]), names);
     }
 
     #[test]
@@ -549,7 +530,7 @@ mod tests {
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
-        assert_eq!(names.len(), 3, "{names:?}");
+        assert_eq!(names.len(), 2, "{names:?}");
     }
 
     /// What a crash between any two steps of a replacement leaves, made by hand: the state before or
@@ -613,29 +594,20 @@ mod tests {
         assert!(matches!(other, Err(VaultError::Sealed { .. })));
         let other = open_as(dir.path(), 7, "b.example", NOVEMBER);
         assert!(matches!(other, Err(VaultError::Sealed { .. })));
-        for file in ["2026-11", NAMES] {
-            let path = dir.path().join(file);
-            let whole = fs::read(&path).unwrap();
-            for at in 0..whole.len() {
-                let mut changed = whole.clone();
-                changed[at] ^= 1;
-                fs::write(&path, &changed).unwrap();
-                let opened = open_as(dir.path(), 7, "a.example", NOVEMBER);
-                assert!(
-                    matches!(opened, Err(VaultError::Sealed { .. })),
-                    "{file} {at}"
-                );
-            }
-            fs::write(&path, &whole).unwrap();
+        let path = dir.path().join("2026-11");
+        let whole = fs::read(&path).unwrap();
+        for at in 0..whole.len() {
+            let mut changed = whole.clone();
+            changed[at] ^= 1;
+            fs::write(&path, &changed).unwrap();
+            let opened = open_as(dir.path(), 7, "a.example", NOVEMBER);
+            assert!(matches!(opened, Err(VaultError::Sealed { .. })), "{at}");
         }
-        // A month's file under another month's name, and names that are gone.
+        fs::write(&path, &whole).unwrap();
+        // A month's file under another month's name.
         fs::copy(dir.path().join("2026-11"), dir.path().join("2026-12")).unwrap();
         let opened = open_as(dir.path(), 7, "a.example", NOVEMBER);
         assert!(matches!(opened, Err(VaultError::Sealed { .. })));
-        fs::remove_file(dir.path().join("2026-12")).unwrap();
-        fs::remove_file(dir.path().join(NAMES)).unwrap();
-        let opened = open_as(dir.path(), 7, "a.example", NOVEMBER);
-        assert!(matches!(opened, Err(VaultError::Store(_))));
     }
 
     #[test]

@@ -108,7 +108,7 @@ fn hub(side: &Side, peers: [&Side; 2]) -> Arc<Exchange> {
         node: side.name.clone(),
         keys: side.keys(),
         store: Arc::new(side.store.clone()),
-        blobs: Arc::new(Blobs::open(side.dir.path(), 0).unwrap()),
+        blobs: side.blobs(side.dir.path()),
         marks: Marks::open(side.dir.path()).unwrap(),
         clock: side.clock.clone(),
         entropy: Entropy::seeded(77),

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use liaison::crypto::checkpoint::LogVerifier;
 use liaison::crypto::keys::{LogKey, MessageKey, OfficerKey, RecoveryKey};
+use liaison::crypto::storage_key::StorageKey;
 use liaison::exchange::channel::{self, FrameChannel};
 use liaison::exchange::clock::{Clock, Entropy};
 use liaison::exchange::session::{self, End};
@@ -20,7 +21,7 @@ use liaison::exchange::{
 };
 use liaison::model::{NodeName, Origin};
 use liaison::proto::v1::{self, Frame, frame};
-use liaison::store::{Batch, Blobs, Marks, MemoryStore, Store as _};
+use liaison::store::{Batch, Blobs, Marks, MemoryStore, Store as _, Vault};
 use liaison::tlog::Hash;
 use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
@@ -59,6 +60,8 @@ pub(crate) struct Side {
     pub(crate) clock: Arc<TestClock>,
     /// Seeds what the process draws; another for each process, or ids would come twice.
     pub(crate) entropy_seed: AtomicU64,
+    /// Beside the disk: what lies there sealed is opened with it.
+    body_keys: Arc<TempDir>,
     /// Made once: every key of it is a multiplication on the curve.
     card: OnceLock<PeerKeys>,
 }
@@ -74,7 +77,31 @@ impl Side {
             dir,
             clock: Arc::new(TestClock(AtomicU64::new(1_795_000_000_000))),
             entropy_seed: AtomicU64::new(u64::from(seed) << 48),
+            body_keys: Arc::new(temp_dir()),
             card: OnceLock::new(),
+        }
+    }
+
+    /// The keys of what lies on the disk.
+    pub(crate) fn vault(&self) -> Arc<Vault> {
+        let key = StorageKey::from_bytes(&[self.seed; 32]);
+        let now = Arc::clone(&self.clock);
+        let open = Vault::open(self.body_keys.path(), key, self.name.as_str(), move || {
+            now.unix_ms()
+        });
+        Arc::new(open.unwrap())
+    }
+
+    /// The files on a disk of this side, sealed as a node has them.
+    pub(crate) fn blobs(&self, disk: &Path) -> Arc<Blobs> {
+        Arc::new(Blobs::open(disk, 0).unwrap().sealed(self.vault()))
+    }
+
+    /// The same node on another disk, with the same keys.
+    pub(crate) fn on_another_disk(&self) -> Self {
+        Self {
+            body_keys: Arc::clone(&self.body_keys),
+            ..Self::new(self.name.as_str(), self.seed)
         }
     }
 
@@ -124,7 +151,7 @@ impl Side {
             node: self.name.clone(),
             keys: self.keys(),
             store: Arc::new(self.store.clone()),
-            blobs: Arc::new(Blobs::open(self.dir.path(), 0).unwrap()),
+            blobs: self.blobs(self.dir.path()),
             marks: Marks::open(self.dir.path()).unwrap(),
             clock: self.clock.clone(),
             entropy: Entropy::seeded(seed),

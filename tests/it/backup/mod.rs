@@ -97,7 +97,7 @@ fn restore_to(
     dir: &Path,
     terms: Vec<LinkTerms>,
 ) -> Result<(Side, Restored), RestoreError> {
-    let place = Side::new(side.name.as_str(), side.seed);
+    let place = side.on_another_disk();
     let folder = Folder::new(dir);
     let manifest = folder.manifest()?;
     let mut ground = Ground {
@@ -105,7 +105,7 @@ fn restore_to(
         keys: place.keys(),
         succession: Vec::new(),
         store: Arc::new(place.store.clone()),
-        blobs: Arc::new(Blobs::open(place.dir.path(), 0).unwrap()),
+        blobs: place.blobs(place.dir.path()),
         marks: Marks::open(place.dir.path()).unwrap(),
         now_ms: side.clock.unix_ms(),
     };

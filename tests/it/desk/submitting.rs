@@ -222,7 +222,7 @@ async fn an_id_used_on_one_link_is_used_on_all() {
         node: side.name.clone(),
         keys: side.keys(),
         store: Arc::new(side.store.clone()),
-        blobs: Arc::new(Blobs::open(side.dir.path(), 0).unwrap()),
+        blobs: side.blobs(side.dir.path()),
         marks: Marks::open(side.dir.path()).unwrap(),
         clock: side.clock.clone(),
         entropy: Entropy::seeded(1),
