@@ -222,13 +222,20 @@ impl Exchange {
     ) -> Result<(), BundleError> {
         let mut next = start;
         while next < end {
-            let (items, _) = self.gather(link, next, end, PUSH_ENTRIES_MAX)?;
-            let count = items.len() as u64;
-            let signed = self.sign_own_checkpoint(link, next + count)?;
+            let (mut items, _) = self.gather(link, next, end, PUSH_ENTRIES_MAX)?;
+            let gathered = next + items.len() as u64;
+            let (until, checkpoint) = self.checkpoint_of_push(link, next, gathered)?;
+            // Whoever takes a bundle in refuses a run without one: so does whoever makes it.
+            let checkpoint = match checkpoint.is_empty() {
+                true => self.sign_own_checkpoint(link, until)?.note.clone(),
+                false => checkpoint,
+            };
+            let count = until - next;
+            items.truncate(usize::try_from(count).unwrap_or(usize::MAX));
             let push = v1::Push {
                 start_index: next,
                 items,
-                checkpoint: signed.note.clone(),
+                checkpoint,
             };
             out.frame(frame::Frame::Push(push), count).await?;
             next += count;
