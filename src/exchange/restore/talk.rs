@@ -44,6 +44,7 @@ pub(crate) async fn restore_session(
         outgoing,
         lesson: None,
         peer_keys: link.key_history(LogSide::Mirror),
+        own_changes: link.key_history(LogSide::Own).changes().len(),
         plan: VecDeque::new(),
         asked: None,
         answers: Answers::default(),
@@ -130,6 +131,8 @@ struct Talk<'a> {
     lesson: Option<Lesson>,
     /// By which its receipts are judged.
     peer_keys: Arc<KeyHistory>,
+    /// Changes of this node's keys that were here when the Hello was judged.
+    own_changes: usize,
     /// Logs to restore, and up to which receipt: the own one first.
     plan: VecDeque<(LogSide, Verified<Receipt>)>,
     asked: Option<Asked>,
@@ -221,6 +224,13 @@ impl Talk<'_> {
             }
             let (side, target) = (*side, target.clone());
             return self.fetch_entries(side, size, target).await;
+        }
+        if self.own_changes != self.link.key_history(LogSide::Own).changes().len() {
+            // What the peer has shown was judged without the keys that came back since: this node may have
+            // cosigned more of the peer's log under one of them.
+            return Err(Stop::End(End::Lost(ChannelError::Broken(
+                "changes of this node's keys came back; the session begins anew".to_owned(),
+            ))));
         }
         self.exchange.finish_restoring(self.link).await?;
         if self.exchange.only_restores() && !self.files_are_back().await? {
