@@ -137,10 +137,19 @@ async fn a_mirror_cosigned_by_a_key_between_comes_back_with_that_key() {
     quiet(&left, &right).await;
     running.end().await;
     let before = heads(&left);
+    let head = link_of(&left).head();
+    let sizes = (head.own_size, head.mirror_size);
     drop(left);
     lose_disk(&mut a);
     let left = open_with(&a, &b, std::slice::from_ref(&newest));
-    flag_as_lost(&left).await;
+    // As the marks of the lost store say.
+    let lost = Restoring {
+        why: "the store was lost".to_owned(),
+        own_claimed: sizes.0,
+        mirror_claimed: sizes.1,
+        ..Restoring::default()
+    };
+    left.begin_restoring(&link_of(&left), lost).await.unwrap();
     let (ends, running) = heal(&left, &right).await;
     running.end().await;
     assert_eq!(heads(&left), before, "{ends:?}");
