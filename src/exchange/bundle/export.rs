@@ -226,9 +226,10 @@ impl Exchange {
             let gathered = next + items.len() as u64;
             let (until, checkpoint) = self.checkpoint_of_push(link, next, gathered)?;
             // Whoever takes a bundle in refuses a run without one: so does whoever makes it.
-            let checkpoint = match checkpoint.is_empty() {
-                true => self.sign_own_checkpoint(link, until)?.note.clone(),
-                false => checkpoint,
+            let checkpoint = if checkpoint.is_empty() {
+                self.sign_own_checkpoint(link, until)?.note.clone()
+            } else {
+                checkpoint
             };
             let count = until - next;
             items.truncate(usize::try_from(count).unwrap_or(usize::MAX));
