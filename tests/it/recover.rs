@@ -17,6 +17,7 @@ use liaison::proto::v1::{self, FaultCode, Frame, frame};
 use liaison::store::{Failure, Marks, MemoryStore};
 use liaison::tlog::Hash;
 
+use crate::backup::{assert_whole, back_up, restore_to, terms};
 use crate::sides::{
     Notary, Running, Side, Step, assert_same_logs, join, join_over, letter, link_of, quiet, sides,
     submit, temp_dir, wire,
@@ -726,8 +727,9 @@ async fn entries_set_aside_outlast_a_peer_that_gives_some_back_without_receipts_
     }
 }
 
-#[tokio::test]
-async fn one_spoiled_body_file_does_not_keep_the_link_restoring() {
+/// A node that lost what it had received, and a message of its own whose text lies in a file; `spoil`
+/// does that file harm before the records are back.
+async fn with_one_body_file(spoil: impl FnOnce(&std::path::Path)) -> (Side, Side, Arc<Exchange>) {
     let (mut a, b) = sides();
     let right = b.open(&a);
     let mut left = a.open(&b);
@@ -758,17 +760,49 @@ async fn one_spoiled_body_file_does_not_keep_the_link_restoring() {
     submit(&left, letter(&b, 51)).await.unwrap();
     let new: Vec<_> = files().difference(&before).cloned().collect();
     assert_eq!(new.len(), 1, "the body is in a file");
-    std::fs::write(&new[0], b"spoiled").unwrap();
+    spoil(&new[0]);
     let (_, running) = heal(&left, &right).await;
     running.end().await;
     assert_same_logs(&left, &right);
     let link = link_of(&left);
     assert_eq!(left.kept_aside(&link).unwrap(), 1);
     assert_eq!(link.head().own_size, 14 + 1);
+    (a, b, left)
+}
+
+#[tokio::test]
+async fn one_spoiled_body_file_does_not_keep_the_link_restoring() {
+    let spoil = |file: &std::path::Path| std::fs::write(file, b"spoiled").unwrap();
+    let (_a, _b, left) = with_one_body_file(spoil).await;
     let told = left.incidents(5).unwrap();
     let told = told
         .iter()
         .find(|i| i.what.contains("STAY SET ASIDE"))
         .unwrap();
     assert!(told.what.contains("gone or spoiled"), "{}", told.what);
+}
+
+#[tokio::test]
+async fn a_file_that_is_gone_or_spoiled_with_what_is_set_aside_keeps_nobody_from_a_backup() {
+    let gone = |file: &std::path::Path| std::fs::remove_file(file).unwrap();
+    let (a, b, left) = with_one_body_file(gone).await;
+    assert_eq!(left.find_damage(|_| ()).await.unwrap(), None);
+    let dir = tempfile::tempdir().unwrap();
+    let taken = back_up(&left, dir.path()).await;
+    assert_eq!((taken.damaged.len(), taken.awaited), (0, 0));
+    assert_whole(dir.path());
+    // What is set aside comes back with the rest.
+    drop(left);
+    let (place, _) = restore_to(&a, dir.path(), vec![terms(&a, &b)]).unwrap();
+    let left = place.open(&b);
+    assert_eq!(left.kept_aside(&link_of(&left)).unwrap(), 1);
+    assert_eq!(left.find_damage(|_| ()).await.unwrap(), None);
+
+    // One that is spoiled is told, and missing from the backup.
+    let spoil = |file: &std::path::Path| std::fs::write(file, b"spoiled").unwrap();
+    let (_a, _b, left) = with_one_body_file(spoil).await;
+    let dir = tempfile::tempdir().unwrap();
+    let taken = back_up(&left, dir.path()).await;
+    assert_eq!((taken.damaged.len(), taken.awaited), (1, 0));
+    assert_whole(dir.path());
 }
