@@ -620,20 +620,21 @@ async fn a_peer_that_shows_less_than_before_holds_the_link_until_someone_has_cal
     assert_eq!(heads(&left).own.0, 4 + 3);
 }
 
+/// Opens `b`, to which the key that signs for `a` is known for the first three entries only.
+fn open_refusing(a: &Side, b: &Side) -> Arc<Exchange> {
+    let mut card = a.card_for(b);
+    let key = card.message_keys.remove(0);
+    card.message_keys.push(PeerMessageKey {
+        last_index: Some(2),
+        ..key
+    });
+    b.try_open(a, card, RecorderMode::Inline).unwrap()
+}
+
 #[tokio::test]
 async fn what_was_refused_is_refused_again_and_not_said_twice() {
     let (mut a, mut b) = sides();
-    // The key that signs is known for the first three entries only.
-    let card = |a: &Side, b: &Side| {
-        let mut card = a.card_for(b);
-        let key = card.message_keys.remove(0);
-        card.message_keys.push(PeerMessageKey {
-            last_index: Some(2),
-            ..key
-        });
-        card
-    };
-    let open = |a: &Side, b: &Side| b.try_open(a, card(a, b), RecorderMode::Inline).unwrap();
+    let open = open_refusing;
     let mut right = open(&a, &b);
     let mut left = a.open(&b);
     let running = join(&left, &right);
@@ -805,4 +806,68 @@ async fn a_file_that_is_gone_or_spoiled_with_what_is_set_aside_keeps_nobody_from
     let taken = back_up(&left, dir.path()).await;
     assert_eq!((taken.damaged.len(), taken.awaited), (1, 0));
     assert_whole(dir.path());
+}
+
+#[tokio::test]
+async fn a_mirror_given_up_midway_goes_on_from_its_latest_receipt() {
+    let (mut a, mut b) = sides();
+    let (mut left, mut right) = (a.open(&b), b.open(&a));
+    let say = |right: Arc<Exchange>, to: std::ops::Range<usize>| {
+        let letters: Vec<_> = to.map(|number| letter(&a, number)).collect();
+        async move {
+            for letter in letters {
+                submit(&right, letter).await.unwrap();
+            }
+        }
+    };
+    let running = join(&left, &right);
+    say(Arc::clone(&right), 0..4).await;
+    quiet(&left, &right).await;
+    running.end().await;
+    say(Arc::clone(&right), 4..600).await;
+    // 600 entries, of which four are receipted.
+    let old_b = b.snapshot();
+    let old_a = a.snapshot();
+    let running = join(&left, &right);
+    say(Arc::clone(&right), 600..700).await;
+    quiet(&left, &right).await;
+    running.end().await;
+    drop(left);
+    a.restore(old_a);
+    left = a.open(&b);
+    let link = link_of(&left);
+    assert_eq!(link.head().mirror_size, 4);
+    // Noticed. Then one piece comes back, without receipts, and the line breaks.
+    join(&left, &right).ended().await;
+    let mut pieces = 0;
+    let cutting = move |mut frame: Frame| {
+        if let Some(frame::Frame::Fetched(given)) = &mut frame.frame {
+            pieces += 1;
+            if pieces > 1 {
+                return Step::Cut;
+            }
+            given.receipts.clear();
+        }
+        Step::Pass(frame)
+    };
+    join_over(&left, &right, wire(Step::Pass, cutting))
+        .ended()
+        .await;
+    assert_eq!(link.head().mirror_size, 4 + 512);
+
+    // The other side loses what it would have given back, and somebody gives that up.
+    drop(right);
+    b.restore(old_b);
+    right = b.open(&a);
+    let (end, _) = join(&left, &right).ended().await;
+    assert!(matches!(end, End::Held(_)), "{end}");
+    let officer = liaison::exchange::Author::new("operator/mai");
+    left.release(&link, "they have lost it", &officer)
+        .await
+        .unwrap();
+    let (ends, running) = heal(&left, &right).await;
+    running.end().await;
+    assert_same_logs(&left, &right);
+    assert_eq!(heads(&left).mirror.0, 600, "{ends:?}");
+    assert_eq!(heads(&right).delivered_size, 600);
 }
