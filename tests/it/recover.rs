@@ -18,6 +18,7 @@ use liaison::store::{Failure, Marks, MemoryStore};
 use liaison::tlog::Hash;
 
 use crate::backup::{assert_whole, back_up, restore_to, terms};
+use crate::keys_restored::salvage;
 use crate::sides::{
     Notary, Running, Side, Step, assert_same_logs, join, join_over, letter, link_of, quiet, sides,
     submit, temp_dir, wire,
@@ -806,6 +807,44 @@ async fn a_file_that_is_gone_or_spoiled_with_what_is_set_aside_keeps_nobody_from
     let taken = back_up(&left, dir.path()).await;
     assert_eq!((taken.damaged.len(), taken.awaited), (1, 0));
     assert_whole(dir.path());
+}
+
+#[tokio::test]
+async fn a_refusal_that_was_not_receipted_is_said_once_and_holds_whatever_the_entry_looks_like_now()
+{
+    for is_known_now in [false, true] {
+        let (a, mut b) = sides();
+        let left = a.open(&b);
+        let mut right = open_refusing(&a, &b);
+        for number in 0..6 {
+            submit(&left, letter(&b, number)).await.unwrap();
+        }
+        // What the right side says itself never arrives.
+        let cutting = |frame: Frame| match &frame.frame {
+            Some(frame::Frame::Push(_)) => Step::Cut,
+            _ => Step::Pass(frame),
+        };
+        join_over(&left, &right, wire(Step::Pass, cutting))
+            .ended()
+            .await;
+        let mirror = entries(&right, LogSide::Mirror);
+        assert_eq!(mirror.iter().filter(|(_, refused, _)| *refused).count(), 3);
+        let said = entries(&right, LogSide::Own);
+        assert_eq!((said.len(), heads(&right).delivered_size), (3, 0));
+        drop(right);
+
+        assert_eq!(salvage(&mut b, &a, &[], true), 3);
+        right = if is_known_now {
+            b.open(&a)
+        } else {
+            open_refusing(&a, &b)
+        };
+        let (_, running) = heal(&left, &right).await;
+        running.end().await;
+        assert_eq!(entries(&right, LogSide::Mirror), mirror);
+        assert_eq!(entries(&right, LogSide::Own), said);
+        assert_same_logs(&left, &right);
+    }
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use prost::Message as _;
 use super::super::admit::{self, Authentic, Refused, RunIds};
 use super::super::command::{Effect, Facts, Leaf, PeerEntry, RecordError};
 use super::super::keys::RunKeys;
-use super::super::layout::{self, LogSide, Place, RestorePart, StoredBody};
+use super::super::layout::{self, LogSide, Place, Record, RestorePart, StoredBody, StoredEntry};
 use super::super::session::{End, Stop};
 use super::super::submit::{facts_of, goes_ahead};
 use super::super::{Exchange, Link};
@@ -511,3 +511,25 @@ pub(super) fn facts_without_body(header: &Header) -> Facts {
         files: Vec::new(),
     }
 }
+/// What a record of an own entry refuses of the peer's log, if it is a REFUSAL: the index, and what
+/// is to be said of the entry there.
+pub(super) fn refusal_in(record: &[u8]) -> Option<(u64, OwedRefusal)> {
+    let record = Record::decode(record)?;
+    let (StoredEntry::Inline(entry), StoredBody::Inline { body, .. }) = (record.entry, record.body)
+    else {
+        return None;
+    };
+    let header = header_in(&entry).filter(|header| header.kind == Kind::Refusal as i32)?;
+    let Some(v1::body::Body::Refusal(refusal)) = body::read(header.kind, &header.schema, &body)
+    else {
+        return None;
+    };
+    let owed = OwedRefusal {
+        leaf: Hash::from_slice(&refusal.entry_digest).ok()?.0,
+        reason: refusal.reason,
+        detail: refusal.detail,
+        id: header.in_reply_to.map(|id| *id.as_bytes()),
+    };
+    Some((refusal.index, owed))
+}
+
