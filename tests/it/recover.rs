@@ -14,7 +14,7 @@ use liaison::exchange::session::End;
 use liaison::exchange::submit::SubmitError;
 use liaison::exchange::{Exchange, LogSide, PeerMessageKey, RecordError, RecorderMode};
 use liaison::proto::v1::{self, FaultCode, Frame, frame};
-use liaison::store::{Failure, Marks, MemoryStore};
+use liaison::store::{Failure, Marks, MemoryStore, StoreError};
 use liaison::tlog::Hash;
 
 use crate::backup::{assert_whole, back_up, restore_to, terms};
@@ -909,4 +909,42 @@ async fn a_mirror_given_up_midway_goes_on_from_its_latest_receipt() {
     assert_same_logs(&left, &right);
     assert_eq!(heads(&left).mirror.0, 600, "{ends:?}");
     assert_eq!(heads(&right).delivered_size, 600);
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_read_is_no_damage() {
+    let (a, b) = sides();
+    let left = a.open(&b);
+    let mut long = letter(&b, 50);
+    let Some(v1::body::Body::OfficialLetter(body)) = long.body.as_mut().unwrap().body.as_mut()
+    else {
+        panic!("a letter")
+    };
+    let text = body.text.as_mut().unwrap();
+    text.texts.insert("vi".to_owned(), "mẫu ".repeat(2_000));
+    submit(&left, long).await.unwrap();
+    assert_eq!(left.find_damage(|_| ()).await.unwrap(), None);
+    let all = std::fs::read_dir(a.dir.path().join("blobs")).unwrap();
+    let file = all
+        .map(|file| file.unwrap().path())
+        .find(|path| path.is_file())
+        .unwrap();
+    let elsewhere = a.dir.path().join("elsewhere");
+    std::fs::rename(&file, &elsewhere).unwrap();
+    let is_unread = |found: Result<Option<String>, StoreError>| {
+        assert!(matches!(found, Err(StoreError::Io { .. })), "{found:?}");
+    };
+    // Opens and cannot be read from; and what does not even open as a file.
+    std::os::unix::fs::symlink("/proc/self/mem", &file).unwrap();
+    is_unread(left.find_damage(|_| ()).await);
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    is_unread(left.find_damage(|_| ()).await);
+    std::fs::remove_dir(&file).unwrap();
+    assert!(
+        left.find_damage(|_| ()).await.unwrap().is_some(),
+        "it is gone"
+    );
+    std::fs::rename(&elsewhere, &file).unwrap();
+    assert_eq!(left.find_damage(|_| ()).await.unwrap(), None);
 }

@@ -101,7 +101,11 @@ impl Exchange {
         })
     }
 
-    fn read_moment(&self) -> Result<Moment, ReadError> {
+    /// The same, of what the recorder has done so far.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or what it says of a link is damaged.
+    pub(in super::super) fn read_moment(&self) -> Result<Moment, ReadError> {
         let mut links = BTreeMap::new();
         for (peer, number) in link_numbers(&*self.store)? {
             let configured = self.links.values().find(|link| link.number == number);
