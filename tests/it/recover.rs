@@ -13,6 +13,7 @@ use liaison::exchange::restore::Restoring;
 use liaison::exchange::session::End;
 use liaison::exchange::submit::SubmitError;
 use liaison::exchange::{Exchange, LogSide, PeerMessageKey, RecordError, RecorderMode};
+use liaison::model::header::body_digest;
 use liaison::proto::v1::{self, FaultCode, Frame, frame};
 use liaison::store::{Failure, Marks, MemoryStore, StoreError};
 use liaison::tlog::Hash;
@@ -909,6 +910,66 @@ async fn a_mirror_given_up_midway_goes_on_from_its_latest_receipt() {
     assert_same_logs(&left, &right);
     assert_eq!(heads(&left).mirror.0, 600, "{ends:?}");
     assert_eq!(heads(&right).delivered_size, 600);
+}
+
+/// Gives back entries that go on from nothing that was signed.
+async fn join_with_lies(left: &Arc<Exchange>, right: &Arc<Exchange>) -> End {
+    let lie = |mut frame: Frame| {
+        if let Some(frame::Frame::Fetched(given)) = &mut frame.frame {
+            let item = &mut given.items[0];
+            let mut entry = <v1::Entry as prost::Message>::decode(&item.entry[..]).unwrap();
+            let mut header = <v1::Header as prost::Message>::decode(&entry.payload[..]).unwrap();
+            let (salt, body) = ([7; 32], vec![7; 60_000]);
+            header.body_size = 60_000;
+            header.body_digest = body_digest(&salt, &body).to_vec().into();
+            entry.payload = prost::Message::encode_to_vec(&header).into();
+            item.entry = prost::Message::encode_to_vec(&entry).into();
+            (item.salt, item.body) = (salt.to_vec().into(), body.into());
+        }
+        Step::Pass(frame)
+    };
+    let running = join_over(left, right, wire(Step::Pass, lie));
+    running.ended().await.0
+}
+
+#[tokio::test]
+async fn what_does_not_fit_is_written_to_no_file_and_a_release_tries_as_often_again() {
+    let (a, b) = rolled_back().await.again();
+    let (left, right) = (a.open(&b), b.open(&a));
+    let files = || {
+        std::fs::read_dir(a.dir.path().join("blobs"))
+            .unwrap()
+            .count()
+    };
+    let before = files();
+    // Noticed; what was recorded since is set aside.
+    join(&left, &right).ended().await;
+    join(&left, &right).ended().await;
+    let mut lies = 0;
+    let hold = loop {
+        lies += 1;
+        match join_with_lies(&left, &right).await {
+            End::Held(hold) => break hold,
+            End::Refused(_) if lies < 20 => {}
+            end => panic!("{end}"),
+        }
+    };
+    assert_eq!(files(), before, "a file that no entry names");
+    assert_eq!(hold.code, FaultCode::RolledBack as i32);
+    assert!(
+        hold.text.contains("releasing only tries again"),
+        "{}",
+        hold.text
+    );
+    let officer = liaison::exchange::Author::new("operator/mai");
+    left.release(&link_of(&left), "again", &officer)
+        .await
+        .unwrap();
+    let end = join_with_lies(&left, &right).await;
+    assert!(matches!(end, End::Refused(_)), "{end}");
+    let (_, running) = heal(&left, &right).await;
+    running.end().await;
+    assert_same_logs(&left, &right);
 }
 
 #[tokio::test]
