@@ -19,6 +19,7 @@ use liaison::store::{Failure, Marks, MemoryStore, StoreError};
 use liaison::tlog::Hash;
 
 use crate::backup::{assert_whole, back_up, restore_to, terms};
+use crate::bundle::export;
 use crate::keys_restored::salvage;
 use crate::sides::{
     Notary, Running, Side, Step, assert_same_logs, join, join_over, letter, link_of, quiet, sides,
@@ -905,6 +906,11 @@ async fn a_mirror_given_up_midway_goes_on_from_its_latest_receipt() {
     left.release(&link, "they have lost it", &officer)
         .await
         .unwrap();
+    let (end, _) = join(&left, &right).ended().await;
+    assert!(matches!(end, End::Restored), "{end}");
+    assert!(!restores(&left));
+    // A bundle's Hello is made as a session's.
+    export(&left).await;
     let (ends, running) = heal(&left, &right).await;
     running.end().await;
     assert_same_logs(&left, &right);
