@@ -125,9 +125,12 @@ impl Exchange {
         if !stored.record.refused {
             message.released_by = link.released_by(side, stored.index, &stored.entry);
         }
-        self.fill_standing(link, side, stored, &header, &mut message)?;
+        // Asked for once: what is told of one message is of one moment.
+        let delivered = side == LogSide::Mirror || stored.index < link.head().delivered_size;
+        self.fill_standing(link, side, stored, delivered, &header, &mut message)?;
         if detail == Detail::Full {
             self.fill_body(link, side, stored, &header, &mut message)?;
+            self.fill_receipt(link, side, stored, delivered, &mut message)?;
         }
         Ok(message)
     }
@@ -137,10 +140,10 @@ impl Exchange {
         link: &Link,
         side: LogSide,
         stored: &Stored,
+        delivered: bool,
         header: &Header,
         message: &mut v1::Message,
     ) -> Result<(), ReadError> {
-        let delivered = side == LogSide::Mirror || stored.index < link.head().delivered_size;
         let mut level = if delivered {
             Level::Delivered
         } else {
@@ -226,9 +229,21 @@ impl Exchange {
             message.standing = standing.into();
             message.standing_reason = reason;
         }
+        Ok(())
+    }
+
+    /// When the other side's receipt says that it has it.
+    fn fill_receipt(
+        &self,
+        link: &Link,
+        side: LogSide,
+        stored: &Stored,
+        delivered: bool,
+        message: &mut v1::Message,
+    ) -> Result<(), ReadError> {
         if side == LogSide::Own
-            && stored.index < link.head().delivered_size
-            && let Some((_, note)) = reader.checkpoint_covering(stored.index)?
+            && delivered
+            && let Some((_, note)) = self.reader(link, side).checkpoint_covering(stored.index)?
             && let Some(cosigned_at) = cosigned_at(link, &note)
         {
             message.delivered_at = Some(timestamp_of_seconds(cosigned_at));
