@@ -105,8 +105,8 @@ impl Aside {
         disk::replace(&path, format!("{name}{MOVED}\n").as_bytes())
     }
 
-    /// Looks at every blob that stays: one whose content is not what its name says goes to the old
-    /// store. Returns how many were looked at and how many went.
+    /// Looks at every blob that stays: one whose content is not what its name says, or cannot be read,
+    /// goes to the old store. Returns how many were looked at and how many went.
     ///
     /// # Errors
     /// [`StoreError::Io`].
@@ -120,7 +120,7 @@ impl Aside {
                 count = number;
                 looked(number);
             },
-            |path, name| {
+            |path, name, _| {
                 spoiled += 1;
                 fs::rename(path, old.join(name)).map_err(|e| StoreError::io("move", path, e))
             },
@@ -143,11 +143,12 @@ impl Aside {
     }
 }
 
-/// Compares every whole blob of a directory with its name; `found` gets each that is not what it says.
+/// Compares every whole blob of a directory with its name; `found` gets each that is not what it says,
+/// and each that cannot be read with why.
 pub(super) fn spoiled_files(
     blobs: &Path,
     mut looked: impl FnMut(u64),
-    mut found: impl FnMut(&Path, &str) -> Result<(), StoreError>,
+    mut found: impl FnMut(&Path, &str, Option<io::Error>) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let entries = match fs::read_dir(blobs) {
         Ok(entries) => entries,
@@ -165,9 +166,10 @@ pub(super) fn spoiled_files(
         }
         count += 1;
         looked(count);
-        // A file that cannot be read is as good as a wrong one.
-        if content_digest(&path).ok().as_deref() != Some(&digest[..]) {
-            found(&path, name)?;
+        match content_digest(&path) {
+            Ok(content) if content == digest => {}
+            Ok(_) => found(&path, name, None)?,
+            Err(error) => found(&path, name, Some(error))?,
         }
     }
     Ok(())

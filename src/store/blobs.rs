@@ -147,12 +147,16 @@ impl Blobs {
     /// not what its name says.
     ///
     /// # Errors
-    /// [`StoreError::Io`] when they cannot be listed. A file that cannot be read counts as spoiled.
+    /// [`StoreError::Io`] when they cannot be listed, or one of them cannot be read: what is in it
+    /// nobody knows then.
     pub fn first_spoiled(&self, looked: impl FnMut(u64)) -> Result<Option<PathBuf>, StoreError> {
         let mut first = None;
-        super::aside::spoiled_files(&self.dir, looked, |path, _| {
-            first.get_or_insert_with(|| path.to_owned());
-            Ok(())
+        super::aside::spoiled_files(&self.dir, looked, |path, _, unread| match unread {
+            Some(error) => Err(StoreError::io("read", path, error)),
+            None => {
+                first.get_or_insert_with(|| path.to_owned());
+                Ok(())
+            }
         })?;
         Ok(first)
     }

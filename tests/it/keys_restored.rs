@@ -307,7 +307,7 @@ async fn a_change_of_keys_never_comes_back_without_its_body() {
 }
 
 /// A new store of a side, filled from what its old one still gives.
-fn salvage(side: &mut Side, peer: &Side, at_hand: &[NextKey], with_store: bool) -> u64 {
+pub(crate) fn salvage(side: &mut Side, peer: &Side, at_hand: &[NextKey], with_store: bool) -> u64 {
     let marks = Marks::open(side.dir.path()).unwrap();
     let new = MemoryStore::new();
     let at_hand = at_hand.iter().filter_map(|key| match key {

@@ -317,15 +317,20 @@ impl Talk<'_> {
         if !given.items.is_empty() && end < wanted {
             self.fetch_entries(side, end, target.clone()).await?;
         }
-        let run = self
-            .exchange
-            .restored_run(self.link, side, given, &target, &self.peer_keys)
-            .await?;
-        let taken = self
-            .exchange
-            .restore_step(self.link, RestoreStep::Take(Box::new(run)))
-            .await;
         let link = self.link;
+        // Before anything of it is written, even to a file.
+        let taken = match super::take::check_tree(&link.tree(side), &given, &target)? {
+            Err(error) => Err(error),
+            Ok(()) => {
+                let run = self
+                    .exchange
+                    .restored_run(link, side, given, &target, &self.peer_keys)
+                    .await?;
+                self.exchange
+                    .restore_step(link, RestoreStep::Take(Box::new(run)))
+                    .await
+            }
+        };
         match taken {
             Ok(()) => {
                 link.presence.send_if_modified(|presence| {
@@ -385,7 +390,7 @@ impl Talk<'_> {
     }
 
     /// What does not fit time and again never will: the receipt shown contradicts what is proven
-    /// here, or the peer gives back something else. A person decides; releasing gives the receipt up.
+    /// here, or the peer gives back something else. A person decides; releasing tries as often again.
     fn check_hope(&self, side: LogSide, target: &Verified<Receipt>) -> Result<(), Stop> {
         let link = self.link;
         let mut failures = 0;
@@ -415,8 +420,10 @@ impl Talk<'_> {
                 "the peer shows a receipt of {size} entries of {whose} log, and {failures} times what \
                  it gave back did not go on from the {here} entries here that are proven: it gives \
                  back something else, or the two logs were signed apart. Both notes are kept. Call \
-                 the peer and compare sizes and roots; releasing gives the receipt up and goes on \
-                 with what is here"
+                 the peer and compare sizes and roots. The side whose log is not the one that both \
+                 signed must put its newest data directory or backup in place; then release. As long \
+                 as the peer shows this receipt and gives back something else, releasing only tries \
+                 again"
             ),
             evidence,
         ))
