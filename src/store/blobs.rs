@@ -151,12 +151,12 @@ impl Blobs {
     /// nobody knows then.
     pub fn first_spoiled(&self, looked: impl FnMut(u64)) -> Result<Option<PathBuf>, StoreError> {
         let mut first = None;
-        super::aside::spoiled_files(&self.dir, looked, |path, _, unread| match unread {
-            Some(error) => Err(StoreError::io("read", path, error)),
-            None => {
-                first.get_or_insert_with(|| path.to_owned());
-                Ok(())
+        super::aside::spoiled_files(&self.dir, looked, |path, _, unread| {
+            if let Some(error) = unread {
+                return Err(StoreError::io("read", path, error));
             }
+            first.get_or_insert_with(|| path.to_owned());
+            Ok(())
         })?;
         Ok(first)
     }

@@ -319,18 +319,15 @@ impl Talk<'_> {
         }
         let link = self.link;
         // Before anything of it is written, even to a file.
-        let taken = match super::take::check_tree(&link.tree(side), &given, &target)? {
-            Err(error) => Err(error),
-            Ok(()) => {
-                let run = self
-                    .exchange
-                    .restored_run(link, side, given, &target, &self.peer_keys)
-                    .await?;
-                self.exchange
-                    .restore_step(link, RestoreStep::Take(Box::new(run)))
-                    .await
-            }
-        };
+        let mut taken = super::take::check_tree(&link.tree(side), &given, &target)?;
+        if taken.is_ok() {
+            let run = self
+                .exchange
+                .restored_run(link, side, given, &target, &self.peer_keys)
+                .await?;
+            let step = RestoreStep::Take(Box::new(run));
+            taken = self.exchange.restore_step(link, step).await;
+        }
         match taken {
             Ok(()) => {
                 link.presence.send_if_modified(|presence| {
