@@ -10,8 +10,9 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ed25519_dalek::pkcs8::KeypairBytes;
 use ed25519_dalek::{SigningKey, VerifyingKey};
@@ -22,6 +23,8 @@ use pkcs8::{
     DecodePublicKey as _, EncodePrivateKey as _, EncodePublicKey as _, EncryptedPrivateKeyInfoRef,
     LineEnding, PrivateKeyInfoRef,
 };
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::keys::{KeyError, Loaded, Protection};
@@ -32,53 +35,112 @@ const ENCRYPTED_LABEL: &str = "ENCRYPTED PRIVATE KEY";
 const PUBLIC_LABEL: &str = "PUBLIC KEY";
 const PUBLIC_BEGIN: &str = "-----BEGIN PUBLIC KEY-----";
 
+/// Follows the name of a key file that is being made; then come random digits.
+const MAKING: &str = ".making-";
+
 /// scrypt N = 2^14, r = 8, p = 5: OWASP's choice of 2024 within OpenSSL's 32 MiB, of which it
 /// takes 16.
 const WRITTEN_N: u64 = 1 << 14;
 const WRITTEN_P: u16 = 5;
 
 /// Writes a new key file and makes it and its name durable.
+///
+/// Under another name first: a file that bears the name is whole, wherever the power fails. What such a
+/// failure leaves behind is `NAME.making-…`, which nothing reads and the next key of that name clears away.
 pub(super) fn write(
     path: &Path,
     key: &SigningKey,
     protection: &Protection,
 ) -> Result<(), KeyError> {
     let pem = encode(key, protection)?;
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(|source| match source.kind() {
+    let fault = |action| {
+        move |source: io::Error| match source.kind() {
             io::ErrorKind::AlreadyExists => KeyError::Exists {
                 path: path.to_owned(),
             },
             _ => KeyError::Io {
-                action: "create",
+                action,
                 path: path.to_owned(),
                 source,
             },
-        })?;
-    file.write_all(pem.as_bytes())
+        }
+    };
+    if path.symlink_metadata().is_ok() {
+        return Err(KeyError::Exists {
+            path: path.to_owned(),
+        });
+    }
+    clear_unfinished(path);
+    let mut drawn = [0; 8];
+    getrandom::fill(&mut drawn).map_err(KeyError::Randomness)?;
+    let making = making(path, &hex::encode(drawn));
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&making)
+        .map_err(fault("create"))?;
+    let written = file
+        .write_all(pem.as_bytes())
         .and_then(|()| file.sync_all())
-        .and_then(|()| sync_directory_of(path))
-        .map_err(|source| {
-            // Half a key would only stand in the way of the next try; the error that matters is
-            // the first one.
-            let _ = std::fs::remove_file(path);
-            KeyError::Io {
-                action: "write",
-                path: path.to_owned(),
-                source,
-            }
-        })
+        .map_err(fault("write"))
+        .and_then(|()| name_new(&making, path).map_err(fault("name")));
+    if written.is_err() {
+        // Half a key is of no use to anybody; the error that matters is the first one.
+        let _ = std::fs::remove_file(&making);
+        return written;
+    }
+    sync_directory_of(path).map_err(fault("sync the directory of"))
+}
+
+/// The name under which a key file is made: beside its own, so that it need only be renamed.
+fn making(path: &Path, drawn: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(MAKING);
+    name.push(drawn);
+    PathBuf::from(name)
+}
+
+/// Removes what a process that fell while it made this file has left: nobody has used that key. Whoever
+/// makes the same file at this moment gets an error, and no half of a key.
+fn clear_unfinished(path: &Path) {
+    let begins = making(path, "");
+    let Some(begins) = begins.file_name() else {
+        return;
+    };
+    let Ok(entries) = std::fs::read_dir(directory_of(path)) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        if name.as_bytes().starts_with(begins.as_bytes()) {
+            // It stands in nobody's way.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Renames a file to a name that no file bears.
+fn name_new(from: &Path, to: &Path) -> io::Result<()> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Ok(()) => Ok(()),
+        // Such as NFS. FAT, which has no links, knows the flag.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+            std::fs::hard_link(from, to)?;
+            std::fs::remove_file(from)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn directory_of(path: &Path) -> &Path {
+    let parent = path.parent();
+    let parent = parent.filter(|parent| !parent.as_os_str().is_empty());
+    parent.unwrap_or(Path::new("."))
 }
 
 fn sync_directory_of(path: &Path) -> io::Result<()> {
-    let parent = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
-    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+    File::open(directory_of(path))?.sync_all()
 }
 
 fn encode(key: &SigningKey, protection: &Protection) -> Result<Zeroizing<String>, KeyError> {

@@ -170,8 +170,12 @@ pub enum RecordError {
     /// The id is taken.
     #[error("the id is already used by another message")]
     IdUsed,
-    /// The key that signed the entry has ended since: sign again.
-    #[error("the key that signed the entry does not hold any more at the index that it would get")]
+    /// The key that signed the entry has ended since; or the entry ends a log key, and more has been
+    /// mirrored since than it says: sign again.
+    #[error(
+        "while the entry was signed, keys changed or entries of the peer were mirrored, so it must be \
+         signed again"
+    )]
     KeyEnded,
     /// A change of keys that would not count.
     #[error("the change of keys would not count: {reason}")]

@@ -86,6 +86,11 @@ impl Exchange {
             RecordError::Stopped { reason }
         })?;
         let release = Box::new(release);
+        // What is restored is tried as often again before it holds.
+        link.presence.send_if_modified(|presence| {
+            presence.restore_failures = 0;
+            false
+        });
         self.ask(|reply| Command::Release(link.number, release, forgotten, incident, reply))
             .await
     }

@@ -17,6 +17,7 @@ use prost::Message as _;
 
 use super::layout::{self, LinkNumber, LogSide, Region};
 use super::read::{LogReader, ReadError};
+use super::rotate::Stage;
 use super::{Exchange, Link, OpenError};
 use crate::crypto::Verified;
 use crate::crypto::checkpoint::{
@@ -115,14 +116,19 @@ impl KeyRing {
 
     /// Lets go of every key of a role but one. Log keys still open what is sealed to them.
     pub fn keep_only(&self, role: KeyRole, public: &[u8; 32]) {
+        self.keep(role, |key| key == public);
+    }
+
+    /// Lets go of the keys of a role that are not to be kept.
+    fn keep(&self, role: KeyRole, kept: impl Fn(&[u8; 32]) -> bool) {
         let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
         match role {
-            KeyRole::Message => held.message.retain(|k| k.public().as_bytes() == public),
+            KeyRole::Message => held.message.retain(|k| kept(k.public().as_bytes())),
             KeyRole::Log => {
-                let (kept, gone) = std::mem::take(&mut held.log)
+                let (stay, gone) = std::mem::take(&mut held.log)
                     .into_iter()
-                    .partition(|key| key.public().as_bytes() == public);
-                held.log = kept;
+                    .partition(|key| kept(key.public().as_bytes()));
+                held.log = stay;
                 held.retired.extend::<Vec<_>>(gone);
             }
             _ => {}
@@ -553,6 +559,82 @@ impl Exchange {
             ring.find(|key| key.public() == *held.vkey.public())
                 .cloned()
         })
+    }
+
+    /// Log keys of this node that have ended on a link whose peer has not confirmed the end yet. Up to
+    /// there they alone hold, so what waits for the peer goes under them; beyond, they sign nothing.
+    #[must_use]
+    pub fn log_keys_still_needed(&self) -> Vec<[u8; 32]> {
+        let mut needed = Vec::new();
+        for link in self.links() {
+            let delivered_size = link.head().delivered_size;
+            for key in link.key_history(LogSide::Own).keys() {
+                let waits = key.ended.is_some_and(|ended| ended.at >= delivered_size);
+                if key.role == KeyRole::Log && waits {
+                    needed.push(key.vkey.public().to_bytes());
+                }
+            }
+        }
+        needed
+    }
+
+    /// Lets go of every key of a role but the one in use, and the log keys that are still needed.
+    pub fn let_go_of_keys(&self, role: KeyRole, in_use: &[u8; 32]) {
+        let needed = match role {
+            KeyRole::Log => self.log_keys_still_needed(),
+            _ => Vec::new(),
+        };
+        self.ring
+            .keep(role, |key| key == in_use || needed.contains(key));
+    }
+
+    /// Lets go of log keys that have ended on every link and are needed on none.
+    pub fn let_go_of_ended_log_keys(&self) {
+        let needed = self.log_keys_still_needed();
+        let is_ended = |key: &[u8; 32]| {
+            let mut links = self.links().peekable();
+            links.peek().is_some()
+                && links.all(|link| self.stage_of_key(link, key, KeyRole::Log) == Stage::Ended)
+        };
+        self.ring
+            .keep(KeyRole::Log, |key| needed.contains(key) || !is_ended(key));
+    }
+
+    /// Entries of the own log that wait for the peer and for whose checkpoints no log key at hand holds:
+    /// they go under the next one that can be signed, if all up to there fit into a window.
+    #[must_use]
+    pub fn entries_without_log_key(&self, link: &Link) -> u64 {
+        let head = link.head();
+        let (waiting, end) = (head.delivered_size + 1, head.own_size);
+        let history = link.key_history(LogSide::Own);
+        let ring = self.ring.log();
+        let at_hand = history.keys().iter().filter(|held| {
+            let mut ring = ring.iter();
+            held.role == KeyRole::Log && ring.any(|key| key.public() == *held.vkey.public())
+        });
+        let reached = at_hand
+            .filter(|held| held.last.is_none_or(|last| last >= waiting))
+            .map(|held| held.first.max(waiting))
+            .min();
+        reached
+            .unwrap_or(end + 1)
+            .min(end + 1)
+            .saturating_sub(waiting)
+    }
+
+    /// Takes log keys that were in use back where a link still needs them, after a restart.
+    pub fn take_back_log_keys(&self) {
+        let needed = self.log_keys_still_needed();
+        let at_hand = self.ring.log();
+        let is_missing = |key: &[u8; 32]| at_hand.iter().all(|k| k.public().as_bytes() != key);
+        // Files are read and decrypted only where one is missing.
+        if needed.iter().any(is_missing) {
+            for key in self.ring.retired_log() {
+                if needed.contains(key.public().as_bytes()) {
+                    self.ring.add(NextKey::Log(key));
+                }
+            }
+        }
     }
 
     /// The log key that signs the own checkpoint of a size. Nothing if no key at hand holds there;

@@ -64,10 +64,15 @@ impl Exchange {
             };
             let start_index = run.next_index - (items.len() + run.items.len()) as u64;
             let (entries, bytes) = (items.len(), items.iter().map(item_bytes).sum());
-            let charge = self.charge_run(link, outgoing, start_index, &items).await?;
-            let receipt = self
-                .mirror_run(link, start_index, items, &note, Some(charge))
-                .await?;
+            // More than the Hello showed may be here: see `mirror_shown`.
+            let (start_index, items) = without_known(link, start_index, items);
+            let receipt = if items.is_empty() {
+                self.cosign_known(link, &note, start_index)?
+            } else {
+                let charge = self.charge_run(link, outgoing, start_index, &items).await?;
+                self.mirror_run(link, start_index, items, &note, Some(charge))
+                    .await?
+            };
             let cosigned = v1::Cosigned {
                 checkpoint: receipt.note.clone(),
             };
@@ -387,6 +392,41 @@ impl Exchange {
         self.take_heartbeat(link, &hello.own_checkpoint).await
     }
 
+    /// How much of the peer's log a Hello shows as mirrored, with the cosignature.
+    ///
+    /// That is all that is mirrored, unless no checkpoint of just that size is here: so it is after a
+    /// restoring that was given up midway, since receipts need not come with every piece. Then it is
+    /// what the latest receipt covers. The peer sends the rest again, and what of it is here already is
+    /// compared by the root that the peer signs over it.
+    pub(super) async fn mirror_shown(&self, link: &Link) -> Result<(u64, String), Stop> {
+        let size = link.head().mirror_size;
+        match self.reader(link, LogSide::Mirror).checkpoint(size)? {
+            Some(note) => Ok((size, self.cosigned_again(link, &note).await?)),
+            None if size == 0 => Ok((0, String::new())),
+            None => {
+                let latest = self.latest_receipt(link, LogSide::Mirror)?;
+                let (shown, note) = latest.unwrap_or_default();
+                tracing::warn!(
+                    peer = %link.peer, size, shown,
+                    "the mirror ends beyond its latest receipt; the peer sends that part again"
+                );
+                Ok((shown, note))
+            }
+        }
+    }
+
+    /// Cosigns the checkpoint of a run that is mirrored already: it must be of the same tree.
+    pub(super) fn cosign_known(
+        &self,
+        link: &Link,
+        note: &str,
+        size: u64,
+    ) -> Result<Verified<Receipt>, Stop> {
+        let signed = peer_checkpoint(link, &link.mirror_verifier.current(), note, size)?;
+        self.compare_with_mirror(link, &signed)?;
+        self.cosign_mirrored(link, &signed).ok_or_else(no_log_key)
+    }
+
     /// The cosignature to show in a Hello: the one kept, or, if the node fell between the flush
     /// and keeping it, a new one over the same checkpoint, which is kept then.
     pub(super) async fn cosigned_again(&self, link: &Link, note: &str) -> Result<String, Stop> {
@@ -405,6 +445,18 @@ impl Exchange {
         self.ask(Command::Barrier).await?;
         Ok(again)
     }
+}
+
+/// A run without what of it is mirrored already. The root over all of it says whether that was the same.
+pub(super) fn without_known(
+    link: &Link,
+    start_index: u64,
+    mut items: Vec<v1::Item>,
+) -> (u64, Vec<v1::Item>) {
+    let known = link.head().mirror_size.saturating_sub(start_index);
+    let known = usize::try_from(known).map_or(items.len(), |known| known.min(items.len()));
+    drop(items.drain(..known));
+    (start_index + known as u64, items)
 }
 
 /// Whether one more entry may wait for its turn. The recorder asks again; this one comes before the

@@ -291,7 +291,7 @@ impl Exchange {
     /// The checkpoint for a push of entries up to `end`, and where it ends: signed now, or, where the
     /// key of that time is not at hand any more, the newest receipted one up to there. Without one the
     /// entries go without a checkpoint, which a later push brings.
-    fn checkpoint_of_push(
+    pub(super) fn checkpoint_of_push(
         &self,
         link: &Link,
         start_index: u64,

@@ -229,6 +229,8 @@ impl Recorder {
                 };
                 let recorded = match stage.place_of(&*self.store, number, own.facts.id)? {
                     None if stage.restores(book) => Err(RecordError::Restoring),
+                    // Signed again, it says what has been mirrored, and may be cosigned, since.
+                    None if stage.ends_too_early(book, &own) => Err(RecordError::KeyEnded),
                     None => stage.append(book, *own),
                     Some(Place::Log(LogSide::Own, index)) => Ok(Recorded {
                         id: own.facts.id,

@@ -20,6 +20,7 @@ use crate::crypto::history::KeyHistory;
 use crate::crypto::note::Note;
 use crate::limits::{CHECKPOINT_SIZE_MAX, EXPRESSED_BYTES_MAX, EXPRESSED_ENTRIES_MAX};
 use crate::model::MessageId;
+use crate::proto::v1::KeyRole;
 use crate::store::{Batch, Direction, Mark, Store, StoreError};
 use crate::tlog::{FullTile, Tree};
 
@@ -210,6 +211,35 @@ impl Stage {
         } else {
             Err(RecordError::KeyEnded)
         }
+    }
+
+    /// Whether an entry ends a log key that may have cosigned since it was signed: the peer's log has
+    /// grown beyond what its header says was seen, and that is where the key's cosignatures end.
+    pub(super) fn ends_too_early(&self, book: &Book, own: &OwnEntry) -> bool {
+        let Some(change) = &own.change else {
+            return false;
+        };
+        let staged = self.links.get(&book.link.number);
+        let own_tree = staged.and_then(|staged| staged.own.as_ref());
+        let index = own_tree.unwrap_or(&book.own).size();
+        let mirror = staged.and_then(|staged| staged.mirror.as_ref());
+        let mirror_size = mirror.unwrap_or(&book.mirror).size();
+        let before = self.own_history(book);
+        let mut after = KeyHistory::clone(&before);
+        // One that does not count ends nothing, and is refused for that.
+        if !matches!(
+            after.take(index, &change.entry, &change.salt, &change.body),
+            Ok(true)
+        ) {
+            return false;
+        }
+        let mut keys = before.keys().iter().zip(after.keys());
+        keys.any(|(was, is)| {
+            is.role == KeyRole::Log
+                && was.is_open()
+                && !is.is_open()
+                && is.cosigned_until != Some(mirror_size)
+        })
     }
 
     /// Appends to the own log: entry, tiles, id, answers, outbox, in one batch; or nothing, if the

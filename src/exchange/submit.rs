@@ -657,9 +657,14 @@ impl Exchange {
     }
 }
 
-/// All bodies but changes of keys: those say nothing of persons, and logs are judged by them.
+/// All bodies but those that nodes say of keys, leaves and digests: they say nothing of persons, and the
+/// logs are judged and put together again by them, also where no key file is at hand.
 fn lies_sealed(entry: &Bytes) -> bool {
-    header_in(entry).is_none_or(|header| header.kind != v1::Kind::KeyChange as i32)
+    let kind = header_in(entry).and_then(|header| v1::Kind::try_from(header.kind).ok());
+    !matches!(
+        kind,
+        Some(v1::Kind::KeyChange | v1::Kind::Refusal | v1::Kind::AttachmentsReceived)
+    )
 }
 
 fn no_such_file(number: usize) -> SubmitError {

@@ -5,10 +5,12 @@
 //! | `message.pem` | the key in use; always there |
 //! | `message.pem.next` | the key that follows: made before it is announced, until the last link has it alone |
 //! | `message.pem.revoking` | the key that follows by the word of the recovery key |
-//! | `message.pem.retired-<date>` | a key that was in use; nothing is signed with it |
+//! | `message.pem.retired-<date>` | a key that was in use |
+//! | `message.pem.abandoned-<date>` | a key that was to follow, and was revoked with the others |
 //!
-//! The same for the log key. A retired log key opens bundles that were sealed to it, and a backup of
-//! the time of a retired key is restored. At start all but the last are loaded, and each link's log says which one
+//! The same for the log key. A retired log key opens bundles that were sealed to it, signs what was
+//! recorded before it was revoked until the peer has confirmed that, and a backup of the time of a
+//! retired key is restored. At start all but the last are loaded, and each link's log says which one
 //! signs. The file in use is replaced by a link and a rename, so there is one at any moment; it is
 //! replaced only when no log needs the old key any more.
 
@@ -34,6 +36,9 @@ use crate::store::Vault;
 
 /// Files of keys that were in use, of one role, that are looked at.
 const RETIRED_KEYS_MAX: usize = 8;
+
+const RETIRED: &str = "retired";
+const ABANDONED: &str = "abandoned";
 
 /// Why a key is to follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -172,10 +177,11 @@ impl KeyFiles {
         Ok(keys)
     }
 
-    /// Files of keys of a role that were in use, newest first, and no more than are ever asked for.
-    fn retired(&self, role: KeyRole) -> Vec<PathBuf> {
+    /// Files of keys of a role that were put away so (`retired`, `abandoned`), newest first, and no more
+    /// than are ever asked for.
+    fn put_away(&self, role: KeyRole, how: &str) -> Vec<PathBuf> {
         let current = self.path(role);
-        let begins = with_suffix(current, "retired-");
+        let begins = with_suffix(current, &format!("{how}-"));
         let directory = current.parent().unwrap_or(Path::new("."));
         let Ok(entries) = std::fs::read_dir(directory) else {
             return Vec::new();
@@ -202,7 +208,7 @@ impl KeyFiles {
     /// read, such as under an older passphrase.
     pub(super) fn retired_public(&self, role: KeyRole) -> Vec<VerifierKey> {
         let passphrase = self.passphrase.as_ref();
-        let loaded = self.retired(role).into_iter().filter_map(|file| {
+        let loaded = self.put_away(role, RETIRED).into_iter().filter_map(|file| {
             let vkey = if role == KeyRole::Message {
                 let key = MessageKey::load_file(&file, passphrase).ok()?.key;
                 key.verifier(&self.node)
@@ -255,8 +261,8 @@ impl KeyFiles {
         let following = self.following(role, cause);
         for number in 1.. {
             let suffix = match number {
-                1 => format!("retired-{date}"),
-                _ => format!("retired-{date}-{number}"),
+                1 => format!("{RETIRED}-{date}"),
+                _ => format!("{RETIRED}-{date}-{number}"),
             };
             let retired = with_suffix(current, &suffix);
             match std::fs::hard_link(current, &retired) {
@@ -278,7 +284,7 @@ impl KeyFiles {
         if !file.exists() {
             return Ok(());
         }
-        let aside = with_suffix(self.path(role), &format!("abandoned-{date}"));
+        let aside = with_suffix(self.path(role), &format!("{ABANDONED}-{date}"));
         std::fs::rename(&file, &aside).map_err(|source| KeyError::Io {
             action: "put aside",
             path: file,
@@ -290,7 +296,10 @@ impl KeyFiles {
 impl RetiredKeys for KeyFiles {
     fn log_keys(&self) -> Vec<Arc<LogKey>> {
         let mut keys = Vec::new();
-        for file in self.retired(KeyRole::Log) {
+        let retired = self.put_away(KeyRole::Log, RETIRED);
+        // One that was announced may have been the only one that held, before it was revoked as well.
+        let abandoned = self.put_away(KeyRole::Log, ABANDONED);
+        for file in retired.into_iter().chain(abandoned) {
             match LogKey::load_file(&file, self.passphrase.as_ref()) {
                 Ok(loaded) => keys.push(Arc::new(loaded.key)),
                 Err(error) => {

@@ -47,14 +47,17 @@ impl Keyring {
         }
         let files = Arc::new(files);
         exchange.ring().shelve(Arc::clone(&files) as Arc<_>);
-        Ok(Arc::new(Self {
+        exchange.take_back_log_keys();
+        let keyring = Self {
             exchange,
             files,
             public_file,
             authority_file,
             busy: tokio::sync::Mutex::default(),
             public: Mutex::new(public),
-        }))
+        };
+        keyring.warn_of_entries_without_key();
+        Ok(Arc::new(keyring))
     }
 
     /// Goes on with what was begun, whenever a link has moved.
@@ -85,7 +88,24 @@ impl Keyring {
             self.settle(role, Cause::Rotation)?;
             self.settle(role, Cause::Revocation)?;
         }
+        self.exchange.let_go_of_ended_log_keys();
         Ok(())
+    }
+
+    /// Tells of entries whose log key is not at hand any more: so many may not get through.
+    fn warn_of_entries_without_key(&self) {
+        for link in self.exchange.links() {
+            let entries = self.exchange.entries_without_log_key(link);
+            if entries > 0 {
+                tracing::warn!(
+                    peer = %link.peer,
+                    entries,
+                    "entries wait for the peer whose log key is not at hand; more than 4,096 of \
+                     them, or 15 MiB, do not get through. Put the file of that key back as \
+                     log.pem.retired-DATE, and restart the node"
+                );
+            }
+        }
     }
 
     /// Announces a key wherever it is not, and retires the older ones wherever they are not needed.
@@ -112,7 +132,7 @@ impl Keyring {
         };
         if links.all(alone) {
             self.files.settle(role, cause, &self.today())?;
-            self.exchange.ring().keep_only(role, &public);
+            self.exchange.let_go_of_keys(role, &public);
             tracing::info!(role = role.as_str_name(), "a new key is in use");
         }
         Ok(())
@@ -176,7 +196,9 @@ impl KeyKeeper for Keyring {
         // Whatever was to follow by the word of the lost key does not.
         let today = self.today();
         self.files.abandon(role, Cause::Rotation, &today)?;
-        self.settle(role, Cause::Revocation)
+        self.settle(role, Cause::Revocation)?;
+        self.warn_of_entries_without_key();
+        Ok(())
     }
 
     fn authority(&self) -> Result<bytes::Bytes, KeysError> {

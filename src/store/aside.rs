@@ -107,8 +107,8 @@ impl Aside {
         disk::replace(&path, format!("{name}{MOVED}\n").as_bytes())
     }
 
-    /// Looks at every blob that stays: one whose content is not what its name says goes to the old
-    /// store. Returns how many were looked at and how many went.
+    /// Looks at every blob that stays: one whose content is not what its name says, or cannot be read,
+    /// goes to the old store. Returns how many were looked at and how many went.
     ///
     /// # Errors
     /// [`StoreError::Io`].
@@ -127,7 +127,7 @@ impl Aside {
                 count = number;
                 looked(number);
             },
-            |path, name| {
+            |path, name, _| {
                 spoiled += 1;
                 fs::rename(path, old.join(name)).map_err(|e| StoreError::io("move", path, e))
             },
@@ -150,12 +150,13 @@ impl Aside {
     }
 }
 
-/// Compares every whole blob of a directory with its name; `found` gets each that is not what it says.
+/// Compares every whole blob of a directory with its name; `found` gets each that is not what it says,
+/// and each that cannot be read with why.
 pub(super) fn spoiled_files(
     blobs: &Path,
     vault: Option<&Vault>,
     mut looked: impl FnMut(u64),
-    mut found: impl FnMut(&Path, &str) -> Result<(), StoreError>,
+    mut found: impl FnMut(&Path, &str, Option<io::Error>) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let entries = match fs::read_dir(blobs) {
         Ok(entries) => entries,
@@ -177,29 +178,35 @@ pub(super) fn spoiled_files(
         }
         count += 1;
         looked(count);
-        // A file that cannot be read is as good as a wrong one.
-        let is_whole = match vault {
-            Some(vault) if is_sealed => is_whole(&path, vault, &digest)?,
-            _ => content_digest(&path).ok().as_deref() == Some(&digest[..]),
+        let content = match vault {
+            Some(vault) if is_sealed => sealed_content(&path, vault, &digest),
+            _ => content_digest(&path).map(Some),
         };
-        if !is_whole {
-            found(&path, name)?;
+        match content {
+            Ok(Some(content)) if content == digest => {}
+            Ok(_) => found(&path, name, None)?,
+            Err(error) => found(&path, name, Some(error))?,
         }
     }
     Ok(())
 }
 
-/// Whether a sealed file holds what it should. One of which the key was destroyed does, and one whose
-/// key is missing may.
-fn is_whole(path: &Path, vault: &Vault, digest: &[u8; 32]) -> Result<bool, StoreError> {
+/// The digest of what a sealed file holds; `None` when it does not open. One of which the key was
+/// destroyed is what it should be, and one whose key is missing may be.
+fn sealed_content(path: &Path, vault: &Vault, digest: &[u8; 32]) -> io::Result<Option<Vec<u8>>> {
     let mut hash = Sha256::new();
-    let file = match SealedFile::open(path, vault, digest, false) {
-        Ok(file) => file,
-        Err(StoreError::Erased { .. } | StoreError::Keys(_)) => return Ok(true),
-        Err(_) => None,
-    };
-    let read = file.map(|file| file.for_each(true, |content| hash.update(content)));
-    Ok(matches!(read, Some(Ok(()))) && hash.finalize()[..] == digest[..])
+    let read = SealedFile::open(path, vault, digest, false).and_then(|file| match file {
+        Some(file) => file.for_each(true, |content| hash.update(content)),
+        None => Ok(()),
+    });
+    match read {
+        Ok(()) => Ok(Some(hash.finalize().to_vec())),
+        Err(StoreError::Erased { .. } | StoreError::Keys(_)) => Ok(Some(digest.to_vec())),
+        Err(StoreError::Io { source, .. }) => {
+            Err(io::Error::new(source.kind(), source.to_string()))
+        }
+        Err(_) => Ok(None),
+    }
 }
 
 fn content_digest(path: &Path) -> io::Result<Vec<u8>> {

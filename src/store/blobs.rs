@@ -171,10 +171,15 @@ impl Blobs {
     /// not what its name says.
     ///
     /// # Errors
-    /// [`StoreError::Io`] when they cannot be listed. A file that cannot be read counts as spoiled.
+    /// [`StoreError::Io`] when they cannot be listed, or one of them cannot be read: what is in it
+    /// nobody knows then.
     pub fn first_spoiled(&self, looked: impl FnMut(u64)) -> Result<Option<PathBuf>, StoreError> {
         let mut first = None;
-        super::aside::spoiled_files(&self.dir, self.vault.as_deref(), looked, |path, _| {
+        let vault = self.vault.as_deref();
+        super::aside::spoiled_files(&self.dir, vault, looked, |path, _, unread| {
+            if let Some(error) = unread {
+                return Err(StoreError::io("read", path, error));
+            }
             first.get_or_insert_with(|| path.to_owned());
             Ok(())
         })?;

@@ -9,12 +9,14 @@ use bytes::Bytes;
 use liaison::crypto::history::KeyHistory;
 use liaison::crypto::keys::{LogKey, MessageKey};
 use liaison::crypto::{change, dsse};
+use liaison::exchange::bundle::Since;
 use liaison::exchange::clock::Entropy;
-use liaison::exchange::keys::NextKey;
+use liaison::exchange::keys::{NextKey, RetiredKeys};
 use liaison::exchange::rotate::Stage;
 use liaison::exchange::session::End;
 use liaison::exchange::view::Detail;
 use liaison::exchange::{Exchange, LogSide};
+use liaison::limits::WINDOW_BYTES_MAX;
 use liaison::proto::v1::{self, KeyAction, KeyChange, KeyRole, RefusalReason};
 use prost::Message as _;
 
@@ -211,6 +213,95 @@ async fn the_recovery_key_wins_over_whoever_holds_the_others() {
     assert_eq!(open_of(&history, KeyRole::Log), [public(&owner[1])]);
     assert_eq!(b.incidents(10).unwrap().len(), 0);
     running.end().await;
+}
+
+/// Where the log key of before lies after a revocation.
+#[derive(Debug)]
+struct Shelf(Arc<LogKey>);
+
+impl RetiredKeys for Shelf {
+    fn log_keys(&self) -> Vec<Arc<LogKey>> {
+        vec![Arc::clone(&self.0)]
+    }
+}
+
+/// A letter of 60 kB.
+fn long_letter(to: &Side, number: usize) -> v1::Draft {
+    let mut letter = letter(to, number);
+    let body = letter.body.as_mut().and_then(|body| body.body.as_mut());
+    let Some(v1::body::Body::OfficialLetter(body)) = body else {
+        unreachable!("it is one")
+    };
+    let text = body.text.as_mut().unwrap();
+    text.texts.insert("en".to_owned(), "m".repeat(60_000));
+    body.common
+        .as_mut()
+        .unwrap()
+        .languages
+        .push("en".to_owned());
+    body.subject
+        .as_mut()
+        .unwrap()
+        .texts
+        .insert("en".to_owned(), "sample".to_owned());
+    letter
+}
+
+#[tokio::test]
+async fn what_waits_behind_a_revocation_goes_under_the_key_that_held() {
+    let (x, y) = sides();
+    let (a, b) = (x.open(&y), y.open(&x));
+    let running = join(&a, &b);
+    up(&a, &b).await;
+    say(&a, &y, 0..3).await;
+    quiet(&a, &b).await;
+    running.end().await;
+    // More than a window holds; then the log key is revoked.
+    let waiting = WINDOW_BYTES_MAX / 60_000 + 20;
+    for number in 0..waiting {
+        submit(&a, long_letter(&y, number)).await.unwrap();
+    }
+    let old = Arc::clone(&a.ring().log()[0]);
+    let next = next_log(202);
+    let link = link_of(&a);
+    let mut change = a
+        .prepare_revocation(&link, &next, "stolen")
+        .unwrap()
+        .unwrap();
+    let signature = change::sign(&x.recovery(), &link.own, &change).unwrap();
+    change.recovery_signature = signature.to_vec().into();
+    a.revoke_key(&link, &next, change).await.unwrap();
+    a.let_go_of_keys(KeyRole::Log, &public(&next));
+    assert_eq!(a.entries_without_log_key(&link), 0);
+    // A bundle carries it.
+    let (parts, mut taken) = tokio::sync::mpsc::channel(4);
+    let (made, ()) = tokio::join!(a.export_bundle(&link, Since::Receipt, parts), async {
+        while taken.recv().await.is_some() {}
+    });
+    let made = made.unwrap();
+    assert_eq!(made.end_index - made.start_index, waiting as u64 + 1);
+    drop((a, link));
+
+    // After a restart the key in use is another one; the one of before lies beside it.
+    let a = x.open(&y);
+    a.ring().add(next.clone());
+    a.ring().keep_only(KeyRole::Log, &public(&next));
+    assert_eq!(a.entries_without_log_key(&link_of(&a)), waiting as u64);
+    a.ring().shelve(Arc::new(Shelf(old)));
+    a.take_back_log_keys();
+    assert_eq!(a.entries_without_log_key(&link_of(&a)), 0);
+    let running = join(&a, &b);
+    up(&a, &b).await;
+    quiet(&a, &b).await;
+    assert_same_logs(&a, &b);
+    assert_same_histories(&a, &b);
+    running.end().await;
+    // Once the peer has it all, the old key signs nothing, after another restart either.
+    a.let_go_of_ended_log_keys();
+    a.take_back_log_keys();
+    let at_hand: Vec<_> = a.ring().log().iter().map(|key| key.public()).collect();
+    assert_eq!(at_hand.len(), 1);
+    assert_eq!(at_hand[0].as_bytes(), &public(&next));
 }
 
 /// An item that says a change of the hostile side's keys, signed by one of its message keys.

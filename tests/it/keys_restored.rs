@@ -123,6 +123,40 @@ async fn a_lost_store_comes_back_across_changes_of_keys() {
 }
 
 #[tokio::test]
+async fn a_mirror_cosigned_by_a_key_between_comes_back_with_that_key() {
+    let (mut a, b) = sides();
+    let (left, right) = (a.open(&b), b.open(&a));
+    let running = join(&left, &right);
+    up(&left, &right).await;
+    traffic(&left, &right, (&a, &b), 5).await;
+    rotate(&left, &next_log(210)).await;
+    traffic(&left, &right, (&a, &b), 5).await;
+    // The peer says nothing since: its newest checkpoint bears no cosignature by this one.
+    let newest = next_log(211);
+    rotate(&left, &newest).await;
+    quiet(&left, &right).await;
+    running.end().await;
+    let before = heads(&left);
+    let head = link_of(&left).head();
+    let sizes = (head.own_size, head.mirror_size);
+    drop(left);
+    lose_disk(&mut a);
+    let left = open_with(&a, &b, std::slice::from_ref(&newest));
+    // As the marks of the lost store say.
+    let lost = Restoring {
+        why: "the store was lost".to_owned(),
+        own_claimed: sizes.0,
+        mirror_claimed: sizes.1,
+        ..Restoring::default()
+    };
+    left.begin_restoring(&link_of(&left), lost).await.unwrap();
+    let (ends, running) = heal(&left, &right).await;
+    running.end().await;
+    assert_eq!(heads(&left), before, "{ends:?}");
+    assert_same_histories(&left, &right);
+}
+
+#[tokio::test]
 async fn an_old_copy_from_before_changes_of_keys_is_filled_up() {
     for whose in [Whose::Own, Whose::Peers, Whose::Both] {
         let mut of = changed(whose).await;
@@ -273,7 +307,7 @@ async fn a_change_of_keys_never_comes_back_without_its_body() {
 }
 
 /// A new store of a side, filled from what its old one still gives.
-fn salvage(side: &mut Side, peer: &Side, at_hand: &[NextKey], with_store: bool) -> u64 {
+pub(crate) fn salvage(side: &mut Side, peer: &Side, at_hand: &[NextKey], with_store: bool) -> u64 {
     let marks = Marks::open(side.dir.path()).unwrap();
     let new = MemoryStore::new();
     let at_hand = at_hand.iter().filter_map(|key| match key {

@@ -13,10 +13,14 @@ use liaison::exchange::restore::Restoring;
 use liaison::exchange::session::End;
 use liaison::exchange::submit::SubmitError;
 use liaison::exchange::{Exchange, LogSide, PeerMessageKey, RecordError, RecorderMode};
+use liaison::model::header::body_digest;
 use liaison::proto::v1::{self, FaultCode, Frame, frame};
-use liaison::store::{Failure, Marks, MemoryStore};
+use liaison::store::{Failure, Marks, MemoryStore, StoreError};
 use liaison::tlog::Hash;
 
+use crate::backup::{assert_whole, back_up, restore_to, terms};
+use crate::bundle::export;
+use crate::keys_restored::salvage;
 use crate::sides::{
     Notary, Running, Side, Step, assert_same_logs, join, join_over, letter, link_of, quiet, sides,
     submit, temp_dir, wire,
@@ -619,20 +623,21 @@ async fn a_peer_that_shows_less_than_before_holds_the_link_until_someone_has_cal
     assert_eq!(heads(&left).own.0, 4 + 3);
 }
 
+/// Opens `b`, to which the key that signs for `a` is known for the first three entries only.
+fn open_refusing(a: &Side, b: &Side) -> Arc<Exchange> {
+    let mut card = a.card_for(b);
+    let key = card.message_keys.remove(0);
+    card.message_keys.push(PeerMessageKey {
+        last_index: Some(2),
+        ..key
+    });
+    b.try_open(a, card, RecorderMode::Inline).unwrap()
+}
+
 #[tokio::test]
 async fn what_was_refused_is_refused_again_and_not_said_twice() {
     let (mut a, mut b) = sides();
-    // The key that signs is known for the first three entries only.
-    let card = |a: &Side, b: &Side| {
-        let mut card = a.card_for(b);
-        let key = card.message_keys.remove(0);
-        card.message_keys.push(PeerMessageKey {
-            last_index: Some(2),
-            ..key
-        });
-        card
-    };
-    let open = |a: &Side, b: &Side| b.try_open(a, card(a, b), RecorderMode::Inline).unwrap();
+    let open = open_refusing;
     let mut right = open(&a, &b);
     let mut left = a.open(&b);
     let running = join(&left, &right);
@@ -726,8 +731,9 @@ async fn entries_set_aside_outlast_a_peer_that_gives_some_back_without_receipts_
     }
 }
 
-#[tokio::test]
-async fn one_spoiled_body_file_does_not_keep_the_link_restoring() {
+/// A node that lost what it had received, and a message of its own whose text lies in a file; `spoil`
+/// does that file harm before the records are back.
+async fn with_one_body_file(spoil: impl FnOnce(&std::path::Path)) -> (Side, Side, Arc<Exchange>) {
     let (mut a, b) = sides();
     let right = b.open(&a);
     let mut left = a.open(&b);
@@ -758,17 +764,254 @@ async fn one_spoiled_body_file_does_not_keep_the_link_restoring() {
     submit(&left, letter(&b, 51)).await.unwrap();
     let new: Vec<_> = files().difference(&before).cloned().collect();
     assert_eq!(new.len(), 1, "the body is in a file");
-    std::fs::write(&new[0], b"spoiled").unwrap();
+    spoil(&new[0]);
     let (_, running) = heal(&left, &right).await;
     running.end().await;
     assert_same_logs(&left, &right);
     let link = link_of(&left);
     assert_eq!(left.kept_aside(&link).unwrap(), 1);
     assert_eq!(link.head().own_size, 14 + 1);
+    (a, b, left)
+}
+
+#[tokio::test]
+async fn one_spoiled_body_file_does_not_keep_the_link_restoring() {
+    let spoil = |file: &std::path::Path| std::fs::write(file, b"spoiled").unwrap();
+    let (_a, _b, left) = with_one_body_file(spoil).await;
     let told = left.incidents(5).unwrap();
     let told = told
         .iter()
         .find(|i| i.what.contains("STAY SET ASIDE"))
         .unwrap();
     assert!(told.what.contains("gone or spoiled"), "{}", told.what);
+}
+
+#[tokio::test]
+async fn a_file_that_is_gone_or_spoiled_with_what_is_set_aside_keeps_nobody_from_a_backup() {
+    let gone = |file: &std::path::Path| std::fs::remove_file(file).unwrap();
+    let (a, b, left) = with_one_body_file(gone).await;
+    assert_eq!(left.find_damage(|_| ()).await.unwrap(), None);
+    let dir = tempfile::tempdir().unwrap();
+    let taken = back_up(&left, dir.path()).await;
+    assert_eq!((taken.damaged.len(), taken.awaited), (0, 0));
+    assert_whole(dir.path());
+    // What is set aside comes back with the rest.
+    drop(left);
+    let (place, _) = restore_to(&a, dir.path(), vec![terms(&a, &b)]).unwrap();
+    let left = place.open(&b);
+    assert_eq!(left.kept_aside(&link_of(&left)).unwrap(), 1);
+    assert_eq!(left.find_damage(|_| ()).await.unwrap(), None);
+
+    // One that is spoiled is told, and missing from the backup.
+    let spoil = |file: &std::path::Path| std::fs::write(file, b"spoiled").unwrap();
+    let (_a, _b, left) = with_one_body_file(spoil).await;
+    let dir = tempfile::tempdir().unwrap();
+    let taken = back_up(&left, dir.path()).await;
+    assert_eq!((taken.damaged.len(), taken.awaited), (1, 0));
+    assert_whole(dir.path());
+}
+
+#[tokio::test]
+async fn a_refusal_that_was_not_receipted_is_said_once_and_holds_whatever_the_entry_looks_like_now()
+{
+    for is_known_now in [false, true] {
+        let (a, mut b) = sides();
+        let left = a.open(&b);
+        let mut right = open_refusing(&a, &b);
+        for number in 0..6 {
+            submit(&left, letter(&b, number)).await.unwrap();
+        }
+        // What the right side says itself never arrives.
+        let cutting = |frame: Frame| match &frame.frame {
+            Some(frame::Frame::Push(_)) => Step::Cut,
+            _ => Step::Pass(frame),
+        };
+        join_over(&left, &right, wire(Step::Pass, cutting))
+            .ended()
+            .await;
+        let mirror = entries(&right, LogSide::Mirror);
+        assert_eq!(mirror.iter().filter(|(_, refused, _)| *refused).count(), 3);
+        let said = entries(&right, LogSide::Own);
+        assert_eq!((said.len(), heads(&right).delivered_size), (3, 0));
+        drop(right);
+
+        assert_eq!(salvage(&mut b, &a, &[], true), 3);
+        right = if is_known_now {
+            b.open(&a)
+        } else {
+            open_refusing(&a, &b)
+        };
+        let (_, running) = heal(&left, &right).await;
+        running.end().await;
+        assert_eq!(entries(&right, LogSide::Mirror), mirror);
+        assert_eq!(entries(&right, LogSide::Own), said);
+        assert_same_logs(&left, &right);
+    }
+}
+
+#[tokio::test]
+async fn a_mirror_given_up_midway_goes_on_from_its_latest_receipt() {
+    let (mut a, mut b) = sides();
+    let (mut left, mut right) = (a.open(&b), b.open(&a));
+    let say = |right: Arc<Exchange>, to: std::ops::Range<usize>| {
+        let letters: Vec<_> = to.map(|number| letter(&a, number)).collect();
+        async move {
+            for letter in letters {
+                submit(&right, letter).await.unwrap();
+            }
+        }
+    };
+    let running = join(&left, &right);
+    say(Arc::clone(&right), 0..4).await;
+    quiet(&left, &right).await;
+    running.end().await;
+    say(Arc::clone(&right), 4..600).await;
+    // 600 entries, of which four are receipted.
+    let old_b = b.snapshot();
+    let old_a = a.snapshot();
+    let running = join(&left, &right);
+    say(Arc::clone(&right), 600..700).await;
+    quiet(&left, &right).await;
+    running.end().await;
+    drop(left);
+    a.restore(old_a);
+    left = a.open(&b);
+    let link = link_of(&left);
+    assert_eq!(link.head().mirror_size, 4);
+    // Noticed. Then one piece comes back, without receipts, and the line breaks.
+    join(&left, &right).ended().await;
+    let mut pieces = 0;
+    let cutting = move |mut frame: Frame| {
+        if let Some(frame::Frame::Fetched(given)) = &mut frame.frame {
+            pieces += 1;
+            if pieces > 1 {
+                return Step::Cut;
+            }
+            given.receipts.clear();
+        }
+        Step::Pass(frame)
+    };
+    join_over(&left, &right, wire(Step::Pass, cutting))
+        .ended()
+        .await;
+    assert_eq!(link.head().mirror_size, 4 + 512);
+
+    // The other side loses what it would have given back, and somebody gives that up.
+    drop(right);
+    b.restore(old_b);
+    right = b.open(&a);
+    let (end, _) = join(&left, &right).ended().await;
+    assert!(matches!(end, End::Held(_)), "{end}");
+    let officer = liaison::exchange::Author::new("operator/mai");
+    left.release(&link, "they have lost it", &officer)
+        .await
+        .unwrap();
+    let (end, _) = join(&left, &right).ended().await;
+    assert!(matches!(end, End::Restored), "{end}");
+    assert!(!restores(&left));
+    // A bundle's Hello is made as a session's.
+    export(&left).await;
+    let (ends, running) = heal(&left, &right).await;
+    running.end().await;
+    assert_same_logs(&left, &right);
+    assert_eq!(heads(&left).mirror.0, 600, "{ends:?}");
+    assert_eq!(heads(&right).delivered_size, 600);
+}
+
+/// Gives back entries that go on from nothing that was signed.
+async fn join_with_lies(left: &Arc<Exchange>, right: &Arc<Exchange>) -> End {
+    let lie = |mut frame: Frame| {
+        if let Some(frame::Frame::Fetched(given)) = &mut frame.frame {
+            let item = &mut given.items[0];
+            let mut entry = <v1::Entry as prost::Message>::decode(&item.entry[..]).unwrap();
+            let mut header = <v1::Header as prost::Message>::decode(&entry.payload[..]).unwrap();
+            let (salt, body) = ([7; 32], vec![7; 60_000]);
+            header.body_size = 60_000;
+            header.body_digest = body_digest(&salt, &body).to_vec().into();
+            entry.payload = prost::Message::encode_to_vec(&header).into();
+            item.entry = prost::Message::encode_to_vec(&entry).into();
+            (item.salt, item.body) = (salt.to_vec().into(), body.into());
+        }
+        Step::Pass(frame)
+    };
+    let running = join_over(left, right, wire(Step::Pass, lie));
+    running.ended().await.0
+}
+
+#[tokio::test]
+async fn what_does_not_fit_is_written_to_no_file_and_a_release_tries_as_often_again() {
+    let (a, b) = rolled_back().await.again();
+    let (left, right) = (a.open(&b), b.open(&a));
+    let files = || {
+        std::fs::read_dir(a.dir.path().join("blobs"))
+            .unwrap()
+            .count()
+    };
+    let before = files();
+    // Noticed; what was recorded since is set aside.
+    join(&left, &right).ended().await;
+    join(&left, &right).ended().await;
+    let mut lies = 0;
+    let hold = loop {
+        lies += 1;
+        match join_with_lies(&left, &right).await {
+            End::Held(hold) => break hold,
+            End::Refused(_) if lies < 20 => {}
+            end => panic!("{end}"),
+        }
+    };
+    assert_eq!(files(), before, "a file that no entry names");
+    assert_eq!(hold.code, FaultCode::RolledBack as i32);
+    assert!(
+        hold.text.contains("releasing only tries again"),
+        "{}",
+        hold.text
+    );
+    let officer = liaison::exchange::Author::new("operator/mai");
+    left.release(&link_of(&left), "again", &officer)
+        .await
+        .unwrap();
+    let end = join_with_lies(&left, &right).await;
+    assert!(matches!(end, End::Refused(_)), "{end}");
+    let (_, running) = heal(&left, &right).await;
+    running.end().await;
+    assert_same_logs(&left, &right);
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_read_is_no_damage() {
+    let (a, b) = sides();
+    let left = a.open(&b);
+    let mut long = letter(&b, 50);
+    let Some(v1::body::Body::OfficialLetter(body)) = long.body.as_mut().unwrap().body.as_mut()
+    else {
+        panic!("a letter")
+    };
+    let text = body.text.as_mut().unwrap();
+    text.texts.insert("vi".to_owned(), "mẫu ".repeat(2_000));
+    submit(&left, long).await.unwrap();
+    assert_eq!(left.find_damage(|_| ()).await.unwrap(), None);
+    let all = std::fs::read_dir(a.dir.path().join("blobs")).unwrap();
+    let file = all
+        .map(|file| file.unwrap().path())
+        .find(|path| path.is_file())
+        .unwrap();
+    let elsewhere = a.dir.path().join("elsewhere");
+    std::fs::rename(&file, &elsewhere).unwrap();
+    let is_unread = |found: Result<Option<String>, StoreError>| {
+        assert!(matches!(found, Err(StoreError::Io { .. })), "{found:?}");
+    };
+    // Opens and cannot be read from; and what does not even open as a file.
+    std::os::unix::fs::symlink("/proc/self/mem", &file).unwrap();
+    is_unread(left.find_damage(|_| ()).await);
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    is_unread(left.find_damage(|_| ()).await);
+    std::fs::remove_dir(&file).unwrap();
+    assert!(
+        left.find_damage(|_| ()).await.unwrap().is_some(),
+        "it is gone"
+    );
+    std::fs::rename(&elsewhere, &file).unwrap();
+    assert_eq!(left.find_damage(|_| ()).await.unwrap(), None);
 }

@@ -210,6 +210,35 @@ async fn a_stolen_key_ends_by_the_recovery_key_while_the_node_runs() {
     right.stop();
 }
 
+#[test]
+fn a_process_that_falls_while_it_writes_a_key_leaves_no_half_of_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::init(dir.path(), LEFT);
+    let file = recovery_file(&node);
+    let config = node.config();
+    let init = ["recovery", "init", "--unencrypted", "--out", &file];
+    // A process that may write no byte into any file is killed at the first one.
+    let killed = std::process::Command::new("sh")
+        .args(["-c", "ulimit -c 0; ulimit -f 0; exec \"$@\"", "sh"])
+        .arg(env!("CARGO_BIN_EXE_liaison"))
+        .args(["--config", &config, "keys"])
+        .args(init)
+        .output()
+        .unwrap();
+    assert_eq!(killed.status.code(), None, "{killed:?}");
+    assert!(!Path::new(&file).exists());
+    let left_behind = || {
+        let names = std::fs::read_dir(&node.dir).unwrap();
+        let names = names.map(|entry| entry.unwrap().file_name());
+        let names = names.filter(|name| name.to_string_lossy().starts_with("safe.pem.making-"));
+        names.count()
+    };
+    assert_eq!(left_behind(), 1);
+    keys(&node, &init);
+    assert!(Path::new(&file).exists());
+    assert_eq!(left_behind(), 0);
+}
+
 /// Waits until the files of the keys in use are the ones that followed.
 async fn settled(node: &Node) {
     let next = ["keys/log.pem.next", "keys/message.pem.next"];

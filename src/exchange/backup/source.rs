@@ -102,7 +102,11 @@ impl Exchange {
         })
     }
 
-    fn read_moment(&self) -> Result<Moment, ReadError> {
+    /// The same, of what the recorder has done so far.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or what it says of a link is damaged.
+    pub(in super::super) fn read_moment(&self) -> Result<Moment, ReadError> {
         let mut links = BTreeMap::new();
         for (peer, number) in link_numbers(&*self.store)? {
             let configured = self.links.values().find(|link| link.number == number);
@@ -326,6 +330,9 @@ impl Exchange {
     }
 
     /// The files that the records of entries lie in which wait for their turn or are set aside.
+    ///
+    /// What is set aside may stay so just because its file is gone or spoiled: nobody misses that
+    /// one any more. So it is carried as an attachment is, where it is here, and not required.
     fn files_of_records<E>(&self, rows: &[Row]) -> Result<Vec<v1::BackupNamed>, SourceError<E>> {
         let mut files = Vec::new();
         for (key, value) in rows {
@@ -344,14 +351,19 @@ impl Exchange {
                 StoredEntry::Inline(_) => None,
             };
             let body = record.body.file().copied();
+            let is_record = Region::of(key) == Some(Region::Expressed);
             for digest in entry.into_iter().chain(body) {
-                let size = self.blobs.size(&digest)?;
-                let size = size.ok_or_else(|| damaged("file of the waiting entry"))?;
+                let Some(size) = self.blobs.size(&digest)? else {
+                    if is_record {
+                        return Err(damaged("file of the waiting entry").into());
+                    }
+                    continue;
+                };
                 files.push(v1::BackupNamed {
                     sha256: digest.to_vec().into(),
                     size,
                     is_here: true,
-                    is_record: true,
+                    is_record,
                 });
             }
         }

@@ -180,29 +180,18 @@ impl Exchange {
     /// The Hello of a bundle: as a session's, with what is durable at this moment.
     async fn bundle_hello(&self, link: &Link) -> Result<v1::Hello, BundleError> {
         let head = link.head();
-        let mirror = self.reader(link, LogSide::Mirror);
         let own = self.reader(link, LogSide::Own);
-        let mirrored_checkpoint = match mirror.checkpoint(head.mirror_size)? {
-            None if head.mirror_size == 0 => String::new(),
-            None => {
-                return Err(BundleError::Read(ReadError::Missing {
-                    what: "checkpoint",
-                    origin: link.mirror.to_string(),
-                    index: head.mirror_size,
-                }));
-            }
-            Some(note) => self
-                .cosigned_again(link, &note)
-                .await
-                .map_err(BundleError::of_stop)?,
-        };
+        let (mirrored_size, mirrored_checkpoint) = self
+            .mirror_shown(link)
+            .await
+            .map_err(BundleError::of_stop)?;
         Ok(v1::Hello {
             version_min: PROTOCOL_VERSION,
             version_max: PROTOCOL_VERSION,
             node: self.node().to_string(),
             own_checkpoint: own.latest_checkpoint()?.map(|(_, n)| n).unwrap_or_default(),
             own_size: head.own_size,
-            mirrored_size: head.mirror_size,
+            mirrored_size,
             mirrored_checkpoint,
             sent_at: Some(Timestamp {
                 seconds: i64::try_from(self.clock().unix_seconds()).unwrap_or(i64::MAX),
@@ -222,13 +211,21 @@ impl Exchange {
     ) -> Result<(), BundleError> {
         let mut next = start;
         while next < end {
-            let (items, _) = self.gather(link, next, end, PUSH_ENTRIES_MAX)?;
-            let count = items.len() as u64;
-            let signed = self.sign_own_checkpoint(link, next + count)?;
+            let (mut items, _) = self.gather(link, next, end, PUSH_ENTRIES_MAX)?;
+            let gathered = next + items.len() as u64;
+            let (until, checkpoint) = self.checkpoint_of_push(link, next, gathered)?;
+            // Whoever takes a bundle in refuses a run without one: so does whoever makes it.
+            let checkpoint = if checkpoint.is_empty() {
+                self.sign_own_checkpoint(link, until)?.note.clone()
+            } else {
+                checkpoint
+            };
+            let count = until - next;
+            items.truncate(usize::try_from(count).unwrap_or(usize::MAX));
             let push = v1::Push {
                 start_index: next,
                 items,
-                checkpoint: signed.note.clone(),
+                checkpoint,
             };
             out.frame(frame::Frame::Push(push), count).await?;
             next += count;

@@ -24,7 +24,7 @@ use super::{BundleError, blocking, refuse_stopped};
 use crate::crypto::keys::LogKey;
 use crate::exchange::command::Command;
 use crate::exchange::hold::{Hold, Incident};
-use crate::exchange::mirror::peer_checkpoint;
+use crate::exchange::mirror::{peer_checkpoint, without_known};
 use crate::exchange::noted::Cause;
 use crate::exchange::session::{self, PROTOCOL_VERSION, Stop};
 use crate::exchange::{Exchange, Link, LogSide};
@@ -381,14 +381,18 @@ impl Exchange {
         if known == count {
             let verifier = link.mirror_verifier.current();
             let signed = peer_checkpoint(link, &verifier, &push.checkpoint, end)?;
-            return Ok(self.compare_with_mirror(link, &signed)?);
+            self.compare_with_mirror(link, &signed)?;
+            let kept = self.reader(link, LogSide::Mirror).checkpoint(end);
+            // All that is mirrored had none: it is shown from now on.
+            if end == mirror_size && kept.map_err(Stop::from)?.is_none() {
+                let receipt = self.cosign_known(link, &push.checkpoint, end)?;
+                self.recorder
+                    .send(Command::KeepCosigned(link.number, Box::new(receipt)))
+                    .await;
+            }
+            return Ok(());
         }
-        let items = push
-            .items
-            .into_iter()
-            .skip(usize::try_from(known).unwrap_or(usize::MAX))
-            .collect();
-        let start_index = push.start_index + known;
+        let (start_index, items) = without_known(link, push.start_index, push.items);
         let receipt = self
             // Carried in by an own operator: nobody's quota bounds it but the disk's floor.
             .mirror_run(link, start_index, items, &push.checkpoint, None)

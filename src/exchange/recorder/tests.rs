@@ -1,19 +1,27 @@
 //! A group in which each command is judged by itself.
 
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::crypto::keys::{LogKey, MessageKey};
+use crate::crypto::change;
+use crate::crypto::history::StartKeys;
+use crate::crypto::keys::{LogKey, MessageKey, RecoveryKey};
+use crate::exchange::channel;
 use crate::exchange::clock::{Entropy, SystemClock};
 use crate::exchange::command::Holds;
+use crate::exchange::keys::NextKey;
+use crate::exchange::session;
 use crate::exchange::{
-    Author, Exchange, Foundations, LinkTerms, NodeKeys, PeerKeys, PeerMessageKey, RecorderMode,
+    Author, Exchange, Foundations, Link, LinkTerms, NodeKeys, PeerKeys, PeerMessageKey,
+    RecorderMode,
 };
 use crate::limits::BULK_FLOORS;
 use crate::model::{MessageId, NodeName, check};
 use crate::proto::v1;
 use crate::store::{Blobs, MemoryStore, Space};
 
+const OWN: &str = "laocai.bg.vn.example";
 const PEER: &str = "hekou.ni.cn.example";
 const FLOOR_BYTES: u64 = 1 << 20;
 const BALLAST_BYTES: u64 = 1 << 20;
@@ -27,6 +35,10 @@ fn keys(seed: u8) -> NodeKeys {
     }
 }
 
+fn recovery(seed: u8) -> RecoveryKey {
+    RecoveryKey::from_seed(&[seed + 50; 32])
+}
+
 struct Node {
     store: MemoryStore,
     exchange: Arc<Exchange>,
@@ -35,18 +47,25 @@ struct Node {
 
 impl Node {
     fn open() -> Self {
+        Self::of((OWN, 1), (PEER, 2))
+    }
+
+    fn of((name, seed): (&str, u8), (peer, peer_seed): (&str, u8)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         Marks::create(dir.path()).unwrap();
-        let name = NodeName::parse("laocai.bg.vn.example").unwrap();
-        let peer = NodeName::parse(PEER).unwrap();
-        let (own, theirs) = (keys(1), keys(2));
+        let name = NodeName::parse(name).unwrap();
+        let peer = NodeName::parse(peer).unwrap();
+        let (own, theirs) = (keys(seed), keys(peer_seed));
         let terms = LinkTerms {
-            own_start: own.start(&name),
+            own_start: StartKeys {
+                recovery: Some(recovery(seed).verifier(&name)),
+                ..own.start(&name)
+            },
             keys: PeerKeys {
                 message_keys: vec![PeerMessageKey::unbounded(theirs.message.verifier(&peer))],
                 cosigner_key: theirs.log.cosigner_verifier(&peer),
                 officers: Vec::new(),
-                recovery: None,
+                recovery: Some(recovery(peer_seed).verifier(&peer)),
             },
             peer,
             classification_max: v1::Classification::Confidential,
@@ -59,7 +78,7 @@ impl Node {
             blobs: Arc::new(Blobs::open(dir.path(), 0).unwrap()),
             marks: Marks::open(dir.path()).unwrap(),
             clock: Arc::new(SystemClock),
-            entropy: Entropy::seeded(7),
+            entropy: Entropy::seeded(u64::from(seed)),
         };
         let exchange = Exchange::open(foundations, vec![terms], RecorderMode::Inline).unwrap();
         Self {
@@ -69,14 +88,18 @@ impl Node {
         }
     }
 
+    fn link(&self) -> Arc<Link> {
+        Arc::clone(self.exchange.links().next().unwrap())
+    }
+
     fn append(&self, precedence: v1::Precedence) -> (Command, Answer) {
-        let link = self.exchange.link(PEER).unwrap();
+        let link = self.link();
         let content = v1::body::Body::OfficialLetter(v1::OfficialLetter {
             letter_number: "1".repeat(5_000),
             ..v1::OfficialLetter::default()
         });
         let draft = check::with_defaults(v1::Draft {
-            recipient: PEER.to_owned(),
+            recipient: link.peer.to_string(),
             precedence: precedence as i32,
             body: Some(v1::Body {
                 body: Some(content.clone()),
@@ -86,7 +109,7 @@ impl Node {
         let id = MessageId::from_parts(1, self.exchange.entropy.bytes().unwrap());
         let mut own = self
             .exchange
-            .sign_entry(link, &draft, id, id, &content)
+            .sign_entry(&link, &draft, id, id, &content)
             .unwrap();
         own.author = Some(Author::new("integration/radar"));
         let (reply, answer) = oneshot::channel();
@@ -152,4 +175,57 @@ fn of_a_group_of_bulk_as_much_is_recorded_as_there_is_room_for() {
         [true, true, true, false, false, false, false, false]
     );
     assert_eq!(node.store.space().ballast_bytes, BALLAST_BYTES);
+}
+
+/// The revocation of the node's log keys by another one, as it would be appended now.
+fn revocation(node: &Node, next: &NextKey) -> (Command, Answer) {
+    let link = node.link();
+    let prepared = node.exchange.prepare_revocation(&link, next, "stolen");
+    let mut said = prepared.unwrap().unwrap();
+    let signature = change::sign(&recovery(1), &link.own, &said).unwrap();
+    said.recovery_signature = signature.to_vec().into();
+    let content = v1::body::Body::KeyChange(said);
+    let own = node.exchange.change_entry(&link, &content, None).unwrap();
+    let (reply, answer) = oneshot::channel();
+    let holds = Holds::default();
+    let command = Command::Append(link.number, Box::new(own), holds, reply);
+    (command, answer)
+}
+
+#[tokio::test]
+async fn a_log_key_ends_where_its_last_cosignature_may_stand() {
+    let (left, right) = (Node::of((OWN, 1), (PEER, 2)), Node::of((PEER, 2), (OWN, 1)));
+    let next = NextKey::Log(Arc::new(LogKey::from_seed(&[77; 32])));
+    let (early, mut refused) = revocation(&left, &next);
+    // Signed, and in the queue; before its turn the peer's entries are mirrored, and cosigned.
+    let (letter, _) = right.append(v1::Precedence::Routine);
+    right.group(vec![letter]);
+    let stop = CancellationToken::new();
+    let (near, far) = channel::pair();
+    let name = NodeName::parse(OWN).unwrap();
+    let (here, there) = (left.link(), right.link());
+    let delivered = async {
+        let mut heads = there.watch_head();
+        heads
+            .wait_for(|head| head.delivered_size == 1)
+            .await
+            .unwrap();
+        stop.cancel();
+    };
+    tokio::join!(
+        session::run(&left.exchange, &here, &name, near, &stop),
+        session::run(&right.exchange, &there, &name, far, &stop),
+        delivered
+    );
+    assert_eq!(here.head().mirror_size, 1);
+    left.group(vec![early]);
+    let refusal = refused.try_recv().unwrap().unwrap_err();
+    assert!(matches!(refusal, RecordError::KeyEnded), "{refusal}");
+    // Signed again, it ends the key behind what that key has cosigned.
+    let (late, mut told) = revocation(&left, &next);
+    left.group(vec![late]);
+    told.try_recv().unwrap().unwrap();
+    let history = here.key_history(LogSide::Own);
+    let ended = history.keys().iter().find(|key| key.ended.is_some());
+    assert_eq!(ended.unwrap().cosigned_until, Some(1));
 }

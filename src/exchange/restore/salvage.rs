@@ -8,7 +8,7 @@ use super::super::hold;
 use super::super::layout::{self, HeadRecord, LinkNumber, LogSide, Record, Region, RestorePart};
 use super::super::layout::{StoredBody, StoredEntry};
 use super::super::read::open_body;
-use super::take::header_in;
+use super::take::{header_in, refusal_in};
 use super::{Claim, Restoring, place_beside};
 use crate::crypto::dsse;
 use crate::crypto::history::{KeyHistory, StartKeys};
@@ -219,6 +219,11 @@ impl Salvage<'_> {
                 let part = RestorePart::Aside;
                 let (at, put) = place_beside(self.new, number, part, index.max(next), &value)?;
                 next = at.saturating_add(1);
+                // What it refuses is refused again when it comes back, whatever it looks like now.
+                if let Some((refused, of)) = refusal_in(&value) {
+                    let key = layout::restore_at(number, RestorePart::Refused, refused);
+                    batch.put(key, of.leaf.to_vec());
+                }
                 if put {
                     batch.put(layout::restore_at(number, part, at), value);
                 }

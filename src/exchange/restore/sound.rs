@@ -6,6 +6,8 @@ use std::convert::Infallible;
 
 use super::super::Exchange;
 use super::super::backup::source::SourceError;
+use super::super::command::Command;
+use super::super::read::ReadError;
 use crate::store::{Direction, StoreError};
 
 /// Rows read at once; memory stays constant.
@@ -17,7 +19,8 @@ impl Exchange {
     /// wrong, in words, or nothing. Blocks on the disk.
     ///
     /// # Errors
-    /// When the disk cannot be read; that is no answer.
+    /// When the disk, or one file on it, cannot be read; that is no answer: it may be a permission, or
+    /// a limit on open files.
     pub async fn find_damage(
         &self,
         mut looked: impl FnMut(u64),
@@ -64,14 +67,20 @@ impl Exchange {
             return Ok(Some(what));
         }
         // The recorder stops when the engine is damaged.
-        let moment = match self.moment().await {
+        if let Err(stopped) = self.ask(Command::Barrier).await {
+            return Ok(Some(stopped.to_string()));
+        }
+        let moment = match self.read_moment() {
             Ok(moment) => moment,
-            Err(stopped) => return Ok(Some(stopped.to_string())),
+            Err(ReadError::Store(error)) => return judged(error),
+            Err(error) => return Ok(Some(error.to_string())),
         };
         match self.give_backup(&moment, &[], &mut |_| Ok::<(), Infallible>(())) {
             // Of a newer program: what this one knows of it is sound.
             Ok(()) | Err(SourceError::UnknownRegion { .. }) => Ok(None),
-            Err(SourceError::Store(error)) => judged(error),
+            Err(SourceError::Store(error) | SourceError::Read(ReadError::Store(error))) => {
+                judged(error)
+            }
             Err(SourceError::Read(error)) => Ok(Some(error.to_string())),
             Err(SourceError::Damaged {
                 origin,

@@ -5,9 +5,12 @@ use std::sync::Arc;
 use super::super::book::Book;
 use super::super::command::RecordError;
 use super::super::hold::{Hold, evidence};
-use super::super::layout::{self, FileRefs, LinkNumber, LogSide, Place, Record, RestorePart};
+use super::super::layout::{
+    self, FileRefs, LinkNumber, LogSide, Place, Record, RestorePart, StoredEntry,
+};
 use super::super::shelf;
 use super::super::stage::{Stage, Whether};
+use super::take::refusal_in;
 use super::{
     Again, CutBack, RestoredEntry, RestoredOwn, RestoredPeer, RestoredRun, Restoring, place_beside,
 };
@@ -15,7 +18,7 @@ use crate::crypto::checkpoint::Checkpoint;
 use crate::crypto::note::Note;
 use crate::proto::v1::FaultCode;
 use crate::store::{Direction, Store, StoreError};
-use crate::tlog::verify_consistency;
+use crate::tlog::{leaf_hash, verify_consistency};
 
 /// Rows of region `Z` removed by the last commit of a restoring; more are harmless and stay until
 /// the next one.
@@ -53,6 +56,11 @@ impl Stage {
             let part = RestorePart::Aside;
             let (at, put) = place_beside(store, number, part, index.max(next), &record)?;
             next = at.saturating_add(1);
+            // What it refuses is refused again if it has to come back too.
+            if let Some((refused, of)) = refusal_in(&record) {
+                let key = layout::restore_at(number, RestorePart::Refused, refused);
+                self.batch.put(key, of.leaf.to_vec());
+            }
             if put {
                 self.batch.put(layout::restore_at(number, part, at), record);
             }
@@ -312,6 +320,7 @@ impl Stage {
     }
 
     /// Keeps an entry aside for good, with who submitted it; returns from where on the next one may lie.
+    /// A REFUSAL among them is said anew: the entry is refused.
     fn keep_aside(
         &mut self,
         store: &dyn Store,
@@ -321,9 +330,23 @@ impl Stage {
         record: Vec<u8>,
     ) -> Result<u64, StoreError> {
         let part = RestorePart::Kept;
+        let owed = refusal_in(&record);
         let (at, put) = place_beside(store, number, part, index.max(next), &record)?;
         if put {
             self.batch.put(layout::restore_at(number, part, at), record);
+        }
+        if let Some((refused, owed)) = owed {
+            let key = layout::entry(number, LogSide::Mirror, refused);
+            let mirrored = store.get(&key)?.as_deref().and_then(Record::decode);
+            let is_it = |entry: &StoredEntry| match entry {
+                StoredEntry::Inline(entry) => leaf_hash(entry).0 == owed.leaf,
+                StoredEntry::File(_) => true,
+            };
+            if mirrored.is_some_and(|record| record.refused && is_it(&record.entry)) {
+                let key = layout::restore_at(number, RestorePart::OwedRefusal, refused);
+                let value = serde_json::to_vec(&owed).unwrap_or_default();
+                self.batch.put(key, value);
+            }
         }
         let author = layout::restore_at(number, RestorePart::AsideAuthor, index);
         if let Some(author) = store.get(&author)? {

@@ -434,6 +434,11 @@ impl Exchange {
             }
             _ => None,
         };
+        // One that was to be said anew is said by this.
+        let owed_for = match &content {
+            Some(v1::body::Body::Refusal(refusal)) => Some(refusal.index),
+            _ => None,
+        };
         let key = layout::restore_at(link.number, RestorePart::AsideAuthor, stored.index);
         let author = self.store.get(&key)?;
         let kept_bytes = reader.kept_bytes(&stored.record)?;
@@ -449,7 +454,7 @@ impl Exchange {
             facts,
             author: author.map(|text| Author::new(String::from_utf8_lossy(&text))),
             confirms_files_of,
-            owed_for: None,
+            owed_for,
             keyid: first_keyid(&stored.entry),
             change,
             charge: None,

@@ -9,7 +9,7 @@ use prost::Message as _;
 use super::super::admit::{self, Authentic, Refused, RunIds};
 use super::super::command::{Effect, Facts, Leaf, PeerEntry, RecordError};
 use super::super::keys::RunKeys;
-use super::super::layout::{self, LogSide, Place, RestorePart, StoredBody};
+use super::super::layout::{self, LogSide, Place, Record, RestorePart, StoredBody, StoredEntry};
 use super::super::session::{End, Stop};
 use super::super::submit::{facts_of, goes_ahead};
 use super::super::{Exchange, Link};
@@ -25,7 +25,7 @@ use crate::model::header::body_digest;
 use crate::model::{Header, MessageId, body, workflow};
 use crate::proto::v1::{self, Kind};
 use crate::store::{Direction, Share, StoreError};
-use crate::tlog::{Hash, leaf_hash};
+use crate::tlog::{Hash, Tree, leaf_hash, verify_consistency};
 
 /// Hashes of a consistency proof: two for each of 64 levels at most.
 const CONSISTENCY_HASHES_MAX: usize = 2 * 64;
@@ -42,7 +42,8 @@ fn unable(error: &StoreError) -> Stop {
 }
 
 impl Exchange {
-    /// Looks at entries given back, each by itself.
+    /// Looks at entries given back, each by itself. They have passed [`check_tree`]: so what is written
+    /// to files here is named by entries that were signed, and a peer cannot fill the disk.
     ///
     /// # Errors
     /// [`End::Refused`] for what is not what was asked for.
@@ -56,17 +57,11 @@ impl Exchange {
     ) -> Result<RestoredRun, Stop> {
         let start_index = given.start_index;
         let end = start_index + given.items.len() as u64;
-        check_bounds(&given, target.signed.checkpoint.size)?;
         check_changes(&given.items)?;
         // What is fetched back may bring the very keys that its receipts are signed by.
         let keys = RunKeys::of_items(link, side, start_index, &given.items);
         let verifier = self.lenient_verifier_by(link, &keys, side, peer_keys);
-        let consistency = given
-            .consistency
-            .iter()
-            .map(|hash| Hash::from_slice(hash))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|_| not_it("has a proof that is none"))?;
+        let consistency = proof_of(&given)?;
         let receipts = self
             .restored_receipts(&verifier, given.receipts, start_index..end)
             .await?;
@@ -463,6 +458,42 @@ pub(super) fn check_bounds(given: &v1::Fetched, target_size: u64) -> Result<(), 
     }
 }
 
+/// Whether entries go on from a tree and belong to the one that was signed. The recorder judges it
+/// again, of the tree as it is then.
+///
+/// # Errors
+/// [`End::Refused`] for what is over a limit; within, the recorder's own words.
+pub(super) fn check_tree(
+    tree: &Tree,
+    given: &v1::Fetched,
+    target: &Verified<Receipt>,
+) -> Result<Result<(), RecordError>, Stop> {
+    let target = &target.signed.checkpoint;
+    check_bounds(given, target.size)?;
+    let proof = proof_of(given)?;
+    if tree.size() != given.start_index {
+        return Ok(Err(RecordError::NotNext {
+            start_index: given.start_index,
+            mirror_size: tree.size(),
+        }));
+    }
+    let mut tree = tree.clone();
+    let mut full = Vec::new();
+    for item in &given.items {
+        tree.append(leaf_hash(&item.entry), &mut full);
+    }
+    let (size, root) = (tree.size(), tree.root());
+    let proven = verify_consistency(size, target.size, root, target.root, &proof);
+    Ok(proven.map_err(|_| RecordError::NotOfTree { size: target.size }))
+}
+
+fn proof_of(given: &v1::Fetched) -> Result<Vec<Hash>, Stop> {
+    let hashes = given.consistency.iter().map(|hash| Hash::from_slice(hash));
+    hashes
+        .collect::<Result<_, _>>()
+        .map_err(|_| not_it("has a proof that is none"))
+}
+
 /// Bodies of `KEY_CHANGE`s are kept by both sides for ever: one that is left out, or is another, would
 /// make other keys of the log than there were.
 pub(super) fn check_changes(items: &[v1::Item]) -> Result<(), Stop> {
@@ -496,6 +527,28 @@ fn created_ms(header: &Header) -> u64 {
     let at = header.wire.created_at.unwrap_or_default();
     let ms = at.seconds.saturating_mul(1_000) + i64::from(at.nanos) / 1_000_000;
     u64::try_from(ms).unwrap_or_default()
+}
+
+/// What a record of an own entry refuses of the peer's log, if it is a REFUSAL: the index, and what
+/// is to be said of the entry there.
+pub(super) fn refusal_in(record: &[u8]) -> Option<(u64, OwedRefusal)> {
+    let record = Record::decode(record)?;
+    let (StoredEntry::Inline(entry), StoredBody::Inline { body, .. }) = (record.entry, record.body)
+    else {
+        return None;
+    };
+    let header = header_in(&entry).filter(|header| header.kind == Kind::Refusal as i32)?;
+    let Some(v1::body::Body::Refusal(refusal)) = body::read(header.kind, &header.schema, &body)
+    else {
+        return None;
+    };
+    let owed = OwedRefusal {
+        leaf: Hash::from_slice(&refusal.entry_digest).ok()?.0,
+        reason: refusal.reason,
+        detail: refusal.detail,
+        id: header.in_reply_to.map(|id| *id.as_bytes()),
+    };
+    Some((refusal.index, owed))
 }
 
 /// What a header alone says.

@@ -44,6 +44,7 @@ pub(crate) async fn restore_session(
         outgoing,
         lesson: None,
         peer_keys: link.key_history(LogSide::Mirror),
+        own_changes: link.key_history(LogSide::Own).changes().len(),
         plan: VecDeque::new(),
         asked: None,
         answers: Answers::default(),
@@ -130,6 +131,8 @@ struct Talk<'a> {
     lesson: Option<Lesson>,
     /// By which its receipts are judged.
     peer_keys: Arc<KeyHistory>,
+    /// Changes of this node's keys that were here when the Hello was judged.
+    own_changes: usize,
     /// Logs to restore, and up to which receipt: the own one first.
     plan: VecDeque<(LogSide, Verified<Receipt>)>,
     asked: Option<Asked>,
@@ -222,6 +225,13 @@ impl Talk<'_> {
             let (side, target) = (*side, target.clone());
             return self.fetch_entries(side, size, target).await;
         }
+        if self.own_changes != self.link.key_history(LogSide::Own).changes().len() {
+            // What the peer has shown was judged without the keys that came back since: this node may have
+            // cosigned more of the peer's log under one of them.
+            return Err(Stop::End(End::Lost(ChannelError::Broken(
+                "changes of this node's keys came back; the session begins anew".to_owned(),
+            ))));
+        }
         self.exchange.finish_restoring(self.link).await?;
         if self.exchange.only_restores() && !self.files_are_back().await? {
             return Ok(());
@@ -307,15 +317,17 @@ impl Talk<'_> {
         if !given.items.is_empty() && end < wanted {
             self.fetch_entries(side, end, target.clone()).await?;
         }
-        let run = self
-            .exchange
-            .restored_run(self.link, side, given, &target, &self.peer_keys)
-            .await?;
-        let taken = self
-            .exchange
-            .restore_step(self.link, RestoreStep::Take(Box::new(run)))
-            .await;
         let link = self.link;
+        // Before anything of it is written, even to a file.
+        let mut taken = super::take::check_tree(&link.tree(side), &given, &target)?;
+        if taken.is_ok() {
+            let run = self
+                .exchange
+                .restored_run(link, side, given, &target, &self.peer_keys)
+                .await?;
+            let step = RestoreStep::Take(Box::new(run));
+            taken = self.exchange.restore_step(link, step).await;
+        }
         match taken {
             Ok(()) => {
                 link.presence.send_if_modified(|presence| {
@@ -375,7 +387,7 @@ impl Talk<'_> {
     }
 
     /// What does not fit time and again never will: the receipt shown contradicts what is proven
-    /// here, or the peer gives back something else. A person decides; releasing gives the receipt up.
+    /// here, or the peer gives back something else. A person decides; releasing tries as often again.
     fn check_hope(&self, side: LogSide, target: &Verified<Receipt>) -> Result<(), Stop> {
         let link = self.link;
         let mut failures = 0;
@@ -405,8 +417,10 @@ impl Talk<'_> {
                 "the peer shows a receipt of {size} entries of {whose} log, and {failures} times what \
                  it gave back did not go on from the {here} entries here that are proven: it gives \
                  back something else, or the two logs were signed apart. Both notes are kept. Call \
-                 the peer and compare sizes and roots; releasing gives the receipt up and goes on \
-                 with what is here"
+                 the peer and compare sizes and roots. The side whose log is not the one that both \
+                 signed must put its newest data directory or backup in place; then release. As long \
+                 as the peer shows this receipt and gives back something else, releasing only tries \
+                 again"
             ),
             evidence,
         ))

@@ -6,7 +6,6 @@ use tokio_stream::StreamExt as _;
 
 use super::super::channel::Incoming;
 use super::super::command::Command;
-use super::super::read::ReadError;
 use super::super::restore::Behind;
 use super::super::{Exchange, Link, LogSide};
 use super::farewell::{peer_fault, tell};
@@ -48,7 +47,6 @@ pub(super) async fn greet(
     // counted in the Hello: else the peer sends them again, and that would look like a gap.
     exchange.ask(Command::Barrier).await?;
     let head = link.head();
-    let mirror = exchange.reader(link, LogSide::Mirror);
     let own = exchange.reader(link, LogSide::Own);
     let own_checkpoint = own.latest_checkpoint()?.map(|(_, note)| note);
     let restores = exchange.restores(link);
@@ -58,19 +56,7 @@ pub(super) async fn greet(
             .latest_receipt(link, LogSide::Mirror)?
             .unwrap_or_default()
     } else {
-        let note = match mirror.checkpoint(head.mirror_size)? {
-            None if head.mirror_size == 0 => String::new(),
-            // An empty one would look like a lie to the peer, and hold the link.
-            None => {
-                return Err(Stop::End(End::Unreadable(ReadError::Missing {
-                    what: "checkpoint",
-                    origin: link.mirror.to_string(),
-                    index: head.mirror_size,
-                })));
-            }
-            Some(note) => exchange.cosigned_again(link, &note).await?,
-        };
-        (head.mirror_size, note)
+        exchange.mirror_shown(link).await?
     };
     let restoring = if restores {
         v1::Restoring::Records
@@ -139,6 +125,6 @@ pub(super) async fn greet(
     let peer_mirrored = exchange.judge_own_log(link, &theirs).await?;
     Ok(Greeted::Standing(Standing {
         peer_mirrored,
-        mirror_size: head.mirror_size,
+        mirror_size: mirrored_size,
     }))
 }

@@ -67,7 +67,7 @@ async fn back_up_with(
     Ok(taking.finish(&config)?)
 }
 
-async fn back_up(exchange: &Exchange, dir: &Path) -> Taken {
+pub(crate) async fn back_up(exchange: &Exchange, dir: &Path) -> Taken {
     back_up_with(exchange, dir, |_| ()).await.unwrap()
 }
 
@@ -76,13 +76,13 @@ fn check_dir(dir: &Path) -> Result<Checked, FolderError> {
 }
 
 /// Checks a backup that must be whole.
-fn assert_whole(dir: &Path) -> Checked {
+pub(crate) fn assert_whole(dir: &Path) -> Checked {
     let checked = check_dir(dir).unwrap();
     assert_eq!(checked.findings, [], "{}", dir.display());
     checked
 }
 
-fn terms(side: &Side, peer: &Side) -> LinkTerms {
+pub(crate) fn terms(side: &Side, peer: &Side) -> LinkTerms {
     LinkTerms {
         peer: peer.name.clone(),
         keys: peer.card_for(side),
@@ -92,7 +92,7 @@ fn terms(side: &Side, peer: &Side) -> LinkTerms {
 }
 
 /// Restores a backup onto another disk of the same node.
-fn restore_to(
+pub(crate) fn restore_to(
     side: &Side,
     dir: &Path,
     terms: Vec<LinkTerms>,

@@ -33,7 +33,7 @@ async fn try_export(exchange: &Arc<Exchange>, since: Since) -> Result<Vec<u8>, B
     made.map(|_| file)
 }
 
-async fn export(exchange: &Arc<Exchange>) -> Vec<u8> {
+pub(crate) async fn export(exchange: &Arc<Exchange>) -> Vec<u8> {
     try_export(exchange, Since::Receipt).await.unwrap()
 }
 
