@@ -13,7 +13,7 @@ use super::{refused, words};
 use crate::exchange::backup::check::{self, Checked};
 use crate::exchange::backup::folder::{Folder, FolderError};
 use crate::exchange::backup::manifest::is_plain_name;
-use crate::exchange::backup::pack::PackedFile;
+use crate::exchange::backup::pack::{FileUse, PackedFile};
 use crate::exchange::backup::take::{TakeError, Taken, Taking};
 use crate::limits::{BACKUP_CONFIG_BYTES_MAX, BACKUP_CONFIG_FILES_MAX};
 use crate::model::text::escape;
@@ -105,6 +105,10 @@ async fn fetch(
 ) -> Result<(), Failure> {
     let request = v1::BackupFileRequest {
         sha256: file.sha256.to_vec().into(),
+        content_sha256: match file.used {
+            FileUse::Sealed(content) => content.to_vec().into(),
+            _ => Vec::new().into(),
+        },
     };
     let mut parts = match desk.backup().backup_file(request).await {
         Ok(parts) => parts.into_inner(),

@@ -21,6 +21,7 @@ use crate::link::connection::ConnectInfo;
 use crate::link::identity::Identity;
 use crate::proto::v1;
 use crate::proto::v1::backup_service_server::BackupService;
+use crate::store::{Blobs, StoreError};
 
 /// Pieces between the disk and the network, each of 1 MiB at most.
 const AHEAD_PIECES: usize = 4;
@@ -143,7 +144,12 @@ impl Desk {
         let sha256 = <[u8; 32]>::try_from(&request.sha256[..])
             .map_err(|_| DeskError::field("sha256", "it has not 32 bytes", "give a SHA-256"))?;
         let blobs = Arc::clone(self.exchange.blobs());
-        let size = blocking(move || Ok(blobs.size(&sha256)?)).await?;
+        let content = <[u8; 32]>::try_from(&request.content_sha256[..]).ok();
+        let file = match content {
+            Some(content) => NamedFile::Sealed(content),
+            None => NamedFile::AsItIs(sha256),
+        };
+        let size = blocking(move || Ok(file.size(&blobs)?)).await?;
         let size = size.ok_or(DeskError::NoFile)?;
         let seat = self.downloads.take(caller);
         let seat = seat.ok_or(DeskError::Crowded { what: "downloads" })?;
@@ -151,7 +157,7 @@ impl Desk {
         let (exchange, stop) = (Arc::clone(&self.exchange), self.stop.clone());
         tokio::spawn(async move {
             let sent = tokio::select! {
-                sent = give_file(&exchange, sha256, size, &chunks) => sent,
+                sent = give_file(&exchange, file, size, &chunks) => sent,
                 () = chunks.closed() => return,
                 () = stop.cancelled() => Err(DeskError::Stopping),
             };
@@ -168,17 +174,42 @@ impl Desk {
     }
 }
 
+/// A file that a backup asks for.
+#[derive(Debug, Clone, Copy)]
+enum NamedFile {
+    /// By the digest of what lies there.
+    AsItIs([u8; 32]),
+    /// By the digest of what is sealed in it; given as it lies.
+    Sealed([u8; 32]),
+}
+
+impl NamedFile {
+    fn size(self, blobs: &Blobs) -> Result<Option<u64>, StoreError> {
+        match self {
+            Self::AsItIs(digest) => blobs.size(&digest),
+            Self::Sealed(content) => Ok(blobs.sealed_as(&content)?.map(|(_, size)| size)),
+        }
+    }
+
+    fn read(self, blobs: &Blobs, offset: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        match self {
+            Self::AsItIs(digest) => blobs.read_at(&digest, offset, CHUNK_BYTES_MAX),
+            Self::Sealed(content) => blobs.read_sealed_at(&content, offset, CHUNK_BYTES_MAX),
+        }
+    }
+}
+
 /// Gives a file to a caller who reads on. Who asked counts and hashes what came.
 async fn give_file(
     exchange: &Exchange,
-    sha256: [u8; 32],
+    file: NamedFile,
     size: u64,
     chunks: &mpsc::Sender<Result<v1::BackupFileResponse, Status>>,
 ) -> Result<(), DeskError> {
     let mut offset = 0;
     while offset < size {
         let blobs = Arc::clone(exchange.blobs());
-        let read = blocking(move || Ok(blobs.read_at(&sha256, offset, CHUNK_BYTES_MAX)?)).await?;
+        let read = blocking(move || Ok(file.read(&blobs, offset)?)).await?;
         let chunk = Bytes::from(read.unwrap_or_default());
         if chunk.is_empty() {
             return Ok(());

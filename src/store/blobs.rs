@@ -218,11 +218,8 @@ impl Blobs {
         offset: u64,
         bytes_max: usize,
     ) -> Result<Option<Vec<u8>>, StoreError> {
-        if let Some(vault) = &self.vault {
-            let path = self.dir.join(sealed(digest));
-            if let Some(file) = SealedFile::open(&path, vault, digest, false)? {
-                return file.read_at(offset, bytes_max).map(Some);
-            }
+        if let Some(file) = self.open_sealed(digest)? {
+            return file.read_at(offset, bytes_max).map(Some);
         }
         let path = self.path(digest);
         let file = match File::open(&path) {
@@ -240,6 +237,80 @@ impl Blobs {
         read()
             .map(Some)
             .map_err(|e| StoreError::io("read", &path, e))
+    }
+
+    /// How an attachment lies sealed: digest and length of the bytes, without the digest at their end;
+    /// `None` when it does not lie sealed here.
+    ///
+    /// # Errors
+    /// [`StoreError`]; [`StoreError::Erased`] when its key was destroyed.
+    pub fn sealed_as(&self, digest: &Digest) -> Result<Option<(Digest, u64)>, StoreError> {
+        let file = self.open_sealed(digest)?;
+        file.map(|file| Ok((file.sealed_digest()?, file.sealed_bytes())))
+            .transpose()
+    }
+
+    /// At most `bytes_max` bytes of an attachment as they lie sealed, from `offset`.
+    ///
+    /// # Errors
+    /// As [`Blobs::sealed_as`].
+    pub fn read_sealed_at(
+        &self,
+        digest: &Digest,
+        offset: u64,
+        bytes_max: usize,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let file = self.open_sealed(digest)?;
+        file.map(|file| file.read_sealed(offset, bytes_max))
+            .transpose()
+    }
+
+    fn open_sealed(&self, digest: &Digest) -> Result<Option<SealedFile>, StoreError> {
+        let Some(vault) = &self.vault else {
+            return Ok(None);
+        };
+        SealedFile::open(&self.dir.join(sealed(digest)), vault, digest, false)
+    }
+
+    /// Begins to put an attachment back as it lay sealed; see [`Blobs::finish_sealed`].
+    ///
+    /// # Errors
+    /// [`StoreError::Full`], [`StoreError::Io`].
+    pub fn begin_sealed(&self, digest: &Digest) -> Result<File, StoreError> {
+        let path = self.dir.join("tmp").join(sealed(digest));
+        File::create(&path).map_err(|e| self.write_error(&path, e))
+    }
+
+    /// Appends to [`Blobs::begin_sealed`]'s file, as long as there is space.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`], [`StoreError::Io`].
+    pub fn write_sealed(
+        &self,
+        digest: &Digest,
+        file: &mut File,
+        chunk: &[u8],
+    ) -> Result<(), StoreError> {
+        self.check_free_for_files(chunk.len() as u64)?;
+        let path = self.dir.join("tmp").join(sealed(digest));
+        io::Write::write_all(file, chunk).map_err(|e| self.write_error(&path, e))
+    }
+
+    /// Publishes what was written to [`Blobs::begin_sealed`]'s file, durably when this answers `Ok`.
+    /// `sealed_digest` is that of its bytes. Whether it opens shows when it is read.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`], [`StoreError::Io`].
+    pub fn finish_sealed(
+        &self,
+        digest: &Digest,
+        mut file: File,
+        sealed_digest: &Digest,
+    ) -> Result<(), StoreError> {
+        let from = self.dir.join("tmp").join(sealed(digest));
+        io::Write::write_all(&mut file, sealed_digest).map_err(|e| self.write_error(&from, e))?;
+        self.publish(&file, &from, &self.dir.join(sealed(digest)))?;
+        disk::sync_dir(&self.dir)
     }
 
     /// Whether the whole blob is held.
@@ -382,12 +453,11 @@ impl Blobs {
                 return Err(StoreError::BlobOffset { held, asked: size });
             }
             let mut sum = Sha256::new();
-            file.for_each(false, |content| sum.update(content))?;
+            file.end(|content| sum.update(content))?;
             if let Err(error) = check_digest(digest, &sum.finalize().into()) {
                 remove(&path)?;
                 return Err(error);
             }
-            file.end()?;
             self.publish(file.file(), &path, to)?;
             return disk::sync_dir(dir);
         }
@@ -599,7 +669,8 @@ impl Blobs {
     /// Bytes of content, sealed or not; `None` when there is no such file.
     fn length(&self, path: &Path) -> Result<Option<u64>, StoreError> {
         if path.extension().is_some_and(|ending| ending == SEALED) {
-            return sealed_file::length(path);
+            // What is not in the directory of the unfinished is whole.
+            return sealed_file::length(path, path.parent() != Some(&self.partial));
         }
         length(path)
     }

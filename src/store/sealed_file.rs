@@ -3,16 +3,20 @@
 //!
 //! ```text
 //! "LIAISON1" ‖ address of its key (6) ‖ head (48) ‖ segments of 65,536 + 16 bytes, the last one shorter
+//! when it is whole: ‖ SHA-256 of all that (32)
 //! ```
 //!
 //! While it grows, no segment is sealed as the last; [`SealedFile::end`] seals the last one as such, so
-//! that a whole file cannot be cut off unnoticed. A file of nothing is one empty last segment.
+//! that a whole file cannot be cut off unnoticed. A file of nothing is one empty last segment. The digest
+//! at the end is no protection: it is the name under which a backup keeps the bytes before it.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
 
 use super::{KeyAddress, StoreError, Vault, VaultError};
 use crate::crypto::at_rest::{
@@ -25,6 +29,8 @@ const START_BYTES: u64 = (MAGIC.len() + KeyAddress::BYTES + HEAD_BYTES) as u64;
 const SEGMENT: u64 = SEGMENT_BYTES as u64;
 const SEALED_SEGMENT: u64 = SEALED_SEGMENT_BYTES as u64;
 const TAG: u64 = SEALED_SEGMENT - SEGMENT;
+/// Bytes of the digest at the end of a whole file.
+const DIGEST_BYTES: u64 = 32;
 
 /// An open sealed file.
 #[derive(Debug)]
@@ -38,14 +44,14 @@ pub(super) struct SealedFile {
 }
 
 impl SealedFile {
-    /// Opens the sealed file of this name; `None` when there is none. With `write` it can be grown.
+    /// Opens the sealed file of this name; `None` when there is none. One that is `growing` can be written.
     pub(super) fn open(
         path: &Path,
         vault: &Vault,
         name: &[u8; 32],
-        write: bool,
+        growing: bool,
     ) -> Result<Option<Self>, StoreError> {
-        let file = match File::options().read(true).write(write).open(path) {
+        let file = match File::options().read(true).write(growing).open(path) {
             Ok(file) => file,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(StoreError::io("open", path, e)),
@@ -54,7 +60,7 @@ impl SealedFile {
         match file.read_exact_at(&mut start, 0) {
             Ok(()) => {}
             // A crash right after it was made: nothing of it is held.
-            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof && write => return Ok(None),
+            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof && growing => return Ok(None),
             Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
                 return Err(StoreError::corrupt(path, "it ends before its head"));
             }
@@ -86,7 +92,7 @@ impl SealedFile {
             path: path.to_owned(),
             cipher,
             address,
-            bytes: content_bytes(sealed),
+            bytes: content_bytes(sealed, !growing),
         }))
     }
 
@@ -163,12 +169,51 @@ impl SealedFile {
         Ok(self.bytes)
     }
 
-    /// Seals the last segment as the last.
-    pub(super) fn end(&mut self) -> Result<(), StoreError> {
+    /// Seals the last segment as the last, gives all content to `take`, and writes the digest.
+    pub(super) fn end(&mut self, mut take: impl FnMut(&[u8])) -> Result<(), StoreError> {
         let is_full = self.bytes > 0 && self.bytes.is_multiple_of(SEGMENT);
-        let number = self.bytes / SEGMENT - u64::from(is_full);
-        let segment = self.segment(number, false)?;
-        self.seal(number, true, segment)
+        let last = self.bytes / SEGMENT - u64::from(is_full);
+        let mut sum = Sha256::new();
+        let start = self.read_sealed(0, usize::try_from(START_BYTES).unwrap_or_default())?;
+        sum.update(start);
+        for number in 0..=last {
+            let segment = self.segment(number, false)?;
+            take(&segment);
+            if number == last {
+                self.seal(number, true, segment)?;
+            }
+            let at = START_BYTES + number * SEALED_SEGMENT;
+            sum.update(self.read_sealed(at, SEALED_SEGMENT_BYTES)?);
+        }
+        let end = self.sealed_bytes();
+        self.file
+            .write_all_at(&sum.finalize(), end)
+            .map_err(|e| StoreError::io("write", &self.path, e))
+    }
+
+    /// Bytes as they lie, without the digest.
+    pub(super) fn sealed_bytes(&self) -> u64 {
+        let segments = self.bytes.div_ceil(SEGMENT).max(1);
+        START_BYTES + self.bytes + segments * TAG
+    }
+
+    /// The digest of a whole file's bytes as they lie.
+    pub(super) fn sealed_digest(&self) -> Result<[u8; 32], StoreError> {
+        let mut digest = [0; 32];
+        self.file
+            .read_exact_at(&mut digest, self.sealed_bytes())
+            .map_err(|e| StoreError::io("read", &self.path, e))?;
+        Ok(digest)
+    }
+
+    /// At most `bytes_max` bytes as they lie, from `offset`, without the digest.
+    pub(super) fn read_sealed(&self, offset: u64, bytes_max: usize) -> Result<Vec<u8>, StoreError> {
+        let left = self.sealed_bytes().saturating_sub(offset);
+        let mut bytes = vec![0; usize::try_from(left).map_or(bytes_max, |left| left.min(bytes_max))];
+        self.file
+            .read_exact_at(&mut bytes, offset)
+            .map_err(|e| StoreError::io("read", &self.path, e))?;
+        Ok(bytes)
     }
 
     /// At most `bytes_max` bytes of content from `offset`, of one that is whole.
@@ -246,16 +291,17 @@ impl SealedFile {
 }
 
 /// Bytes of content in a sealed file of so many bytes. Fewer than a tag are none: what a crash left.
-fn content_bytes(sealed: u64) -> u64 {
-    let segments = sealed.saturating_sub(START_BYTES);
+fn content_bytes(sealed: u64, whole: bool) -> u64 {
+    let end = if whole { DIGEST_BYTES } else { 0 };
+    let segments = sealed.saturating_sub(START_BYTES + end);
     let (full, rest) = (segments / SEALED_SEGMENT, segments % SEALED_SEGMENT);
     full * SEGMENT + rest.saturating_sub(TAG)
 }
 
 /// Bytes of content in the sealed file at `path`; `None` when there is none.
-pub(super) fn length(path: &Path) -> Result<Option<u64>, StoreError> {
+pub(super) fn length(path: &Path, whole: bool) -> Result<Option<u64>, StoreError> {
     match std::fs::metadata(path) {
-        Ok(meta) => Ok(Some(content_bytes(meta.len()))),
+        Ok(meta) => Ok(Some(content_bytes(meta.len(), whole))),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(StoreError::io("look at", path, e)),
     }

@@ -45,6 +45,8 @@ pub enum FileUse {
     Record,
     /// An attachment that has come.
     Attachment,
+    /// An attachment that lies sealed: the SHA-256 of what is in it. The file is kept as it lies.
+    Sealed([u8; 32]),
     /// An attachment that had not come, or was damaged; it is not in the backup.
     Awaited,
 }
@@ -142,24 +144,29 @@ impl Packed for PackedFile {
             FileUse::Record => 1,
             FileUse::Attachment => 2,
             FileUse::Awaited => 3,
+            FileUse::Sealed(_) => 4,
         });
         out.extend_from_slice(&self.sha256);
         out.extend_from_slice(&self.size.to_be_bytes());
+        if let FileUse::Sealed(content) = &self.used {
+            out.extend_from_slice(content);
+        }
     }
 
     fn unpack(from: &mut dyn Read) -> Result<Option<Self>, PackError> {
-        let used = match first(from)? {
-            None => return Ok(None),
-            Some(1) => FileUse::Record,
-            Some(2) => FileUse::Attachment,
-            Some(3) => FileUse::Awaited,
-            Some(_) => return Err(PackError::Malformed),
+        let Some(used) = first(from)? else {
+            return Ok(None);
         };
-        Ok(Some(Self {
-            used,
-            sha256: array(from)?,
-            size: u64::from_be_bytes(array(from)?),
-        }))
+        let sha256 = array(from)?;
+        let size = u64::from_be_bytes(array(from)?);
+        let used = match used {
+            1 => FileUse::Record,
+            2 => FileUse::Attachment,
+            3 => FileUse::Awaited,
+            4 => FileUse::Sealed(array(from)?),
+            _ => return Err(PackError::Malformed),
+        };
+        Ok(Some(Self { used, sha256, size }))
     }
 }
 
@@ -248,7 +255,12 @@ mod tests {
         };
         survives(&[note(false, 1), note(true, u64::MAX)]);
         survives(&[(b"key".to_vec(), b"value".to_vec()), (vec![], vec![])]);
-        let uses = [FileUse::Record, FileUse::Attachment, FileUse::Awaited];
+        let uses = [
+            FileUse::Record,
+            FileUse::Attachment,
+            FileUse::Awaited,
+            FileUse::Sealed([7; 32]),
+        ];
         survives(&uses.map(|used| PackedFile {
             used,
             sha256: [9; 32],

@@ -259,6 +259,11 @@ fn put_files(folder: &Folder, manifest: &Manifest, blobs: &Blobs) -> Result<u64,
         if used == FileUse::Awaited {
             continue;
         }
+        if let FileUse::Sealed(inner) = used {
+            put_sealed(folder, (&sha256, size), &inner, blobs)?;
+            count += 1;
+            continue;
+        }
         let mut content = folder.open(&sha256, size)?;
         let mut chunk = vec![0; CHUNK_BYTES_MAX];
         let mut held = 0;
@@ -276,6 +281,34 @@ fn put_files(folder: &Folder, manifest: &Manifest, blobs: &Blobs) -> Result<u64,
         count += 1;
     }
     Ok(count)
+}
+
+/// Puts an attachment back as it lay sealed.
+fn put_sealed(
+    folder: &Folder,
+    (sha256, size): (&[u8; 32], u64),
+    content: &[u8; 32],
+    blobs: &Blobs,
+) -> Result<(), RestoreError> {
+    let path = folder.path_of(sha256);
+    let io = |source| FolderError::Io {
+        action: "read",
+        path: path.clone(),
+        source,
+    };
+    let mut from = folder.open(sha256, size)?;
+    let mut to = blobs.begin_sealed(content)?;
+    let mut chunk = vec![0; CHUNK_BYTES_MAX];
+    let mut left = size;
+    while left > 0 {
+        let length = usize::try_from(left).map_or(chunk.len(), |l| l.min(chunk.len()));
+        from.read_exact(&mut chunk[..length]).map_err(io)?;
+        blobs.write_sealed(content, &mut to, &chunk[..length])?;
+        left -= length as u64;
+    }
+    // What is not what its name says is never published.
+    from.finish()?;
+    Ok(blobs.finish_sealed(content, to, sha256)?)
 }
 
 /// Puts the rows that no log tells.

@@ -364,6 +364,7 @@ impl Exchange {
                     size,
                     is_here: true,
                     is_record,
+                    content_sha256: Bytes::new(),
                 });
             }
         }
@@ -391,12 +392,28 @@ impl Exchange {
                     continue;
                 };
                 let named = <[u8; 8]>::try_from(&value[..]).map_or(0, u64::from_be_bytes);
+                let held = match self.blobs.sealed_as(&sha256) {
+                    // What is in it is nobody's any more: nothing of it is kept.
+                    Err(StoreError::Erased { .. }) => continue,
+                    sealed => sealed?,
+                };
+                if let Some((sealed, size)) = held {
+                    files.push(v1::BackupNamed {
+                        sha256: sealed.to_vec().into(),
+                        size,
+                        is_here: true,
+                        is_record: false,
+                        content_sha256: sha256.to_vec().into(),
+                    });
+                    continue;
+                }
                 let held = self.blobs.size(&sha256)?;
                 files.push(v1::BackupNamed {
                     sha256: sha256.to_vec().into(),
                     size: held.unwrap_or(named),
                     is_here: held.is_some(),
                     is_record: false,
+                    content_sha256: Bytes::new(),
                 });
             }
             give(Piece::Files(v1::BackupFiles { files }))?;

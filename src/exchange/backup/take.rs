@@ -347,7 +347,9 @@ impl Taking {
         for file in piece.files {
             let sha256 = <[u8; 32]>::try_from(&file.sha256[..])
                 .map_err(|_| TakeError::Version("it names a file without a digest"))?;
-            let used = if file.is_record {
+            let used = if let Ok(content) = <[u8; 32]>::try_from(&file.content_sha256[..]) {
+                FileUse::Sealed(content)
+            } else if file.is_record {
                 FileUse::Record
             } else if file.is_here {
                 FileUse::Attachment
@@ -442,9 +444,13 @@ impl Taking {
                 what: format!("the file {}", hex::encode(file.sha256)),
             });
         }
-        self.files
-            .insert(file.sha256, (FileUse::Awaited, file.size));
-        self.taken.damaged.push(file.sha256);
+        self.files.remove(&file.sha256);
+        let content = match file.used {
+            FileUse::Sealed(content) => content,
+            _ => file.sha256,
+        };
+        self.files.insert(content, (FileUse::Awaited, file.size));
+        self.taken.damaged.push(content);
         Ok(())
     }
 
