@@ -20,7 +20,7 @@ use liaison::exchange::clock::Clock as _;
 use liaison::exchange::hold::{Hold, Incident};
 use liaison::exchange::{Exchange, LinkTerms, PeerKeys, PeerMessageKey, RecorderMode};
 use liaison::proto::v1::{self, FaultCode, frame};
-use liaison::store::{Blobs, Marks, MemoryStore};
+use liaison::store::{Marks, MemoryStore};
 use sha2::{Digest as _, Sha256};
 
 use crate::sides::{

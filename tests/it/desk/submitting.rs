@@ -214,7 +214,7 @@ async fn only_a_message_of_the_peer_is_acknowledged_and_only_by_a_person() {
 async fn an_id_used_on_one_link_is_used_on_all() {
     use liaison::exchange::clock::Entropy;
     use liaison::exchange::{Foundations, LinkTerms, RecorderMode};
-    use liaison::store::{Blobs, Marks};
+    use liaison::store::Marks;
 
     let (side, peer) = sides();
     let third = Side::new("malipo.ni.cn.example", 3);
