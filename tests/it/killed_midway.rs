@@ -8,9 +8,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use liaison::proto::v1;
-
-use crate::nodes::{LEFT, Node, RIGHT, letter, liaison, pair, succeed};
+use crate::nodes::{LEFT, Node, RIGHT, liaison, pair, succeed};
 
 /// The syncs at which a process is killed, one after the other, until it ends before.
 const AT: [u32; 5] = [2, 4, 5, 9, 16];
@@ -81,34 +79,19 @@ fn heads(node: &Node) -> Vec<(PathBuf, String)> {
     heads
 }
 
-async fn say(from: &mut Node, to: &str, numbers: std::ops::Range<usize>) {
-    let mut desk = from.desk().await;
-    for number in numbers {
-        let draft = Some(letter(to, number));
-        desk.submit(v1::SubmitRequest { draft }).await.unwrap();
-    }
-}
-
-async fn delivered(node: &mut Node, peer: &str) {
-    node.until(peer, "delivered", |link| {
-        link.delivered_size == link.own_size && link.own_size > 0
-    })
-    .await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bundle_is_taken_in_whole_however_often_the_node_is_killed() {
     let dir = tempfile::tempdir().unwrap();
     let (mut left, mut right) = pair(dir.path());
     left.start();
     right.start();
-    say(&mut left, RIGHT, 0..2).await;
-    delivered(&mut left, RIGHT).await;
+    left.say(RIGHT, 0..2).await;
+    left.delivered(RIGHT).await;
     // From here on only files go between them.
     right.stop();
     left.set_link(RIGHT, "dial = false");
     right.set_link(LEFT, "dial = false");
-    say(&mut left, RIGHT, 10..550).await;
+    left.say(RIGHT, 10..550).await;
     let file = dir.path().join("there.bundle");
     let export = |node: &Node, peer: &str, file: &Path| {
         let config = node.config();
@@ -169,7 +152,7 @@ async fn a_bundle_is_taken_in_whole_however_often_the_node_is_killed() {
     let back = dir.path().join("back.bundle");
     export(&right, LEFT, &back);
     succeed(&["--config", &left.config(), "bundle", "import", text(&back)]);
-    delivered(&mut left, RIGHT).await;
+    left.delivered(RIGHT).await;
     assert_eq!(heads(&left)[0].1, heads(&right)[0].1);
 }
 
@@ -179,10 +162,10 @@ async fn recovery_and_restore_go_on_wherever_they_were_killed() {
     let (mut left, mut right) = pair(dir.path());
     left.start();
     right.start();
-    say(&mut left, RIGHT, 0..600).await;
-    say(&mut right, LEFT, 0..20).await;
-    delivered(&mut left, RIGHT).await;
-    delivered(&mut right, LEFT).await;
+    left.say(RIGHT, 0..600).await;
+    right.say(LEFT, 0..20).await;
+    left.delivered(RIGHT).await;
+    right.delivered(LEFT).await;
     let backup = dir.path().join("backup");
     let config = left.config();
     succeed(&["--config", &config, "backup", text(&backup)]);
@@ -234,6 +217,6 @@ async fn recovery_and_restore_go_on_wherever_they_were_killed() {
     }
     assert!(killed >= 2, "{killed}");
     left.start();
-    say(&mut left, RIGHT, 700..701).await;
-    delivered(&mut left, RIGHT).await;
+    left.say(RIGHT, 700..701).await;
+    left.delivered(RIGHT).await;
 }

@@ -148,6 +148,23 @@ impl Node {
         std::fs::write(&path, text).unwrap();
     }
 
+    /// Says letters to the peer, one for each number.
+    pub(crate) async fn say(&mut self, to: &str, numbers: std::ops::Range<usize>) {
+        let mut desk = self.desk().await;
+        for number in numbers {
+            let draft = Some(letter(to, number));
+            desk.submit(v1::SubmitRequest { draft }).await.unwrap();
+        }
+    }
+
+    /// Waits until it has said something to the peer, and the peer has all of it.
+    pub(crate) async fn delivered(&mut self, peer: &str) {
+        self.until(peer, "delivered", |link| {
+            link.delivered_size == link.own_size && link.own_size > 0
+        })
+        .await;
+    }
+
     /// Starts the process; its log goes to `node.log`.
     pub(crate) fn start(&mut self) {
         assert!(self.child.is_none(), "{} runs already", self.name);

@@ -137,6 +137,21 @@ pub(crate) async fn traffic(a: &Exchange, b: &Exchange, (sa, sb): (&Side, &Side)
     quiet(a, b).await;
 }
 
+/// The first side on an old copy of its disk: since it was made, so much traffic went both ways.
+async fn set_back_behind(count: usize) -> (Side, Side, Arc<Exchange>, Arc<Exchange>) {
+    let (mut a, b) = sides();
+    let (left, right) = (a.open(&b), b.open(&a));
+    let running = join(&left, &right);
+    traffic(&left, &right, (&a, &b), 4).await;
+    let old = a.snapshot();
+    traffic(&left, &right, (&a, &b), count).await;
+    running.end().await;
+    drop(left);
+    a.restore(old);
+    let left = a.open(&b);
+    (a, b, left, right)
+}
+
 /// An empty disk in place of the old one.
 pub(crate) fn lose_disk(side: &mut Side) {
     side.store = MemoryStore::new();
@@ -380,17 +395,7 @@ struct RolledBack {
 }
 
 async fn rolled_back() -> RolledBack {
-    let (mut a, b) = sides();
-    let right = b.open(&a);
-    let mut left = a.open(&b);
-    let running = join(&left, &right);
-    traffic(&left, &right, (&a, &b), 4).await;
-    let old = a.snapshot();
-    traffic(&left, &right, (&a, &b), 20).await;
-    running.end().await;
-    drop((left, right));
-    a.restore(old);
-    left = a.open(&b);
+    let (a, b, left, _right) = set_back_behind(20).await;
     for number in 0..3 {
         submit(&left, letter(&b, 100 + number)).await.unwrap();
     }
@@ -679,17 +684,7 @@ async fn what_was_refused_is_refused_again_and_not_said_twice() {
 
 #[tokio::test]
 async fn entries_set_aside_outlast_a_peer_that_gives_some_back_without_receipts_and_then_lies() {
-    let (mut a, b) = sides();
-    let right = b.open(&a);
-    let mut left = a.open(&b);
-    let running = join(&left, &right);
-    traffic(&left, &right, (&a, &b), 4).await;
-    let old = a.snapshot();
-    traffic(&left, &right, (&a, &b), 700).await;
-    running.end().await;
-    drop(left);
-    a.restore(old);
-    left = a.open(&b);
+    let (_a, b, left, right) = set_back_behind(700).await;
     let mut told = Vec::new();
     for number in 0..3 {
         told.push(submit(&left, letter(&b, 900 + number)).await.unwrap().id);
@@ -734,17 +729,7 @@ async fn entries_set_aside_outlast_a_peer_that_gives_some_back_without_receipts_
 /// A node that lost what it had received, and a message of its own whose text lies in a file; `spoil`
 /// does that file harm before the records are back.
 async fn with_one_body_file(spoil: impl FnOnce(&std::path::Path)) -> (Side, Side, Arc<Exchange>) {
-    let (mut a, b) = sides();
-    let right = b.open(&a);
-    let mut left = a.open(&b);
-    let running = join(&left, &right);
-    traffic(&left, &right, (&a, &b), 4).await;
-    let old = a.snapshot();
-    traffic(&left, &right, (&a, &b), 10).await;
-    running.end().await;
-    drop(left);
-    a.restore(old);
-    left = a.open(&b);
+    let (a, b, left, right) = set_back_behind(10).await;
     let mut long = letter(&b, 50);
     let Some(v1::body::Body::OfficialLetter(body)) = long.body.as_mut().unwrap().body.as_mut()
     else {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use liaison::proto::v1;
 use serde_json::Value;
 
-use crate::nodes::{LEFT, Node, RIGHT, letter, liaison, succeed};
+use crate::nodes::{LEFT, Node, RIGHT, liaison, succeed};
 
 /// Two nodes with recovery keys, that know each other; not started.
 fn pair(parent: &Path) -> (Node, Node) {
@@ -40,21 +40,6 @@ fn standing(node: &Node, role: &str) -> Vec<String> {
         .filter(|key| key["role"] == role)
         .map(|key| key["standing"].as_str().unwrap().to_owned())
         .collect()
-}
-
-async fn say(from: &mut Node, to: &str, numbers: std::ops::Range<usize>) {
-    let mut desk = from.desk().await;
-    for number in numbers {
-        let draft = Some(letter(to, number));
-        desk.submit(v1::SubmitRequest { draft }).await.unwrap();
-    }
-}
-
-async fn delivered(node: &mut Node, peer: &str) {
-    node.until(peer, "delivered", |link| {
-        link.delivered_size == link.own_size && link.own_size > 0
-    })
-    .await;
 }
 
 fn export(node: &Node, name: &str) -> PathBuf {
@@ -104,32 +89,32 @@ async fn every_key_changes_under_traffic_and_all_exports_verify_from_the_first_c
     let cards = [cards[0].as_path(), cards[1].as_path()];
     left.start();
     right.start();
-    say(&mut left, RIGHT, 0..5).await;
-    say(&mut right, LEFT, 0..5).await;
-    delivered(&mut left, RIGHT).await;
-    delivered(&mut right, LEFT).await;
+    left.say(RIGHT, 0..5).await;
+    right.say(LEFT, 0..5).await;
+    left.delivered(RIGHT).await;
+    right.delivered(LEFT).await;
     let before = export(&left, "before");
     verify(&before, &cards);
 
     // Under traffic, one with the peer there, one while it is away, and over restarts.
     keys(&left, &["rotate", "message", "--reason", "mẫu"]);
-    say(&mut left, RIGHT, 10..20).await;
+    left.say(RIGHT, 10..20).await;
     keys(&right, &["rotate", "log"]);
-    say(&mut right, LEFT, 10..20).await;
+    right.say(LEFT, 10..20).await;
     alone(&mut left, "message", 1, "retired").await;
     alone(&mut right, "log", 1, "retired").await;
     right.stop();
     keys(&left, &["rotate", "log"]);
     keys(&left, &["rotate", "message"]);
-    say(&mut left, RIGHT, 20..30).await;
+    left.say(RIGHT, 20..30).await;
     left.kill();
     left.start();
-    say(&mut left, RIGHT, 30..40).await;
+    left.say(RIGHT, 30..40).await;
     right.start();
     alone(&mut left, "log", 1, "retired").await;
-    say(&mut right, LEFT, 20..30).await;
-    delivered(&mut left, RIGHT).await;
-    delivered(&mut right, LEFT).await;
+    right.say(LEFT, 20..30).await;
+    left.delivered(RIGHT).await;
+    right.delivered(LEFT).await;
     // The files follow once the peer has confirmed all of it.
     let deadline = std::time::Instant::now() + crate::nodes::PATIENCE;
     while left.dir.join("keys/log.pem.next").exists()
@@ -140,8 +125,8 @@ async fn every_key_changes_under_traffic_and_all_exports_verify_from_the_first_c
     }
     left.stop();
     left.start();
-    say(&mut left, RIGHT, 40..45).await;
-    delivered(&mut left, RIGHT).await;
+    left.say(RIGHT, 40..45).await;
+    left.delivered(RIGHT).await;
 
     let (ours, theirs) = (export(&left, "ours"), export(&right, "theirs"));
     for dir in [&ours, &theirs] {
@@ -175,8 +160,8 @@ async fn a_stolen_key_ends_by_the_recovery_key_while_the_node_runs() {
     let cards = [cards[0].as_path(), cards[1].as_path()];
     left.start();
     right.start();
-    say(&mut left, RIGHT, 0..5).await;
-    delivered(&mut left, RIGHT).await;
+    left.say(RIGHT, 0..5).await;
+    left.delivered(RIGHT).await;
     let file = recovery_file(&left);
     for which in ["message", "log"] {
         keys(
@@ -192,11 +177,11 @@ async fn a_stolen_key_ends_by_the_recovery_key_while_the_node_runs() {
             ],
         );
         alone(&mut left, which, 1, "revoked").await;
-        say(&mut left, RIGHT, 10..15).await;
-        say(&mut right, LEFT, 10..15).await;
+        left.say(RIGHT, 10..15).await;
+        right.say(LEFT, 10..15).await;
     }
-    delivered(&mut left, RIGHT).await;
-    delivered(&mut right, LEFT).await;
+    left.delivered(RIGHT).await;
+    right.delivered(LEFT).await;
     assert!(left.dir.join("keys/message.pem").exists());
     assert!(!left.dir.join("keys/message.pem.revoking").exists());
     for node in [&left, &right] {
@@ -204,8 +189,8 @@ async fn a_stolen_key_ends_by_the_recovery_key_while_the_node_runs() {
     }
     left.stop();
     left.start();
-    say(&mut left, RIGHT, 20..22).await;
-    delivered(&mut left, RIGHT).await;
+    left.say(RIGHT, 20..22).await;
+    left.delivered(RIGHT).await;
     left.stop();
     right.stop();
 }
@@ -272,17 +257,17 @@ async fn records_of_before_come_back_after_every_key_has_changed() {
     let cards = [cards[0].as_path(), cards[1].as_path()];
     left.start();
     right.start();
-    say(&mut left, RIGHT, 0..5).await;
-    say(&mut right, LEFT, 0..5).await;
-    delivered(&mut left, RIGHT).await;
-    delivered(&mut right, LEFT).await;
+    left.say(RIGHT, 0..5).await;
+    right.say(LEFT, 0..5).await;
+    left.delivered(RIGHT).await;
+    right.delivered(LEFT).await;
     // All of before: a backup, an old copy, and a bundle that is still under way.
     let (backup, bundle) = (dir.path().join("backup"), dir.path().join("a.bundle"));
     let config = left.config();
     let run = |args: &[&str]| succeed(&[&["--config", &config], args].concat());
     run(&["backup", backup.to_str().unwrap()]);
-    say(&mut right, LEFT, 5..8).await;
-    delivered(&mut right, LEFT).await;
+    right.say(LEFT, 5..8).await;
+    right.delivered(LEFT).await;
     let of_right = right.config();
     let all = [
         "bundle",
@@ -316,10 +301,10 @@ async fn records_of_before_come_back_after_every_key_has_changed() {
         alone(node, role, 1, "retired").await;
         settled(node).await;
     }
-    say(&mut left, RIGHT, 20..30).await;
-    say(&mut right, LEFT, 20..30).await;
-    delivered(&mut left, RIGHT).await;
-    delivered(&mut right, LEFT).await;
+    left.say(RIGHT, 20..30).await;
+    right.say(LEFT, 20..30).await;
+    left.delivered(RIGHT).await;
+    right.delivered(LEFT).await;
     let before = heads(&left, &cards);
 
     // The bundle is sealed to a key that has ended, and signed by one that has.
@@ -372,8 +357,8 @@ async fn records_of_before_come_back_after_every_key_has_changed() {
         let copied = std::fs::read(backup.join("config-1").join(copy)).unwrap();
         assert_eq!(copied, std::fs::read(left.dir.join(file)).unwrap());
     }
-    say(&mut left, RIGHT, 40..45).await;
-    delivered(&mut left, RIGHT).await;
+    left.say(RIGHT, 40..45).await;
+    left.delivered(RIGHT).await;
     left.stop();
     right.stop();
 }

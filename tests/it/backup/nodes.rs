@@ -26,14 +26,6 @@ fn count(value: &Value, key: &str) -> u64 {
     value[key].as_u64().unwrap()
 }
 
-async fn send(node: &mut Node, recipient: &str, numbers: std::ops::Range<usize>) {
-    let mut desk = node.desk().await;
-    for number in numbers {
-        let draft = Some(letter(recipient, number));
-        desk.submit(v1::SubmitRequest { draft }).await.unwrap();
-    }
-}
-
 async fn delivered(node: &mut Node, peer: &str) {
     node.until(peer, "delivered", |link| {
         link.delivered_size == link.own_size
@@ -124,8 +116,8 @@ async fn a_node_comes_back_on_another_machine_from_a_backup_made_under_traffic()
     assert!(!place.join("data.restoring").exists() && !place.join("data/RESTORING").exists());
 
     left.start();
-    send(&mut left, RIGHT, 900..905).await;
-    send(&mut right, LEFT, 900..905).await;
+    left.say(RIGHT, 900..905).await;
+    right.say(LEFT, 900..905).await;
     delivered(&mut left, RIGHT).await;
     delivered(&mut right, LEFT).await;
     let exports: Vec<_> = [&left, &right]
@@ -188,7 +180,7 @@ async fn a_killed_backup_and_a_killed_restore_harm_nothing() {
     let (mut left, mut right) = pair(dir.path());
     left.start();
     right.start();
-    send(&mut left, RIGHT, 0..400).await;
+    left.say(RIGHT, 0..400).await;
     delivered(&mut left, RIGHT).await;
     let config = left.config();
     let bak = dir.path().join("bak");
@@ -206,7 +198,7 @@ async fn a_killed_backup_and_a_killed_restore_harm_nothing() {
     assert!(killed > 0, "it was never killed");
     assert_whole(&bak);
     let before = assert_whole(&bak).manifest.generation;
-    send(&mut left, RIGHT, 400..420).await;
+    left.say(RIGHT, 400..420).await;
     kill_at(&args, || bak.join("tmp/1").exists());
     assert!(assert_whole(&bak).manifest.generation >= before);
     delivered(&mut left, RIGHT).await;
@@ -249,7 +241,7 @@ async fn a_killed_backup_and_a_killed_restore_harm_nothing() {
     assert!(told.contains("mv ") && told.contains(".lost"), "{told}");
 
     left.start();
-    send(&mut left, RIGHT, 500..501).await;
+    left.say(RIGHT, 500..501).await;
     delivered(&mut left, RIGHT).await;
     left.stop();
     right.stop();
@@ -261,7 +253,7 @@ fn what_is_in_the_way_of_a_restore_is_left_alone() {
     let (mut left, _right) = pair(dir.path());
     left.start();
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(send(&mut left, RIGHT, 0..1));
+    runtime.block_on(left.say(RIGHT, 0..1));
     let bak = dir.path().join("bak");
     backup(&left, &bak);
     let config = left.config();
@@ -318,14 +310,14 @@ async fn what_came_after_the_backup_comes_back_from_the_other_side() {
     let (mut left, mut right) = pair(dir.path());
     left.start();
     right.start();
-    send(&mut left, RIGHT, 0..50).await;
-    send(&mut right, LEFT, 0..50).await;
+    left.say(RIGHT, 0..50).await;
+    right.say(LEFT, 0..50).await;
     delivered(&mut left, RIGHT).await;
     delivered(&mut right, LEFT).await;
     let bak = dir.path().join("bak");
     backup(&left, &bak);
-    send(&mut left, RIGHT, 50..80).await;
-    send(&mut right, LEFT, 50..80).await;
+    left.say(RIGHT, 50..80).await;
+    right.say(LEFT, 50..80).await;
     delivered(&mut left, RIGHT).await;
     delivered(&mut right, LEFT).await;
     left.kill();
@@ -334,7 +326,7 @@ async fn what_came_after_the_backup_comes_back_from_the_other_side() {
     // Behind what the backup holds, and before the other side can tell the rest.
     right.stop();
     left.start();
-    send(&mut left, RIGHT, 80..81).await;
+    left.say(RIGHT, 80..81).await;
     right.start();
     left.until(RIGHT, "filled up", |link| {
         link.own_size == 81 && link.delivered_size == 81 && link.mirrored_size == 80

@@ -5,7 +5,7 @@ use liaison::proto::v1::{self, FaultCode};
 
 use super::*;
 use crate::keys::{next_log, next_message, rotate};
-use crate::sides::{assert_same_logs, flash, join, letter, quiet, sides, submit, up};
+use crate::sides::{assert_same_logs, flash, quiet};
 
 #[tokio::test(start_paused = true)]
 async fn letters_and_receipts_go_both_ways_by_bundles_alone() {
@@ -203,7 +203,7 @@ async fn an_old_bundle_does_not_let_a_store_that_was_put_back_sign() {
 #[tokio::test(start_paused = true)]
 async fn what_is_not_for_this_node_or_of_no_peer_is_refused() {
     let (left, right) = sides();
-    let other = crate::sides::Side::new("mohan.ni.cn.example", 7);
+    let other = Side::new("mohan.ni.cn.example", 7);
     let (a, b) = (left.open(&right), right.open(&left));
     let stranger = other.open(&right);
     submit(&a, letter(&right, 0)).await.unwrap();
@@ -220,12 +220,12 @@ async fn what_is_not_for_this_node_or_of_no_peer_is_refused() {
         "{refused}"
     );
     // Of the right name with another's keys.
-    let impostor = crate::sides::Side::new(left.name.as_str(), 9);
+    let impostor = Side::new(left.name.as_str(), 9);
     let forged = export(&impostor.open(&right)).await;
     let refused = try_import(&b, &forged).await.unwrap_err();
     assert!(refused.to_string().contains("signature"), "{refused}");
     // Sealed to another key of the right name.
-    let twin = crate::sides::Side::new(right.name.as_str(), 11);
+    let twin = Side::new(right.name.as_str(), 11);
     let (card, mode) = (twin.card_for(&left), RecorderMode::Inline);
     let misled = left.try_open(&twin, card, mode);
     drop(misled);
@@ -239,7 +239,7 @@ async fn what_is_not_for_this_node_or_of_no_peer_is_refused() {
 }
 
 /// A letter with a file, which lies at its sender.
-async fn letter_with(exchange: &Exchange, to: &crate::sides::Side, content: &[u8]) -> [u8; 32] {
+async fn letter_with(exchange: &Exchange, to: &Side, content: &[u8]) -> [u8; 32] {
     use sha2::Digest as _;
     let digest: [u8; 32] = sha2::Sha256::digest(content).into();
     exchange.blobs().put(&digest, content).unwrap();
@@ -304,15 +304,7 @@ async fn files_go_on_where_a_transfer_was_cut_and_are_checked() {
 
 #[tokio::test(start_paused = true)]
 async fn a_disk_that_is_full_takes_nothing_and_goes_on_afterwards() {
-    let (left, right) = sides();
-    let (a, b) = (left.open(&right), right.open(&left));
-    let running = join(&a, &b);
-    up(&a, &b).await;
-    running.end().await;
-    for number in 0..3 {
-        submit(&a, letter(&right, number)).await.unwrap();
-    }
-    let file = export(&a).await;
+    let (_left, right, a, b, file) = three_letters().await;
     right.store.set_full(true);
     let refused = try_import(&b, &file).await.unwrap_err();
     assert!(refused.to_string().contains("disk is full"), "{refused}");

@@ -12,7 +12,7 @@ use liaison::proto::v1::{self, FaultCode, bundle_piece::Piece, frame};
 use liaison::tlog::Hash;
 
 use super::*;
-use crate::sides::{Side, assert_same_logs, join, letter, sides, submit, up};
+use crate::sides::assert_same_logs;
 
 fn framed(frame: frame::Frame) -> Piece {
     Piece::Frame(v1::Frame { frame: Some(frame) })
@@ -54,20 +54,6 @@ fn put_together(
         .finish(statement, &from.keys().message, &mut out)
         .unwrap();
     out
-}
-
-/// Two nodes that have met, with a bundle of three letters from the first.
-async fn three_letters() -> (Side, Side, Arc<Exchange>, Arc<Exchange>, Vec<u8>) {
-    let (left, right) = sides();
-    let (a, b) = (left.open(&right), right.open(&left));
-    let running = join(&a, &b);
-    up(&a, &b).await;
-    running.end().await;
-    for number in 0..3 {
-        submit(&a, letter(&right, number)).await.unwrap();
-    }
-    let file = export(&a).await;
-    (left, right, a, b, file)
 }
 
 fn push_of(pieces: &mut [Piece]) -> &mut v1::Push {

@@ -15,7 +15,7 @@ use liaison::exchange::Exchange;
 use liaison::exchange::bundle::{BundleError, Imported, Part, Since};
 use tokio::sync::mpsc;
 
-use crate::sides::{link_of, patiently};
+use crate::sides::{Side, join, letter, link_of, patiently, sides, submit, up};
 
 /// A bundle for the one peer of a node.
 async fn try_export(exchange: &Arc<Exchange>, since: Since) -> Result<Vec<u8>, BundleError> {
@@ -35,6 +35,20 @@ async fn try_export(exchange: &Arc<Exchange>, since: Since) -> Result<Vec<u8>, B
 
 pub(crate) async fn export(exchange: &Arc<Exchange>) -> Vec<u8> {
     try_export(exchange, Since::Receipt).await.unwrap()
+}
+
+/// Two nodes that have met, with a bundle of three letters from the first.
+async fn three_letters() -> (Side, Side, Arc<Exchange>, Arc<Exchange>, Vec<u8>) {
+    let (left, right) = sides();
+    let (a, b) = (left.open(&right), right.open(&left));
+    let running = join(&a, &b);
+    up(&a, &b).await;
+    running.end().await;
+    for number in 0..3 {
+        submit(&a, letter(&right, number)).await.unwrap();
+    }
+    let file = export(&a).await;
+    (left, right, a, b, file)
 }
 
 /// Takes a bundle.

@@ -289,7 +289,7 @@ impl World {
                 return;
             }
             if by_session && a.trouble().is_none() && b.trouble().is_none() && round < 2 {
-                let running = crate::sides::join(&a, &b);
+                let running = join(&a, &b);
                 let both = async {
                     up(&a, &b).await;
                     quiet(&a, &b).await;
