@@ -19,6 +19,7 @@ mod row;
 
 use std::sync::Arc;
 
+use super::clock::timestamp_of_ms;
 use super::command::{Command, Holds, RecordError};
 use super::layout::{self, FileRef, Place, Region, StoredBody};
 use super::overlay::Write;
@@ -144,6 +145,17 @@ struct Target {
     place: row::Place,
     row: Row,
     was_sealed: bool,
+}
+
+impl From<&Erasure> for v1::Erasure {
+    fn from(erasure: &Erasure) -> Self {
+        Self {
+            at: Some(timestamp_of_ms(erasure.at_ms)),
+            by: erasure.by.clone(),
+            reason: erasure.reason.clone(),
+            authority: erasure.authority.clone(),
+        }
+    }
 }
 
 impl ErasureOrder {
