@@ -336,3 +336,8 @@ pub const BACKUP_CONFIG_FILES_MAX: usize = 2 * (2 * LINKS_MAX + 1);
 pub const BACKUP_CONFIG_BYTES_MAX: u64 = 1 << 20;
 /// Logs that a backup says it holds: those of every link, and of links that were configured once.
 pub const BACKUP_HELD_MAX: usize = 8 * LINKS_MAX;
+
+/// Bytes of what a copy of the key files is called: a path, or a place in words.
+pub const KEY_COPY_LABEL_BYTES_MAX: usize = 256;
+/// Copies of the key files on the list: one a day for eleven years.
+pub const KEY_COPIES_MAX: usize = 4_096;
