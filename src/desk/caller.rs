@@ -51,6 +51,8 @@ pub enum Method {
     ListKeys,
     /// Changes this node's keys.
     ChangeKeys,
+    /// Copies the files of keys.
+    CopyKeys,
     /// Why a link is held, and was.
     ShowLink,
     /// The file that proves that a key signed two logs.
@@ -65,7 +67,7 @@ pub enum Method {
 
 impl Method {
     /// Every call.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Submit,
         Self::Get,
         Self::List,
@@ -85,6 +87,7 @@ impl Method {
         Self::Lateness,
         Self::ListKeys,
         Self::ChangeKeys,
+        Self::CopyKeys,
         Self::ShowLink,
         Self::LinkEvidence,
         Self::Backup,
@@ -115,6 +118,7 @@ impl Method {
             Self::Lateness => "Lateness",
             Self::ListKeys => "ListKeys",
             Self::ChangeKeys => "ChangeKeys",
+            Self::CopyKeys => "CopyKeys",
             Self::ShowLink => "ShowLink",
             Self::LinkEvidence => "LinkEvidence",
             Self::Backup => "Backup",
@@ -194,13 +198,14 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::ListCalendars
             | M::ListKeys
             | M::ChangeKeys
+            | M::CopyKeys
             | M::ShowLink
             | M::ExportBundle
             | M::ImportBundle
             | M::Backup,
         ) => Access::Full,
         (Role::Integration, M::Submit | M::Get | M::List | M::Watch | M::UploadAttachment)
-        | (Role::Operator, M::Backup) => Access::Own,
+        | (Role::Operator, M::Backup | M::CopyKeys) => Access::Own,
         (Role::Admin, M::Get | M::List | M::ListCases | M::GetCase) => Access::Outline,
         _ => Access::Denied,
     }
@@ -278,6 +283,7 @@ mod tests {
             (Method::Lateness, [Full, No, Full, No]),
             (Method::ListKeys, [Full, No, Full, Full]),
             (Method::ChangeKeys, [No, No, No, Full]),
+            (Method::CopyKeys, [Own, No, No, Full]),
             (Method::ShowLink, [Full, No, Full, Full]),
             (Method::LinkEvidence, [Full, No, Full, No]),
             (Method::Backup, [Own, No, No, Full]),

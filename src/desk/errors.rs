@@ -26,7 +26,7 @@ use crate::model::MessageId;
 use crate::model::check::FieldFault;
 use crate::model::text::escape;
 use crate::proto::v1;
-use crate::store::StoreError;
+use crate::store::{KeyCopyError, StoreError, VaultError};
 
 /// The domain of every `ErrorInfo`.
 pub const DOMAIN: &str = "liaison";
@@ -187,6 +187,12 @@ pub enum DeskError {
     /// Changing keys.
     #[error(transparent)]
     Keys(#[from] KeysError),
+    /// The files of keys.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// Nothing lies sealed here, so there are no files of keys.
+    #[error("nothing lies sealed here ([at_rest] encrypt = false), so there are no key files to copy")]
+    NotSealed,
     /// Submitting.
     #[error(transparent)]
     Submit(#[from] SubmitError),
@@ -292,6 +298,8 @@ fn row(error: &DeskError) -> (Code, &'static str) {
             SubmitError::Entropy(_) => (Code::Unavailable, "NO_RANDOMNESS"),
         },
         DeskError::Keys(error) => keys_row(error),
+        DeskError::NotSealed => (Code::FailedPrecondition, "NOT_SEALED"),
+        DeskError::Vault(error) => vault_row(error),
         DeskError::Record(error) => record_row(error),
         DeskError::Store(error) => store_row(error),
         DeskError::Bundle(error) => bundle_row(error),
@@ -303,6 +311,23 @@ fn row(error: &DeskError) -> (Code, &'static str) {
         DeskError::BrokenOff => (Code::Aborted, "UPLOAD_BROKEN_OFF"),
         DeskError::Stopping => (Code::Unavailable, "STOPPING"),
         DeskError::Transport(status) => (status.code(), "TRANSPORT"),
+    }
+}
+
+fn vault_row(error: &VaultError) -> (Code, &'static str) {
+    match error {
+        VaultError::Store(error) | VaultError::Copy(KeyCopyError::Store(error)) => store_row(error),
+        VaultError::Copy(KeyCopyError::Label(_)) => (Code::InvalidArgument, "LABEL"),
+        VaultError::Copy(KeyCopyError::TooMany) => (Code::FailedPrecondition, "TOO_MANY_COPIES"),
+        VaultError::Copy(KeyCopyError::Unknown(_)) => (Code::NotFound, "NO_SUCH_COPY"),
+        VaultError::Copy(KeyCopyError::NotWhole { .. }) => (Code::DataLoss, "COPY_NOT_WHOLE"),
+        VaultError::Destroyed => (Code::FailedPrecondition, "ERASED"),
+        VaultError::Missing { .. }
+        | VaultError::Behind { .. }
+        | VaultError::OtherCopy { .. }
+        | VaultError::Sealed { .. }
+        | VaultError::Format { .. } => (Code::FailedPrecondition, "KEYS_MISSING"),
+        VaultError::Block(_) | VaultError::Seal => (Code::Unavailable, "NO_RANDOMNESS"),
     }
 }
 

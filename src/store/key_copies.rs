@@ -26,7 +26,7 @@ use crate::limits::{KEY_COPIES_MAX, KEY_COPY_LABEL_BYTES_MAX};
 /// The list's name among the files of keys.
 const LIST: &str = "copies.json";
 /// The manifest's name in a copy.
-const MANIFEST: &str = "MANIFEST.json";
+pub const KEY_COPY_MANIFEST: &str = "MANIFEST.json";
 /// What a manifest begins with.
 const FORMAT: &str = "liaison key copy 1";
 
@@ -259,7 +259,7 @@ impl CopiedKeys {
             others: others.to_vec(),
         };
         let manifest = serde_json::to_vec_pretty(&manifest)
-            .map_err(|e| StoreError::corrupt(Path::new(MANIFEST), e.to_string()))?;
+            .map_err(|e| StoreError::corrupt(Path::new(KEY_COPY_MANIFEST), e.to_string()))?;
         copy.sha256 = hex::encode(Sha256::digest(&manifest));
         Ok(Self {
             copy,
@@ -276,7 +276,7 @@ impl CopiedKeys {
         manifest: Vec<u8>,
         files: BTreeMap<String, Vec<u8>>,
     ) -> Result<Self, KeyCopyError> {
-        let (copied, _, _) = Self::checked(Path::new(MANIFEST), manifest, files)?;
+        let (copied, _, _) = Self::checked(Path::new(KEY_COPY_MANIFEST), manifest, files)?;
         Ok(copied)
     }
 
@@ -325,7 +325,7 @@ impl CopiedKeys {
             .map_err(|e| StoreError::io("make", &dir, e))?;
         let files = self.files.iter();
         let files = files.map(|(name, bytes)| (name.as_str(), bytes));
-        for (name, bytes) in files.chain([(MANIFEST, &self.manifest)]) {
+        for (name, bytes) in files.chain([(KEY_COPY_MANIFEST, &self.manifest)]) {
             let path = dir.join(name);
             fs::File::options()
                 .write(true)
@@ -372,14 +372,14 @@ impl FoundCopy {
     /// # Errors
     /// [`KeyCopyError::NotWhole`], [`KeyCopyError::Store`].
     pub fn read(dir: &Path) -> Result<Self, KeyCopyError> {
-        let path = dir.join(MANIFEST);
+        let path = dir.join(KEY_COPY_MANIFEST);
         let manifest = match fs::read(&path) {
             Ok(manifest) => manifest,
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 return Err(KeyCopyError::NotWhole {
                     path: dir.to_owned(),
                     what: format!(
-                        "it has no {MANIFEST}. Name the directory keys-DATE-ID that holds one"
+                        "it has no {KEY_COPY_MANIFEST}. Name the directory keys-DATE-ID that holds one"
                     ),
                 });
             }

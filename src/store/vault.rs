@@ -752,7 +752,10 @@ impl FileContext<'_> {
 }
 
 /// Overwrites a file in place, and removes it.
-fn shred(path: &Path) -> Result<(), StoreError> {
+///
+/// # Errors
+/// [`StoreError::Io`].
+pub fn shred(path: &Path) -> Result<(), StoreError> {
     let overwrite = || {
         let file = File::options().write(true).open(path)?;
         let bytes = file.metadata()?.len();
