@@ -366,3 +366,8 @@ pub const JOURNAL_LOGIN_INTERVAL: Duration = Duration::from_secs(3_600);
 pub const JOURNAL_COUNTED_MAX: usize = 1_024;
 /// A note of a journal as its node sends it: 600 bytes with two lines, and names of 253 bytes.
 pub const JOURNAL_NOTE_BYTES_MAX: usize = 4 << 10;
+
+/// Bytes of what a copy of the key files is called: a path, or a place in words.
+pub const KEY_COPY_LABEL_BYTES_MAX: usize = 256;
+/// Copies of the key files on the list: one a day for eleven years.
+pub const KEY_COPIES_MAX: usize = 4_096;

@@ -48,6 +48,8 @@ mod disks;
 mod doors;
 #[path = "it/drain.rs"]
 mod drain;
+#[path = "it/erase/mod.rs"]
+mod erase;
 #[path = "it/equivocation.rs"]
 mod equivocation;
 #[path = "it/evidence.rs"]

@@ -65,15 +65,17 @@ impl BackupService for Arc<Desk> {
 /// An administrator, or the node's own user at the socket.
 fn admit_backup<T>(request: &Request<T>) -> Result<Caller, Status> {
     let (caller, access) = admit(request, Method::Backup)?;
-    let identity = request
-        .extensions()
-        .get::<ConnectInfo>()
-        .map(|info| &info.identity);
-    if access == Access::Full || matches!(identity, Some(Identity::Unix(_))) {
+    if access == Access::Full || is_at_socket(request) {
         return Ok(caller);
     }
     let error = DeskError::NotAtSocket;
     Err(super::service::refused(&caller, Method::Backup, error))
+}
+
+/// Whether the caller is the node's own user at its socket.
+pub(super) fn is_at_socket<T>(request: &Request<T>) -> bool {
+    let info = request.extensions().get::<ConnectInfo>();
+    info.is_some_and(|info| matches!(info.identity, Identity::Unix(_)))
 }
 
 /// Why a piece could not be handed on.

@@ -51,10 +51,14 @@ pub enum Method {
     ListKeys,
     /// Changes this node's keys.
     ChangeKeys,
+    /// Copies the files of keys.
+    CopyKeys,
     /// Why a link is held, and was.
     ShowLink,
     /// The file that proves that a key signed two logs.
     LinkEvidence,
+    /// Destroying a body for ever.
+    Erase,
     /// Everything that the node keeps, and its files.
     Backup,
     /// What waits for a peer, as a file.
@@ -65,7 +69,7 @@ pub enum Method {
 
 impl Method {
     /// Every call.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::Submit,
         Self::Get,
         Self::List,
@@ -85,8 +89,10 @@ impl Method {
         Self::Lateness,
         Self::ListKeys,
         Self::ChangeKeys,
+        Self::CopyKeys,
         Self::ShowLink,
         Self::LinkEvidence,
+        Self::Erase,
         Self::Backup,
         Self::ExportBundle,
         Self::ImportBundle,
@@ -115,8 +121,10 @@ impl Method {
             Self::Lateness => "Lateness",
             Self::ListKeys => "ListKeys",
             Self::ChangeKeys => "ChangeKeys",
+            Self::CopyKeys => "CopyKeys",
             Self::ShowLink => "ShowLink",
             Self::LinkEvidence => "LinkEvidence",
+            Self::Erase => "Erase",
             Self::Backup => "Backup",
             Self::ExportBundle => "ExportBundle",
             Self::ImportBundle => "ImportBundle",
@@ -194,13 +202,15 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::ListCalendars
             | M::ListKeys
             | M::ChangeKeys
+            | M::CopyKeys
             | M::ShowLink
             | M::ExportBundle
             | M::ImportBundle
+            | M::Erase
             | M::Backup,
         ) => Access::Full,
         (Role::Integration, M::Submit | M::Get | M::List | M::Watch | M::UploadAttachment)
-        | (Role::Operator, M::Backup) => Access::Own,
+        | (Role::Operator, M::Backup | M::CopyKeys) => Access::Own,
         (Role::Admin, M::Get | M::List | M::ListCases | M::GetCase) => Access::Outline,
         _ => Access::Denied,
     }
@@ -278,8 +288,10 @@ mod tests {
             (Method::Lateness, [Full, No, Full, No]),
             (Method::ListKeys, [Full, No, Full, Full]),
             (Method::ChangeKeys, [No, No, No, Full]),
+            (Method::CopyKeys, [Own, No, No, Full]),
             (Method::ShowLink, [Full, No, Full, Full]),
             (Method::LinkEvidence, [Full, No, Full, No]),
+            (Method::Erase, [No, No, No, Full]),
             (Method::Backup, [Own, No, No, Full]),
             (Method::ExportBundle, [Full, No, No, Full]),
             (Method::ImportBundle, [Full, No, No, Full]),

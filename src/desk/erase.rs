@@ -9,8 +9,10 @@ use super::caller::{Caller, Method};
 use super::errors::DeskError;
 use super::read::parse_id;
 use super::service::{admit, answer};
+use crate::exchange::clock::timestamp_of_ms;
 use crate::exchange::erase::{EraseError, Erased, ErasureOrder};
 use crate::journal::Act;
+use crate::limits::JOURNAL_WHAT_BYTES_MAX;
 use crate::proto::v1;
 use crate::proto::v1::erasure_service_server::ErasureService;
 
@@ -42,18 +44,15 @@ impl Desk {
         let found = self.exchange.find(id)?;
         let (link, _) = found.ok_or(DeskError::NotFound { id })?;
         let would = self.exchange.would_erase(&link, id)?;
-        let (files, kept) = match would {
-            Err(already) => return Ok(self.told(&already)),
-            Ok(would) => would,
-        };
-        if request.preview {
+        if request.preview && !would.already {
+            let told = told(&would);
             return Ok(v1::EraseResponse {
-                attachments: count(files),
-                attachments_kept: count(kept),
-                was_sealed: self.exchange.blobs().vault().is_some(),
-                copies: self.copies(),
-                ..v1::EraseResponse::default()
+                erasure: None,
+                ..told
             });
+        }
+        if would.already {
+            return Ok(told(&would));
         }
         let order = ErasureOrder {
             by: caller.author(),
@@ -69,18 +68,25 @@ impl Desk {
         self.note(deed).await?;
         let erased = self.exchange.erase(&link, id, &order).await?;
         tracing::warn!(peer = %link.peer, %caller, "a body was erased");
-        Ok(self.told(&erased))
+        Ok(told(&erased))
     }
+}
 
-    fn told(&self, erased: &Erased) -> v1::EraseResponse {
-        v1::EraseResponse {
-            erasure: Some((&erased.erasure).into()),
-            already: erased.already,
-            attachments: count(erased.files),
-            attachments_kept: count(erased.kept_files),
-            was_sealed: erased.was_sealed,
-            copies: self.copies(),
-        }
+fn told(erased: &Erased) -> v1::EraseResponse {
+    let copies = erased.copies.iter();
+    v1::EraseResponse {
+        erasure: Some((&erased.erasure).into()),
+        already: erased.already,
+        attachments: count(erased.files),
+        attachments_kept: count(erased.kept_files),
+        was_sealed: erased.was_sealed,
+        copies: copies
+            .map(|copy| v1::KeyFilesCopy {
+                made_at: Some(timestamp_of_ms(copy.at_ms)),
+                label: copy.label.clone(),
+                id: copy.id.clone(),
+            })
+            .collect(),
     }
 }
 

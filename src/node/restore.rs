@@ -135,7 +135,7 @@ pub fn restore_store(
         options.free_bytes_min = config.limits.disk_free_bytes_min;
         let store = Arc::new(SledStore::open(&options)?);
         let mut blobs = Blobs::open(&work.dir, config.limits.disk_free_bytes_min)?;
-        if let Some(vault) = files.vault(&config.at_rest)? {
+        if let Some(vault) = files.vault(&config.at_rest, &config.data_dir)? {
             blobs = blobs.sealed(vault);
         }
         let mut ground = Ground {

@@ -31,7 +31,7 @@ use crate::model::body::{self, Decoded};
 use crate::model::text::is_steering;
 use crate::model::{Header, MessageId};
 use crate::proto::v1::{self, Kind};
-use crate::store::{Direction, StoreError, Vault};
+use crate::store::{Direction, KeyCopy, StoreError, Vault};
 
 pub use row::Erasure;
 pub(crate) use row::{Row, places, read};
@@ -67,6 +67,8 @@ pub struct Erased {
     pub was_sealed: bool,
     /// It was erased before; nothing was done now.
     pub already: bool,
+    /// Copies of the key files that may still be somewhere and hold its keys.
+    pub copies: Vec<KeyCopy>,
 }
 
 /// Why a body was not erased. It is as it was, but for [`EraseError::Keys`] and what follows it.
@@ -243,6 +245,7 @@ impl Exchange {
                         kept_files: target.row.kept_files.len(),
                         was_sealed: target.was_sealed,
                         already: false,
+                        copies: self.copies_of(&target.row),
                     });
                     targets.push(target);
                 }
@@ -260,23 +263,33 @@ impl Exchange {
         Ok(done)
     }
 
-    /// What erasing a message would destroy, and nothing is done: attachments, attachments that stay.
+    /// What erasing a message would destroy: told as if it were done, and nothing is.
     ///
     /// # Errors
     /// As [`Exchange::erase`].
-    pub fn would_erase(
-        &self,
-        link: &Link,
-        id: MessageId,
-    ) -> Result<Result<(usize, usize), Erased>, EraseError> {
-        let nobody = Erasure {
-            at_ms: 0,
+    pub fn would_erase(&self, link: &Link, id: MessageId) -> Result<Erased, EraseError> {
+        let erasure = Erasure {
+            at_ms: self.clock.unix_ms(),
             by: String::new(),
             reason: String::new(),
             authority: String::new(),
         };
-        let found = self.erasable(link, id, &nobody, &[])?;
-        Ok(found.map(|target| (target.row.files.len(), target.row.kept_files.len())))
+        Ok(match self.erasable(link, id, &erasure, &[])? {
+            Err(already) => already,
+            Ok(target) => Erased {
+                files: target.row.files.len(),
+                kept_files: target.row.kept_files.len(),
+                was_sealed: target.was_sealed,
+                copies: self.copies_of(&target.row),
+                erasure,
+                already: false,
+            },
+        })
+    }
+
+    fn copies_of(&self, row: &Row) -> Vec<KeyCopy> {
+        let vault = self.blobs.vault();
+        vault.map_or_else(Vec::new, |vault| vault.copies_of(&row.key_addresses()))
     }
 
     /// Who erased a message of a log, when and why; `None` when nobody did.
@@ -311,6 +324,7 @@ impl Exchange {
                 files: row.files.len(),
                 kept_files: row.kept_files.len(),
                 was_sealed: !row.keys.is_empty(),
+                copies: self.copies_of(&row),
                 erasure: row.erasure,
                 already: true,
             }));
