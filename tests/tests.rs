@@ -68,6 +68,8 @@ mod forked;
 mod forms;
 #[path = "it/hostile.rs"]
 mod hostile;
+#[path = "it/key_ceremony.rs"]
+mod key_ceremony;
 #[path = "it/keys.rs"]
 mod keys;
 #[path = "it/keys_restored.rs"]

@@ -43,6 +43,7 @@ pub mod due;
 pub mod files;
 pub mod hold;
 mod holding;
+pub mod key_ends;
 pub mod keys;
 pub mod layout;
 mod mirror;
