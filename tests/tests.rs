@@ -72,6 +72,8 @@ mod forms;
 mod hostile;
 #[path = "it/journal/mod.rs"]
 mod journal;
+#[path = "it/key_ceremony.rs"]
+mod key_ceremony;
 #[path = "it/keys.rs"]
 mod keys;
 #[path = "it/keys_restored.rs"]

@@ -44,6 +44,7 @@ pub mod erase;
 pub mod files;
 pub mod hold;
 mod holding;
+pub mod key_ends;
 pub mod keys;
 pub mod layout;
 mod mirror;
