@@ -4,7 +4,7 @@
 //!
 //! One file per noun: `init`, `peer`, `node`, `new`, `check`, `send`, `list`, `show`, `case`,
 //! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `keys`, `recover`, `audit`,
-//! `bundle`, `backup`, `restore`, `erase`, `calendar`, `gate`, `demo`. Beside them what they share: `connect`
+//! `bundle`, `backup`, `restore`, `erase`, `retention` (and `hold`), `calendar`, `gate`, `demo`. Beside them what they share: `connect`
 //! (which configuration, the way to the desk), `refused` (what the node's refusal means),
 //! `exit` (how a command ends), `draft`, `attach`; and for showing: `print` (the only place
 //! that prints), `table`, `when`, `words`, `levels`, `summary`, `form`.
@@ -40,6 +40,7 @@ mod recover;
 mod refused;
 mod report;
 mod restore;
+mod retention;
 mod send;
 mod show;
 mod status;
@@ -111,6 +112,9 @@ enum Command {
     Backup(backup::Backup),
     Restore(restore::Restore),
     Erase(erase::Erase),
+    Hold(retention::Hold),
+    #[command(subcommand)]
+    Retention(retention::Retention),
     #[command(subcommand)]
     Bundle(bundle::Bundle),
     #[command(subcommand)]
@@ -171,6 +175,8 @@ impl Cli {
             Command::Backup(backup) => in_turn(backup.run(&target, screen)),
             Command::Restore(restore) => restore.run(&target, screen),
             Command::Erase(erase) => in_turn(erase.run(&target, screen)),
+            Command::Hold(hold) => in_turn(hold.run(&target, screen)),
+            Command::Retention(retention) => in_turn(retention.run(&target, screen)),
             Command::Calendar(calendar) => calendar.run(&target, screen),
             Command::Gate(gate) => gate.run(screen),
             Command::Demo(demo) => on_threads(demo.run(screen)),

@@ -58,6 +58,7 @@ mod receipts;
 mod recorder;
 pub mod remind;
 pub mod restore;
+pub mod retention;
 pub mod rotate;
 pub mod session;
 mod settle;

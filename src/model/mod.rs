@@ -34,6 +34,7 @@ pub mod mrz;
 pub mod name;
 pub(crate) mod parts;
 pub mod report;
+pub mod retention;
 pub mod sample;
 pub mod template;
 pub mod text;
