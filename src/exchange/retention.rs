@@ -20,7 +20,9 @@ use super::submit::{Author, header_of};
 use super::{Exchange, Link};
 use crate::journal::{Act, Deed, Journal, JournalError};
 use crate::model::MessageId;
+use crate::model::body::is_system_kind;
 use crate::model::retention::{Fate, Held, Policy};
+use crate::proto::v1::Kind;
 use crate::store::{Direction, StoreError};
 
 /// Who erases by a rule, as it is recorded.
@@ -266,7 +268,11 @@ impl Exchange {
         let mut last_ms = 0;
         for (side, index) in places {
             let stored = self.reader(link, side).entry(index)?;
-            last_ms = last_ms.max(stored.record.recorded_at_ms);
+            let header = header_of(&stored, &link.origin(side).to_string())?;
+            // What nodes say by themselves, such as that a body was erased, continues no case.
+            if !Kind::try_from(header.kind).is_ok_and(is_system_kind) {
+                last_ms = last_ms.max(stored.record.recorded_at_ms);
+            }
             // What was erased of it no longer tells how it ended. Erasing was decided when it had.
             if is_open && self.erasure_of(link, side, index)?.is_some() {
                 is_open = false;
