@@ -210,7 +210,7 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::Backup,
         ) => Access::Full,
         (Role::Integration, M::Submit | M::Get | M::List | M::Watch | M::UploadAttachment)
-        | (Role::Operator, M::Backup | M::CopyKeys) => Access::Own,
+        | (Role::Operator, M::Backup | M::CopyKeys | M::Erase) => Access::Own,
         (Role::Admin, M::Get | M::List | M::ListCases | M::GetCase) => Access::Outline,
         _ => Access::Denied,
     }
@@ -291,7 +291,7 @@ mod tests {
             (Method::CopyKeys, [Own, No, No, Full]),
             (Method::ShowLink, [Full, No, Full, Full]),
             (Method::LinkEvidence, [Full, No, Full, No]),
-            (Method::Erase, [No, No, No, Full]),
+            (Method::Erase, [Own, No, No, Full]),
             (Method::Backup, [Own, No, No, Full]),
             (Method::ExportBundle, [Full, No, No, Full]),
             (Method::ImportBundle, [Full, No, No, Full]),

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::backup::is_at_socket;
+use super::backup::admit_keeper;
 use super::caller::{Access, Caller, Method};
 use super::errors::DeskError;
 use super::service::{admit, answer};
@@ -23,16 +23,6 @@ use crate::store::{CopiedKeys, KEY_COPY_MANIFEST, Vault, VaultError};
 const AHEAD_PARTS: usize = 4;
 
 type Parts = ReceiverStream<Result<v1::CopyKeysResponse, Status>>;
-
-/// An administrator, or the node's own user at the socket.
-fn admit_copy<T>(request: &Request<T>) -> Result<Caller, Status> {
-    let (caller, access) = admit(request, Method::CopyKeys)?;
-    if access == Access::Full || is_at_socket(request) {
-        return Ok(caller);
-    }
-    let error = DeskError::NotAtSocket;
-    Err(super::service::refused(&caller, Method::CopyKeys, error))
-}
 
 impl Desk {
     fn vault(&self) -> Result<Arc<Vault>, DeskError> {
@@ -112,7 +102,7 @@ impl KeyCopiesService for Arc<Desk> {
         &self,
         request: Request<v1::CopyKeysRequest>,
     ) -> Result<Response<Parts>, Status> {
-        let caller = admit_copy(&request)?;
+        let caller = admit_keeper(&request, Method::CopyKeys)?;
         let label = request.into_inner().label;
         let copied = Desk::copy_keys(self, label).await;
         answer(&caller, Method::CopyKeys, copied)
@@ -122,7 +112,7 @@ impl KeyCopiesService for Arc<Desk> {
         &self,
         request: Request<v1::FinishKeyCopyRequest>,
     ) -> Result<Response<v1::FinishKeyCopyResponse>, Status> {
-        let caller = admit_copy(&request)?;
+        let caller = admit_keeper(&request, Method::CopyKeys)?;
         let id = request.into_inner().id;
         let finish = async {
             let vault = self.vault()?;
@@ -144,7 +134,7 @@ impl KeyCopiesService for Arc<Desk> {
         &self,
         request: Request<v1::NoteKeyCopyDestroyedRequest>,
     ) -> Result<Response<v1::NoteKeyCopyDestroyedResponse>, Status> {
-        let caller = admit_copy(&request)?;
+        let caller = admit_keeper(&request, Method::CopyKeys)?;
         let (id, by) = (request.into_inner().id, caller.author());
         let note = async {
             let vault = self.vault()?;
