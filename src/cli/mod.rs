@@ -8,7 +8,7 @@
 //! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `recover`, `audit`, `calendar`,
 //! `gate`, `demo`. Beside them what they share: `connect`
 //! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `audit`, `backup`,
-//! `restore`, `calendar`, `gate`, `demo`. Beside them what they share: `connect`
+//! `restore`, `journal`, `calendar`, `gate`, `demo`. Beside them what they share: `connect`
 //! (which configuration, the way to the desk), `refused` (what the node's refusal means),
 //! `exit` (how a command ends), `draft`, `attach`; and for showing: `print` (the only place
 //! that prints), `table`, `when`, `words`, `levels`, `summary`, `form`.
@@ -30,6 +30,7 @@ mod exit;
 mod form;
 mod gate;
 mod init;
+mod journal;
 mod keys;
 mod letter;
 mod levels;
@@ -108,6 +109,8 @@ enum Command {
     Link(link::Link),
     Recover(recover::Recover),
     #[command(subcommand)]
+    Journal(journal::Journal),
+    #[command(subcommand)]
     Keys(keys::Keys),
     #[command(subcommand)]
     Audit(audit::Audit),
@@ -166,6 +169,7 @@ impl Cli {
             Command::Letter(letter) => letter.run(&target, screen),
             Command::Status(status) => in_turn(status.run(&target, screen)),
             Command::Link(link) => in_turn(link.run(&target, screen)),
+            Command::Journal(journal) => in_turn(journal.run(&target, screen)),
             Command::Keys(keys) => in_turn(keys.run(&target, screen)),
             Command::Recover(recover) => on_threads(recover.run(&target, screen)),
             Command::Audit(audit) => audit.run(&target, screen),

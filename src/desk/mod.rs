@@ -33,6 +33,7 @@ pub mod errors;
 mod files;
 mod health;
 mod journal;
+mod journal_service;
 pub mod keys;
 mod lateness;
 mod link;
@@ -65,6 +66,7 @@ use crate::proto::v1::audit_service_server::AuditServiceServer;
 use crate::proto::v1::backup_service_server::BackupServiceServer;
 use crate::proto::v1::bundle_service_server::BundleServiceServer;
 use crate::proto::v1::desk_service_server::DeskServiceServer;
+use crate::proto::v1::journal_service_server::JournalServiceServer;
 use crate::proto::v1::keys_service_server::KeysServiceServer;
 use crate::proto::v1::link_service_server::LinkServiceServer;
 use errors::DeskError;
@@ -176,6 +178,8 @@ pub async fn services(desk: &Arc<Desk>) -> Routes {
         LinkServiceServer::new(Arc::clone(desk)).max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     let backup = BackupServiceServer::new(Arc::clone(desk))
         .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
+    let journal = JournalServiceServer::new(Arc::clone(desk))
+        .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     let carriage = BundleServiceServer::new(Arc::clone(desk))
         .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     let routes = Routes::new(calls)
@@ -184,6 +188,7 @@ pub async fn services(desk: &Arc<Desk>) -> Routes {
         .add_service(links)
         .add_service(backup)
         .add_service(carriage)
+        .add_service(journal)
         .add_service(health::serve(desk).await)
         .add_service(health::reflection());
     let noted = routes

@@ -25,4 +25,5 @@ mod run;
 pub mod template;
 pub mod token;
 
+pub use journal::begin_journal;
 pub use run::{Drained, NodeError, Surroundings, create_store, run, run_in};
