@@ -48,10 +48,10 @@ mod disks;
 mod doors;
 #[path = "it/drain.rs"]
 mod drain;
-#[path = "it/erase/mod.rs"]
-mod erase;
 #[path = "it/equivocation.rs"]
 mod equivocation;
+#[path = "it/erase/mod.rs"]
+mod erase;
 #[path = "it/evidence.rs"]
 mod evidence;
 #[path = "it/exchange.rs"]

@@ -5,6 +5,12 @@
 //! One file per noun: `init`, `peer`, `node`, `new`, `check`, `send`, `list`, `show`, `case`,
 //! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `keys`, `recover`, `audit`,
 //! `bundle`, `backup`, `restore`, `erase`, `calendar`, `gate`, `demo`. Beside them what they share: `connect`
+//! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `keys`, `audit`, `calendar`,
+//! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `audit`, `bundle`, `calendar`,
+//! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `recover`, `audit`, `calendar`,
+//! `gate`, `demo`. Beside them what they share: `connect`
+//! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `audit`, `backup`,
+//! `restore`, `journal`, `calendar`, `gate`, `demo`. Beside them what they share: `connect`
 //! (which configuration, the way to the desk), `refused` (what the node's refusal means),
 //! `exit` (how a command ends), `draft`, `attach`; and for showing: `print` (the only place
 //! that prints), `table`, `when`, `words`, `levels`, `summary`, `form`.
@@ -27,6 +33,7 @@ mod exit;
 mod form;
 mod gate;
 mod init;
+mod journal;
 mod keys;
 mod letter;
 mod levels;
@@ -105,6 +112,8 @@ enum Command {
     Link(link::Link),
     Recover(recover::Recover),
     #[command(subcommand)]
+    Journal(journal::Journal),
+    #[command(subcommand)]
     Keys(keys::Keys),
     #[command(subcommand)]
     Audit(audit::Audit),
@@ -164,6 +173,7 @@ impl Cli {
             Command::Letter(letter) => letter.run(&target, screen),
             Command::Status(status) => in_turn(status.run(&target, screen)),
             Command::Link(link) => in_turn(link.run(&target, screen)),
+            Command::Journal(journal) => in_turn(journal.run(&target, screen)),
             Command::Keys(keys) => in_turn(keys.run(&target, screen)),
             Command::Recover(recover) => on_threads(recover.run(&target, screen)),
             Command::Audit(audit) => audit.run(&target, screen),

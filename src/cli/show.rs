@@ -151,7 +151,10 @@ fn render(message: &v1::Message, answers: &[v1::Message], screen: Screen) -> Str
             "this version does not know the kind; bring the node up to date to read it",
         );
     } else if let Some(erasure) = &message.erasure {
-        line("body", &Style::Warn.paint(&erase::line(erasure), screen.colour));
+        line(
+            "body",
+            &Style::Warn.paint(&erase::line(erasure), screen.colour),
+        );
     } else if message.body_withheld {
         line("note", "the body is withheld or not held");
     }

@@ -65,11 +65,17 @@ pub enum Method {
     ExportBundle,
     /// Such a file of a peer.
     ImportBundle,
+    /// Who did what on this node.
+    ListJournal,
+    /// The same as files that can be judged.
+    ExportJournal,
+    /// Goes on witnessing a peer's journal that was set back.
+    AcceptJournal,
 }
 
 impl Method {
     /// Every call.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 29] = [
         Self::Submit,
         Self::Get,
         Self::List,
@@ -96,6 +102,9 @@ impl Method {
         Self::Backup,
         Self::ExportBundle,
         Self::ImportBundle,
+        Self::ListJournal,
+        Self::ExportJournal,
+        Self::AcceptJournal,
     ];
 
     /// Its name in the proto.
@@ -128,6 +137,9 @@ impl Method {
             Self::Backup => "Backup",
             Self::ExportBundle => "ExportBundle",
             Self::ImportBundle => "ImportBundle",
+            Self::ListJournal => "ListJournal",
+            Self::ExportJournal => "ExportJournal",
+            Self::AcceptJournal => "AcceptJournal",
         }
     }
 }
@@ -138,7 +150,7 @@ pub enum Access {
     /// Not at all.
     Denied,
     /// For what the caller itself submitted, and to submit what its configuration names. Of a
-    /// backup: on the node's own machine, by the node's own user.
+    /// backup and of the journal: on the node's own machine, by the node's own user.
     Own,
     /// Without bodies.
     Outline,
@@ -192,7 +204,9 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::Lateness
             | M::ListKeys
             | M::ShowLink
-            | M::LinkEvidence,
+            | M::LinkEvidence
+            | M::ListJournal
+            | M::ExportJournal,
         )
         | (
             Role::Admin,
@@ -207,10 +221,21 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::ExportBundle
             | M::ImportBundle
             | M::Erase
-            | M::Backup,
+            | M::Backup
+            | M::ListJournal
+            | M::ExportJournal
+            | M::AcceptJournal,
         ) => Access::Full,
         (Role::Integration, M::Submit | M::Get | M::List | M::Watch | M::UploadAttachment)
-        | (Role::Operator, M::Backup | M::CopyKeys | M::Erase) => Access::Own,
+        | (
+            Role::Operator,
+            M::Backup
+            | M::CopyKeys
+            | M::Erase
+            | M::ListJournal
+            | M::ExportJournal
+            | M::AcceptJournal,
+        ) => Access::Own,
         (Role::Admin, M::Get | M::List | M::ListCases | M::GetCase) => Access::Outline,
         _ => Access::Denied,
     }
@@ -295,6 +320,9 @@ mod tests {
             (Method::Backup, [Own, No, No, Full]),
             (Method::ExportBundle, [Full, No, No, Full]),
             (Method::ImportBundle, [Full, No, No, Full]),
+            (Method::ListJournal, [Own, No, Full, Full]),
+            (Method::ExportJournal, [Own, No, Full, Full]),
+            (Method::AcceptJournal, [Own, No, No, Full]),
         ];
         assert_eq!(table.map(|(method, _)| method), Method::ALL);
         for (method, row) in table {

@@ -15,9 +15,9 @@ use super::keys::KeysError;
 use crate::crypto::dsse::DsseError;
 use crate::exchange::RecordError;
 use crate::exchange::bundle::BundleError;
+use crate::exchange::erase::EraseError;
 use crate::exchange::quota::{OverQuota, QuotaPart};
 use crate::exchange::read::ReadError;
-use crate::exchange::erase::EraseError;
 use crate::exchange::rotate::RotateError;
 use crate::exchange::submit::SubmitError;
 use crate::exchange::view::PageError;
@@ -193,7 +193,9 @@ pub enum DeskError {
     #[error(transparent)]
     Vault(#[from] VaultError),
     /// Nothing lies sealed here, so there are no files of keys.
-    #[error("nothing lies sealed here ([at_rest] encrypt = false), so there are no key files to copy")]
+    #[error(
+        "nothing lies sealed here ([at_rest] encrypt = false), so there are no key files to copy"
+    )]
     NotSealed,
     /// Submitting.
     #[error(transparent)]

@@ -10,7 +10,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::backup::admit_keeper;
-use super::caller::{Access, Caller, Method};
+use super::caller::Method;
 use super::errors::DeskError;
 use super::service::{admit, answer};
 use super::{Desk, blocking};
@@ -77,7 +77,8 @@ impl Desk {
 fn parts_of(copied: CopiedKeys) -> Vec<v1::CopyKeysResponse> {
     let mut parts = Vec::new();
     let files = copied.files.into_iter();
-    for (name, bytes) in std::iter::once((KEY_COPY_MANIFEST.to_owned(), copied.manifest)).chain(files)
+    for (name, bytes) in
+        std::iter::once((KEY_COPY_MANIFEST.to_owned(), copied.manifest)).chain(files)
     {
         for part in bytes.chunks(CHUNK_BYTES_MAX) {
             parts.push(v1::CopyKeysResponse {

@@ -30,6 +30,7 @@ pub mod errors;
 mod files;
 mod health;
 mod journal;
+mod journal_service;
 mod key_copies;
 pub mod keys;
 mod lateness;
@@ -64,6 +65,7 @@ use crate::proto::v1::backup_service_server::BackupServiceServer;
 use crate::proto::v1::bundle_service_server::BundleServiceServer;
 use crate::proto::v1::desk_service_server::DeskServiceServer;
 use crate::proto::v1::erasure_service_server::ErasureServiceServer;
+use crate::proto::v1::journal_service_server::JournalServiceServer;
 use crate::proto::v1::key_copies_service_server::KeyCopiesServiceServer;
 use crate::proto::v1::keys_service_server::KeysServiceServer;
 use crate::proto::v1::link_service_server::LinkServiceServer;
@@ -178,6 +180,8 @@ pub async fn services(desk: &Arc<Desk>) -> Routes {
         LinkServiceServer::new(Arc::clone(desk)).max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     let backup = BackupServiceServer::new(Arc::clone(desk))
         .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
+    let journal = JournalServiceServer::new(Arc::clone(desk))
+        .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     let carriage = BundleServiceServer::new(Arc::clone(desk))
         .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     let erasure = ErasureServiceServer::new(Arc::clone(desk))
@@ -190,6 +194,7 @@ pub async fn services(desk: &Arc<Desk>) -> Routes {
         .add_service(links)
         .add_service(backup)
         .add_service(carriage)
+        .add_service(journal)
         .add_service(health::serve(desk).await)
         .add_service(health::reflection());
     let noted = routes

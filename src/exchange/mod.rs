@@ -69,9 +69,10 @@ pub mod submit;
 mod system;
 pub mod view;
 pub mod watch;
+mod witness;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::sync::{oneshot, watch as watch_channel};
 
@@ -164,6 +165,7 @@ pub struct Exchange {
     meters: Meters,
     claims: Claims,
     noted: Noted,
+    witnessing: OnceLock<witness::Witnessing>,
     trouble: watch_channel::Sender<Option<String>>,
     /// Sessions only restore; see [`Exchange::restore_only`].
     only_restores: std::sync::atomic::AtomicBool,
@@ -239,6 +241,7 @@ impl Exchange {
             meters: Meters::new(),
             claims: Claims::default(),
             noted: Noted::default(),
+            witnessing: OnceLock::new(),
             trouble,
             only_restores: std::sync::atomic::AtomicBool::new(false),
             thread: Mutex::new(thread),
