@@ -57,6 +57,7 @@ mod recorder;
 pub mod remind;
 pub mod restore;
 pub mod rotate;
+mod sealed_facts;
 pub mod session;
 mod settle;
 pub mod shelf;

@@ -116,6 +116,11 @@ impl LogReader {
         }
     }
 
+    /// Where the keys of what lies sealed are.
+    pub(crate) fn vault(&self) -> Option<&Vault> {
+        self.blobs.vault().map(|vault| &**vault)
+    }
+
     /// The link it reads.
     pub(crate) fn number(&self) -> LinkNumber {
         self.number
