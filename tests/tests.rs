@@ -68,6 +68,8 @@ mod forked;
 mod forms;
 #[path = "it/hostile.rs"]
 mod hostile;
+#[path = "it/journal/mod.rs"]
+mod journal;
 #[path = "it/keys.rs"]
 mod keys;
 #[path = "it/keys_restored.rs"]

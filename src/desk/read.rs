@@ -8,6 +8,7 @@ use super::errors::DeskError;
 use crate::exchange::layout::Place;
 use crate::exchange::view::Detail;
 use crate::exchange::{Link, LogSide};
+use crate::journal::Act;
 use crate::model::MessageId;
 use crate::proto::v1;
 
@@ -59,6 +60,37 @@ impl Desk {
         Ok(v1::GetResponse {
             message: Some(message),
         })
+    }
+
+    /// Lets out a message that was read, after noting who is shown its body. A program that is shown what it
+    /// has submitted itself is not noted.
+    pub(super) async fn show(
+        &self,
+        caller: &Caller,
+        access: Access,
+        read: Result<v1::GetResponse, DeskError>,
+    ) -> Result<v1::GetResponse, DeskError> {
+        let read = read?;
+        if let Some(message) = &read.message {
+            self.note_read(caller, access, message).await?;
+        }
+        Ok(read)
+    }
+
+    /// Notes that a caller is about to be shown a message, if its body is in it.
+    pub(super) async fn note_read(
+        &self,
+        caller: &Caller,
+        access: Access,
+        message: &v1::Message,
+    ) -> Result<(), DeskError> {
+        if message.body.is_none() || access == Access::Own {
+            return Ok(());
+        }
+        let deed = Self::deed(caller, Act::Read)
+            .peer(&message.peer)
+            .message(&message.id);
+        self.note(deed).await
     }
 
     pub(super) fn list(

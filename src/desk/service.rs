@@ -65,7 +65,9 @@ impl DeskService for Arc<Desk> {
         let (caller, access) = admit(&request, Method::Get)?;
         let (desk, by) = (Arc::clone(self), caller.clone());
         let work = move || Desk::get(&desk, &by, access, request.get_ref());
-        answer(&caller, Method::Get, self.reading(&caller, work).await)
+        let read = self.reading(&caller, work).await;
+        let shown = self.show(&caller, access, read).await;
+        answer(&caller, Method::Get, shown)
     }
 
     async fn list(
@@ -158,7 +160,7 @@ impl DeskService for Arc<Desk> {
         request: Request<v1::DownloadAttachmentRequest>,
     ) -> Result<Response<files::Chunks>, Status> {
         let (caller, access) = admit(&request, Method::DownloadAttachment)?;
-        let result = self.download(&caller, access, request.get_ref());
+        let result = self.download(&caller, access, request.get_ref()).await;
         answer(&caller, Method::DownloadAttachment, result)
     }
 

@@ -106,7 +106,8 @@ impl Counter {
             }),
             zones: BTreeMap::new(),
         };
-        let desk = Desk::new(Arc::clone(&exchange), rules, facts, stop.clone());
+        let journal = crate::journal::of_side(&side);
+        let desk = Desk::new(Arc::clone(&exchange), journal, rules, facts, stop.clone());
         let socket = side.dir.path().join("run/desk.sock");
         let listener = LocalListener::bind(&socket).unwrap();
         let incoming = accept_local(listener, AcceptLimits::desk());
