@@ -29,6 +29,7 @@ mod due;
 mod exit;
 mod form;
 mod gate;
+mod guard;
 mod init;
 mod keys;
 mod letter;
@@ -130,6 +131,11 @@ enum Command {
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
+    if let Err(error) = guard::protect() {
+        print::fault(&format!(
+            "liaison: what this process has in memory could not be kept from core dumps: {error}"
+        ));
+    }
     let cli = Cli::parse(); // answers --help and usage errors by itself, with 0 and 2
     let outcome = cli.run();
     match outcome {

@@ -343,12 +343,7 @@ impl Logs for LinkLogs {
         Ok(Some(facts.refusing(named)))
     }
 
-    fn keep(
-        &self,
-        side: LogSide,
-        index: u64,
-        facts: &Facts,
-    ) -> Result<Option<Vec<u8>>, ReadError> {
+    fn keep(&self, side: LogSide, index: u64, facts: &Facts) -> Result<Option<Vec<u8>>, ReadError> {
         let reader = self.reader(side);
         let body = reader.entry(index)?.record.body;
         let kept = sealed_facts::keep(facts, &body, reader.vault());

@@ -45,6 +45,8 @@ pub mod hold;
 mod holding;
 pub mod keys;
 pub mod layout;
+#[cfg(test)]
+mod minimal;
 mod mirror;
 mod noted;
 mod overlay;

@@ -30,13 +30,22 @@ const NO_MARKER: &[(&str, &str)] = &[
     ("CountedLog.origin", "names of both nodes"),
     ("Figure.name", "one of a list of names"),
     ("Figure.side", "name of a node"),
-    ("Place.gate", "a gate pair, in letters and digits; the sections beside it take text"),
+    (
+        "Place.gate",
+        "a gate pair, in letters and digits; the sections beside it take text",
+    ),
     ("GateNotice.gate", "a gate pair, in letters and digits"),
     ("Refusal.detail", "written by the program"),
     ("KeyChange.old_vkey", "a public key"),
     ("KeyChange.new_vkey", "a public key"),
-    ("KeyChange.reason", "lies open on purpose: an administrator's line about a key"),
-    ("ErasureNotice.authority", "said where a body was erased; tested there"),
+    (
+        "KeyChange.reason",
+        "lies open on purpose: an administrator's line about a key",
+    ),
+    (
+        "ErasureNotice.authority",
+        "said where a body was erased; tested there",
+    ),
 ];
 
 /// Fields whose content is checked, so that the samples' own stays: it is looked for as it is.
@@ -229,7 +238,8 @@ impl Markers {
             self.filled.insert(name.to_owned());
             // A year is not enough to be told from what else is there.
             if value.len() >= 9 {
-                self.needles.insert(format!("{name} {value}"), value.to_owned());
+                self.needles
+                    .insert(format!("{name} {value}"), value.to_owned());
             }
         }
     }
@@ -281,19 +291,25 @@ const IDENTITY: [&str; 9] = [
 
 fn claims(person: &DynamicMessage) -> bool {
     let screening = person.get_field_by_name("screening");
-    let claim = screening.as_ref().and_then(|s| s.as_message()).and_then(|s| {
-        let claim = s.get_field_by_name("protection_claim")?;
-        claim.as_bool()
-    });
+    let claim = screening
+        .as_ref()
+        .and_then(|s| s.as_message())
+        .and_then(|s| {
+            let claim = s.get_field_by_name("protection_claim")?;
+            claim.as_bool()
+        });
     claim.unwrap_or(false)
 }
 
 fn document_has_mrz(person: &DynamicMessage) -> bool {
     let document = person.get_field_by_name("document");
-    let lines = document.as_ref().and_then(|d| d.as_message()).and_then(|d| {
-        let lines = d.get_field_by_name("mrz")?;
-        lines.as_list().map(<[Value]>::len)
-    });
+    let lines = document
+        .as_ref()
+        .and_then(|d| d.as_message())
+        .and_then(|d| {
+            let lines = d.get_field_by_name("mrz")?;
+            lines.as_list().map(<[Value]>::len)
+        });
     lines.unwrap_or(0) > 0
 }
 

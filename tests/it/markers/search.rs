@@ -51,7 +51,11 @@ impl Needles {
             let mut bytes = fs::read(&path).unwrap_or_default();
             bytes.push(b'\n');
             bytes.extend(path.as_os_str().as_encoded_bytes());
-            let mut found: Vec<String> = self.found_in(&bytes).into_iter().map(String::from).collect();
+            let mut found: Vec<String> = self
+                .found_in(&bytes)
+                .into_iter()
+                .map(String::from)
+                .collect();
             found.sort();
             found.dedup();
             if !found.is_empty() {
