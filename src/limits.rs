@@ -146,6 +146,16 @@ pub const DRAFT_DEPTH_MAX: usize = 32;
 pub const PAGE_MESSAGES_MAX: u32 = 500;
 /// Records read for one page before a page token is handed out, however few matched.
 pub const PAGE_SCAN_MAX: usize = 20_000;
+/// Bytes of the words that bodies are searched for: a line of a screen, in any script.
+pub const SEARCH_TEXT_BYTES_MAX: usize = 256;
+/// Words that are searched for at once; each costs a look at every text.
+pub const SEARCH_WORDS_MAX: usize = 8;
+/// Bodies opened and searched for one page before a page token is handed out: a quarter of a second of one
+/// core for letters of a kibibyte. Whoever has gone away has the node search no further.
+pub const SEARCH_BODIES_MAX: usize = 4_000;
+/// Bytes of bodies opened for one page before a page token is handed out, by the same sum; one body may go
+/// beyond.
+pub const SEARCH_BYTES_MAX: usize = 8 << 20;
 /// Past holds of a link that are shown: each was ended by a person.
 pub const HOLDS_SHOWN_MAX: usize = 100;
 /// Links of one node.

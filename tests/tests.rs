@@ -86,6 +86,8 @@ mod killed_midway;
 mod letter;
 #[path = "it/machine.rs"]
 mod machine;
+#[path = "it/markers/mod.rs"]
+mod markers;
 #[path = "it/model.rs"]
 mod model;
 #[path = "it/mounted.rs"]

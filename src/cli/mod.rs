@@ -32,6 +32,7 @@ mod erase;
 mod exit;
 mod form;
 mod gate;
+mod guard;
 mod init;
 mod journal;
 mod keys;
@@ -137,6 +138,11 @@ enum Command {
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
+    if let Err(error) = guard::protect() {
+        print::fault(&format!(
+            "liaison: what this process has in memory could not be kept from core dumps: {error}"
+        ));
+    }
     let cli = Cli::parse(); // answers --help and usage errors by itself, with 0 and 2
     let outcome = cli.run();
     match outcome {

@@ -19,6 +19,8 @@ pub enum Method {
     Get,
     /// Messages, page by page.
     List,
+    /// The same, by words in the bodies.
+    Search,
     /// What happens.
     Watch,
     /// A person has taken note.
@@ -75,10 +77,11 @@ pub enum Method {
 
 impl Method {
     /// Every call.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::Submit,
         Self::Get,
         Self::List,
+        Self::Search,
         Self::Watch,
         Self::Acknowledge,
         Self::Status,
@@ -107,13 +110,14 @@ impl Method {
         Self::AcceptJournal,
     ];
 
-    /// Its name in the proto.
+    /// Its name in the proto, and what is asked of it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Submit => "Submit",
             Self::Get => "Get",
             Self::List => "List",
+            Self::Search => "List with words",
             Self::Watch => "Watch",
             Self::Acknowledge => "Acknowledge",
             Self::Status => "Status",
@@ -168,6 +172,7 @@ pub const fn access(role: Role, method: Method) -> Access {
             M::Submit
             | M::Get
             | M::List
+            | M::Search
             | M::Watch
             | M::Acknowledge
             | M::Status
@@ -193,6 +198,7 @@ pub const fn access(role: Role, method: Method) -> Access {
             M::Get
             | M::Report
             | M::List
+            | M::Search
             | M::ListCases
             | M::GetCase
             | M::Status
@@ -297,6 +303,7 @@ mod tests {
             (Method::Submit, [Full, Own, No, No]),
             (Method::Get, [Full, Own, Full, Outline]),
             (Method::List, [Full, Own, Full, Outline]),
+            (Method::Search, [Full, No, Full, No]),
             (Method::Watch, [Full, Own, No, No]),
             (Method::Acknowledge, [Full, No, No, No]),
             (Method::Status, [Full, No, Full, Full]),

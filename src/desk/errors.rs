@@ -501,6 +501,11 @@ fn fields_of(error: &DeskError) -> Vec<FieldFault> {
             format!("{} is no peer of this node", clip(&escape(peer), 300)),
             "`status` shows the peers",
         ),
+        DeskError::Page(PageError::Words(error)) => {
+            let told = error.to_string();
+            let (reason, remedy) = told.split_once("; ").unwrap_or((&told, ""));
+            one("text", reason.to_owned(), remedy)
+        }
         DeskError::Page(PageError::Thread) => one(
             "threadId",
             "it is no UUIDv7".to_owned(),

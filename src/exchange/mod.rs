@@ -47,6 +47,8 @@ mod holding;
 pub mod key_ends;
 pub mod keys;
 pub mod layout;
+#[cfg(test)]
+mod minimal;
 mod mirror;
 mod noted;
 mod overlay;
@@ -59,6 +61,7 @@ mod recorder;
 pub mod remind;
 pub mod restore;
 pub mod rotate;
+mod sealed_facts;
 pub mod session;
 mod settle;
 pub mod shelf;

@@ -10,6 +10,7 @@ mod following;
 mod quotas;
 mod reading;
 mod roles;
+mod searching;
 mod state;
 mod submitting;
 

@@ -30,6 +30,13 @@ async fn call(counter: &Counter, role: &'static str, method: Method) -> Result<(
         Method::Submit => desk.submit(v1::SubmitRequest::default()).await.map(drop),
         Method::Get => desk.get(v1::GetRequest::default()).await.map(drop),
         Method::List => desk.list(v1::ListRequest::default()).await.map(drop),
+        Method::Search => {
+            let request = v1::ListRequest {
+                text: "mẫu".to_owned(),
+                ..v1::ListRequest::default()
+            };
+            desk.list(request).await.map(drop)
+        }
         Method::Watch => desk.watch(v1::WatchRequest::default()).await.map(drop),
         Method::Acknowledge => {
             let request = v1::AcknowledgeRequest::default();
