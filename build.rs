@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
 
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     "liaison/v1/envelope.proto",
     "liaison/v1/notification.proto",
     "liaison/v1/exchange.proto",
@@ -17,6 +17,7 @@ const FILES: [&str; 9] = [
     "liaison/v1/backup.proto",
     "liaison/v1/bundle.proto",
     "liaison/v1/keys.proto",
+    "liaison/v1/handling.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -17,6 +17,7 @@ use crate::proto::v1::audit_service_client::AuditServiceClient;
 use crate::proto::v1::backup_service_client::BackupServiceClient;
 use crate::proto::v1::bundle_service_client::BundleServiceClient;
 use crate::proto::v1::desk_service_client::DeskServiceClient;
+use crate::proto::v1::handling_service_client::HandlingServiceClient;
 use crate::proto::v1::keys_service_client::KeysServiceClient;
 use crate::proto::v1::link_service_client::LinkServiceClient;
 
@@ -271,6 +272,13 @@ impl Desk {
     /// For what is carried by hand.
     pub(crate) fn bundle(&self) -> BundleServiceClient<Channel> {
         BundleServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(DESK_MESSAGE_BYTES_MAX)
+    }
+
+    /// For what handling codes restrict.
+    pub(crate) fn handling(&self) -> HandlingServiceClient<Channel> {
+        HandlingServiceClient::new(self.channel.clone())
             .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX)
             .max_encoding_message_size(DESK_MESSAGE_BYTES_MAX)
     }

@@ -29,7 +29,7 @@ impl AuditService for Arc<Desk> {
         request: Request<v1::ExportRequest>,
     ) -> Result<Response<audit::Parts>, Status> {
         let (caller, _) = admit(&request, Method::Export)?;
-        let result = Desk::export(self, request.get_ref());
+        let result = Desk::export(self, &caller, request.get_ref()).await;
         answer(&caller, Method::Export, result)
     }
 
@@ -40,8 +40,7 @@ impl AuditService for Arc<Desk> {
         request: Request<v1::LatenessRequest>,
     ) -> Result<Response<lateness::Pieces>, Status> {
         let (caller, access) = admit(&request, Method::Lateness)?;
-        let (desk, by) = (Arc::clone(self), caller.clone());
-        let work = move || Desk::lateness(&desk, &by, access, request.get_ref());
-        answer(&caller, Method::Lateness, blocking(work).await)
+        let result = Desk::lateness(self, &caller, access, request.into_inner()).await;
+        answer(&caller, Method::Lateness, result)
     }
 }

@@ -61,11 +61,13 @@ pub enum Method {
     ExportBundle,
     /// Such a file of a peer.
     ImportBundle,
+    /// Sends a message on to another peer.
+    Forward,
 }
 
 impl Method {
     /// Every call.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Submit,
         Self::Get,
         Self::List,
@@ -90,6 +92,7 @@ impl Method {
         Self::Backup,
         Self::ExportBundle,
         Self::ImportBundle,
+        Self::Forward,
     ];
 
     /// Its name in the proto.
@@ -120,6 +123,7 @@ impl Method {
             Self::Backup => "Backup",
             Self::ExportBundle => "ExportBundle",
             Self::ImportBundle => "ImportBundle",
+            Self::Forward => "Forward",
         }
     }
 }
@@ -132,7 +136,7 @@ pub enum Access {
     /// For what the caller itself submitted, and to submit what its configuration names. Of a
     /// backup: on the node's own machine, by the node's own user.
     Own,
-    /// Without bodies.
+    /// Without bodies, and without anything that is taken from one.
     Outline,
     /// Wholly.
     Full,
@@ -166,7 +170,8 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::ExportBundle
             | M::ImportBundle
             | M::ShowLink
-            | M::LinkEvidence,
+            | M::LinkEvidence
+            | M::Forward,
         )
         | (
             Role::Auditor,
@@ -191,7 +196,6 @@ pub const fn access(role: Role, method: Method) -> Access {
             M::Status
             | M::ReleaseLink
             | M::ListDue
-            | M::ListCalendars
             | M::ListKeys
             | M::ChangeKeys
             | M::ShowLink
@@ -199,9 +203,14 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::ImportBundle
             | M::Backup,
         ) => Access::Full,
-        (Role::Integration, M::Submit | M::Get | M::List | M::Watch | M::UploadAttachment)
+        (
+            Role::Integration,
+            M::Submit | M::Get | M::List | M::Watch | M::UploadAttachment | M::Forward,
+        )
         | (Role::Operator, M::Backup) => Access::Own,
-        (Role::Admin, M::Get | M::List | M::ListCases | M::GetCase) => Access::Outline,
+        (Role::Admin, M::Get | M::List | M::ListCases | M::GetCase | M::ListCalendars) => {
+            Access::Outline
+        }
         _ => Access::Denied,
     }
 }
@@ -274,7 +283,7 @@ mod tests {
             (Method::Proof, [Full, No, Full, No]),
             (Method::Export, [Full, No, Full, No]),
             (Method::ListDue, [Full, No, Full, Full]),
-            (Method::ListCalendars, [Full, No, Full, Full]),
+            (Method::ListCalendars, [Full, No, Full, Outline]),
             (Method::Lateness, [Full, No, Full, No]),
             (Method::ListKeys, [Full, No, Full, Full]),
             (Method::ChangeKeys, [No, No, No, Full]),
@@ -283,6 +292,7 @@ mod tests {
             (Method::Backup, [Own, No, No, Full]),
             (Method::ExportBundle, [Full, No, No, Full]),
             (Method::ImportBundle, [Full, No, No, Full]),
+            (Method::Forward, [Full, Own, No, No]),
         ];
         assert_eq!(table.map(|(method, _)| method), Method::ALL);
         for (method, row) in table {

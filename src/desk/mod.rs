@@ -15,6 +15,7 @@
 //! - [`keys`]: which keys hold, and changes of this node's own.
 //! - `bundle`: what is carried by hand, out and in.
 //! - `backup`: everything, for administrators.
+//! - `handling`: what handling codes restrict, asked at each use; sending on to another peer.
 //! - `health`: serving means: can sign, can append.
 //!
 //! Nothing here decides what a message may say (`model`) or how it is recorded
@@ -30,6 +31,7 @@ mod cases;
 mod due;
 pub mod errors;
 mod files;
+mod handling;
 mod health;
 pub mod keys;
 mod lateness;
@@ -62,6 +64,7 @@ use crate::proto::v1::audit_service_server::AuditServiceServer;
 use crate::proto::v1::backup_service_server::BackupServiceServer;
 use crate::proto::v1::bundle_service_server::BundleServiceServer;
 use crate::proto::v1::desk_service_server::DeskServiceServer;
+use crate::proto::v1::handling_service_server::HandlingServiceServer;
 use crate::proto::v1::keys_service_server::KeysServiceServer;
 use crate::proto::v1::link_service_server::LinkServiceServer;
 use errors::DeskError;
@@ -169,8 +172,11 @@ pub async fn services(desk: &Arc<Desk>) -> Routes {
         .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     let carriage = BundleServiceServer::new(Arc::clone(desk))
         .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
+    let handling = HandlingServiceServer::new(Arc::clone(desk))
+        .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     Routes::new(calls)
         .add_service(evidence)
+        .add_service(handling)
         .add_service(keys)
         .add_service(links)
         .add_service(backup)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Desk;
 use super::caller::{Access, Caller};
 use super::errors::DeskError;
+use super::handling::use_of;
 use crate::exchange::layout::Place;
 use crate::exchange::view::Detail;
 use crate::exchange::{Link, LogSide};
@@ -44,17 +45,26 @@ impl Desk {
         }
     }
 
-    pub(super) fn get(
-        &self,
+    pub(super) async fn get(
+        self: &Arc<Self>,
         caller: &Caller,
         access: Access,
-        request: &v1::GetRequest,
+        request: v1::GetRequest,
     ) -> Result<v1::GetResponse, DeskError> {
         let id = parse_id("id", &request.id)?;
-        let (link, place) = self.visible(caller, access, id)?;
-        let mut message = self.exchange.message(&link, place, Detail::Full)?;
+        let wanted = use_of(request.purpose)?;
+        let (desk, by) = (Arc::clone(self), caller.clone());
+        let read = move || {
+            let (link, place) = desk.visible(&by, access, id)?;
+            Ok(desk.exchange.message(&link, place, Detail::Full)?)
+        };
+        let mut message = self.reading(caller, read).await?;
         if access == Access::Outline {
+            // Nothing is left that a code could restrict.
             withhold(&mut message);
+        } else {
+            self.permit(caller, &message, wanted, &request.override_reason)
+                .await?;
         }
         Ok(v1::GetResponse {
             message: Some(message),
@@ -74,11 +84,14 @@ impl Desk {
             // Nothing else is read for it.
             request.side = v1::Side::Own as i32;
         }
-        let page = self.exchange.list(&request, |message| match access {
+        let mut page = self.exchange.list(&request, |message| match access {
             Access::Full | Access::Outline => true,
             Access::Own => self.may_see_own(caller, message),
             Access::Denied => false,
         })?;
+        if access == Access::Outline {
+            page.messages.iter_mut().for_each(withhold);
+        }
         Ok(page)
     }
 
@@ -101,4 +114,6 @@ fn withhold(message: &mut v1::Message) {
         // It quotes what was wrong with the body.
         refusal.detail.clear();
     }
+    // It says what the body would have done in its case.
+    message.standing_reason.clear();
 }

@@ -209,7 +209,8 @@ impl SealedFile {
     /// At most `bytes_max` bytes as they lie, from `offset`, without the digest.
     pub(super) fn read_sealed(&self, offset: u64, bytes_max: usize) -> Result<Vec<u8>, StoreError> {
         let left = self.sealed_bytes().saturating_sub(offset);
-        let mut bytes = vec![0; usize::try_from(left).map_or(bytes_max, |left| left.min(bytes_max))];
+        let mut bytes =
+            vec![0; usize::try_from(left).map_or(bytes_max, |left| left.min(bytes_max))];
         self.file
             .read_exact_at(&mut bytes, offset)
             .map_err(|e| StoreError::io("read", &self.path, e))?;

@@ -7,6 +7,7 @@ mod deadlines;
 mod evidence;
 mod files;
 mod following;
+mod handling;
 mod quotas;
 mod reading;
 mod roles;
@@ -207,7 +208,10 @@ fn submission(draft: v1::Draft) -> v1::SubmitRequest {
 }
 
 fn get(id: &str) -> v1::GetRequest {
-    v1::GetRequest { id: id.to_owned() }
+    v1::GetRequest {
+        id: id.to_owned(),
+        ..v1::GetRequest::default()
+    }
 }
 
 fn id_of(number: u64) -> String {
