@@ -13,6 +13,7 @@
 //! - [`audit`]: judging from outside: exports, verdicts. No store, no network.
 //! - [`document`]: what is printed on paper: a message in, a page out. No I/O, no clock.
 //! - [`store`]: durable memory.
+//! - [`journal`]: who did what on this node, in a log of its own.
 //! - [`exchange`]: the path: submit → push → mirror → settle. Start reading here.
 //! - [`link`]: node to peer over mutual TLS.
 //! - [`desk`]: own people and programs to their node.
@@ -25,6 +26,7 @@ pub mod crypto;
 pub mod desk;
 pub mod document;
 pub mod exchange;
+pub mod journal;
 pub mod limits;
 pub mod link;
 pub mod model;

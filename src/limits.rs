@@ -338,3 +338,33 @@ pub const BACKUP_CONFIG_FILES_MAX: usize = 2 * (2 * LINKS_MAX + 1);
 pub const BACKUP_CONFIG_BYTES_MAX: u64 = 1 << 20;
 /// Logs that a backup says it holds: those of every link, and of links that were configured once.
 pub const BACKUP_HELD_MAX: usize = 8 * LINKS_MAX;
+/// What names who did something in the journal: a role, a slash and a name of a certificate.
+pub const JOURNAL_WHO_BYTES_MAX: usize = 320;
+/// What something was done to, where that is no message: a call, a role of a key.
+pub const JOURNAL_WHAT_BYTES_MAX: usize = 128;
+/// A deed, serialized: who 320, peer 253, id 36, why 512, what 128, digest 32, salt 16, and some 60 for
+/// times, numbers and the tags.
+pub const JOURNAL_ENTRY_BYTES_MAX: usize = 1_536;
+/// Deeds that wait for the journal's writer, 1.5 KiB each.
+pub const JOURNAL_QUEUE_MAX: usize = 1_024;
+/// Deeds of one commit: one tile's worth.
+pub const JOURNAL_GROUP_MAX: usize = 256;
+/// Deeds in one answer.
+pub const JOURNAL_PAGE_MAX: u32 = 500;
+/// Deeds looked at for one page; the next call goes on behind them.
+pub const JOURNAL_SCAN_MAX: u64 = 65_536;
+/// Free space below which nothing is journalled, as a part of the node's floor: reading goes on a while
+/// after nothing more is taken in, and a deed is 200 bytes.
+pub const JOURNAL_FLOOR_PART: u64 = 4;
+/// Page cache of the journal's store.
+pub const JOURNAL_CACHE_BYTES: u64 = 1 << 20;
+/// Held back on the disk so that the journal's store opens when it is full.
+pub const JOURNAL_BALLAST_BYTES: u64 = 8 << 20;
+/// How often one refusal of one caller is journalled; those between are counted.
+pub const JOURNAL_REFUSAL_INTERVAL: Duration = Duration::from_secs(60);
+/// How often a program's coming is journalled; it may connect for each call.
+pub const JOURNAL_LOGIN_INTERVAL: Duration = Duration::from_secs(3_600);
+/// Callers and calls whose repetitions are counted, 400 bytes each. The oldest makes room.
+pub const JOURNAL_COUNTED_MAX: usize = 1_024;
+/// A note of a journal as its node sends it: 600 bytes with two lines, and names of 253 bytes.
+pub const JOURNAL_NOTE_BYTES_MAX: usize = 4 << 10;

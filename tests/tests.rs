@@ -66,8 +66,12 @@ mod forgeries;
 mod forked;
 #[path = "it/forms.rs"]
 mod forms;
+#[path = "it/handled.rs"]
+mod handled;
 #[path = "it/hostile.rs"]
 mod hostile;
+#[path = "it/journal/mod.rs"]
+mod journal;
 #[path = "it/keys.rs"]
 mod keys;
 #[path = "it/keys_restored.rs"]

@@ -75,9 +75,12 @@ fn failure(error: NodeError, config: &std::path::Path) -> Failure {
         | NodeError::PublicKeys(_)
         | NodeError::SaveKeys { .. }
         | NodeError::Material(_) => Exit::Config,
+        NodeError::Journal(crate::journal::JournalError::Full { .. }) => Exit::TryLater,
         NodeError::Bind { .. } | NodeError::Local(_) => Exit::Unavailable,
         NodeError::Store(crate::store::StoreError::InUse { .. }) => Exit::TryLater,
-        NodeError::Store(_) | NodeError::Open(_) | NodeError::Signal(_) => Exit::Internal,
+        NodeError::Store(_) | NodeError::Open(_) | NodeError::Journal(_) | NodeError::Signal(_) => {
+            Exit::Internal
+        }
     };
     Failure::of(exit, anyhow::Error::new(error))
         .while_doing(format!("the node of {} did not start", config.display()))

@@ -12,7 +12,8 @@
 //! - Every signature is verified alone and strictly. There is no batch verification: it accepts
 //!   signatures that an auditor's single verification refuses.
 //! - There is no way to sign free text. A node key signs three kinds of text, which begin with
-//!   `DSSEv1 `, with an origin (two dotted names joined by `/`) and with `cosignature/v1\n`; so
+//!   `DSSEv1 `, with an origin (two dotted names joined by `/`, or for the [`journal`] one and the word
+//!   `journal`) and with `cosignature/v1\n`; so
 //!   none can be passed off as another. Of the first kind there are two, told apart by the payload
 //!   type that follows: entries, and statements on changes of keys.
 
@@ -22,6 +23,7 @@ pub mod checkpoint;
 mod cosignature;
 pub mod dsse;
 pub mod history;
+pub mod journal;
 mod keyfile;
 pub mod keys;
 pub mod note;

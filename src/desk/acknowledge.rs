@@ -14,6 +14,7 @@ use crate::exchange::quota::Class;
 use crate::exchange::submit::SubmitError;
 use crate::exchange::view::Detail;
 use crate::exchange::{Link, LogSide};
+use crate::journal::Act;
 use crate::model::check::FieldFault;
 use crate::model::{MessageId, body, handling};
 use crate::proto::v1;
@@ -55,6 +56,10 @@ impl Desk {
         let Admission { seat, charge } = self
             .let_in(caller, Class::Urgent, draft.encoded_len())
             .await?;
+        let deed = Self::deed(caller, Act::Acknowledged)
+            .peer(&link.peer)
+            .message(id);
+        self.note(deed).await?;
         let recorded = match self
             .exchange
             .submit_charged(draft, &author, Some(charge))

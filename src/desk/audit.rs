@@ -12,7 +12,7 @@ use tonic::Status;
 use super::Desk;
 use super::caller::{Access, Caller};
 use super::errors::DeskError;
-use super::handling::{Act, Deed, note, reason_of};
+use super::handling::reason_of;
 use super::read::parse_id;
 use crate::audit::Absence;
 use crate::audit::export::{
@@ -25,6 +25,7 @@ use crate::exchange::layout::{Place, StoredBody};
 use crate::exchange::read::{LogReader, ReadError, Stored};
 use crate::exchange::submit::header_of;
 use crate::exchange::{Exchange, Link, LogSide};
+use crate::journal::Act;
 use crate::limits::{CHUNK_BYTES_MAX, READER_TIME_MAX};
 use crate::model::handling::{self, Permit, Use, code_of, permits};
 use crate::model::{Header, Origin};
@@ -121,14 +122,11 @@ impl Desk {
             job = job.bodies(Bodies::Withheld);
         }
         if let Some(why) = reason {
-            let deed = Deed {
-                act: Act::Overrode,
-                wanted: Use::Export,
-                peer: &request.peer,
-                id: None,
-                why,
-            };
-            note(self, caller, deed).await?;
+            let deed = Self::deed(caller, Act::Overrode)
+                .peer(&request.peer)
+                .what("export of logs")
+                .why(why);
+            self.note(deed).await?;
         }
         let (parts, stream) = mpsc::channel(AHEAD_PARTS);
         let stop = self.stop.clone();

@@ -7,6 +7,7 @@ use tonic::{Request, Response, Status};
 use super::caller::Method;
 use super::service::{admit, answer};
 use super::{Desk, audit, blocking, lateness};
+use crate::journal::Act;
 use crate::proto::v1;
 use crate::proto::v1::audit_service_server::AuditService;
 
@@ -29,7 +30,17 @@ impl AuditService for Arc<Desk> {
         request: Request<v1::ExportRequest>,
     ) -> Result<Response<audit::Parts>, Status> {
         let (caller, _) = admit(&request, Method::Export)?;
-        let result = Desk::export(self, &caller, request.get_ref()).await;
+        let deed = Desk::deed(&caller, Act::Exported)
+            .peer(super::journal::shown_peer(&request.get_ref().peer))
+            .what(if request.get_ref().withhold_bodies {
+                "logs without bodies"
+            } else {
+                "logs"
+            });
+        let result = match self.note(deed).await {
+            Ok(()) => Desk::export(self, &caller, request.get_ref()).await,
+            Err(error) => Err(error),
+        };
         answer(&caller, Method::Export, result)
     }
 
@@ -40,6 +51,12 @@ impl AuditService for Arc<Desk> {
         request: Request<v1::LatenessRequest>,
     ) -> Result<Response<lateness::Pieces>, Status> {
         let (caller, access) = admit(&request, Method::Lateness)?;
+        let deed = Desk::deed(&caller, Act::Exported)
+            .message(super::journal::shown_id(&request.get_ref().id))
+            .what("evidence of lateness");
+        if let Err(error) = self.note(deed).await {
+            return answer(&caller, Method::Lateness, Err(error));
+        }
         let result = Desk::lateness(self, &caller, access, request.into_inner()).await;
         answer(&caller, Method::Lateness, result)
     }

@@ -16,6 +16,7 @@ use super::service::{admit, answer};
 use super::{Desk, blocking};
 use crate::exchange::Exchange;
 use crate::exchange::backup::source::SourceError;
+use crate::journal::Act;
 use crate::limits::{BACKUP_HELD_MAX, CHUNK_BYTES_MAX, READER_TIME_MAX};
 use crate::link::connection::ConnectInfo;
 use crate::link::identity::Identity;
@@ -41,7 +42,11 @@ impl BackupService for Arc<Desk> {
     ) -> Result<Response<Pieces>, Status> {
         let caller = admit_backup(&request)?;
         tracing::info!(%caller, "a backup is asked for: everything that is kept, bodies included");
-        let result = Desk::backup(self, request.into_inner()).await;
+        let deed = Desk::deed(&caller, Act::BackedUp);
+        let result = match self.note(deed).await {
+            Ok(()) => Desk::backup(self, request.into_inner()).await,
+            Err(error) => Err(error),
+        };
         answer(&caller, Method::Backup, result)
     }
 

@@ -15,6 +15,7 @@ use super::service::{admit, answer};
 use super::{Desk, blocking};
 use crate::exchange::bundle::format::FormatError;
 use crate::exchange::bundle::{BundleError, Imported, Part, Since};
+use crate::journal::Act;
 use crate::limits::{BUNDLE_BYTES_MAX, CHUNK_BYTES_MAX, UPLOAD_PAUSE_MAX};
 use crate::proto::v1;
 use crate::proto::v1::bundle_service_server::BundleService;
@@ -36,7 +37,12 @@ impl BundleService for Arc<Desk> {
         request: Request<v1::ExportBundleRequest>,
     ) -> Result<Response<Answers>, Status> {
         let (caller, _) = admit(&request, Method::ExportBundle)?;
-        let result = Desk::export_bundle(self, request.get_ref());
+        let deed = Desk::deed(&caller, Act::BundleExported)
+            .peer(super::journal::shown_peer(&request.get_ref().peer));
+        let result = match self.note(deed).await {
+            Ok(()) => Desk::export_bundle(self, request.get_ref()),
+            Err(error) => Err(error),
+        };
         answer(&caller, Method::ExportBundle, result)
     }
 
@@ -45,7 +51,11 @@ impl BundleService for Arc<Desk> {
         request: Request<Streaming<v1::ImportBundleRequest>>,
     ) -> Result<Response<v1::ImportBundleResponse>, Status> {
         let (caller, _) = admit(&request, Method::ImportBundle)?;
-        let result = Desk::import_bundle(self, request.into_inner()).await;
+        let deed = Desk::deed(&caller, Act::BundleImported);
+        let result = match self.note(deed).await {
+            Ok(()) => Desk::import_bundle(self, request.into_inner()).await,
+            Err(error) => Err(error),
+        };
         answer(&caller, Method::ImportBundle, result)
     }
 }

@@ -21,6 +21,7 @@ use crate::exchange::rotate::RotateError;
 use crate::exchange::submit::SubmitError;
 use crate::exchange::view::PageError;
 use crate::exchange::watch::CursorError;
+use crate::journal::JournalError;
 use crate::limits::{PAGE_MESSAGES_MAX, REFUSAL_DETAILS_BYTES_MAX, REFUSAL_MESSAGE_BYTES_MAX};
 use crate::model::MessageId;
 use crate::model::check::FieldFault;
@@ -217,6 +218,9 @@ pub enum DeskError {
     /// Files.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// It could not be journalled, so it was not done.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// A bundle.
     #[error(transparent)]
     Bundle(#[from] BundleError),
@@ -276,7 +280,8 @@ fn row(error: &DeskError) -> (Code, &'static str) {
         DeskError::Denied { .. } => (Code::PermissionDenied, "ROLE_DENIED"),
         DeskError::Kind { .. } => (Code::PermissionDenied, "KIND_DENIED"),
         DeskError::NotAtSocket => (Code::PermissionDenied, "NOT_AT_SOCKET"),
-        DeskError::Restricted { .. } => (Code::PermissionDenied, "HANDLING_RESTRICTED"),
+        // It may be asked again with a reason; what a role may not have, may not.
+        DeskError::Restricted { .. } => (Code::FailedPrecondition, "HANDLING_RESTRICTED"),
         DeskError::Crowded { .. } => (Code::ResourceExhausted, "TOO_MANY_OPEN"),
 
         DeskError::InFlight { .. } => (Code::ResourceExhausted, "QUOTA_IN_FLIGHT"),
@@ -313,6 +318,7 @@ fn row(error: &DeskError) -> (Code, &'static str) {
         DeskError::Keys(error) => keys_row(error),
         DeskError::Record(error) => record_row(error),
         DeskError::Store(error) => store_row(error),
+        DeskError::Journal(error) => journal_row(error),
         DeskError::Bundle(error) => bundle_row(error),
         DeskError::Export(_) => (Code::Internal, "EXPORT_STOPPED"),
         DeskError::Damaged(_) => (Code::DataLoss, "STORE_DAMAGED"),
@@ -339,6 +345,16 @@ fn keys_row(error: &KeysError) -> (Code, &'static str) {
         KeysError::NoLink { .. } => (Code::NotFound, "NO_SUCH_LINK"),
         KeysError::NoKeeper => (Code::Unimplemented, "NO_KEYS_HERE"),
     }
+}
+
+fn journal_row(error: &JournalError) -> (Code, &'static str) {
+    let code = match error {
+        JournalError::TooLong { .. } => Code::InvalidArgument,
+        JournalError::Full { .. } => Code::ResourceExhausted,
+        JournalError::Damaged { .. } => Code::DataLoss,
+        _ => Code::Unavailable,
+    };
+    (code, error.reason())
 }
 
 fn record_row(error: &RecordError) -> (Code, &'static str) {

@@ -22,6 +22,7 @@ use crate::exchange::Exchange;
 use crate::exchange::quota::Class;
 use crate::exchange::submit::files_of;
 use crate::exchange::view::Detail;
+use crate::journal::Act;
 use crate::limits::{
     ATTACHMENT_BYTES_MAX, ATTACHMENT_FLOORS, CHUNK_BYTES_MAX, READER_TIME_MAX, UPLOAD_PAUSE_MAX,
 };
@@ -221,6 +222,11 @@ impl Desk {
         }
         let seat = self.downloads.take(caller);
         let seat = seat.ok_or(DeskError::Crowded { what: "downloads" })?;
+        let deed = Self::deed(caller, Act::Downloaded)
+            .peer(&link.peer)
+            .message(id)
+            .digest(digest);
+        self.note(deed).await?;
         let (chunks, stream) = mpsc::channel(AHEAD_CHUNKS);
         let (exchange, stop) = (Arc::clone(&self.exchange), self.stop.clone());
         tokio::spawn(async move {

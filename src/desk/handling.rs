@@ -15,32 +15,10 @@ use super::quota::{Admission, class_of};
 use super::read::parse_id;
 use super::service::{admit, answer};
 use crate::exchange::view::Detail;
-use crate::model::MessageId;
+use crate::journal::Act;
 use crate::model::handling::{self, Permit, Use, check_reason, code_of, not_forwarded, permits};
 use crate::proto::v1;
 use crate::proto::v1::handling_service_server::HandlingService;
-
-/// What was done with a message, or refused, that is to be on record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Act {
-    /// A handling code was overridden.
-    Overrode,
-    /// A use was refused for a handling code.
-    Refused,
-    /// Sent on.
-    Forwarded,
-}
-
-/// Who did what to which message of which link, and the reason that was typed.
-#[derive(Debug, Clone)]
-pub(super) struct Deed<'a> {
-    pub(super) act: Act,
-    pub(super) wanted: Use,
-    pub(super) peer: &'a str,
-    /// None: of whole logs.
-    pub(super) id: Option<MessageId>,
-    pub(super) why: &'a str,
-}
 
 #[tonic::async_trait]
 impl HandlingService for Arc<Desk> {
@@ -78,22 +56,6 @@ pub(super) fn reason_of(typed: &str) -> Result<Option<&str>, DeskError> {
     Ok(Some(checked))
 }
 
-/// Writes down what was done or refused; what cannot be written down is not done.
-pub(super) async fn note(desk: &Desk, caller: &Caller, deed: Deed<'_>) -> Result<(), DeskError> {
-    // The reason is a person's words: it is kept, and not logged.
-    tracing::info!(
-        node = %desk.exchange.node(),
-        %caller,
-        act = ?deed.act,
-        wanted = %deed.wanted,
-        peer = deed.peer,
-        message = deed.id.map(|id| id.to_string()).unwrap_or_default(),
-        gave_reason = !deed.why.is_empty(),
-        "handling"
-    );
-    std::future::ready(Ok(())).await
-}
-
 impl Desk {
     /// Lets a caller use a message that it may see, if its handling code allows it or a reason is
     /// given; notes an override, and a refusal.
@@ -109,24 +71,23 @@ impl Desk {
         let Permit::NeedsOverride { why } = permits(code, wanted) else {
             return Ok(());
         };
-        let id = MessageId::parse(&message.id).ok();
-        let deed = |act, why| Deed {
-            act,
-            wanted,
-            peer: &message.peer,
-            id,
-            why,
+        let word = handling::code_word(code);
+        let deed = |act| {
+            Self::deed(caller, act)
+                .peer(&message.peer)
+                .message(&message.id)
+                .what(format_args!("{wanted} {word}"))
         };
         let Some(reason) = reason else {
-            note(self, caller, deed(Act::Refused, "")).await?;
+            self.note(deed(Act::Refused)).await?;
             return Err(DeskError::Restricted {
                 id: message.id.clone(),
-                code: handling::code_word(code),
+                code: word,
                 why,
                 wanted,
             });
         };
-        note(self, caller, deed(Act::Overrode, reason)).await
+        self.note(deed(Act::Overrode).why(reason)).await
     }
 
     async fn forward(
@@ -148,22 +109,18 @@ impl Desk {
         }
         self.permit(caller, &message, Use::Forward, &request.override_reason)
             .await?;
+        let deed = Self::deed(caller, Act::Forwarded)
+            .peer(&request.recipient)
+            .message(id);
         let Admission { seat, charge } = self
             .let_in(caller, class_of(&draft), draft.encoded_len())
             .await?;
+        self.note(deed).await?;
         let recorded = self
             .exchange
             .submit_charged(draft, &caller.author(), Some(charge))
             .await?;
         drop(seat);
-        let deed = Deed {
-            act: Act::Forwarded,
-            wanted: Use::Forward,
-            peer: &request.recipient,
-            id: Some(id),
-            why: request.override_reason.trim(),
-        };
-        note(self, caller, deed).await?;
         let origin = self.exchange.link(&request.recipient).map(|link| &link.own);
         Ok(v1::ForwardResponse {
             id: recorded.id.to_string(),

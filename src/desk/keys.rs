@@ -18,6 +18,7 @@ use crate::crypto::history::{HeldKey, KeyHistory};
 use crate::crypto::vkey::VerifierKey;
 use crate::exchange::rotate::{RotateError, Stage};
 use crate::exchange::{Link, LogSide};
+use crate::journal::Act;
 use crate::link::connection::ConnectInfo;
 use crate::link::identity::Identity;
 use crate::model::NodeName;
@@ -115,6 +116,11 @@ fn admit_change<T>(request: &Request<T>) -> Result<Caller, Status> {
 }
 
 impl Desk {
+    async fn note_keys(&self, caller: &Caller, what: String, why: &str) -> Result<(), DeskError> {
+        let deed = Self::deed(caller, Act::KeysChanged).what(what).why(why);
+        self.note(deed).await
+    }
+
     fn keeper(&self) -> Result<&Arc<dyn KeyKeeper>, DeskError> {
         Ok(self.keeper.get().ok_or(KeysError::NoKeeper)?)
     }
@@ -256,6 +262,13 @@ fn signing_role(role: KeyRole) -> Result<KeyRole, DeskError> {
     }
 }
 
+fn role_word(role: KeyRole) -> &'static str {
+    match role {
+        KeyRole::Message => "message key",
+        _ => "log key",
+    }
+}
+
 fn by_peer(changes: Vec<v1::PreparedChange>) -> Vec<(String, KeyChange)> {
     let changes = changes.into_iter();
     changes
@@ -281,6 +294,12 @@ impl KeysService for Arc<Desk> {
         let request = request.into_inner();
         let rotate = async {
             let role = signing_role(request.role())?;
+            self.note_keys(
+                &caller,
+                format!("rotate {}", role_word(role)),
+                &request.reason,
+            )
+            .await?;
             self.keeper()?.rotate(role, &request.reason).await?;
             let links = self.stages(role);
             Ok(v1::RotateKeyResponse { links })
@@ -296,6 +315,8 @@ impl KeysService for Arc<Desk> {
         let request = request.into_inner();
         let prepare = async {
             let role = signing_role(request.role())?;
+            let what = format!("prepare to revoke {}", role_word(role));
+            self.note_keys(&caller, what, &request.reason).await?;
             let keeper = self.keeper()?;
             let changes = keeper.prepare_revocation(role, &request.reason).await?;
             let changes = changes.into_iter().map(|(peer, change)| {
@@ -321,6 +342,8 @@ impl KeysService for Arc<Desk> {
         let request = request.into_inner();
         let revoke = async {
             let role = signing_role(request.role())?;
+            self.note_keys(&caller, format!("revoke {}", role_word(role)), "")
+                .await?;
             self.keeper()?
                 .revoke(role, by_peer(request.changes))
                 .await?;
@@ -335,7 +358,11 @@ impl KeysService for Arc<Desk> {
         request: Request<v1::ChangeOfficerRequest>,
     ) -> Result<Response<v1::ChangeOfficerResponse>, Status> {
         let caller = admit_change(&request)?;
-        let changed = Desk::change_officer(self, request.into_inner()).await;
+        let change = async {
+            self.note_keys(&caller, "officer".to_owned(), "").await?;
+            Desk::change_officer(self, request.into_inner()).await
+        };
+        let changed = change.await;
         let changed = changed.map(|()| v1::ChangeOfficerResponse {});
         answer(&caller, Method::ChangeKeys, changed)
     }
@@ -346,7 +373,12 @@ impl KeysService for Arc<Desk> {
     ) -> Result<Response<v1::AnnounceAuthorityResponse>, Status> {
         let caller = admit_change(&request)?;
         let reason = request.into_inner().reason;
-        let announced = Desk::announce_authority(self, &reason).await;
+        let announce = async {
+            self.note_keys(&caller, "announce authority".to_owned(), &reason)
+                .await?;
+            Desk::announce_authority(self, &reason).await
+        };
+        let announced = announce.await;
         let announced = announced.map(|fingerprint| v1::AnnounceAuthorityResponse { fingerprint });
         answer(&caller, Method::ChangeKeys, announced)
     }

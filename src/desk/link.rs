@@ -11,6 +11,7 @@ use super::service::{admit, answer};
 use crate::exchange::Link;
 use crate::exchange::clock::timestamp_of_ms;
 use crate::exchange::hold::Hold;
+use crate::journal::Act;
 use crate::limits::LINE_BYTES_MAX;
 use crate::model::text::{escape, is_steering};
 use crate::proto::v1;
@@ -145,6 +146,10 @@ impl Desk {
                 peer: link.peer.to_string(),
             });
         }
+        let deed = Self::deed(caller, Act::Released)
+            .peer(&link.peer)
+            .why(reason);
+        self.note(deed).await?;
         self.exchange
             .release(link, reason, &caller.author())
             .await?;

@@ -16,6 +16,7 @@
 //! - `bundle`: what is carried by hand, out and in.
 //! - `backup`: everything, for administrators.
 //! - `handling`: what handling codes restrict, asked at each use; sending on to another peer.
+//! - `journal`: who comes and who is refused, around every call; what calls do is noted by them.
 //! - `health`: serving means: can sign, can append.
 //!
 //! Nothing here decides what a message may say (`model`) or how it is recorded
@@ -33,6 +34,7 @@ pub mod errors;
 mod files;
 mod handling;
 mod health;
+mod journal;
 pub mod keys;
 mod lateness;
 mod link;
@@ -54,6 +56,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 use crate::exchange::Exchange;
+use crate::journal::Journal;
 use crate::limits::{
     BUNDLES_MAX, CALLER_DOWNLOADS_MAX, CALLER_READS_MAX, CALLER_SUBMITS_MAX, CALLER_UPLOADS_MAX,
     CALLER_WATCHERS_MAX, DESK_MESSAGE_BYTES_MAX, DOWNLOADS_MAX, EXPORTS_MAX, READS_MAX,
@@ -105,6 +108,9 @@ impl fmt::Debug for NodeFacts {
 #[derive(Debug)]
 pub struct Desk {
     exchange: Arc<Exchange>,
+    /// Who did what. What is to be noted there is noted before it is done.
+    journal: Journal,
+    repeats: journal::Repeats,
     rules: DeskRules,
     facts: NodeFacts,
     /// The node is going down: streams end.
@@ -126,12 +132,15 @@ impl Desk {
     #[must_use]
     pub fn new(
         exchange: Arc<Exchange>,
+        journal: Journal,
         rules: DeskRules,
         facts: NodeFacts,
         stop: CancellationToken,
     ) -> Arc<Self> {
         Arc::new(Self {
             exchange,
+            journal,
+            repeats: journal::Repeats::default(),
             rules,
             facts,
             stop,
@@ -174,7 +183,7 @@ pub async fn services(desk: &Arc<Desk>) -> Routes {
         .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     let handling = HandlingServiceServer::new(Arc::clone(desk))
         .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
-    Routes::new(calls)
+    let routes = Routes::new(calls)
         .add_service(evidence)
         .add_service(handling)
         .add_service(keys)
@@ -182,7 +191,11 @@ pub async fn services(desk: &Arc<Desk>) -> Routes {
         .add_service(backup)
         .add_service(carriage)
         .add_service(health::serve(desk).await)
-        .add_service(health::reflection())
+        .add_service(health::reflection());
+    let noted = routes
+        .into_axum_router()
+        .layer(journal::Journalled(Arc::clone(desk)));
+    Routes::from(noted)
 }
 
 impl Desk {

@@ -9,7 +9,9 @@ use super::handling::use_of;
 use crate::exchange::layout::Place;
 use crate::exchange::view::Detail;
 use crate::exchange::{Link, LogSide};
+use crate::journal::Act;
 use crate::model::MessageId;
+use crate::model::handling::Use;
 use crate::proto::v1;
 
 /// An id as a request gives it.
@@ -65,10 +67,42 @@ impl Desk {
         } else {
             self.permit(caller, &message, wanted, &request.override_reason)
                 .await?;
+            match wanted {
+                Use::Read => self.note_read(caller, access, &message).await?,
+                Use::Export => self.note_use(caller, Act::Exported, &message).await?,
+                Use::Print => self.note_use(caller, Act::Printed, &message).await?,
+                Use::Forward => self.note_use(caller, Act::Forwarded, &message).await?,
+            }
         }
         Ok(v1::GetResponse {
             message: Some(message),
         })
+    }
+
+    /// Notes that a caller is about to be shown a message, if its body is in it. A program that is shown
+    /// what it has submitted itself is not noted.
+    pub(super) async fn note_read(
+        &self,
+        caller: &Caller,
+        access: Access,
+        message: &v1::Message,
+    ) -> Result<(), DeskError> {
+        if message.body.is_none() || access == Access::Own {
+            return Ok(());
+        }
+        self.note_use(caller, Act::Read, message).await
+    }
+
+    async fn note_use(
+        &self,
+        caller: &Caller,
+        act: Act,
+        message: &v1::Message,
+    ) -> Result<(), DeskError> {
+        let deed = Self::deed(caller, act)
+            .peer(&message.peer)
+            .message(&message.id);
+        self.note(deed).await
     }
 
     pub(super) fn list(

@@ -71,6 +71,9 @@ impl Desk {
                 tokio::task::yield_now().await;
                 continue;
             }
+            if let Some(message) = &event.message {
+                self.note_read(caller, access, message).await?;
+            }
             let sent = events.send(Ok(response(event)));
             match tokio::time::timeout(READER_TIME_MAX, sent).await {
                 Ok(Ok(())) => {}

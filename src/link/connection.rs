@@ -12,7 +12,7 @@ use std::time::Duration;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::time_provider::TimeProvider;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::watch;
+use tokio::sync::{OnceCell, watch};
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
@@ -29,6 +29,17 @@ pub enum Remote {
     Tcp(SocketAddr),
     /// Over the Unix socket.
     Unix,
+}
+
+impl Remote {
+    /// How it comes, without its address.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Tcp(_) => "tcp",
+            Self::Unix => "unix socket",
+        }
+    }
 }
 
 impl fmt::Display for Remote {
@@ -59,6 +70,7 @@ pub struct Ending {
     retiring: CancellationToken,
     closed: CancellationToken,
     calls: Arc<AtomicUsize>,
+    done_once: Arc<OnceCell<()>>,
 }
 
 /// A call that runs on a connection, until it is dropped.
@@ -77,7 +89,17 @@ impl Ending {
             retiring: CancellationToken::new(),
             closed: CancellationToken::new(),
             calls: Arc::default(),
+            done_once: Arc::default(),
         }
+    }
+
+    /// Does something with the first call on the connection; others wait for it. What has failed is done
+    /// again with the next call.
+    ///
+    /// # Errors
+    /// Those of what is done.
+    pub async fn once<E>(&self, work: impl Future<Output = Result<(), E>>) -> Result<(), E> {
+        self.done_once.get_or_try_init(|| work).await.copied()
     }
 
     /// Counts a call that begins.

@@ -58,6 +58,8 @@ pub struct Config {
     pub time_zone: String,
     /// Store, bodies and attachments.
     pub data_dir: PathBuf,
+    /// The journal's own directory.
+    pub journal_dir: PathBuf,
     /// Take authorities that the example generator made.
     pub allow_example_ca: bool,
     /// Signing keys.
@@ -231,6 +233,7 @@ impl Config {
             node,
             time_zone,
             data_dir: at(raw.data_dir, "data"),
+            journal_dir: at(raw.journal_dir, paths::JOURNAL),
             allow_example_ca: raw.allow_example_ca.unwrap_or(false),
             keys: raw.keys.check(document)?,
             at_rest: raw.at_rest.unwrap_or_default().check(document),
@@ -250,6 +253,7 @@ struct RawConfig {
     node: Spanned<String>,
     time_zone: Option<Spanned<String>>,
     data_dir: Option<String>,
+    journal_dir: Option<String>,
     links_dir: Option<String>,
     allow_example_ca: Option<bool>,
     keys: RawKeys,

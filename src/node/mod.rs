@@ -11,6 +11,7 @@
 
 pub mod config;
 pub mod document;
+mod journal;
 mod key_files;
 pub(crate) mod keyring;
 pub mod links;

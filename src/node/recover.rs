@@ -192,6 +192,7 @@ pub async fn recover(
         exchange_tls: material::exchange(&config, TlsOptions::new(config.allow_example_ca))
             .map_err(NodeError::from)?,
         desk_tls: None,
+        journal: None,
         keyring: None,
         exchange,
     };

@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use super::config::Config;
 use super::document::Fault;
+use super::journal;
 use super::key_files::KeyFiles;
 use super::keyring::Keyring;
 use super::links::LinkConfig;
@@ -31,6 +32,7 @@ use crate::exchange::clock::{Clock, Entropy, SystemClock, timestamp_of_seconds};
 use crate::exchange::{
     Exchange, Foundations, LinkTerms, NodeKeys, OpenError, PeerKeys, PeerMessageKey, RecorderMode,
 };
+use crate::journal::{Journal, JournalError};
 use crate::limits::{DRAIN_PUSH_TIME_MAX, DRAIN_TIME_MAX};
 use crate::link::accept::{AcceptLimits, accept};
 use crate::link::bodies::BoundBodies;
@@ -102,6 +104,9 @@ pub enum NodeError {
     /// What the store holds.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// A peer card's key.
     #[error("the card of {peer} has no usable log key")]
     Card {
@@ -189,7 +194,10 @@ pub async fn run_in(
     let public_file = config.keys.message.with_file_name(PUBLIC_FILE);
     let public = public_keys::load(&public_file, &config.node)?.unwrap_or_default();
     let vault = files.vault(&config.at_rest)?;
+    let clock = Arc::clone(&surroundings.clock);
     let exchange = open_exchange(&config, files.current()?, vault, surroundings)?;
+    let journal = journal::open(&config, &clock)?;
+    journal::begin(&journal, &config).await?;
     let authority = config.exchange.authority.clone();
     let keyring = Keyring::open(Arc::clone(&exchange), files, public_file, authority, public)?;
     fold_cases(&exchange).await?;
@@ -201,12 +209,13 @@ pub async fn run_in(
         stop: CancellationToken::new(),
         tasks: TaskTracker::new(),
         exchange,
+        journal: Some(journal.clone()),
         keyring: Some(keyring),
         exchange_tls,
         desk_tls,
     };
     running.serve_peers(&config).await?;
-    running.serve_desk(&config).await?;
+    running.serve_desk(&config, journal).await?;
     running.keep_links(&config);
     running.keep_deadlines();
     running.keep_space(&config);
@@ -371,6 +380,8 @@ pub(super) struct Running {
     pub(super) stop: CancellationToken,
     pub(super) tasks: TaskTracker,
     pub(super) exchange: Arc<Exchange>,
+    /// Who did what; not while records are only fetched back.
+    pub(super) journal: Option<Journal>,
     /// Changes the keys; not while records are only fetched back.
     pub(super) keyring: Option<Arc<Keyring>>,
     pub(super) exchange_tls: Arc<Reloader<ExchangeTls>>,
@@ -407,7 +418,7 @@ impl Running {
     }
 
     /// The desk, on its Unix socket and, if so configured, over TCP.
-    async fn serve_desk(&self, config: &Config) -> Result<(), NodeError> {
+    async fn serve_desk(&self, config: &Config, journal: Journal) -> Result<(), NodeError> {
         let rules = || config.desk.integrations.iter();
         let rules = DeskRules {
             integrations: rules()
@@ -422,6 +433,7 @@ impl Running {
         };
         let desk = Desk::new(
             Arc::clone(&self.exchange),
+            journal,
             rules,
             self.facts(config),
             self.no_more_work.clone(),
@@ -612,8 +624,14 @@ impl Running {
             tracing::warn!("some work did not end in time and was cut");
             Drained::Cut
         };
-        let exchange = self.exchange;
-        drop(tokio::task::spawn_blocking(move || exchange.finish()).await);
+        let (exchange, journal) = (self.exchange, self.journal);
+        let finish = move || {
+            exchange.finish();
+            if let Some(journal) = journal {
+                journal.close();
+            }
+        };
+        drop(tokio::task::spawn_blocking(finish).await);
         tracing::info!("down");
         drained
     }

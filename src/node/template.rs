@@ -29,6 +29,8 @@ pub mod paths {
     pub const CONFIG: &str = "liaison.toml";
     /// Store, bodies and attachments.
     pub const DATA: &str = "data";
+    /// Who did what.
+    pub const JOURNAL: &str = "journal";
     /// Cards and link settings.
     pub const LINKS: &str = "links";
     /// Signs entries.
@@ -105,6 +107,10 @@ time_zone = {zone}
 # Store, bodies and attachments. Made by the node. Never copy it while the node runs, and never run
 # two nodes on it.
 #data_dir = "{data}"
+
+# The journal: who read, exported, acknowledged, changed what on this node. Made by the node. Without it
+# the node does not start, and what cannot be written there is refused. Better on another disk.
+#journal_dir = "{journal}"
 
 # One settings file and one card per peer. Add a link with: liaison peer add FILE
 #links_dir = "{links}"
@@ -230,6 +236,7 @@ authority = "{node_authority}"
         node_quoted = quoted(seed.node.as_str()),
         zone = quoted(&seed.time_zone),
         data = paths::DATA,
+        journal = paths::JOURNAL,
         links = paths::LINKS,
         message_key = paths::MESSAGE_KEY,
         log_key = paths::LOG_KEY,

@@ -178,6 +178,8 @@ fn each_floor_uses_only_those_above_it() {
         ("store", "tlog"),
         ("store", "audit"),
         ("store", "document"),
+        ("journal", "audit"),
+        ("journal", "document"),
         ("exchange", "audit"),
         ("exchange", "document"),
         ("link", "document"),

@@ -112,7 +112,7 @@ fn an_unknown_key_suggests_the_nearest() {
     );
     assert_eq!(
         fault("[keys]\n", "colour = \"blue\"\n[keys]\n"),
-        ":3: colour: unknown key; known here: node, time_zone, data_dir, links_dir, \
+        ":3: colour: unknown key; known here: node, time_zone, data_dir, journal_dir, links_dir, \
          allow_example_ca, keys, exchange, desk, limits, log"
     );
     assert_eq!(

@@ -9,6 +9,7 @@ use liaison::audit::format::Manifest;
 use liaison::audit::verify::verify_export;
 use liaison::exchange::clock::Entropy;
 use liaison::exchange::{Foundations, LinkTerms, RecorderMode};
+use liaison::journal::{Act, Query};
 use liaison::limits::OVERRIDE_REASON_BYTES_MAX;
 use liaison::model::handling::{Permit, Use, permits};
 use liaison::proto::v1::body::Body;
@@ -181,7 +182,7 @@ fn got<T>(answer: Result<T, Status>, of: impl FnOnce(T) -> Got) -> Got {
     let info = status.get_details_error_info().unwrap();
     match info.reason.as_str() {
         "HANDLING_RESTRICTED" => {
-            assert_eq!(status.code(), Code::PermissionDenied);
+            assert_eq!(status.code(), Code::FailedPrecondition);
             assert!(
                 status.message().contains("--override"),
                 "{}",
@@ -493,7 +494,6 @@ async fn what_is_sent_on_says_the_same_and_names_nothing_of_the_other_link() {
     let first = two.submit("", counter.letter(1)).await;
     let draft = v1::Draft {
         in_reply_to: first.clone(),
-        status: v1::Status::Exercise.into(),
         ..with_file(counter.letter(2))
     };
     let original = handled(draft, Classification::Internal, HandlingCode::H1);
@@ -737,8 +737,7 @@ async fn everything(counter: &Counter, role: &'static str, ids: &[String]) -> St
 async fn an_administrator_learns_nothing_that_is_taken_from_a_body() {
     let two = Two::open([Classification::Confidential; 2]).await;
     let counter = &two.counter;
-    let mut desk = counter.operator().await;
-    upload(&mut desk).await;
+    upload(&mut counter.operator().await).await;
     let mut calendar = counter.sample("calendar");
     let Some(Body::Calendar(said)) = &mut calendar.body.as_mut().unwrap().body else {
         panic!("no calendar");
@@ -747,7 +746,11 @@ async fn an_administrator_learns_nothing_that_is_taken_from_a_body() {
     said.authority = MARKER.to_owned();
     let mut ids = vec![two.submit("", with_file(counter.letter(1))).await];
     ids.push(two.submit("", calendar).await);
-    ids.push(two.submit("", counter.sample("handover-request")).await);
+    let mut request = counter.sample("handover-request");
+    let said = request.body.as_mut().unwrap().body.as_mut().unwrap();
+    let common = liaison::model::body::common_mut(said).unwrap();
+    common.attachments.clear();
+    ids.push(two.submit("", request).await);
     two.quiet().await;
 
     let seen = everything(counter, "operator/truc-1", &ids).await;
@@ -772,5 +775,59 @@ async fn an_administrator_learns_nothing_that_is_taken_from_a_body() {
         assert!(!seen.contains(word), "{word}");
     }
     assert!(!seen.contains("body: Some"));
+    two.end().await;
+}
+
+#[tokio::test]
+async fn each_override_and_each_refusal_is_journalled_with_the_message_and_the_reason() {
+    let two = Two::open([Classification::Confidential; 2]).await;
+    let counter = &two.counter;
+    let mut desk = counter.operator().await;
+    upload(&mut desk).await;
+    let draft = handled(
+        with_file(counter.letter(1)),
+        Classification::Internal,
+        HandlingCode::H2,
+    );
+    let id = two.submit("", draft).await;
+    let at = At {
+        own: id.clone(),
+        index: 0,
+        peers: String::new(),
+    };
+    two.quiet().await;
+    let actions = ["print", "forward", "download"];
+    for action in actions {
+        for reason in ["", REASON] {
+            act(&two, "operator/truc-1", action, &at, reason).await;
+        }
+    }
+    act(&two, "auditor/kt-1", "export", &at, REASON).await;
+    let deeds = |act: Act| {
+        let query = Query {
+            act: Some(act),
+            limit: 100,
+            ..Query::default()
+        };
+        let mut deeds = counter.journal.list(&query).unwrap().deeds;
+        deeds.reverse();
+        let told =
+            |(_, deed): (u64, v1::JournalEntry)| (deed.who, deed.message_id, deed.what, deed.why);
+        deeds.into_iter().map(told).collect::<Vec<_>>()
+    };
+    let by = |what: &str, why: &str| {
+        let who = "operator/truc-1".to_owned();
+        (who, id.clone(), what.to_owned(), why.to_owned())
+    };
+    let uses = ["print H2", "forward H2", "export H2"];
+    assert_eq!(deeds(Act::Refused), uses.map(|what| by(what, "")));
+    let mut overridden = uses.map(|what| by(what, REASON)).to_vec();
+    let auditor = "auditor/kt-1".to_owned();
+    let export = "export of logs".to_owned();
+    overridden.push((auditor, String::new(), export, REASON.to_owned()));
+    assert_eq!(deeds(Act::Overrode), overridden);
+    for act in [Act::Printed, Act::Forwarded, Act::Downloaded] {
+        assert_eq!(deeds(act).len(), 1, "{act:?}");
+    }
     two.end().await;
 }

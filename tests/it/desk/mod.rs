@@ -21,6 +21,7 @@ use std::sync::Arc;
 use liaison::desk::quota::DeskQuotas;
 use liaison::desk::{self, Desk, DeskRules, NodeFacts};
 use liaison::exchange::Exchange;
+use liaison::journal::Journal;
 use liaison::link::accept::AcceptLimits;
 use liaison::link::connection::ConnectInfo;
 use liaison::link::dial::{DialLimits, dial_local};
@@ -53,6 +54,7 @@ struct Counter {
     side: Side,
     peer: Side,
     exchange: Arc<Exchange>,
+    journal: Journal,
     socket: PathBuf,
     stop: CancellationToken,
 }
@@ -107,7 +109,14 @@ impl Counter {
             }),
             zones: BTreeMap::new(),
         };
-        let desk = Desk::new(Arc::clone(&exchange), rules, facts, stop.clone());
+        let journal = crate::journal::of_side(&side);
+        let desk = Desk::new(
+            Arc::clone(&exchange),
+            journal.clone(),
+            rules,
+            facts,
+            stop.clone(),
+        );
         let socket = side.dir.path().join("run/desk.sock");
         let listener = LocalListener::bind(&socket).unwrap();
         let incoming = accept_local(listener, AcceptLimits::desk());
@@ -121,6 +130,7 @@ impl Counter {
             side,
             peer,
             exchange,
+            journal,
             socket,
             stop,
         }

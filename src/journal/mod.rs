@@ -1,0 +1,222 @@
+//! Who did what on this node: a Merkle log of its own, so that nobody can look at a body without a trace,
+//! nor take the trace away.
+//!
+//! A [`Deed`] goes in with [`Journal::note`] and is durable when that answers; whoever does something
+//! that is to be journalled does it only then. Deeds that come together are one commit, as with messages:
+//!
+//! ```text
+//! note → queue → stage: date, salt, leaf → commit (flush) → mark (flush) → answer
+//! ```
+//!
+//! A crash before the flush leaves nothing and nobody was answered; after it, the deed is there once. The
+//! mark is a file beside the store: a journal that was set back is noticed when it is opened.
+//!
+//! The tree is that of any log here, its origin `<node>/journal`. Checkpoints are signed by the node's log
+//! key when somebody asks: for an export, and for the peers that witness it. These see hashes only, and
+//! every leaf has a salt, so they learn nothing of what was done; but from then on not even who has this
+//! node's disk and keys can write it anew.
+//!
+//! What is deliberately absent: bodies, names of persons or files, any way to change or remove a deed.
+
+mod deed;
+mod error;
+mod layout;
+mod read;
+mod writer;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use tokio::sync::{mpsc, oneshot};
+
+pub use deed::{Act, Deed, SALT_BYTES, act_of, word_of};
+pub use error::JournalError;
+pub use read::{Found, Query};
+
+use crate::crypto::journal as notes;
+use crate::limits::JOURNAL_QUEUE_MAX;
+use crate::model::NodeName;
+use crate::store::{Marks, Store};
+use crate::tlog::{Hash, Tree};
+use writer::{Command, Writer};
+
+/// Everything a journal stands on.
+pub struct Ground {
+    /// This node.
+    pub node: NodeName,
+    /// The journal's own store.
+    pub store: Arc<dyn Store>,
+    /// Its marks.
+    pub marks: Marks,
+    /// The time of day, milliseconds since 1970.
+    pub unix_ms: Arc<dyn Fn() -> u64 + Send + Sync>,
+    /// Salts; nothing when the system gives no randomness.
+    pub salt: Arc<dyn Fn() -> Option<[u8; SALT_BYTES]> + Send + Sync>,
+}
+
+impl fmt::Debug for Ground {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ground")
+            .field("node", &self.node)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How the writer runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// In a thread of its own, with group commit.
+    Thread,
+    /// Within its callers, for simulations.
+    Inline,
+}
+
+/// The journal of one node. A handle: clones are the same journal.
+#[derive(Clone)]
+pub struct Journal(Arc<Inner>);
+
+struct Inner {
+    node: NodeName,
+    store: Arc<dyn Store>,
+    unix_ms: Arc<dyn Fn() -> u64 + Send + Sync>,
+    /// All that is durable.
+    tree: Arc<RwLock<Tree>>,
+    /// Gone once the journal is closed.
+    queue: Mutex<Option<Queue>>,
+    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+}
+
+#[derive(Clone)]
+enum Queue {
+    Thread(mpsc::Sender<Command>),
+    Inline(Arc<Mutex<Writer>>),
+}
+
+impl fmt::Debug for Journal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Journal({}, {})", self.0.node, self.size())
+    }
+}
+
+impl Journal {
+    /// Opens a journal, judged against its mark, and starts its writer. An empty store is a new journal.
+    ///
+    /// # Errors
+    /// [`JournalError::SetBack`], [`JournalError::Damaged`], [`JournalError::Format`],
+    /// [`JournalError::Stopped`]: nothing that must be journalled may be done then.
+    pub fn open(ground: Ground, mode: Mode) -> Result<Self, JournalError> {
+        let (node, store) = (ground.node.clone(), Arc::clone(&ground.store));
+        let unix_ms = Arc::clone(&ground.unix_ms);
+        let writer = Writer::open(ground)?;
+        let tree = writer.published();
+        let (queue, thread) = match mode {
+            Mode::Inline => (Queue::Inline(Arc::new(Mutex::new(writer))), None),
+            Mode::Thread => {
+                let (sender, commands) = mpsc::channel(JOURNAL_QUEUE_MAX);
+                let thread = std::thread::Builder::new()
+                    .name("journal".to_owned())
+                    .spawn(move || writer.run(commands))
+                    .map_err(|error| JournalError::Stopped {
+                        reason: format!("no thread for it: {error}"),
+                    })?;
+                (Queue::Thread(sender), Some(thread))
+            }
+        };
+        Ok(Self(Arc::new(Inner {
+            node,
+            store,
+            unix_ms,
+            tree,
+            queue: Mutex::new(Some(queue)),
+            thread: Mutex::new(thread),
+        })))
+    }
+
+    /// Writes a deed down, durably when this answers `Ok`: its index. Whoever is refused this does not do
+    /// it, or does not show it.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub async fn note(&self, deed: Deed) -> Result<u64, JournalError> {
+        let entry = Box::new(deed.check()?);
+        self.ask(|reply| Command::Note(entry, reply)).await
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub fn node(&self) -> &NodeName {
+        &self.0.node
+    }
+
+    /// `<node>/journal`.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        notes::origin(&self.0.node)
+    }
+
+    /// Deeds in it, all durable.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.tree().size()
+    }
+
+    /// Root of all that is durable.
+    #[must_use]
+    pub fn root(&self) -> Hash {
+        self.tree().root()
+    }
+
+    fn tree(&self) -> Tree {
+        let tree = self.0.tree.read().unwrap_or_else(PoisonError::into_inner);
+        tree.clone()
+    }
+
+    /// Notes that the node runs with a configuration, if it is another than the one noted last. Its digest
+    /// is kept in the same commit as the deed.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub async fn note_configuration(&self, digest: [u8; 32]) -> Result<(), JournalError> {
+        let before = self.0.store.get(&layout::configuration())?;
+        if before.as_deref() == Some(&digest[..]) {
+            return Ok(());
+        }
+        let deed = Deed::new("node", Act::ConfigurationChanged).digest(digest);
+        let entry = Box::new(deed.check()?);
+        self.ask(|reply| Command::Configuration(entry, digest, reply))
+            .await
+            .map(drop)
+    }
+
+    /// Ends the writer when everything queued is durable. What comes later is refused.
+    pub fn close(&self) {
+        let queue = self.0.queue.lock();
+        drop(queue.unwrap_or_else(PoisonError::into_inner).take());
+        let thread = self.0.thread.lock();
+        let thread = thread.unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            drop(thread.join());
+        }
+    }
+
+    async fn ask<T>(
+        &self,
+        make: impl FnOnce(oneshot::Sender<Result<T, JournalError>>) -> Command,
+    ) -> Result<T, JournalError> {
+        let closed = || JournalError::Stopped {
+            reason: "the journal is closed".to_owned(),
+        };
+        let queue = self.0.queue.lock();
+        let queue = queue.unwrap_or_else(PoisonError::into_inner).clone();
+        let (reply, answer) = oneshot::channel();
+        match queue.ok_or_else(closed)? {
+            // A closed queue drops the command, and with it the reply.
+            Queue::Thread(sender) => drop(sender.send(make(reply)).await),
+            Queue::Inline(writer) => writer
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .group(vec![make(reply)]),
+        }
+        answer.await.unwrap_or_else(|_| Err(closed()))
+    }
+}
