@@ -154,11 +154,15 @@ fn with_file(mut draft: v1::Draft) -> v1::Draft {
 }
 
 async fn upload(desk: &mut Caller) {
+    upload_file(desk, FILE).await;
+}
+
+async fn upload_file(desk: &mut Caller, file: &[u8]) {
     let start = v1::UploadStart {
-        sha256: Sha256::digest(FILE).to_vec().into(),
-        size: FILE.len() as u64,
+        sha256: Sha256::digest(file).to_vec().into(),
+        size: file.len() as u64,
     };
-    let parts = [Part::Start(start), Part::Chunk(FILE.to_vec().into())];
+    let parts = [Part::Start(start), Part::Chunk(file.to_vec().into())];
     let parts = parts.map(|part| v1::UploadAttachmentRequest { part: Some(part) });
     desk.upload_attachment(tokio_stream::iter(parts))
         .await
@@ -746,10 +750,13 @@ async fn an_administrator_learns_nothing_that_is_taken_from_a_body() {
     said.authority = MARKER.to_owned();
     let mut ids = vec![two.submit("", with_file(counter.letter(1))).await];
     ids.push(two.submit("", calendar).await);
-    let mut request = counter.sample("handover-request");
-    let said = request.body.as_mut().unwrap().body.as_mut().unwrap();
-    let common = liaison::model::body::common_mut(said).unwrap();
-    common.attachments.clear();
+    let request = counter.sample("handover-request");
+    let said = request.body.as_ref().unwrap().body.as_ref().unwrap();
+    for file in liaison::model::body::attachments(said) {
+        let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("samples");
+        let file = std::fs::read(samples.join(&file.name)).unwrap();
+        upload_file(&mut counter.operator().await, &file).await;
+    }
     ids.push(two.submit("", request).await);
     two.quiet().await;
 
