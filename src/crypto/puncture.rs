@@ -226,6 +226,13 @@ impl PuncturedTree {
         self.nodes.is_empty()
     }
 
+    /// Leaves that were destroyed.
+    #[must_use]
+    pub fn punctured(&self) -> u32 {
+        let left: u32 = self.nodes.values().map(|(levels, _)| 1 << levels).sum();
+        self.end - left
+    }
+
     /// Leaves that may have been given, from 0 on.
     #[must_use]
     pub fn leaves(&self) -> u32 {
@@ -383,6 +390,7 @@ mod tests {
             assert_eq!(keys(&tree), expected, "{leaf}");
         }
         assert!(!tree.puncture(8_192), "beyond");
+        assert_eq!(tree.punctured(), 7);
     }
 
     /// No seed that is kept lies over a destroyed leaf: what is left cannot lead there.

@@ -28,6 +28,7 @@ use crate::exchange::{Exchange, Link, LogSide};
 use crate::journal::Act;
 use crate::limits::{CHUNK_BYTES_MAX, READER_TIME_MAX};
 use crate::model::handling::{self, Permit, Use, code_of, permits};
+use crate::model::text::escape;
 use crate::model::{Header, Origin};
 use crate::proto::v1::{self, KeyRole};
 use crate::tlog::path::{LEVEL_MAX, TileKind};
@@ -477,7 +478,20 @@ impl LogSource for ExportLog {
     fn why_absent(&self, index: u64, absence: Absence) -> Result<Option<String>, ReadError> {
         match absence {
             Absence::Withheld => Ok(self.why_withheld(&self.reader.entry(index)?)),
-            Absence::Erased | Absence::Refused => Ok(None),
+            // The reason is for this side only.
+            Absence::Erased => {
+                Ok(self
+                    .exchange
+                    .erasure_of(&self.link, self.side, index)?
+                    .map(|erasure| {
+                        let at = i64::try_from(erasure.at_ms).unwrap_or(i64::MAX);
+                        let at =
+                            jiff::Timestamp::from_millisecond(at).unwrap_or(jiff::Timestamp::MAX);
+                        let (by, under) = (escape(&erasure.by), escape(&erasure.authority));
+                        format!("erased on {at} by {by} under {under}")
+                    }))
+            }
+            Absence::Refused => Ok(None),
         }
     }
 

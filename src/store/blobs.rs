@@ -27,7 +27,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::layout::Layout;
 use super::sealed_file::{self, SealedFile};
-use super::{StoreError, Vault, disk};
+use super::{KeyAddress, StoreError, Vault, disk};
 use crate::limits;
 
 /// SHA-256 of a blob's content, which is its name.
@@ -586,6 +586,29 @@ impl Blobs {
     pub fn remove(&self, digest: &Digest) -> Result<(), StoreError> {
         let _busy = self.begin(self.path(digest), digest)?;
         remove(&self.path(digest))?;
+        disk::sync_dir(&self.dir)
+    }
+
+    /// Where the key of an attachment is; `None` when it does not lie sealed here.
+    ///
+    /// # Errors
+    /// [`StoreError`]; [`StoreError::Erased`] when its key was destroyed.
+    pub fn key_of(&self, digest: &Digest) -> Result<Option<KeyAddress>, StoreError> {
+        Ok(self.open_sealed(digest)?.map(|file| file.address()))
+    }
+
+    /// Removes an attachment, sealed or not, durably, and what is held of it unfinished here. That it is
+    /// not there is no error.
+    ///
+    /// # Errors
+    /// [`StoreError::BlobBusy`], [`StoreError::Io`].
+    pub fn remove_attachment(&self, digest: &Digest) -> Result<(), StoreError> {
+        let path = self.attachment_path(digest);
+        let _busy = self.begin(path.clone(), digest)?;
+        for path in [path, self.path(digest), self.upload_path(digest)] {
+            remove(&path)?;
+        }
+        disk::sync_dir(&self.uploads())?;
         disk::sync_dir(&self.dir)
     }
 

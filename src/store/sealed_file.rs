@@ -121,11 +121,6 @@ impl SealedFile {
         })
     }
 
-    /// Bytes of content that are held.
-    pub(super) fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
     /// Where its key is.
     pub(super) fn address(&self) -> KeyAddress {
         self.address
