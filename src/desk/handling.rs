@@ -179,7 +179,7 @@ impl Desk {
         if message.body.is_none() {
             return fault(
                 "messageId",
-                "its body is not held here, or was refused".to_owned(),
+                "its body is not here: erased, refused, or of a newer version".to_owned(),
                 "there is nothing to forward; `show` says what became of it",
             );
         }

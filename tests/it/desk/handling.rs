@@ -7,7 +7,9 @@ use std::path::Path;
 
 use liaison::audit::format::Manifest;
 use liaison::audit::verify::verify_export;
+use liaison::exchange::Author;
 use liaison::exchange::clock::Entropy;
+use liaison::exchange::erase::ErasureOrder;
 use liaison::exchange::{Foundations, LinkTerms, RecorderMode};
 use liaison::journal::{Act, Query};
 use liaison::limits::OVERRIDE_REASON_BYTES_MAX;
@@ -836,5 +838,48 @@ async fn each_override_and_each_refusal_is_journalled_with_the_message_and_the_r
     for act in [Act::Printed, Act::Forwarded, Act::Downloaded] {
         assert_eq!(deeds(act).len(), 1, "{act:?}");
     }
+    two.end().await;
+}
+
+#[tokio::test]
+async fn an_export_says_by_whom_and_under_what_a_body_was_erased() {
+    let two = Two::open([Classification::Confidential; 2]).await;
+    let counter = &two.counter;
+    let id = two.submit("", counter.letter(1)).await;
+    two.submit("", counter.letter(2)).await;
+    two.quiet().await;
+    let link = Arc::clone(counter.exchange.link(counter.peer.name.as_str()).unwrap());
+    let order = ErasureOrder {
+        by: Author::new("admin/qt-1"),
+        reason: "kept to ourselves".to_owned(),
+        authority: "order 7/2026".to_owned(),
+    };
+    let erased = liaison::model::MessageId::parse(&id).unwrap();
+    counter
+        .exchange
+        .erase(&link, erased, &order)
+        .await
+        .unwrap();
+    two.quiet().await;
+    let files = export(counter, "auditor/kt-1", v1::ExportRequest::default())
+        .await
+        .unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), &files);
+    let verdict = verify_export(dir.path(), None, &mut |_| ());
+    assert!(verdict.clean, "{:#?}", verdict.findings);
+    assert_eq!(verdict.counts.bodies_erased, 1);
+    assert_eq!(verdict.counts.bodies_withheld, 0);
+    let (_, manifest) = files.last().unwrap();
+    let manifest: Manifest = serde_json::from_slice(manifest).unwrap();
+    let absent: Vec<_> = manifest.logs.iter().flat_map(|log| &log.absent).collect();
+    assert_eq!(absent.len(), 1);
+    assert_eq!(absent[0].id, id);
+    let why = &absent[0].why;
+    assert!(why.starts_with("erased on 20"), "{why}");
+    assert!(why.ends_with("by admin/qt-1 under order 7/2026"), "{why}");
+    // There is nothing left to forward.
+    let answer = two.handling("").await.forward(two.forward(&id)).await;
+    assert_field(answer, "messageId");
     two.end().await;
 }
