@@ -48,10 +48,10 @@ mod disks;
 mod doors;
 #[path = "it/drain.rs"]
 mod drain;
-#[path = "it/erase/mod.rs"]
-mod erase;
 #[path = "it/equivocation.rs"]
 mod equivocation;
+#[path = "it/erase/mod.rs"]
+mod erase;
 #[path = "it/evidence.rs"]
 mod evidence;
 #[path = "it/exchange.rs"]
@@ -68,6 +68,8 @@ mod forgeries;
 mod forked;
 #[path = "it/forms.rs"]
 mod forms;
+#[path = "it/handled.rs"]
+mod handled;
 #[path = "it/hostile.rs"]
 mod hostile;
 #[path = "it/journal/mod.rs"]
@@ -86,6 +88,8 @@ mod killed_midway;
 mod letter;
 #[path = "it/machine.rs"]
 mod machine;
+#[path = "it/markers/mod.rs"]
+mod markers;
 #[path = "it/model.rs"]
 mod model;
 #[path = "it/mounted.rs"]

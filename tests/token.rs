@@ -266,8 +266,23 @@ async fn the_storage_key_lies_wrapped_by_a_token() {
     let keygen = |label: &str| {
         run(Command::new("pkcs11-tool")
             .env("SOFTHSM2_CONF", token.dir.join("conf"))
-            .args(["--module", SOFTHSM, "--token-label", "liaison", "--login", "--pin", PIN])
-            .args(["--keygen", "--key-type", "AES:32", "--sensitive", "--label", label]));
+            .args([
+                "--module",
+                SOFTHSM,
+                "--token-label",
+                "liaison",
+                "--login",
+                "--pin",
+                PIN,
+            ])
+            .args([
+                "--keygen",
+                "--key-type",
+                "AES:32",
+                "--sensitive",
+                "--label",
+                label,
+            ]));
     };
     keygen("storage");
     keygen("another");
@@ -332,7 +347,10 @@ async fn the_storage_key_lies_wrapped_by_a_token() {
     std::fs::write(&pin, "00000000\n").unwrap();
     let (code, said) = start_fails(&left);
     assert_eq!(code, 64, "{said}");
-    assert!(said.contains("does not take the PIN") && !said.contains("00000000"), "{said}");
+    assert!(
+        said.contains("does not take the PIN") && !said.contains("00000000"),
+        "{said}"
+    );
     std::fs::write(&pin, format!("{PIN}\n")).unwrap();
     let other = dir.path().join(RIGHT);
     std::fs::copy(&wrapped, other.join("keys/storage.wrapped")).unwrap();

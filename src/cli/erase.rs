@@ -18,8 +18,10 @@ use crate::proto::v1;
 ///
 /// For administrators. Who, when, why and under what authority is recorded and cannot be undone.
 #[derive(Debug, Args)]
-#[command(after_help = "Example: liaison erase 0197c2a4-… --reason 'end of retention' \
---authority 'Decree 13/2023, art. 16' --yes")]
+#[command(
+    after_help = "Example: liaison erase 0197c2a4-… --reason 'end of retention' \
+--authority 'Decree 13/2023, art. 16' --yes"
+)]
 pub(crate) struct Erase {
     /// The message.
     #[arg(value_parser = MessageId::parse)]

@@ -5,6 +5,14 @@
 //! One file per noun: `init`, `peer`, `node`, `new`, `check`, `send`, `list`, `show`, `case`,
 //! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `keys`, `recover`, `audit`,
 //! `bundle`, `backup`, `restore`, `erase`, `retention` (and `hold`), `calendar`, `gate`, `demo`. Beside them what they share: `connect`
+//! `bundle`, `backup`, `restore`, `erase`, `calendar`, `gate`, `demo`. Beside them what they share: `connect`
+//! One file per noun: `init`, `peer`, `node`, `new`, `check`, `send`, `list`, `show`, `forward`, `case`,
+//! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `keys`, `audit`, `calendar`,
+//! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `audit`, `bundle`, `calendar`,
+//! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `recover`, `audit`, `calendar`,
+//! `gate`, `demo`. Beside them what they share: `connect`
+//! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `audit`, `backup`,
+//! `restore`, `journal`, `calendar`, `gate`, `demo`. Beside them what they share: `connect`
 //! (which configuration, the way to the desk), `refused` (what the node's refusal means),
 //! `exit` (how a command ends), `draft`, `attach`; and for showing: `print` (the only place
 //! that prints), `table`, `when`, `words`, `levels`, `summary`, `form`.
@@ -25,8 +33,11 @@ mod due;
 mod erase;
 mod exit;
 mod form;
+mod forward;
 mod gate;
+mod guard;
 mod init;
+mod journal;
 mod keys;
 mod letter;
 mod levels;
@@ -92,6 +103,7 @@ enum Command {
     Send(Box<send::Send>),
     List(Box<list::List>),
     Show(show::Show),
+    Forward(forward::Forward),
     #[command(subcommand)]
     Case(case::Case),
     Watch(watch::Watch),
@@ -105,6 +117,8 @@ enum Command {
     #[command(subcommand)]
     Link(link::Link),
     Recover(recover::Recover),
+    #[command(subcommand)]
+    Journal(journal::Journal),
     #[command(subcommand)]
     Keys(keys::Keys),
     #[command(subcommand)]
@@ -132,6 +146,11 @@ enum Command {
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
+    if let Err(error) = guard::protect() {
+        print::fault(&format!(
+            "liaison: what this process has in memory could not be kept from core dumps: {error}"
+        ));
+    }
     let cli = Cli::parse(); // answers --help and usage errors by itself, with 0 and 2
     let outcome = cli.run();
     match outcome {
@@ -159,6 +178,7 @@ impl Cli {
             Command::Send(send) => in_turn(send.run(&target, screen)),
             Command::List(list) => in_turn(list.run(&target, screen)),
             Command::Show(show) => in_turn(show.run(&target, screen)),
+            Command::Forward(forward) => in_turn(forward.run(&target, screen)),
             Command::Case(case) => in_turn(case.run(&target, screen)),
             Command::Watch(watch) => in_turn(watch.run(&target, screen)),
             Command::Ack(ack) => in_turn(ack.run(&target, screen)),
@@ -168,6 +188,7 @@ impl Cli {
             Command::Letter(letter) => letter.run(&target, screen),
             Command::Status(status) => in_turn(status.run(&target, screen)),
             Command::Link(link) => in_turn(link.run(&target, screen)),
+            Command::Journal(journal) => in_turn(journal.run(&target, screen)),
             Command::Keys(keys) => in_turn(keys.run(&target, screen)),
             Command::Recover(recover) => on_threads(recover.run(&target, screen)),
             Command::Audit(audit) => audit.run(&target, screen),

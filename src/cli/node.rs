@@ -63,8 +63,7 @@ fn follow(parent: u32) -> Result<(), Failure> {
 }
 
 fn failure(error: NodeError, config: &std::path::Path) -> Failure {
-    failure_of(error)
-        .while_doing(format!("the node of {} did not start", config.display()))
+    failure_of(error).while_doing(format!("the node of {} did not start", config.display()))
 }
 
 /// How a command ends that could not open what the node would.

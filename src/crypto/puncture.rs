@@ -586,7 +586,11 @@ mod tests {
         // A copy of the time between has one of the two blocks.
         let mut between = PuncturedTree::new();
         between.end = 2 * BLOCK_LEAVES;
-        between.nodes = tree.nodes.range(..8_192).map(|(k, v)| (*k, v.clone())).collect();
+        between.nodes = tree
+            .nodes
+            .range(..8_192)
+            .map(|(k, v)| (*k, v.clone()))
+            .collect();
         assert_eq!(behind.fill_from(&between), BLOCK_LEAVES);
         assert_eq!(behind.lost(), BLOCK_LEAVES);
         behind = PuncturedTree::decode(&behind.encode()).unwrap();

@@ -251,7 +251,10 @@ mod tests {
 
     #[test]
     fn the_name_tells_keys_apart_and_says_nothing_of_them() {
-        let (one, other) = (StorageKey::from_bytes(&[1; 32]), StorageKey::from_bytes(&[2; 32]));
+        let (one, other) = (
+            StorageKey::from_bytes(&[1; 32]),
+            StorageKey::from_bytes(&[2; 32]),
+        );
         assert_ne!(one.id(), other.id());
         assert_eq!(one.id().len(), 16);
         assert!(!hex::encode(one.leaf().0).contains(&one.id()));

@@ -123,10 +123,7 @@ impl TokenKey {
 }
 
 /// A session of its own and the AES key that wraps the storage key.
-fn wrapping_key(
-    uri: &TokenUri,
-    pin: &str,
-) -> Result<(Pkcs11, Session, ObjectHandle), SignError> {
+fn wrapping_key(uri: &TokenUri, pin: &str) -> Result<(Pkcs11, Session, ObjectHandle), SignError> {
     let context = Pkcs11::new(&uri.module).map_err(|error| away(uri, &error))?;
     initialize(&context).map_err(|error| away(uri, &error))?;
     let session = log_in(&context, uri, pin, &mut Seat::default())?;

@@ -19,6 +19,8 @@ pub enum Method {
     Get,
     /// Messages, page by page.
     List,
+    /// The same, by words in the bodies.
+    Search,
     /// What happens.
     Watch,
     /// A person has taken note.
@@ -69,14 +71,23 @@ pub enum Method {
     ExportBundle,
     /// Such a file of a peer.
     ImportBundle,
+    /// Who did what on this node.
+    ListJournal,
+    /// The same as files that can be judged.
+    ExportJournal,
+    /// Goes on witnessing a peer's journal that was set back.
+    AcceptJournal,
+    /// Sends a message on to another peer.
+    Forward,
 }
 
 impl Method {
     /// Every call.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 33] = [
         Self::Submit,
         Self::Get,
         Self::List,
+        Self::Search,
         Self::Watch,
         Self::Acknowledge,
         Self::Status,
@@ -102,15 +113,20 @@ impl Method {
         Self::Backup,
         Self::ExportBundle,
         Self::ImportBundle,
+        Self::ListJournal,
+        Self::ExportJournal,
+        Self::AcceptJournal,
+        Self::Forward,
     ];
 
-    /// Its name in the proto.
+    /// Its name in the proto, and what is asked of it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Submit => "Submit",
             Self::Get => "Get",
             Self::List => "List",
+            Self::Search => "List with words",
             Self::Watch => "Watch",
             Self::Acknowledge => "Acknowledge",
             Self::Status => "Status",
@@ -136,6 +152,10 @@ impl Method {
             Self::Backup => "Backup",
             Self::ExportBundle => "ExportBundle",
             Self::ImportBundle => "ImportBundle",
+            Self::ListJournal => "ListJournal",
+            Self::ExportJournal => "ExportJournal",
+            Self::AcceptJournal => "AcceptJournal",
+            Self::Forward => "Forward",
         }
     }
 }
@@ -146,9 +166,9 @@ pub enum Access {
     /// Not at all.
     Denied,
     /// For what the caller itself submitted, and to submit what its configuration names. Of a
-    /// backup: on the node's own machine, by the node's own user.
+    /// backup and of the journal: on the node's own machine, by the node's own user.
     Own,
-    /// Without bodies.
+    /// Without bodies, and without anything that is taken from one.
     Outline,
     /// Wholly.
     Full,
@@ -164,6 +184,7 @@ pub const fn access(role: Role, method: Method) -> Access {
             M::Submit
             | M::Get
             | M::List
+            | M::Search
             | M::Watch
             | M::Acknowledge
             | M::Status
@@ -184,13 +205,15 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::ExportBundle
             | M::ImportBundle
             | M::ShowLink
-            | M::LinkEvidence,
+            | M::LinkEvidence
+            | M::Forward,
         )
         | (
             Role::Auditor,
             M::Get
             | M::Report
             | M::List
+            | M::Search
             | M::ListCases
             | M::GetCase
             | M::Status
@@ -203,14 +226,15 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::ListKeys
             | M::ListRetention
             | M::ShowLink
-            | M::LinkEvidence,
+            | M::LinkEvidence
+            | M::ListJournal
+            | M::ExportJournal,
         )
         | (
             Role::Admin,
             M::Status
             | M::ReleaseLink
             | M::ListDue
-            | M::ListCalendars
             | M::ListKeys
             | M::ChangeKeys
             | M::CopyKeys
@@ -220,11 +244,27 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::ExportBundle
             | M::ImportBundle
             | M::Erase
-            | M::Backup,
+            | M::Backup
+            | M::ListJournal
+            | M::ExportJournal
+            | M::AcceptJournal,
         ) => Access::Full,
-        (Role::Integration, M::Submit | M::Get | M::List | M::Watch | M::UploadAttachment)
-        | (Role::Operator, M::Backup | M::CopyKeys) => Access::Own,
-        (Role::Admin, M::Get | M::List | M::ListCases | M::GetCase) => Access::Outline,
+        (
+            Role::Integration,
+            M::Submit | M::Get | M::List | M::Watch | M::UploadAttachment | M::Forward,
+        )
+        | (
+            Role::Operator,
+            M::Backup
+            | M::CopyKeys
+            | M::Erase
+            | M::ListJournal
+            | M::ExportJournal
+            | M::AcceptJournal,
+        ) => Access::Own,
+        (Role::Admin, M::Get | M::List | M::ListCases | M::GetCase | M::ListCalendars) => {
+            Access::Outline
+        }
         _ => Access::Denied,
     }
 }
@@ -285,6 +325,7 @@ mod tests {
             (Method::Submit, [Full, Own, No, No]),
             (Method::Get, [Full, Own, Full, Outline]),
             (Method::List, [Full, Own, Full, Outline]),
+            (Method::Search, [Full, No, Full, No]),
             (Method::Watch, [Full, Own, No, No]),
             (Method::Acknowledge, [Full, No, No, No]),
             (Method::Status, [Full, No, Full, Full]),
@@ -297,7 +338,7 @@ mod tests {
             (Method::Proof, [Full, No, Full, No]),
             (Method::Export, [Full, No, Full, No]),
             (Method::ListDue, [Full, No, Full, Full]),
-            (Method::ListCalendars, [Full, No, Full, Full]),
+            (Method::ListCalendars, [Full, No, Full, Outline]),
             (Method::Lateness, [Full, No, Full, No]),
             (Method::ListKeys, [Full, No, Full, Full]),
             (Method::ChangeKeys, [No, No, No, Full]),
@@ -306,10 +347,14 @@ mod tests {
             (Method::ListRetention, [Full, No, Full, Full]),
             (Method::ShowLink, [Full, No, Full, Full]),
             (Method::LinkEvidence, [Full, No, Full, No]),
-            (Method::Erase, [No, No, No, Full]),
+            (Method::Erase, [Own, No, No, Full]),
             (Method::Backup, [Own, No, No, Full]),
             (Method::ExportBundle, [Full, No, No, Full]),
             (Method::ImportBundle, [Full, No, No, Full]),
+            (Method::ListJournal, [Own, No, Full, Full]),
+            (Method::ExportJournal, [Own, No, Full, Full]),
+            (Method::AcceptJournal, [Own, No, No, Full]),
+            (Method::Forward, [Full, Own, No, No]),
         ];
         assert_eq!(table.map(|(method, _)| method), Method::ALL);
         for (method, row) in table {

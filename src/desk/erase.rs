@@ -1,14 +1,16 @@
-//! Erasing: for administrators, who see no body, under an authority that is recorded.
+//! Erasing: for administrators, who see no body, and for the node's own user at its socket; under an
+//! authority that is recorded.
 
 use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
 use super::Desk;
+use super::backup::admit_keeper;
 use super::caller::{Caller, Method};
 use super::errors::DeskError;
 use super::read::parse_id;
-use super::service::{admit, answer};
+use super::service::answer;
 use crate::exchange::clock::timestamp_of_ms;
 use crate::exchange::erase::{EraseError, Erased, ErasureOrder};
 use crate::journal::Act;
@@ -22,7 +24,7 @@ impl ErasureService for Arc<Desk> {
         &self,
         request: Request<v1::EraseRequest>,
     ) -> Result<Response<v1::EraseResponse>, Status> {
-        let (caller, _) = admit(&request, Method::Erase)?;
+        let caller = admit_keeper(&request, Method::Erase)?;
         // Apart from the call: a caller who goes away does not stop it half way.
         let (desk, by) = (Arc::clone(self), caller.clone());
         let work = async move { desk.erase_now(&by, request.into_inner()).await };

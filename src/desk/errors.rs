@@ -15,9 +15,9 @@ use super::keys::KeysError;
 use crate::crypto::dsse::DsseError;
 use crate::exchange::RecordError;
 use crate::exchange::bundle::BundleError;
+use crate::exchange::erase::EraseError;
 use crate::exchange::quota::{OverQuota, QuotaPart};
 use crate::exchange::read::ReadError;
-use crate::exchange::erase::EraseError;
 use crate::exchange::rotate::RotateError;
 use crate::exchange::submit::SubmitError;
 use crate::exchange::view::PageError;
@@ -26,6 +26,7 @@ use crate::journal::JournalError;
 use crate::limits::{PAGE_MESSAGES_MAX, REFUSAL_DETAILS_BYTES_MAX, REFUSAL_MESSAGE_BYTES_MAX};
 use crate::model::MessageId;
 use crate::model::check::FieldFault;
+use crate::model::handling::Use;
 use crate::model::text::escape;
 use crate::proto::v1;
 use crate::store::{KeyCopyError, StoreError, VaultError};
@@ -115,6 +116,23 @@ pub enum DeskError {
         needed: u64,
     },
 
+    /// The handling code restricts this use.
+    #[error(
+        "message {id} carries {code} ({why}): it is not {} without a reason. Give one: --override \
+         \"REASON\"; it is recorded",
+        .wanted.done()
+    )]
+    Restricted {
+        /// The message.
+        id: String,
+        /// Its code: `H1`.
+        code: String,
+        /// What it restricts.
+        why: &'static str,
+        /// The use that was refused.
+        wanted: Use,
+    },
+
     // --- The caller's mistake. ---
     /// Fields of the request.
     #[error("{}", summary(.0))]
@@ -193,7 +211,9 @@ pub enum DeskError {
     #[error(transparent)]
     Vault(#[from] VaultError),
     /// Nothing lies sealed here, so there are no files of keys.
-    #[error("nothing lies sealed here ([at_rest] encrypt = false), so there are no key files to copy")]
+    #[error(
+        "nothing lies sealed here ([at_rest] encrypt = false), so there are no key files to copy"
+    )]
     NotSealed,
     /// The case is on legal hold.
     #[error(
@@ -289,6 +309,8 @@ fn row(error: &DeskError) -> (Code, &'static str) {
         DeskError::Denied { .. } => (Code::PermissionDenied, "ROLE_DENIED"),
         DeskError::Kind { .. } => (Code::PermissionDenied, "KIND_DENIED"),
         DeskError::NotAtSocket => (Code::PermissionDenied, "NOT_AT_SOCKET"),
+        // It may be asked again with a reason; what a role may not have, may not.
+        DeskError::Restricted { .. } => (Code::FailedPrecondition, "HANDLING_RESTRICTED"),
         DeskError::Crowded { .. } => (Code::ResourceExhausted, "TOO_MANY_OPEN"),
 
         DeskError::InFlight { .. } => (Code::ResourceExhausted, "QUOTA_IN_FLIGHT"),
@@ -518,6 +540,11 @@ fn fields_of(error: &DeskError) -> Vec<FieldFault> {
             format!("{} is no peer of this node", clip(&escape(peer), 300)),
             "`status` shows the peers",
         ),
+        DeskError::Page(PageError::Words(error)) => {
+            let told = error.to_string();
+            let (reason, remedy) = told.split_once("; ").unwrap_or((&told, ""));
+            one("text", reason.to_owned(), remedy)
+        }
         DeskError::Page(PageError::Thread) => one(
             "threadId",
             "it is no UUIDv7".to_owned(),
@@ -562,6 +589,13 @@ fn metadata_of(error: &DeskError) -> Vec<(&'static str, String)> {
             ("method", method.as_str().to_owned()),
         ],
         DeskError::Kind { kind, .. } => vec![("kind", kind.as_str_name().to_owned())],
+        DeskError::Restricted {
+            id, code, wanted, ..
+        } => vec![
+            ("message", id.clone()),
+            ("code", code.clone()),
+            ("use", wanted.to_string()),
+        ],
         DeskError::OverQuota { over, .. } => vec![
             ("limit", over.limit.to_string()),
             ("of", over.of.to_string()),

@@ -9,8 +9,8 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::backup::is_at_socket;
-use super::caller::{Access, Caller, Method};
+use super::backup::admit_keeper;
+use super::caller::Method;
 use super::errors::DeskError;
 use super::service::{admit, answer};
 use super::{Desk, blocking};
@@ -24,16 +24,6 @@ use crate::store::{CopiedKeys, KEY_COPY_MANIFEST, Vault, VaultError};
 const AHEAD_PARTS: usize = 4;
 
 type Parts = ReceiverStream<Result<v1::CopyKeysResponse, Status>>;
-
-/// An administrator, or the node's own user at the socket.
-fn admit_copy<T>(request: &Request<T>) -> Result<Caller, Status> {
-    let (caller, access) = admit(request, Method::CopyKeys)?;
-    if access == Access::Full || is_at_socket(request) {
-        return Ok(caller);
-    }
-    let error = DeskError::NotAtSocket;
-    Err(super::service::refused(&caller, Method::CopyKeys, error))
-}
 
 impl Desk {
     fn vault(&self) -> Result<Arc<Vault>, DeskError> {
@@ -88,7 +78,8 @@ impl Desk {
 fn parts_of(copied: CopiedKeys) -> Vec<v1::CopyKeysResponse> {
     let mut parts = Vec::new();
     let files = copied.files.into_iter();
-    for (name, bytes) in std::iter::once((KEY_COPY_MANIFEST.to_owned(), copied.manifest)).chain(files)
+    for (name, bytes) in
+        std::iter::once((KEY_COPY_MANIFEST.to_owned(), copied.manifest)).chain(files)
     {
         for part in bytes.chunks(CHUNK_BYTES_MAX) {
             parts.push(v1::CopyKeysResponse {
@@ -113,7 +104,7 @@ impl KeyCopiesService for Arc<Desk> {
         &self,
         request: Request<v1::CopyKeysRequest>,
     ) -> Result<Response<Parts>, Status> {
-        let caller = admit_copy(&request)?;
+        let caller = admit_keeper(&request, Method::CopyKeys)?;
         let label = request.into_inner().label;
         let copy = async {
             let deed = Desk::deed(&caller, Act::KeysBackedUp).why(label.as_str());
@@ -127,7 +118,7 @@ impl KeyCopiesService for Arc<Desk> {
         &self,
         request: Request<v1::FinishKeyCopyRequest>,
     ) -> Result<Response<v1::FinishKeyCopyResponse>, Status> {
-        let caller = admit_copy(&request)?;
+        let caller = admit_keeper(&request, Method::CopyKeys)?;
         let id = request.into_inner().id;
         let finish = async {
             let vault = self.vault()?;
@@ -149,11 +140,12 @@ impl KeyCopiesService for Arc<Desk> {
         &self,
         request: Request<v1::NoteKeyCopyDestroyedRequest>,
     ) -> Result<Response<v1::NoteKeyCopyDestroyedResponse>, Status> {
-        let caller = admit_copy(&request)?;
+        let caller = admit_keeper(&request, Method::CopyKeys)?;
         let (id, by) = (request.into_inner().id, caller.author());
         let note = async {
             let what = format!("key copy {id} destroyed");
-            self.note(Desk::deed(&caller, Act::KeysBackedUp).what(what)).await?;
+            self.note(Desk::deed(&caller, Act::KeysBackedUp).what(what))
+                .await?;
             let vault = self.vault()?;
             blocking(move || {
                 let noted = vault.note_destroyed_copy(&id, by.as_str());

@@ -12,6 +12,7 @@
 //! - `retention`: what the rules will erase, and cases on hold.
 //! - `bundle`: what is carried by hand, out and in.
 //! - `backup`: everything, for administrators.
+//! - `handling`: what handling codes restrict, asked at each use; sending on to another peer.
 //! - `journal`: who comes and who is refused, around every call; what calls do is noted by them.
 //! - `health`: serving means: can sign, can append.
 //!
@@ -29,8 +30,10 @@ mod due;
 mod erase;
 pub mod errors;
 mod files;
+mod handling;
 mod health;
 mod journal;
+mod journal_service;
 mod key_copies;
 pub mod keys;
 mod lateness;
@@ -67,6 +70,8 @@ use crate::proto::v1::backup_service_server::BackupServiceServer;
 use crate::proto::v1::bundle_service_server::BundleServiceServer;
 use crate::proto::v1::desk_service_server::DeskServiceServer;
 use crate::proto::v1::erasure_service_server::ErasureServiceServer;
+use crate::proto::v1::handling_service_server::HandlingServiceServer;
+use crate::proto::v1::journal_service_server::JournalServiceServer;
 use crate::proto::v1::key_copies_service_server::KeyCopiesServiceServer;
 use crate::proto::v1::keys_service_server::KeysServiceServer;
 use crate::proto::v1::link_service_server::LinkServiceServer;
@@ -193,19 +198,25 @@ pub async fn services(desk: &Arc<Desk>) -> Routes {
         LinkServiceServer::new(Arc::clone(desk)).max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     let backup = BackupServiceServer::new(Arc::clone(desk))
         .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
+    let journal = JournalServiceServer::new(Arc::clone(desk))
+        .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     let carriage = BundleServiceServer::new(Arc::clone(desk))
         .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     let erasure = ErasureServiceServer::new(Arc::clone(desk))
         .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
+    let handling = HandlingServiceServer::new(Arc::clone(desk))
+        .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     let routes = Routes::new(calls)
         .add_service(erasure)
         .add_service(evidence)
+        .add_service(handling)
         .add_service(keys)
         .add_service(key_copies)
         .add_service(retention)
         .add_service(links)
         .add_service(backup)
         .add_service(carriage)
+        .add_service(journal)
         .add_service(health::serve(desk).await)
         .add_service(health::reflection());
     let noted = routes

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
+use super::Desk;
 use super::caller::{Caller, Method};
 use super::errors::DeskError;
 use super::read::parse_id;
 use super::service::{admit, answer};
-use super::Desk;
 use crate::exchange::Link;
 use crate::exchange::clock::timestamp_of_ms;
 use crate::exchange::retention::{HoldError, LegalHold};
@@ -102,7 +102,9 @@ impl Desk {
         let (link, id, case) = self.case_at_hand(&request.id)?;
         let hold = self.exchange.hold_of(&link, case)?;
         let hold = hold.ok_or(DeskError::NotOnHold { id })?;
-        let deed = Self::deed(caller, Act::HoldLifted).peer(&link.peer).message(case);
+        let deed = Self::deed(caller, Act::HoldLifted)
+            .peer(&link.peer)
+            .message(case);
         self.note(deed.why(request.reason.trim())).await?;
         self.exchange.lift_hold(&link, case).await?;
         Ok(v1::LiftHoldResponse {
@@ -136,26 +138,27 @@ impl Desk {
             ..v1::ListRetentionResponse::default()
         };
         for link in self.exchange.links() {
-            self.exchange.judge_retention(link, policy, now_ms, |body| match body.fate {
-                Fate::Kept => {}
-                Fate::Open => told.open_count += 1,
-                Fate::OnHold(_) => told.on_hold_count += 1,
-                Fate::Later(_) => told.later_count += 1,
-                Fate::Due(rule, due_ms) => {
-                    told.due_count += 1;
-                    if told.due.len() < DUES_LISTED_MAX {
-                        told.due.push(v1::RetainedBody {
-                            id: body.id.to_string(),
-                            peer: link.peer.to_string(),
-                            thread_id: body.case.to_string(),
-                            kind: body.kind,
-                            handling: body.handling,
-                            due_at: Some(timestamp_of_ms(due_ms)),
-                            rule: u32::try_from(rule).unwrap_or(u32::MAX),
-                        });
+            self.exchange
+                .judge_retention(link, policy, now_ms, |body| match body.fate {
+                    Fate::Kept => {}
+                    Fate::Open => told.open_count += 1,
+                    Fate::OnHold(_) => told.on_hold_count += 1,
+                    Fate::Later(_) => told.later_count += 1,
+                    Fate::Due(rule, due_ms) => {
+                        told.due_count += 1;
+                        if told.due.len() < DUES_LISTED_MAX {
+                            told.due.push(v1::RetainedBody {
+                                id: body.id.to_string(),
+                                peer: link.peer.to_string(),
+                                thread_id: body.case.to_string(),
+                                kind: body.kind,
+                                handling: body.handling,
+                                due_at: Some(timestamp_of_ms(due_ms)),
+                                rule: u32::try_from(rule).unwrap_or(u32::MAX),
+                            });
+                        }
                     }
-                }
-            })?;
+                })?;
         }
         Ok(told)
     }

@@ -138,7 +138,9 @@ impl Exchange {
     /// When the store cannot be read.
     pub fn holds(&self, link: &Link) -> Result<Vec<(MessageId, LegalHold)>, ReadError> {
         let (start, end) = layout::legal_holds(link.number);
-        let rows = self.store.scan(&start, &end, usize::MAX, Direction::Forward)?;
+        let rows = self
+            .store
+            .scan(&start, &end, usize::MAX, Direction::Forward)?;
         let cases = rows.iter().filter_map(|(key, _)| layout::held_case(key));
         cases
             .filter_map(|case| {
@@ -176,7 +178,8 @@ impl Exchange {
     /// [`RecordError`].
     pub async fn lift_hold(&self, link: &Link, case: MessageId) -> Result<(), RecordError> {
         let key = layout::legal_hold(link.number, case);
-        self.ask(|reply| Command::Erase(vec![(key, None)], reply)).await
+        self.ask(|reply| Command::Erase(vec![(key, None)], reply))
+            .await
     }
 
     /// Judges every body of a link that a rule concerns and that was not erased, as of `now_ms`. Reads both
@@ -322,7 +325,8 @@ impl Exchange {
                     authority: format!("retention rule: {rule} after the case was closed"),
                 };
                 for bodies in due.chunks(ERASE_AT_ONCE) {
-                    self.erase_due(&link, bodies, &order, journal, &mut done).await?;
+                    self.erase_due(&link, bodies, &order, journal, &mut done)
+                        .await?;
                 }
             }
         }
@@ -343,7 +347,9 @@ impl Exchange {
             if self.hold_of(link, body.case)?.is_some() {
                 continue;
             }
-            let deed = Deed::new(RETENTION, Act::Erased).peer(&link.peer).message(body.id);
+            let deed = Deed::new(RETENTION, Act::Erased)
+                .peer(&link.peer)
+                .message(body.id);
             journal.note(deed.why(order.authority.clone())).await?;
             ids.push(body.id);
         }
@@ -394,7 +400,9 @@ impl Exchange {
                         tracing::info!(erased = done.erased, failed = done.failed, "retention");
                     }
                 }
-                Err(error) => tracing::error!(%error, "retention was not carried out; again in an hour"),
+                Err(error) => {
+                    tracing::error!(%error, "retention was not carried out; again in an hour")
+                }
             }
         }
     }

@@ -134,7 +134,10 @@ fn plain<'a>(name: &'a str, prefix: &str) -> &'a str {
 #[must_use]
 pub fn is_kept_always(kind: Kind) -> bool {
     super::body::is_system_kind(kind)
-        || matches!(kind, Kind::Unspecified | Kind::Calendar | Kind::Roster | Kind::GateNotice)
+        || matches!(
+            kind,
+            Kind::Unspecified | Kind::Calendar | Kind::Roster | Kind::GateNotice
+        )
 }
 
 /// What is known of a body when it is judged.
@@ -270,19 +273,43 @@ mod tests {
             ("2026-01-31T10:00:00Z", "1 month", "2026-02-28T10:00:00Z"),
             ("2028-01-31T10:00:00Z", "1 month", "2028-02-29T10:00:00Z"),
             ("2028-02-29T00:00:00Z", "1 year", "2029-02-28T00:00:00Z"),
-            ("2026-11-22T12:00:00.007Z", "24 months", "2028-11-22T12:00:00.007Z"),
+            (
+                "2026-11-22T12:00:00.007Z",
+                "24 months",
+                "2028-11-22T12:00:00.007Z",
+            ),
             ("2026-11-22T12:00:00Z", "90 days", "2027-02-20T12:00:00Z"),
         ];
         for (from, period, expected) in cases {
             assert_eq!(end(from, period), ms(expected), "{from} {period}");
         }
-        assert_eq!(Period::parse("100 years").unwrap().end_ms(u64::MAX), u64::MAX);
-        for text in ["1 day", "2 days", "1 month", "1200 months", "1 year", "100 years"] {
+        assert_eq!(
+            Period::parse("100 years").unwrap().end_ms(u64::MAX),
+            u64::MAX
+        );
+        for text in [
+            "1 day",
+            "2 days",
+            "1 month",
+            "1200 months",
+            "1 year",
+            "100 years",
+        ] {
             assert_eq!(Period::parse(text).unwrap().to_string(), text);
         }
         for wrong in [
-            "", "24", "months", "0 days", "-1 days", "1 week", "24months", "101 years", "1201 months",
-            "36501 days", "99999 days", "1.5 years",
+            "",
+            "24",
+            "months",
+            "0 days",
+            "-1 days",
+            "1 week",
+            "24months",
+            "101 years",
+            "1201 months",
+            "36501 days",
+            "99999 days",
+            "1.5 years",
         ] {
             assert_eq!(Period::parse(wrong), Err(PeriodError), "{wrong}");
         }
@@ -291,7 +318,11 @@ mod tests {
     #[test]
     fn the_first_rule_that_fits_decides_and_none_is_idle() {
         let policy = Policy::new(vec![
-            rule(Some(Kind::HandoverRequest), Some(HandlingCode::H2), "6 months"),
+            rule(
+                Some(Kind::HandoverRequest),
+                Some(HandlingCode::H2),
+                "6 months",
+            ),
             rule(Some(Kind::HandoverRequest), None, "24 months"),
             rule(Some(Kind::CaseNotice), None, "never"),
             rule(None, Some(HandlingCode::H1), "1 month"),
@@ -303,11 +334,28 @@ mod tests {
             Fate::Kept => None,
             other => panic!("{other:?}"),
         };
-        assert_eq!(end(Kind::HandoverRequest, HandlingCode::H2), Some(ms("2027-05-22T12:00:00Z")));
-        assert_eq!(end(Kind::HandoverRequest, HandlingCode::H1), Some(ms("2028-11-22T12:00:00Z")));
-        assert_eq!(end(Kind::CaseNotice, HandlingCode::H1), None, "never stands before");
-        assert_eq!(end(Kind::OfficialLetter, HandlingCode::H1), Some(ms("2026-12-22T12:00:00Z")));
-        assert_eq!(end(Kind::OfficialLetter, HandlingCode::H2), None, "no rule fits");
+        assert_eq!(
+            end(Kind::HandoverRequest, HandlingCode::H2),
+            Some(ms("2027-05-22T12:00:00Z"))
+        );
+        assert_eq!(
+            end(Kind::HandoverRequest, HandlingCode::H1),
+            Some(ms("2028-11-22T12:00:00Z"))
+        );
+        assert_eq!(
+            end(Kind::CaseNotice, HandlingCode::H1),
+            None,
+            "never stands before"
+        );
+        assert_eq!(
+            end(Kind::OfficialLetter, HandlingCode::H1),
+            Some(ms("2026-12-22T12:00:00Z"))
+        );
+        assert_eq!(
+            end(Kind::OfficialLetter, HandlingCode::H2),
+            None,
+            "no rule fits"
+        );
         let shadowed = Policy::new(vec![
             rule(None, Some(HandlingCode::H1), "1 year"),
             rule(None, None, "2 years"),
@@ -357,13 +405,32 @@ mod tests {
             policy.judge(&body, start + day * DAY)
         };
         let first_due = |kind| (0..900).find(|day| matches!(seen_at(*day, kind), Fate::Due(..)));
-        assert_eq!(first_due(Kind::HandoverRequest), Some(10 + 731), "2028 has a leap day");
-        assert_eq!(first_due(Kind::OfficialLetter), Some(200), "when the hold is lifted");
+        assert_eq!(
+            first_due(Kind::HandoverRequest),
+            Some(10 + 731),
+            "2028 has a leap day"
+        );
+        assert_eq!(
+            first_due(Kind::OfficialLetter),
+            Some(200),
+            "when the hold is lifted"
+        );
         assert_eq!(seen_at(5, Kind::OfficialLetter), Fate::Open);
-        assert_eq!(seen_at(99, Kind::OfficialLetter), Fate::Later(closed + 90 * DAY));
-        assert_eq!(seen_at(100, Kind::OfficialLetter), Fate::OnHold(closed + 90 * DAY));
-        assert_eq!(seen_at(200, Kind::OfficialLetter), Fate::Due(1, closed + 90 * DAY));
+        assert_eq!(
+            seen_at(99, Kind::OfficialLetter),
+            Fate::Later(closed + 90 * DAY)
+        );
+        assert_eq!(
+            seen_at(100, Kind::OfficialLetter),
+            Fate::OnHold(closed + 90 * DAY)
+        );
+        assert_eq!(
+            seen_at(200, Kind::OfficialLetter),
+            Fate::Due(1, closed + 90 * DAY)
+        );
         // Once due, due on every later day: a node that was down for a month skips nothing.
-        assert!((200..900).all(|day| matches!(seen_at(day, Kind::OfficialLetter), Fate::Due(1, _))));
+        assert!(
+            (200..900).all(|day| matches!(seen_at(day, Kind::OfficialLetter), Fate::Due(1, _)))
+        );
     }
 }

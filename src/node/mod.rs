@@ -28,4 +28,5 @@ pub mod storage_source;
 pub mod template;
 pub mod token;
 
+pub use journal::begin_journal;
 pub use run::{Drained, NodeError, Surroundings, create_store, run, run_in};

@@ -202,6 +202,9 @@ pub async fn run_in(
     let exchange = open_exchange(&config, files.current()?, vault, surroundings)?;
     let journal = journal::open(&config, &clock)?;
     journal::begin(&journal, &config).await?;
+    let links = config.links.iter().filter(|link| !link.witness_journal);
+    let without = links.map(|link| link.peer.clone()).collect();
+    exchange.keep_journal(journal.clone(), without);
     let authority = config.exchange.authority.clone();
     let keyring = Keyring::open(Arc::clone(&exchange), files, public_file, authority, public)?;
     // Before anything is shown: what was to be gone is gone.

@@ -175,7 +175,11 @@ pub fn restore_keys(config: &Config, copy: Option<&Path>) -> Result<KeysBack, No
     let dir = &config.at_rest.body_keys;
     let _lock = VaultLock::take(dir)?;
     if !files.storage.exists() {
-        let wanted = match copy.map(FoundCopy::read).transpose().map_err(VaultError::from)? {
+        let wanted = match copy
+            .map(FoundCopy::read)
+            .transpose()
+            .map_err(VaultError::from)?
+        {
             Some(found) => found.copied.copy.storage_key,
             None => "that sealed it".to_owned(),
         };
@@ -185,7 +189,9 @@ pub fn restore_keys(config: &Config, copy: Option<&Path>) -> Result<KeysBack, No
     let vault = open_vault(&files, dir)?;
     let marks = || -> Result<Vec<_>, NodeError> {
         let marks = KeyMarks::read(&config.data_dir)?;
-        Ok(marks.map(|marks| marks.months().collect()).unwrap_or_default())
+        Ok(marks
+            .map(|marks| marks.months().collect())
+            .unwrap_or_default())
     };
     let back = match copy {
         Some(copy) => {

@@ -163,7 +163,8 @@ impl StorageSource {
     /// Whether there is one. A credential always is: whoever names it hands it over.
     #[must_use]
     pub fn exists(&self) -> bool {
-        self.file().is_none_or(|path| path.symlink_metadata().is_ok())
+        self.file()
+            .is_none_or(|path| path.symlink_metadata().is_ok())
     }
 
     /// Loads it.

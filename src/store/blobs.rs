@@ -788,10 +788,12 @@ impl Blobs {
     ///
     /// # Errors
     /// [`StoreError::Io`].
-    pub fn key_addresses(&self, mut take: impl FnMut(super::KeyAddress)) -> Result<(), StoreError> {
+    pub fn key_addresses(&self, mut take: impl FnMut(KeyAddress)) -> Result<(), StoreError> {
         let entries = fs::read_dir(&self.dir).map_err(|e| StoreError::io("list", &self.dir, e))?;
         for entry in entries {
-            let path = entry.map_err(|e| StoreError::io("list", &self.dir, e))?.path();
+            let path = entry
+                .map_err(|e| StoreError::io("list", &self.dir, e))?
+                .path();
             if path.extension().is_some_and(|ending| ending == SEALED)
                 && let Some(address) = sealed_file::address(&path)?
             {

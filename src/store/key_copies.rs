@@ -163,7 +163,9 @@ impl KeyCopies {
         }
         let mut copies = self.copies.clone();
         if copies.len() >= KEY_COPIES_MAX {
-            let destroyed = copies.iter().position(|copy| copy.destroyed_at_ms.is_some());
+            let destroyed = copies
+                .iter()
+                .position(|copy| copy.destroyed_at_ms.is_some());
             copies.remove(destroyed.ok_or(KeyCopyError::TooMany)?);
         }
         copies.push(copy);
@@ -185,12 +187,7 @@ impl KeyCopies {
         self.change(id, |copy| copy.finished = true)
     }
 
-    pub(super) fn destroyed(
-        &mut self,
-        id: &str,
-        at_ms: u64,
-        by: &str,
-    ) -> Result<(), KeyCopyError> {
+    pub(super) fn destroyed(&mut self, id: &str, at_ms: u64, by: &str) -> Result<(), KeyCopyError> {
         self.change(id, |copy| {
             if copy.destroyed_at_ms.is_none() {
                 copy.destroyed_at_ms = Some(at_ms);
@@ -439,7 +436,10 @@ mod tests {
         let still = copies.list();
         assert_eq!(still.len(), 1);
         assert!(still[0].finished);
-        assert_eq!(copies.all()[1].destroyed_by.as_deref(), Some("operator/mai"));
+        assert_eq!(
+            copies.all()[1].destroyed_by.as_deref(),
+            Some("operator/mai")
+        );
         assert_eq!(copies.all()[1].destroyed_at_ms, Some(7));
     }
 
@@ -467,7 +467,10 @@ mod tests {
         longest.label = "x".repeat(KEY_COPY_LABEL_BYTES_MAX);
         copies.begin(longest).unwrap();
         copies.copies = vec![copy("00", 0); KEY_COPIES_MAX];
-        assert!(matches!(copies.begin(copy("01", 0)), Err(KeyCopyError::TooMany)));
+        assert!(matches!(
+            copies.begin(copy("01", 0)),
+            Err(KeyCopyError::TooMany)
+        ));
         copies.copies[7].destroyed_at_ms = Some(1);
         copies.begin(copy("01", 0)).unwrap();
         assert_eq!(copies.all().len(), KEY_COPIES_MAX);

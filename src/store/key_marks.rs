@@ -49,7 +49,11 @@ impl KeyMarks {
         };
         let content = serde_json::from_slice::<Content>(&bytes)
             .map_err(|e| StoreError::corrupt(&path, e.to_string()))?;
-        if content.months.keys().any(|name| Period::parse(name).is_none()) {
+        if content
+            .months
+            .keys()
+            .any(|name| Period::parse(name).is_none())
+        {
             return Err(StoreError::corrupt(&path, "it names a month that is none"));
         }
         Ok(Some(Self { path, content }))
@@ -110,9 +114,14 @@ mod tests {
     fn marks_last_and_never_go_back() {
         let dir = tempfile::tempdir().unwrap();
         assert!(KeyMarks::read(dir.path()).unwrap().is_none());
-        let (november, december) = (Period::of_ms(1_795_000_000_000), Period::of_ms(1_797_000_000_000));
+        let (november, december) = (
+            Period::of_ms(1_795_000_000_000),
+            Period::of_ms(1_797_000_000_000),
+        );
         let mut marks = KeyMarks::new(dir.path(), "a.example");
-        marks.raise("aa", &[(november, 8_192), (december, 4_096)]).unwrap();
+        marks
+            .raise("aa", &[(november, 8_192), (december, 4_096)])
+            .unwrap();
         marks.raise("bb", &[(november, 4_096)]).unwrap();
         let marks = KeyMarks::read(dir.path()).unwrap().unwrap();
         assert_eq!(marks.storage_key(), "bb");

@@ -37,9 +37,7 @@ pub use aside::Aside;
 pub use blobs::{Blobs, Digest, Partial, Scratch};
 pub(crate) use error::full_text;
 pub use error::{DO_NOW, StoreError};
-pub use key_copies::{
-    CopiedKeys, FoundCopy, KEY_COPY_MANIFEST, KeyCopies, KeyCopy, KeyCopyError,
-};
+pub use key_copies::{CopiedKeys, FoundCopy, KEY_COPY_MANIFEST, KeyCopies, KeyCopy, KeyCopyError};
 pub use key_marks::KeyMarks;
 pub use marks::{Held, Mark, Marks, MarksFile, Shortfall};
 pub use memory::{Failure, MemoryStore, Space};

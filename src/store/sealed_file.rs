@@ -312,7 +312,9 @@ pub(super) fn address(path: &Path) -> Result<Option<KeyAddress>, StoreError> {
         Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
         Err(e) => return Err(StoreError::io("read", path, e)),
     }
-    let address = start.strip_prefix(MAGIC).and_then(|rest| rest.try_into().ok());
+    let address = start
+        .strip_prefix(MAGIC)
+        .and_then(|rest| rest.try_into().ok());
     Ok(address.map(KeyAddress::decode))
 }
 

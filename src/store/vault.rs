@@ -291,7 +291,13 @@ impl Vault {
         let mut marks = marks.unwrap_or_else(|| KeyMarks::new(data_dir, &self.node));
         let missing: Vec<String> = marks
             .months()
-            .map(|(period, mark)| (period, periods.get(&period).map_or(0, PuncturedTree::leaves), mark))
+            .map(|(period, mark)| {
+                (
+                    period,
+                    periods.get(&period).map_or(0, PuncturedTree::leaves),
+                    mark,
+                )
+            })
             .filter(|(_, end, mark)| end < mark)
             .map(|(period, end, mark)| format!("those of {period} from {end} to {}", mark - 1))
             .collect();
@@ -331,7 +337,10 @@ impl Vault {
     /// Leaves of which the keys are lost, destroyed ones not counted.
     #[must_use]
     pub fn lost(&self) -> u64 {
-        self.lock().values().map(|tree| u64::from(tree.lost())).sum()
+        self.lock()
+            .values()
+            .map(|tree| u64::from(tree.lost()))
+            .sum()
     }
 
     /// A copy of all keys as they are now, which is on the list from here on. It is on the list as
@@ -359,7 +368,9 @@ impl Vault {
             label: label.to_owned(),
             sha256: String::new(),
             storage_key: self.key.id(),
-            months: months.map(|(period, end)| (period.to_string(), end)).collect(),
+            months: months
+                .map(|(period, end)| (period.to_string(), end))
+                .collect(),
             finished: false,
             destroyed_at_ms: None,
             destroyed_by: None,
@@ -407,7 +418,9 @@ impl Vault {
         let mut whole = self.copies().list();
         whole.retain(|copy| copy.finished && copy.storage_key == self.key.id());
         let held = |period: &Period| {
-            let ends = whole.iter().filter_map(|copy| copy.months.get(&period.to_string()));
+            let ends = whole
+                .iter()
+                .filter_map(|copy| copy.months.get(&period.to_string()));
             ends.copied().max().unwrap_or(0)
         };
         let periods = self.lock();
@@ -450,7 +463,8 @@ impl Vault {
             }
         }
         self.copies().merge(&found.others)?;
-        self.copies().merge(std::slice::from_ref(&found.copied.copy))?;
+        self.copies()
+            .merge(std::slice::from_ref(&found.copied.copy))?;
         let mut back = 0;
         let marks: BTreeMap<Period, u32> = marks.into_iter().collect();
         let mut periods = self.lock();
@@ -476,7 +490,10 @@ impl Vault {
         from: StorageKey,
         to: StorageKey,
     ) -> Result<usize, VaultError> {
-        let (old, new) = (Self::closed(dir, from, node, || 0)?, Self::closed(dir, to, node, || 0)?);
+        let (old, new) = (
+            Self::closed(dir, from, node, || 0)?,
+            Self::closed(dir, to, node, || 0)?,
+        );
         new.clean()?;
         let mut changed = 0;
         for path in list(dir)? {
@@ -606,7 +623,10 @@ impl Vault {
     #[must_use]
     pub fn punctured(&self) -> u64 {
         let periods = self.lock();
-        periods.values().map(|tree| u64::from(tree.punctured())).sum()
+        periods
+            .values()
+            .map(|tree| u64::from(tree.punctured()))
+            .sum()
     }
 
     /// The months of which there are keys.
@@ -742,7 +762,9 @@ fn list(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
 /// By month, the first leaf of the block that is not begun.
 fn ends(periods: &BTreeMap<Period, PuncturedTree>) -> Vec<(Period, u32)> {
     let months = periods.iter();
-    months.map(|(period, tree)| (*period, tree.leaves())).collect()
+    months
+        .map(|(period, tree)| (*period, tree.leaves()))
+        .collect()
 }
 
 /// The month whose keys a file holds.
@@ -1013,7 +1035,10 @@ mod tests {
         // Put back by hand: the node is told, and does not start.
         fs::write(dir.path().join("2026-11"), &old).unwrap();
         let error = fresh().keep_marks(data.path()).unwrap_err().to_string();
-        assert!(error.contains("those of 2026-11 from 4096 to 12287"), "{error}");
+        assert!(
+            error.contains("those of 2026-11 from 4096 to 12287"),
+            "{error}"
+        );
         assert!(error.contains("liaison keys restore"), "{error}");
         // Gone altogether.
         fs::remove_file(dir.path().join("2026-11")).unwrap();
@@ -1024,7 +1049,10 @@ mod tests {
         let vault = fresh();
         assert_eq!(vault.accept_loss(marks().months()).unwrap(), 12_288);
         assert_eq!(vault.lost(), 12_288);
-        assert!(matches!(vault.key(early), Err(VaultError::Missing { .. })), "not: erased");
+        assert!(
+            matches!(vault.key(early), Err(VaultError::Missing { .. })),
+            "not: erased"
+        );
         let next = vault.take().unwrap().0;
         assert_eq!(next.leaf, 12_288, "never a second time");
         assert_eq!(vault.restore_from(&found, marks().months()).unwrap(), 8_192);
@@ -1039,7 +1067,10 @@ mod tests {
         let vault = fresh();
         vault.destroy(&[early]).unwrap();
         assert_eq!(vault.restore_from(&found, marks().months()).unwrap(), 0);
-        assert!(is_gone(&vault, early), "a copy brings back nothing that was destroyed here");
+        assert!(
+            is_gone(&vault, early),
+            "a copy brings back nothing that was destroyed here"
+        );
         assert_eq!(vault.known_copies().len(), 1);
     }
 
@@ -1047,7 +1078,10 @@ mod tests {
     fn vault_block(vault: &Vault) -> KeyAddress {
         loop {
             let address = vault.take().unwrap().0;
-            if address.leaf.is_multiple_of(crate::crypto::puncture::BLOCK_LEAVES) {
+            if address
+                .leaf
+                .is_multiple_of(crate::crypto::puncture::BLOCK_LEAVES)
+            {
                 return address;
             }
         }
@@ -1086,7 +1120,10 @@ mod tests {
             for name in ["2026-11", "2026-12"].iter().skip(done) {
                 fs::rename(dir.path().join(name), whole.path().join(name)).unwrap();
             }
-            assert_eq!(Vault::reseal(dir.path(), "a.example", key(7), key(8)).unwrap(), done);
+            assert_eq!(
+                Vault::reseal(dir.path(), "a.example", key(7), key(8)).unwrap(),
+                done
+            );
             for name in ["2026-11", "2026-12"].iter().skip(done) {
                 fs::rename(whole.path().join(name), dir.path().join(name)).unwrap();
             }

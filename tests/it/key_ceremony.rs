@@ -57,7 +57,10 @@ impl Station {
     /// What the node shows of a letter: its number, or why not.
     async fn read(&mut self, id: &str) -> Result<String, tonic::Status> {
         let mut desk = self.left.desk().await;
-        let request = v1::GetRequest { id: id.to_owned() };
+        let request = v1::GetRequest {
+            id: id.to_owned(),
+            ..v1::GetRequest::default()
+        };
         let message = desk.get(request).await?.into_inner().message.unwrap();
         match message.body.and_then(|body| body.body) {
             Some(Content::OfficialLetter(letter)) => Ok(letter.letter_number),
@@ -85,7 +88,9 @@ impl Station {
         let commands = commands(block);
         assert!(!commands.is_empty(), "no block {block}");
         for command in commands {
-            let plain = command.trim_start_matches("sudo ").trim_start_matches("-u liaison ");
+            let plain = command
+                .trim_start_matches("sudo ")
+                .trim_start_matches("-u liaison ");
             match plain {
                 "systemctl stop liaison" => self.left.stop(),
                 "systemctl start liaison" => {
@@ -128,7 +133,14 @@ impl Station {
     }
 
     fn copies(&self) -> Value {
-        let told = succeed(&["--config", &self.config(), "keys", "backup", "--list", "--json"]);
+        let told = succeed(&[
+            "--config",
+            &self.config(),
+            "keys",
+            "backup",
+            "--list",
+            "--json",
+        ]);
         serde_json::from_str(&told).unwrap()
     }
 
@@ -145,7 +157,9 @@ impl Station {
 fn commands(block: &str) -> Vec<String> {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md");
     let page = fs::read_to_string(page).unwrap();
-    let (_, rest) = page.split_once(&format!("<!-- run: {block} -->\n```sh\n")).unwrap();
+    let (_, rest) = page
+        .split_once(&format!("<!-- run: {block} -->\n```sh\n"))
+        .unwrap();
     let (lines, _) = rest.split_once("\n```").unwrap();
     let lines = lines.lines().filter(|line| !line.starts_with('#'));
     lines.map(str::to_owned).collect()
@@ -156,7 +170,10 @@ async fn the_page_is_done_from_set_up_to_decommissioning() {
     let mut station = Station::up().await;
     let told = station.run("set-up").await;
     assert!(told.contains("storage key"), "{told}");
-    assert!(told.contains("last copied") && !told.contains("could not be read"), "{told}");
+    assert!(
+        told.contains("last copied") && !told.contains("could not be read"),
+        "{told}"
+    );
     // The data's backup holds neither key files nor the storage key.
     let backup = station.dir.path().join("srv/backup/laocai");
     let held = Command::new("grep")
@@ -196,7 +213,14 @@ async fn the_page_is_done_from_set_up_to_decommissioning() {
     // Given up: nobody reads a body any more, and the logs still verify.
     let evidence = station.dir.path().join("evidence");
     let evidence = evidence.to_str().unwrap();
-    succeed(&["--config", &station.config(), "audit", "export", evidence, "--proofs"]);
+    succeed(&[
+        "--config",
+        &station.config(),
+        "audit",
+        "export",
+        evidence,
+        "--proofs",
+    ]);
     station.run("decommission").await;
     assert!(station.refuses().contains("the storage key is missing"));
     station.right.stop();
@@ -268,14 +292,21 @@ async fn no_storage_key_is_made_in_place_of_one_that_is_lost() {
     assert!(station.refuses().contains("the storage key is missing"));
     assert!(!file.exists());
     // Nor by a restore of the data; unless someone says that they are lost.
-    fs::rename(station.left.dir.join("data"), station.dir.path().join("data")).unwrap();
+    fs::rename(
+        station.left.dir.join("data"),
+        station.dir.path().join("data"),
+    )
+    .unwrap();
     let backup = station.dir.path().join("srv/backup/laocai");
     let config = station.config();
     let restore = ["--config", &config, "restore", backup.to_str().unwrap()];
     let refused = liaison(&restore);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(64), "{said}");
-    assert!(said.contains("--without-body-keys") && !file.exists(), "{said}");
+    assert!(
+        said.contains("--without-body-keys") && !file.exists(),
+        "{said}"
+    );
     // The data first, the keys after it: that way round too.
     fs::copy(&kept, &file).unwrap();
     let told = succeed(&restore);
@@ -311,7 +342,12 @@ async fn copies_are_listed_until_someone_says_that_they_are_destroyed() {
     // It does not fit: the copy is on the list, and not as a whole one.
     let blocked = station.dir.path().join("blocked");
     fs::write(&blocked, "").unwrap();
-    let failed = run(&["backup", blocked.to_str().unwrap(), "--label", "a blocked place"]);
+    let failed = run(&[
+        "backup",
+        blocked.to_str().unwrap(),
+        "--label",
+        "a blocked place",
+    ]);
     assert_eq!(failed.status.code(), Some(73), "{failed:?}");
     let copies = station.copies();
     assert_eq!(copies["copies"][0]["whole"], true);
@@ -323,7 +359,11 @@ async fn copies_are_listed_until_someone_says_that_they_are_destroyed() {
     assert!(!unknown.status.success());
     assert!(station.copies()["copies"][1]["destroyed"].is_string());
     let label = "x".repeat(257);
-    assert!(!run(&["backup", blocked.to_str().unwrap(), "--label", &label]).status.success());
+    assert!(
+        !run(&["backup", blocked.to_str().unwrap(), "--label", &label])
+            .status
+            .success()
+    );
     // While the node runs nothing is brought in or changed.
     for args in [&["restore", "--lost"][..], &["change-storage"]] {
         assert_eq!(run(args).status.code(), Some(75), "{args:?}");

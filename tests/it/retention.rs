@@ -86,12 +86,17 @@ async fn letters_of_two_years_go_on_their_days() {
                 reason: "court order".to_owned(),
             };
             assert!(left.hold_case(&link_of(&left), case, &hold).await.unwrap());
-            assert!(!left.hold_case(&link_of(&left), case, &hold).await.unwrap(), "once");
+            assert!(
+                !left.hold_case(&link_of(&left), case, &hold).await.unwrap(),
+                "once"
+            );
             assert_eq!(left.holds(&link_of(&left)).unwrap(), [(case, hold)]);
             held = Some(case);
         }
         if day == 500 {
-            left.lift_hold(&link_of(&left), held.unwrap()).await.unwrap();
+            left.lift_hold(&link_of(&left), held.unwrap())
+                .await
+                .unwrap();
         }
         // The node was down for two months: what came due meanwhile is due still.
         if (240..300).contains(&day) {
@@ -103,17 +108,29 @@ async fn letters_of_two_years_go_on_their_days() {
             left = a.open(&b);
         }
         let before = fates(&left, &policy, a.clock.unix_ms());
-        let due = before.iter().filter(|(_, fate)| matches!(fate, Fate::Due(..)));
+        let due = before
+            .iter()
+            .filter(|(_, fate)| matches!(fate, Fate::Due(..)));
         let due = due.count() as u64;
         let done = run(&left, &policy, &journal).await;
         assert_eq!((done.erased, done.failed), (due, 0), "day {day}");
         erased += done.erased;
-        assert_eq!(run(&left, &policy, &journal).await, Retained::default(), "once");
+        assert_eq!(
+            run(&left, &policy, &journal).await,
+            Retained::default(),
+            "once"
+        );
         for (number, (from, id)) in said.iter().enumerate() {
-            let end = Period::parse("6 months").unwrap().end_ms(start + from * DAY);
+            let end = Period::parse("6 months")
+                .unwrap()
+                .end_ms(start + from * DAY);
             let on_hold = number == 2 && (180..500).contains(&day);
             let gone = start + day * DAY >= end && !on_hold;
-            assert_eq!(is_readable(&left, place(&left, *id)), !gone, "day {day} letter {number}");
+            assert_eq!(
+                is_readable(&left, place(&left, *id)),
+                !gone,
+                "day {day} letter {number}"
+            );
         }
     }
     assert_eq!(erased, 12);
@@ -146,9 +163,15 @@ async fn a_list_of_a_later_day_erases_nothing() {
     let id = say(&left, &right, &b, 1).await;
     let policy = policy("1 year");
     let now = a.clock.unix_ms();
-    assert!(matches!(fates(&left, &policy, now)[..], [(_, Fate::Later(_))]));
+    assert!(matches!(
+        fates(&left, &policy, now)[..],
+        [(_, Fate::Later(_))]
+    ));
     let later = fates(&left, &policy, now + 400 * DAY);
-    assert!(matches!(later[..], [(due, Fate::Due(0, _))] if due == id), "{later:?}");
+    assert!(
+        matches!(later[..], [(due, Fate::Due(0, _))] if due == id),
+        "{later:?}"
+    );
     assert!(is_readable(&left, place(&left, id)));
     let idle = Arc::new(Policy::default());
     assert!(fates(&left, &idle, now + 4_000 * DAY).is_empty());

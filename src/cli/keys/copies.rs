@@ -217,7 +217,9 @@ fn vault_failure(error: VaultError) -> Failure {
     let exit = match &error {
         VaultError::Copy(KeyCopyError::Label(_)) => Exit::Usage,
         VaultError::Copy(KeyCopyError::Unknown(_) | KeyCopyError::TooMany) => Exit::Negative,
-        VaultError::Copy(KeyCopyError::NotWhole { .. }) | VaultError::OtherCopy { .. } => Exit::Data,
+        VaultError::Copy(KeyCopyError::NotWhole { .. }) | VaultError::OtherCopy { .. } => {
+            Exit::Data
+        }
         VaultError::Store(StoreError::InUse { .. } | StoreError::Full { .. })
         | VaultError::Copy(KeyCopyError::Store(StoreError::Full { .. })) => Exit::TryLater,
         VaultError::Copy(KeyCopyError::Store(_)) => Exit::CannotCreate,
@@ -278,7 +280,10 @@ fn made(dir: &Path, copied: &CopiedKeys, screen: Screen) -> Done {
         copy.months.len(),
         dir.display()
     ))?;
-    screen.line(format!("  id {}, opened by the storage key {}", copy.id, copy.storage_key))?;
+    screen.line(format!(
+        "  id {}, opened by the storage key {}",
+        copy.id, copy.storage_key
+    ))?;
     screen.note(
         "take it off this machine, apart from every backup of the data. The storage key is not in it: \
          keep that a third way. When you destroy this copy, say so: liaison keys backup --destroyed ID",
@@ -322,7 +327,10 @@ fn list(known: &v1::ListKeyCopiesResponse, screen: Screen) -> Done {
             ("not whole; destroy it".to_owned(), Style::Bad)
         } else if copy.storage_key != known.storage_key {
             (
-                format!("opens with the former storage key {} only", copy.storage_key),
+                format!(
+                    "opens with the former storage key {} only",
+                    copy.storage_key
+                ),
                 Style::Dim,
             )
         } else {
@@ -356,8 +364,7 @@ impl RestoreKeys {
     pub(super) fn run(&self, target: &Target, screen: Screen) -> Done {
         let config = target.load_config()?;
         check_stopped(&config)?;
-        let keys = restore_keys(&config, self.copy.as_deref())
-            .map_err(node_failure)?;
+        let keys = restore_keys(&config, self.copy.as_deref()).map_err(node_failure)?;
         if screen.json {
             screen.json(&json!({ "back": keys.back, "lost": keys.lost }))?;
             return Ok(Exit::Ok);
@@ -379,8 +386,7 @@ impl ChangeStorage {
     pub(super) fn run(&self, target: &Target, screen: Screen) -> Done {
         let config = target.load_config()?;
         check_stopped(&config)?;
-        let changed = change_storage(&config, self.from.as_deref())
-            .map_err(node_failure)?;
+        let changed = change_storage(&config, self.from.as_deref()).map_err(node_failure)?;
         if screen.json {
             screen.json(&json!({ "storageKey": changed.id, "files": changed.files }))?;
             return Ok(Exit::Ok);

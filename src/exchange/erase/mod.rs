@@ -100,7 +100,9 @@ pub enum EraseError {
         id: MessageId,
     },
     /// Its files are still on their way.
-    #[error("attachments of {id} are still on their way; erase it when `liaison show {id}` shows them whole")]
+    #[error(
+        "attachments of {id} are still on their way; erase it when `liaison show {id}` shows them whole"
+    )]
     FilesUnderWay {
         /// The id.
         id: MessageId,
@@ -112,7 +114,9 @@ pub enum EraseError {
         id: MessageId,
     },
     /// Nodes say it of keys, places and digests.
-    #[error("{id} is a {kind} that a node says by itself: it names no person, and the log is judged by it")]
+    #[error(
+        "{id} is a {kind} that a node says by itself: it names no person, and the log is judged by it"
+    )]
     System {
         /// The id.
         id: MessageId,
@@ -123,7 +127,9 @@ pub enum EraseError {
     #[error("the records of this link are being restored from the peer; erase when they are whole")]
     Restoring,
     /// The keys were not destroyed, or the node does not know it. It goes on by itself.
-    #[error("it is decided and on record, and not done yet: {0}. The node tries again every hour and when it starts")]
+    #[error(
+        "it is decided and on record, and not done yet: {0}. The node tries again every hour and when it starts"
+    )]
     Keys(String),
     /// The store cannot be read.
     #[error(transparent)]
@@ -167,7 +173,11 @@ impl ErasureOrder {
     /// [`EraseError::Text`].
     pub fn check(&self) -> Result<(), EraseError> {
         let texts = [
-            ("reason", &self.reason, "say in one line why; it is recorded"),
+            (
+                "reason",
+                &self.reason,
+                "say in one line why; it is recorded",
+            ),
             (
                 "authority",
                 &self.authority,
@@ -340,11 +350,22 @@ impl Exchange {
         if side == LogSide::Own && index >= link.head().delivered_size {
             return Err(EraseError::NotDelivered { id });
         }
-        if side == LogSide::Own && self.store.get(&layout::outgoing(link.number, index))?.is_some() {
+        if side == LogSide::Own
+            && self
+                .store
+                .get(&layout::outgoing(link.number, index))?
+                .is_some()
+        {
             return Err(EraseError::FilesUnderWay { id });
         }
         let (mut keys, mut files, mut kept_files) = (Vec::new(), Vec::new(), Vec::new());
-        keys.extend(stored.record.body.key().map(|key| hex::encode(key.encode())));
+        keys.extend(
+            stored
+                .record
+                .body
+                .key()
+                .map(|key| hex::encode(key.encode())),
+        );
         let was_sealed = !keys.is_empty();
         for file in named_in(&reader, &stored, &header)? {
             let name = hex::encode(file.sha256);
@@ -432,7 +453,9 @@ impl Exchange {
         let work = move || {
             let keys: Vec<_> = rows.iter().flat_map(Row::key_addresses).collect();
             if !keys.is_empty() {
-                let vault = blobs.vault().ok_or_else(|| ReadError::NoVault.to_string())?;
+                let vault = blobs
+                    .vault()
+                    .ok_or_else(|| ReadError::NoVault.to_string())?;
                 vault.destroy(&keys).map_err(|error| error.to_string())?;
             }
             for row in &rows {
@@ -468,7 +491,11 @@ impl Exchange {
                     }
                 }
             }
-            for file in row.kept_files.iter().filter_map(|file| hex::decode(file).ok()) {
+            for file in row
+                .kept_files
+                .iter()
+                .filter_map(|file| hex::decode(file).ok())
+            {
                 if let Ok(file) = <[u8; 32]>::try_from(file) {
                     writes.push((layout::naming(&file, number, side, index), None));
                 }
@@ -493,7 +520,12 @@ impl Exchange {
     }
 
     /// Says to the peer that a body is gone, unless it was said.
-    async fn say_erased(&self, link: &Link, place: row::Place, row: &Row) -> Result<(), EraseError> {
+    async fn say_erased(
+        &self,
+        link: &Link,
+        place: row::Place,
+        row: &Row,
+    ) -> Result<(), EraseError> {
         let Some((id, thread_id)) = row.ids() else {
             return Ok(());
         };
@@ -728,7 +760,9 @@ fn named_in(
         Err(error) => return Err(error.into()),
     };
     Ok(match read {
-        Ok(Decoded::Known(v1::Body { body: Some(content) })) => files_of(&content),
+        Ok(Decoded::Known(v1::Body {
+            body: Some(content),
+        })) => files_of(&content),
         _ => Vec::new(),
     })
 }

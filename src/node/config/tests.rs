@@ -291,7 +291,10 @@ fn the_storage_key_is_a_file_a_credential_or_in_a_token() {
     assert_eq!(wrapped, Path::new("/etc/liaison/keys/storage.wrapped"));
     for (line, told) in [
         ("storage = \"credential:../x\"", "no such credential"),
-        ("storage = \"pkcs11:object=o\"", "The storage key in a token"),
+        (
+            "storage = \"pkcs11:object=o\"",
+            "The storage key in a token",
+        ),
         ("storage_pin = \"prompt\"", "a token wraps only"),
     ] {
         let fault = with(line).unwrap_err().to_string();
@@ -309,7 +312,12 @@ fn rules_of_retention_are_read_and_judged() {
         rule("erase_body_after = \"5 years\""),
     ];
     let config = with(&good.concat()).unwrap();
-    let rules: Vec<_> = config.retention.rules().iter().map(ToString::to_string).collect();
+    let rules: Vec<_> = config
+        .retention
+        .rules()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     assert_eq!(
         rules,
         [
@@ -320,16 +328,28 @@ fn rules_of_retention_are_read_and_judged() {
     );
     assert!(parse(GOOD).unwrap().retention.is_idle());
     for (rules, told) in [
-        (rule("kind = \"LETTER\"\nerase_body_after = \"1 year\""), "no such kind"),
-        (rule("kind = \"CALENDAR\"\nerase_body_after = \"1 year\""), "no rule erases this kind"),
-        (rule("handling = \"H9\"\nerase_body_after = \"1 year\""), "no such handling code"),
+        (
+            rule("kind = \"LETTER\"\nerase_body_after = \"1 year\""),
+            "no such kind",
+        ),
+        (
+            rule("kind = \"CALENDAR\"\nerase_body_after = \"1 year\""),
+            "no rule erases this kind",
+        ),
+        (
+            rule("handling = \"H9\"\nerase_body_after = \"1 year\""),
+            "no such handling code",
+        ),
         (rule("erase_body_after = \"2 weeks\""), "24 months"),
         (rule("kind = \"OFFICIAL_LETTER\""), "erase_body_after"),
         (
             [good[2].as_str(), &good[0]].concat(),
             "rule 2 never decides: whatever fits it fits rule 1 before it",
         ),
-        (rule("kind = \"OFFICIAL_LETTER\"\nerase_body_after = \"1 year\"").repeat(65), "more than 64"),
+        (
+            rule("kind = \"OFFICIAL_LETTER\"\nerase_body_after = \"1 year\"").repeat(65),
+            "more than 64",
+        ),
     ] {
         let fault = with(&rules).unwrap_err().to_string();
         assert!(fault.contains(told), "{fault}");

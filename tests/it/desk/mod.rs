@@ -7,9 +7,11 @@ mod deadlines;
 mod evidence;
 mod files;
 mod following;
+mod handling;
 mod quotas;
 mod reading;
 mod roles;
+mod searching;
 mod state;
 mod submitting;
 
@@ -20,6 +22,7 @@ use std::sync::Arc;
 use liaison::desk::quota::DeskQuotas;
 use liaison::desk::{self, Desk, DeskRules, NodeFacts};
 use liaison::exchange::Exchange;
+use liaison::journal::Journal;
 use liaison::link::accept::AcceptLimits;
 use liaison::link::connection::ConnectInfo;
 use liaison::link::dial::{DialLimits, dial_local};
@@ -52,6 +55,7 @@ struct Counter {
     side: Side,
     peer: Side,
     exchange: Arc<Exchange>,
+    journal: Journal,
     socket: PathBuf,
     stop: CancellationToken,
 }
@@ -107,7 +111,13 @@ impl Counter {
             zones: BTreeMap::new(),
         };
         let journal = crate::journal::of_side(&side);
-        let desk = Desk::new(Arc::clone(&exchange), journal, rules, facts, stop.clone());
+        let desk = Desk::new(
+            Arc::clone(&exchange),
+            journal.clone(),
+            rules,
+            facts,
+            stop.clone(),
+        );
         let socket = side.dir.path().join("run/desk.sock");
         let listener = LocalListener::bind(&socket).unwrap();
         let incoming = accept_local(listener, AcceptLimits::desk());
@@ -121,6 +131,7 @@ impl Counter {
             side,
             peer,
             exchange,
+            journal,
             socket,
             stop,
         }
@@ -208,7 +219,10 @@ fn submission(draft: v1::Draft) -> v1::SubmitRequest {
 }
 
 fn get(id: &str) -> v1::GetRequest {
-    v1::GetRequest { id: id.to_owned() }
+    v1::GetRequest {
+        id: id.to_owned(),
+        ..v1::GetRequest::default()
+    }
 }
 
 fn id_of(number: u64) -> String {

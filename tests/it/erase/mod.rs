@@ -148,7 +148,10 @@ async fn a_body_is_gone_and_all_else_holds() {
     left.complete_erasures().await.unwrap();
     assert_eq!(readable(&left, LogSide::Own), [0, 2, 3, 4].into());
     assert_eq!(link_of(&left).head().own_size, 5);
-    assert_eq!(shown(&left, LogSide::Own, 1).erasure.unwrap().by, "admin/lan");
+    assert_eq!(
+        shown(&left, LogSide::Own, 1).erasure.unwrap().by,
+        "admin/lan"
+    );
 }
 
 #[tokio::test]
@@ -162,7 +165,9 @@ async fn a_file_goes_with_the_last_message_that_names_it() {
         bring(&left, content);
         bring(&right, content);
     }
-    let first = submit(&left, with_files(&b, 1, &[one, both])).await.unwrap();
+    let first = submit(&left, with_files(&b, 1, &[one, both]))
+        .await
+        .unwrap();
     let second = submit(&left, with_files(&b, 2, &[both])).await.unwrap();
     quiet(&left, &right).await;
     // They are on their way until the peer has said that it has them.
@@ -225,7 +230,9 @@ async fn what_must_not_be_erased_is_left_as_it_is() {
     let mut full = order();
     full.reason = "x".repeat(LINE_BYTES_MAX);
     full.authority = "ữ".repeat(LINE_BYTES_MAX / 3);
-    left.erase(&link_of(&left), recorded.id, &full).await.unwrap();
+    left.erase(&link_of(&left), recorded.id, &full)
+        .await
+        .unwrap();
     let told = shown(&left, LogSide::Own, 0).erasure.unwrap();
     assert_eq!((told.reason, told.authority), (full.reason, full.authority));
     // What nodes say themselves stays.

@@ -8,9 +8,7 @@ use super::*;
 fn standing(exchange: &Exchange) -> (BTreeSet<u64>, usize) {
     let link = link_of(exchange);
     let notices = (0..link.head().own_size)
-        .filter(|index| {
-            shown(exchange, LogSide::Own, *index).kind() == v1::Kind::ErasureNotice
-        })
+        .filter(|index| shown(exchange, LogSide::Own, *index).kind() == v1::Kind::ErasureNotice)
         .count();
     (readable(exchange, LogSide::Own), notices)
 }
