@@ -78,12 +78,16 @@ pub(super) enum BodyError {
 pub(super) fn open_body(
     vault: Option<&Vault>,
     leaf: &Hash,
-    key: KeyAddress,
+    address: KeyAddress,
     sealed: &[u8],
 ) -> Result<Option<([u8; SALT_BYTES], Bytes)>, BodyError> {
-    let key = match vault.ok_or(BodyError::NoVault)?.key(key) {
+    let key = match vault.ok_or(BodyError::NoVault)?.key(address) {
         Ok(key) => key,
         Err(VaultError::Destroyed) => return Ok(None),
+        // Somebody has said so. The node goes on without that body.
+        Err(VaultError::Missing { .. }) if vault.is_some_and(|vault| vault.is_lost(address)) => {
+            return Ok(None);
+        }
         Err(error) => return Err(BodyError::Keys(error)),
     };
     let context = BodyContext::of(leaf);

@@ -151,6 +151,9 @@ pub fn restore_store(
         let mut blobs = Blobs::open(&work.dir, config.limits.disk_free_bytes_min)?;
         let vault = files.vault(&config.at_rest, &config.data_dir)?;
         if let Some(vault) = &vault {
+            if without_body_keys {
+                vault.give_up_missing();
+            }
             blobs = blobs.sealed(Arc::clone(vault));
         }
         let mut ground = Ground {

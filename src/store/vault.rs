@@ -22,6 +22,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::key_copies::{CopiedKeys, FoundCopy, KeyCopies, KeyCopy, KeyCopyError};
@@ -193,6 +194,8 @@ pub struct Vault {
     /// Beside the store, once it is open.
     marks: Mutex<Option<KeyMarks>>,
     copies: Mutex<KeyCopies>,
+    /// Whatever is missing counts as lost.
+    given_up: AtomicBool,
     /// Held as long as the files may change.
     _lock: Option<VaultLock>,
 }
@@ -269,6 +272,7 @@ impl Vault {
             periods: Mutex::default(),
             marks: Mutex::default(),
             copies: Mutex::new(KeyCopies::open(dir)?),
+            given_up: AtomicBool::new(false),
             _lock: None,
         })
     }
@@ -332,6 +336,20 @@ impl Vault {
             }
         }
         Ok(lost)
+    }
+
+    /// From now on every key that is missing counts as lost: somebody has said that there is no copy.
+    pub fn give_up_missing(&self) {
+        self.given_up.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a key is missing, and somebody has said that it is lost.
+    #[must_use]
+    pub fn is_lost(&self, address: KeyAddress) -> bool {
+        let periods = self.lock();
+        let tree = periods.get(&address.period);
+        let is_noted = tree.is_some_and(|tree| tree.is_lost(address.leaf));
+        is_noted || self.given_up.load(Ordering::Relaxed)
     }
 
     /// Leaves of which the keys are lost, destroyed ones not counted.
@@ -805,7 +823,7 @@ pub fn shred(path: &Path) -> Result<(), StoreError> {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::atomic::AtomicU64;
 
     use super::*;
 

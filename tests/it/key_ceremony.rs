@@ -307,11 +307,17 @@ async fn no_storage_key_is_made_in_place_of_one_that_is_lost() {
         said.contains("--without-body-keys") && !file.exists(),
         "{said}"
     );
-    // The data first, the keys after it: that way round too.
+    // The storage key alone does not do either; then the key files, then the data.
     fs::copy(&kept, &file).unwrap();
-    let told = succeed(&restore);
-    assert!(told.contains("liaison keys restore"), "{told}");
+    let refused = liaison(&restore);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        said.contains("put the latest copy of the key files back"),
+        "{said}"
+    );
+    assert!(!station.left.dir.join("data/FORMAT").exists());
     succeed(&["--config", &config, "keys", "restore", &station.copy()]);
+    succeed(&restore);
     station.left.start();
     station.reads_all().await;
     station.left.stop();

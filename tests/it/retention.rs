@@ -15,7 +15,9 @@ use liaison::proto::v1::{self, Kind};
 use prost::Message as _;
 
 use crate::journal::of_side;
-use crate::sides::{Side, assert_same_logs, join, letter, link_of, quiet, sides, submit, up};
+use crate::sides::{
+    Side, acknowledgement, assert_same_logs, join, letter, link_of, quiet, sides, submit, up,
+};
 
 const DAY: u64 = 24 * 3_600_000;
 
@@ -50,10 +52,18 @@ fn set(a: &Side, b: &Side, now_ms: u64) {
     }
 }
 
-async fn say(left: &Arc<Exchange>, right: &Arc<Exchange>, to: &Side, number: usize) -> MessageId {
+/// A letter and its acknowledgement, which closes the case.
+async fn say(
+    (left, right): (&Arc<Exchange>, &Arc<Exchange>),
+    (from, to): (&Side, &Side),
+    number: usize,
+) -> MessageId {
     let running = join(left, right);
     up(left, right).await;
     let id = submit(left, letter(to, number)).await.unwrap().id;
+    quiet(left, right).await;
+    let taken_note = acknowledgement(from, &id.to_string());
+    submit(right, taken_note).await.unwrap();
     quiet(left, right).await;
     running.end().await;
     id
@@ -76,7 +86,7 @@ async fn letters_of_two_years_go_on_their_days() {
     for day in (0..730).step_by(10) {
         set(&a, &b, start + day * DAY);
         if day % 30 == 0 && day < 360 {
-            said.push((day, say(&left, &right, &b, said.len()).await));
+            said.push((day, say((&left, &right), (&a, &b), said.len()).await));
         }
         if day == 180 {
             let case = left.case_of(&link_of(&left), said[2].1).unwrap().unwrap();
@@ -160,7 +170,7 @@ fn place(exchange: &Exchange, id: MessageId) -> u64 {
 async fn a_list_of_a_later_day_erases_nothing() {
     let (a, b) = sides();
     let (left, right) = (a.open(&b), b.open(&a));
-    let id = say(&left, &right, &b, 1).await;
+    let id = say((&left, &right), (&a, &b), 1).await;
     let policy = policy("1 year");
     let now = a.clock.unix_ms();
     assert!(matches!(
