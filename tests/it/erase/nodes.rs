@@ -19,7 +19,9 @@ fn letters(node: &Node) -> Vec<String> {
     let listed = command(node, &["list", "--json", "--side", "own"]);
     let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
     let messages = listed["messages"].as_array().unwrap();
-    let letters = messages.iter().filter(|m| m["kind"] == "KIND_OFFICIAL_LETTER");
+    let letters = messages
+        .iter()
+        .filter(|m| m["kind"] == "KIND_OFFICIAL_LETTER");
     let mut ids: Vec<_> = letters
         .map(|message| message["id"].as_str().unwrap().to_owned())
         .collect();
@@ -73,7 +75,16 @@ async fn an_administrator_erases_and_an_auditor_finds_everything_in_order() {
     let dir = tempfile::tempdir().unwrap();
     let (mut left, mut right, ids) = running(dir.path(), 3).await;
     let copies = dir.path().join("copies");
-    command(&left, &["keys", "backup", copies.to_str().unwrap(), "--label", "két an toàn 2"]);
+    command(
+        &left,
+        &[
+            "keys",
+            "backup",
+            copies.to_str().unwrap(),
+            "--label",
+            "két an toàn 2",
+        ],
+    );
     let would = liaison(&at(&left.config(), &["erase", &ids[1], "--preview"]));
     let would = String::from_utf8(would.stderr).unwrap();
     assert!(would.contains("will be destroyed for ever"), "{would}");
@@ -107,7 +118,11 @@ async fn an_administrator_erases_and_an_auditor_finds_everything_in_order() {
         command(node, &["audit", "export", "--proofs", to]);
         let verdict = succeed(&["audit", "verify", "--json", to]);
         let manifest = std::fs::read_to_string(export.join("MANIFEST.json")).unwrap();
-        assert_eq!(manifest.contains("\"erased\""), erased, "{verdict}\n{manifest}");
+        assert_eq!(
+            manifest.contains("\"erased\""),
+            erased,
+            "{verdict}\n{manifest}"
+        );
         assert_eq!(
             manifest.contains("under Decree 13/2023, art. 16"),
             erased,
@@ -115,7 +130,10 @@ async fn an_administrator_erases_and_an_auditor_finds_everything_in_order() {
         );
     }
     let journal = command(&left, &["journal", "list"]);
-    assert!(journal.contains("erased") && journal.contains("end of retention"), "{journal}");
+    assert!(
+        journal.contains("erased") && journal.contains("end of retention"),
+        "{journal}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -159,14 +177,20 @@ async fn an_erasure_that_is_killed_at_any_sync_is_done_or_was_never_begun() {
         }
         assert!(!is_readable(&left, &ids[1]));
         assert_eq!(notices(&left), 1, "at {nth}");
-        assert!(is_readable(&left, &ids[0]) && is_readable(&left, &ids[2]), "at {nth}");
+        assert!(
+            is_readable(&left, &ids[0]) && is_readable(&left, &ids[2]),
+            "at {nth}"
+        );
         left.kill();
         tracer.join().unwrap();
         if !is_killed {
             break;
         }
     }
-    assert!(killed >= 4 && kept >= 1 && done >= 2, "{killed} {kept} {done}");
+    assert!(
+        killed >= 4 && kept >= 1 && done >= 2,
+        "{killed} {kept} {done}"
+    );
     right.start();
     left.start();
     left.delivered(RIGHT).await;

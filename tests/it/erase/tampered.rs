@@ -26,7 +26,9 @@ async fn no_changed_byte_of_a_sealed_body_gives_another_body() {
         let reader = left.reader(&link_of(&left), side);
         let before = reader.body(&reader.entry(1).unwrap()).unwrap().unwrap();
         assert!(
-            !honest.windows(20).any(|w| before.1.windows(20).any(|b| b == w)),
+            !honest
+                .windows(20)
+                .any(|w| before.1.windows(20).any(|b| b == w)),
             "it lies open"
         );
         for at in body_at(&honest)..honest.len() {
@@ -51,7 +53,10 @@ async fn no_changed_byte_of_a_sealed_body_gives_another_body() {
         let mut batch = Batch::new();
         batch.put(key, honest);
         a.store.commit(batch).unwrap();
-        assert_eq!(reader.body(&reader.entry(1).unwrap()).unwrap().unwrap(), before);
+        assert_eq!(
+            reader.body(&reader.entry(1).unwrap()).unwrap().unwrap(),
+            before
+        );
     }
 }
 
@@ -126,7 +131,9 @@ async fn no_changed_byte_of_a_sealed_file_gives_another_file() {
     assert_eq!(read().unwrap().unwrap(), content);
     // Head, commitment, both segments with their tags; the digest at the end is a name and no protection.
     let ends = honest.len() - 32;
-    let places = (0..200).chain((200..ends).step_by(997)).chain(ends - 40..ends);
+    let places = (0..200)
+        .chain((200..ends).step_by(997))
+        .chain(ends - 40..ends);
     for at in places {
         let mut bytes = honest.clone();
         bytes[at] ^= 1 << (at % 8);
@@ -135,7 +142,10 @@ async fn no_changed_byte_of_a_sealed_file_gives_another_file() {
     }
     for cut in [1, 32, 33, 5_000, 66_000, honest.len() - 5] {
         std::fs::write(&path, &honest[..honest.len() - cut]).unwrap();
-        assert!(!read().is_ok_and(|read| read.is_some_and(|read| read == content) && cut > 32), "{cut}");
+        assert!(
+            !read().is_ok_and(|read| read.is_some_and(|read| read == content) && cut > 32),
+            "{cut}"
+        );
     }
     std::fs::write(&path, &honest).unwrap();
     assert_eq!(read().unwrap().unwrap(), content);
