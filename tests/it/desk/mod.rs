@@ -7,6 +7,7 @@ mod deadlines;
 mod evidence;
 mod files;
 mod following;
+mod journal;
 mod quotas;
 mod reading;
 mod roles;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use liaison::desk::quota::DeskQuotas;
 use liaison::desk::{self, Desk, DeskRules, NodeFacts};
 use liaison::exchange::Exchange;
+use liaison::journal::Journal;
 use liaison::link::accept::AcceptLimits;
 use liaison::link::connection::ConnectInfo;
 use liaison::link::dial::{DialLimits, dial_local};
@@ -31,6 +33,7 @@ use liaison::proto::v1;
 use liaison::proto::v1::audit_service_client::AuditServiceClient;
 use liaison::proto::v1::desk_service_client::DeskServiceClient;
 use liaison::proto::v1::link_service_client::LinkServiceClient;
+use liaison::store::MemoryStore;
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::MetadataValue;
 use tonic::service::interceptor::InterceptedService;
@@ -52,6 +55,8 @@ struct Counter {
     side: Side,
     peer: Side,
     exchange: Arc<Exchange>,
+    journal: Journal,
+    journal_store: MemoryStore,
     socket: PathBuf,
     stop: CancellationToken,
 }
@@ -106,8 +111,14 @@ impl Counter {
             }),
             zones: BTreeMap::new(),
         };
-        let journal = crate::journal::of_side(&side);
-        let desk = Desk::new(Arc::clone(&exchange), journal, rules, facts, stop.clone());
+        let (journal, journal_store) = crate::journal::of_side(&side);
+        let desk = Desk::new(
+            Arc::clone(&exchange),
+            journal.clone(),
+            rules,
+            facts,
+            stop.clone(),
+        );
         let socket = side.dir.path().join("run/desk.sock");
         let listener = LocalListener::bind(&socket).unwrap();
         let incoming = accept_local(listener, AcceptLimits::desk());
@@ -121,6 +132,8 @@ impl Counter {
             side,
             peer,
             exchange,
+            journal,
+            journal_store,
             socket,
             stop,
         }

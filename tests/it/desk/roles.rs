@@ -3,6 +3,7 @@
 use liaison::desk::caller::{Access, Method, access};
 use liaison::proto::v1::backup_service_client::BackupServiceClient;
 use liaison::proto::v1::bundle_service_client::BundleServiceClient;
+use liaison::proto::v1::journal_service_client::JournalServiceClient;
 use liaison::proto::v1::keys_service_client::KeysServiceClient;
 
 use super::*;
@@ -22,6 +23,7 @@ async fn call(counter: &Counter, role: &'static str, method: Method) -> Result<(
     let mut links = LinkServiceClient::with_interceptor(counter.channel().await, As(role));
     let mut backup = BackupServiceClient::with_interceptor(counter.channel().await, As(role));
     let mut bundle = BundleServiceClient::with_interceptor(counter.channel().await, As(role));
+    let mut journal = JournalServiceClient::with_interceptor(counter.channel().await, As(role));
     match method {
         Method::Submit => desk.submit(v1::SubmitRequest::default()).await.map(drop),
         Method::Get => desk.get(v1::GetRequest::default()).await.map(drop),
@@ -82,6 +84,18 @@ async fn call(counter: &Counter, role: &'static str, method: Method) -> Result<(
             let request = v1::LinkEvidenceRequest::default();
             links.link_evidence(request).await.map(drop)
         }
+        Method::ListJournal => journal
+            .list_journal(v1::ListJournalRequest::default())
+            .await
+            .map(drop),
+        Method::ExportJournal => journal
+            .export_journal(v1::ExportJournalRequest {})
+            .await
+            .map(drop),
+        Method::AcceptJournal => journal
+            .accept_journal(v1::AcceptJournalRequest::default())
+            .await
+            .map(drop),
         Method::Backup => {
             let both = backup.backup_file(v1::BackupFileRequest::default()).await;
             let first = backup.backup(v1::BackupRequest::default()).await.map(drop);
