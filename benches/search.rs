@@ -41,7 +41,12 @@ fn main() {
     let content = |draft: liaison::proto::v1::Draft| draft.body.unwrap().body.unwrap();
     let kinds = [
         content(sample::find("official-letter").unwrap().draft().unwrap()),
-        content(sample::find("crossing-alert-sensor").unwrap().draft().unwrap()),
+        content(
+            sample::find("crossing-alert-sensor")
+                .unwrap()
+                .draft()
+                .unwrap(),
+        ),
         content(sample::find("official-letter").unwrap().draft().unwrap()),
         content(handover_batch("b.example", People::Vietnamese, 10)),
     ];

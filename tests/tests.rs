@@ -50,6 +50,8 @@ mod doors;
 mod drain;
 #[path = "it/equivocation.rs"]
 mod equivocation;
+#[path = "it/erase/mod.rs"]
+mod erase;
 #[path = "it/evidence.rs"]
 mod evidence;
 #[path = "it/exchange.rs"]
@@ -70,6 +72,8 @@ mod forms;
 mod hostile;
 #[path = "it/journal/mod.rs"]
 mod journal;
+#[path = "it/key_ceremony.rs"]
+mod key_ceremony;
 #[path = "it/keys.rs"]
 mod keys;
 #[path = "it/keys_restored.rs"]

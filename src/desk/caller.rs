@@ -53,21 +53,31 @@ pub enum Method {
     ListKeys,
     /// Changes this node's keys.
     ChangeKeys,
+    /// Copies the files of keys.
+    CopyKeys,
     /// Why a link is held, and was.
     ShowLink,
     /// The file that proves that a key signed two logs.
     LinkEvidence,
+    /// Destroying a body for ever.
+    Erase,
     /// Everything that the node keeps, and its files.
     Backup,
     /// What waits for a peer, as a file.
     ExportBundle,
     /// Such a file of a peer.
     ImportBundle,
+    /// Who did what on this node.
+    ListJournal,
+    /// The same as files that can be judged.
+    ExportJournal,
+    /// Goes on witnessing a peer's journal that was set back.
+    AcceptJournal,
 }
 
 impl Method {
     /// Every call.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 30] = [
         Self::Submit,
         Self::Get,
         Self::List,
@@ -88,11 +98,16 @@ impl Method {
         Self::Lateness,
         Self::ListKeys,
         Self::ChangeKeys,
+        Self::CopyKeys,
         Self::ShowLink,
         Self::LinkEvidence,
+        Self::Erase,
         Self::Backup,
         Self::ExportBundle,
         Self::ImportBundle,
+        Self::ListJournal,
+        Self::ExportJournal,
+        Self::AcceptJournal,
     ];
 
     /// Its name in the proto, and what is asked of it.
@@ -119,11 +134,16 @@ impl Method {
             Self::Lateness => "Lateness",
             Self::ListKeys => "ListKeys",
             Self::ChangeKeys => "ChangeKeys",
+            Self::CopyKeys => "CopyKeys",
             Self::ShowLink => "ShowLink",
             Self::LinkEvidence => "LinkEvidence",
+            Self::Erase => "Erase",
             Self::Backup => "Backup",
             Self::ExportBundle => "ExportBundle",
             Self::ImportBundle => "ImportBundle",
+            Self::ListJournal => "ListJournal",
+            Self::ExportJournal => "ExportJournal",
+            Self::AcceptJournal => "AcceptJournal",
         }
     }
 }
@@ -134,7 +154,7 @@ pub enum Access {
     /// Not at all.
     Denied,
     /// For what the caller itself submitted, and to submit what its configuration names. Of a
-    /// backup: on the node's own machine, by the node's own user.
+    /// backup and of the journal: on the node's own machine, by the node's own user.
     Own,
     /// Without bodies.
     Outline,
@@ -190,7 +210,9 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::Lateness
             | M::ListKeys
             | M::ShowLink
-            | M::LinkEvidence,
+            | M::LinkEvidence
+            | M::ListJournal
+            | M::ExportJournal,
         )
         | (
             Role::Admin,
@@ -200,13 +222,26 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::ListCalendars
             | M::ListKeys
             | M::ChangeKeys
+            | M::CopyKeys
             | M::ShowLink
             | M::ExportBundle
             | M::ImportBundle
-            | M::Backup,
+            | M::Erase
+            | M::Backup
+            | M::ListJournal
+            | M::ExportJournal
+            | M::AcceptJournal,
         ) => Access::Full,
         (Role::Integration, M::Submit | M::Get | M::List | M::Watch | M::UploadAttachment)
-        | (Role::Operator, M::Backup) => Access::Own,
+        | (
+            Role::Operator,
+            M::Backup
+            | M::CopyKeys
+            | M::Erase
+            | M::ListJournal
+            | M::ExportJournal
+            | M::AcceptJournal,
+        ) => Access::Own,
         (Role::Admin, M::Get | M::List | M::ListCases | M::GetCase) => Access::Outline,
         _ => Access::Denied,
     }
@@ -285,11 +320,16 @@ mod tests {
             (Method::Lateness, [Full, No, Full, No]),
             (Method::ListKeys, [Full, No, Full, Full]),
             (Method::ChangeKeys, [No, No, No, Full]),
+            (Method::CopyKeys, [Own, No, No, Full]),
             (Method::ShowLink, [Full, No, Full, Full]),
             (Method::LinkEvidence, [Full, No, Full, No]),
+            (Method::Erase, [Own, No, No, Full]),
             (Method::Backup, [Own, No, No, Full]),
             (Method::ExportBundle, [Full, No, No, Full]),
             (Method::ImportBundle, [Full, No, No, Full]),
+            (Method::ListJournal, [Own, No, Full, Full]),
+            (Method::ExportJournal, [Own, No, Full, Full]),
+            (Method::AcceptJournal, [Own, No, No, Full]),
         ];
         assert_eq!(table.map(|(method, _)| method), Method::ALL);
         for (method, row) in table {

@@ -308,6 +308,8 @@ pub(crate) enum Command {
     /// Write rows that were derived from the logs, and that may be derived again; answered when
     /// durable.
     Derived(Vec<Write>, Reply<()>),
+    /// Write and remove rows of an erasure; answered when durable.
+    Erase(Vec<Write>, Reply<()>),
     /// Get records back, step by step; answered when the step is durable and its marks are.
     Restore(LinkNumber, Box<RestoreStep>, Reply<()>),
     /// Nothing; answered when everything asked before it has been done.
@@ -357,7 +359,7 @@ impl Command {
             | Self::Incident(..)
             | Self::Reach(..)
             | Self::NoteBreach(..) => 4 << 10,
-            Self::Derived(writes, _) => {
+            Self::Derived(writes, _) | Self::Erase(writes, _) => {
                 let bytes = |(key, value): &Write| key.len() + value.as_ref().map_or(0, Vec::len);
                 writes.iter().map(bytes).sum()
             }

@@ -16,7 +16,7 @@
 //! published from there through [`book::Link`]. [`files`] brings attachments after their messages.
 //! [`view`] reads it all back as people see it, `receipts` as auditors do, [`watch`] tells what
 //! happens. [`due`] says by when what is owed is due, and [`deadlines`] sees to it that it is said.
-//! [`restore`] gets back from the peer what was lost here.
+//! [`restore`] gets back from the peer what was lost here. [`erase`] destroys a body for ever.
 //!
 //! Transport-free: a session speaks over a [`channel::FrameChannel`], which `link` makes from a
 //! gRPC stream and a test from a pair of queues. The other two seams are [`clock::Clock`] and
@@ -40,9 +40,11 @@ mod command;
 mod contradiction;
 pub mod deadlines;
 pub mod due;
+pub mod erase;
 pub mod files;
 pub mod hold;
 mod holding;
+pub mod key_ends;
 pub mod keys;
 pub mod layout;
 #[cfg(test)]
@@ -70,9 +72,10 @@ pub mod submit;
 mod system;
 pub mod view;
 pub mod watch;
+mod witness;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::sync::{oneshot, watch as watch_channel};
 
@@ -155,6 +158,7 @@ pub struct Exchange {
     node: NodeName,
     ring: KeyRing,
     changing: tokio::sync::Mutex<()>,
+    erasing: tokio::sync::Mutex<()>,
     store: Arc<dyn Store>,
     blobs: Arc<Blobs>,
     clock: Arc<dyn Clock>,
@@ -164,6 +168,7 @@ pub struct Exchange {
     meters: Meters,
     claims: Claims,
     noted: Noted,
+    witnessing: OnceLock<witness::Witnessing>,
     trouble: watch_channel::Sender<Option<String>>,
     /// Sessions only restore; see [`Exchange::restore_only`].
     only_restores: std::sync::atomic::AtomicBool,
@@ -229,6 +234,7 @@ impl Exchange {
             node,
             ring: KeyRing::new(keys),
             changing: tokio::sync::Mutex::default(),
+            erasing: tokio::sync::Mutex::default(),
             store,
             blobs,
             clock,
@@ -238,6 +244,7 @@ impl Exchange {
             meters: Meters::new(),
             claims: Claims::default(),
             noted: Noted::default(),
+            witnessing: OnceLock::new(),
             trouble,
             only_restores: std::sync::atomic::AtomicBool::new(false),
             thread: Mutex::new(thread),

@@ -1,8 +1,11 @@
-//! What the node itself says: `REFUSAL`, `ATTACHMENTS_RECEIVED`, `KEY_CHANGE`. Signed, recorded, pushed and
+//! What the node itself says: `REFUSAL`, `ATTACHMENTS_RECEIVED`, `KEY_CHANGE`,
+//! `ERASURE_NOTICE`. Signed, recorded, pushed and
 //! receipted like everything else.
 
 use super::admit::Refused;
+use super::clock::timestamp_of_ms;
 use super::command::OwnEntry;
+use super::erase::Erasure;
 use super::submit::SubmitError;
 use super::{Exchange, Link};
 use crate::crypto::vkey::VerifierKey;
@@ -79,6 +82,23 @@ impl Exchange {
         let mut own = self.system_entry(link, &content, of)?;
         own.confirms_files_of = Some(mirror_index);
         Ok(own)
+    }
+
+    /// Signs an `ERASURE_NOTICE` for a message.
+    ///
+    /// # Errors
+    /// When it cannot be signed.
+    pub(crate) fn erasure_notice(
+        &self,
+        link: &Link,
+        message: &Header,
+        erasure: &Erasure,
+    ) -> Result<OwnEntry, SubmitError> {
+        let content = v1::body::Body::ErasureNotice(v1::ErasureNotice {
+            erased_at: Some(timestamp_of_ms(erasure.at_ms)),
+            authority: erasure.authority.clone(),
+        });
+        self.system_entry(link, &content, Some((message.id, message.thread_id)))
     }
 
     /// Signs a change of the own keys, ready to be recorded.

@@ -131,6 +131,7 @@ impl Exchange {
         self.fill_standing(link, side, stored, delivered, &header, &mut message)?;
         if detail == Detail::Full {
             self.fill_body(link, side, stored, &header, &mut message)?;
+            self.fill_erasure(link, side, stored, &header, &mut message)?;
             self.fill_receipt(link, side, stored, delivered, &mut message)?;
         }
         Ok(message)
@@ -230,6 +231,32 @@ impl Exchange {
             message.standing = standing.into();
             message.standing_reason = reason;
         }
+        Ok(())
+    }
+
+    /// Who has erased it: here, and over there.
+    fn fill_erasure(
+        &self,
+        link: &Link,
+        side: LogSide,
+        stored: &Stored,
+        header: &Header,
+        message: &mut v1::Message,
+    ) -> Result<(), ReadError> {
+        let said = |notice: v1::ErasureNotice| v1::Erasure {
+            at: notice.erased_at,
+            authority: notice.authority,
+            ..v1::Erasure::default()
+        };
+        let erasure = self.erasure_of(link, side, stored.index)?;
+        message.erasure = match erasure.as_ref().map(v1::Erasure::from) {
+            None if message.body_withheld && !stored.record.refused => {
+                self.erasure_said(link, header.id, LogSide::Own)?.map(said)
+            }
+            erasure => erasure,
+        };
+        let notice = self.erasure_said(link, header.id, LogSide::Mirror)?;
+        message.peer_erasure = notice.map(said);
         Ok(())
     }
 
