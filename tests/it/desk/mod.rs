@@ -53,6 +53,7 @@ struct Counter {
     side: Side,
     peer: Side,
     exchange: Arc<Exchange>,
+    journal: liaison::journal::Journal,
     socket: PathBuf,
     stop: CancellationToken,
 }
@@ -108,7 +109,13 @@ impl Counter {
             zones: BTreeMap::new(),
         };
         let journal = crate::journal::of_side(&side);
-        let desk = Desk::new(Arc::clone(&exchange), journal, rules, facts, stop.clone());
+        let desk = Desk::new(
+            Arc::clone(&exchange),
+            journal.clone(),
+            rules,
+            facts,
+            stop.clone(),
+        );
         let socket = side.dir.path().join("run/desk.sock");
         let listener = LocalListener::bind(&socket).unwrap();
         let incoming = accept_local(listener, AcceptLimits::desk());
@@ -122,6 +129,7 @@ impl Counter {
             side,
             peer,
             exchange,
+            journal,
             socket,
             stop,
         }
