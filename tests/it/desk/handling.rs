@@ -636,8 +636,8 @@ async fn an_export_leaves_out_what_is_asked_for_and_says_so() {
                 "handling code H3, as asked for",
             ],
         ),
-        (by_kind, 5, vec!["kind KIND_OFFICIAL_LETTER, as asked for"]),
-        (both, 5, vec!["kind KIND_CROSSING_ALERT, as asked for"]),
+        (by_kind, 5, vec!["kind OFFICIAL_LETTER, as asked for"]),
+        (both, 5, vec!["kind CROSSING_ALERT, as asked for"]),
         (all, 6, vec!["every body, as asked for"]),
     ] {
         let files = export(counter, "auditor/kt-1", request).await.unwrap();
