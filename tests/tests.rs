@@ -50,6 +50,8 @@ mod doors;
 mod drain;
 #[path = "it/equivocation.rs"]
 mod equivocation;
+#[path = "it/erase/mod.rs"]
+mod erase;
 #[path = "it/evidence.rs"]
 mod evidence;
 #[path = "it/exchange.rs"]
@@ -72,6 +74,8 @@ mod handled;
 mod hostile;
 #[path = "it/journal/mod.rs"]
 mod journal;
+#[path = "it/key_ceremony.rs"]
+mod key_ceremony;
 #[path = "it/keys.rs"]
 mod keys;
 #[path = "it/keys_restored.rs"]
@@ -84,6 +88,8 @@ mod killed_midway;
 mod letter;
 #[path = "it/machine.rs"]
 mod machine;
+#[path = "it/markers/mod.rs"]
+mod markers;
 #[path = "it/model.rs"]
 mod model;
 #[path = "it/mounted.rs"]

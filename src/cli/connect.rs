@@ -17,7 +17,10 @@ use crate::proto::v1::audit_service_client::AuditServiceClient;
 use crate::proto::v1::backup_service_client::BackupServiceClient;
 use crate::proto::v1::bundle_service_client::BundleServiceClient;
 use crate::proto::v1::desk_service_client::DeskServiceClient;
+use crate::proto::v1::erasure_service_client::ErasureServiceClient;
 use crate::proto::v1::handling_service_client::HandlingServiceClient;
+use crate::proto::v1::journal_service_client::JournalServiceClient;
+use crate::proto::v1::key_copies_service_client::KeyCopiesServiceClient;
 use crate::proto::v1::keys_service_client::KeysServiceClient;
 use crate::proto::v1::link_service_client::LinkServiceClient;
 
@@ -251,6 +254,26 @@ impl Desk {
     /// For keys.
     pub(crate) fn keys(&self) -> KeysServiceClient<Channel> {
         KeysServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(DESK_MESSAGE_BYTES_MAX)
+    }
+
+    /// For copies of the files of keys.
+    pub(crate) fn key_copies(&self) -> KeyCopiesServiceClient<Channel> {
+        KeyCopiesServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX)
+    }
+
+    /// Bodies destroyed for ever.
+    pub(crate) fn erasure(&self) -> ErasureServiceClient<Channel> {
+        ErasureServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(DESK_MESSAGE_BYTES_MAX)
+    }
+
+    /// For the journal.
+    pub(crate) fn journal(&self) -> JournalServiceClient<Channel> {
+        JournalServiceClient::new(self.channel.clone())
             .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX)
             .max_encoding_message_size(DESK_MESSAGE_BYTES_MAX)
     }

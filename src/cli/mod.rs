@@ -2,13 +2,16 @@
 //!
 //! # Layout
 //!
+//! One file per noun: `init`, `peer`, `node`, `new`, `check`, `send`, `list`, `show`, `case`,
+//! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `keys`, `recover`, `audit`,
+//! `bundle`, `backup`, `restore`, `erase`, `calendar`, `gate`, `demo`. Beside them what they share: `connect`
 //! One file per noun: `init`, `peer`, `node`, `new`, `check`, `send`, `list`, `show`, `forward`, `case`,
 //! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `keys`, `audit`, `calendar`,
 //! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `audit`, `bundle`, `calendar`,
 //! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `recover`, `audit`, `calendar`,
 //! `gate`, `demo`. Beside them what they share: `connect`
 //! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `audit`, `backup`,
-//! `restore`, `calendar`, `gate`, `demo`. Beside them what they share: `connect`
+//! `restore`, `journal`, `calendar`, `gate`, `demo`. Beside them what they share: `connect`
 //! (which configuration, the way to the desk), `refused` (what the node's refusal means),
 //! `exit` (how a command ends), `draft`, `attach`; and for showing: `print` (the only place
 //! that prints), `table`, `when`, `words`, `levels`, `summary`, `form`.
@@ -26,11 +29,14 @@ mod countersign;
 mod demo;
 mod draft;
 mod due;
+mod erase;
 mod exit;
 mod form;
 mod forward;
 mod gate;
+mod guard;
 mod init;
+mod journal;
 mod keys;
 mod letter;
 mod levels;
@@ -110,11 +116,14 @@ enum Command {
     Link(link::Link),
     Recover(recover::Recover),
     #[command(subcommand)]
+    Journal(journal::Journal),
+    #[command(subcommand)]
     Keys(keys::Keys),
     #[command(subcommand)]
     Audit(audit::Audit),
     Backup(backup::Backup),
     Restore(restore::Restore),
+    Erase(erase::Erase),
     #[command(subcommand)]
     Bundle(bundle::Bundle),
     #[command(subcommand)]
@@ -132,6 +141,11 @@ enum Command {
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
+    if let Err(error) = guard::protect() {
+        print::fault(&format!(
+            "liaison: what this process has in memory could not be kept from core dumps: {error}"
+        ));
+    }
     let cli = Cli::parse(); // answers --help and usage errors by itself, with 0 and 2
     let outcome = cli.run();
     match outcome {
@@ -169,12 +183,14 @@ impl Cli {
             Command::Letter(letter) => letter.run(&target, screen),
             Command::Status(status) => in_turn(status.run(&target, screen)),
             Command::Link(link) => in_turn(link.run(&target, screen)),
+            Command::Journal(journal) => in_turn(journal.run(&target, screen)),
             Command::Keys(keys) => in_turn(keys.run(&target, screen)),
             Command::Recover(recover) => on_threads(recover.run(&target, screen)),
             Command::Audit(audit) => audit.run(&target, screen),
             Command::Bundle(bundle) => bundle.run(&target, screen),
             Command::Backup(backup) => in_turn(backup.run(&target, screen)),
             Command::Restore(restore) => restore.run(&target, screen),
+            Command::Erase(erase) => in_turn(erase.run(&target, screen)),
             Command::Calendar(calendar) => calendar.run(&target, screen),
             Command::Gate(gate) => gate.run(screen),
             Command::Demo(demo) => on_threads(demo.run(screen)),

@@ -11,7 +11,7 @@ use super::connect::{Desk, Target};
 use super::exit::{Done, Exit, Failure, OrExit as _};
 use super::print::{Bar, Screen};
 use super::table::{Cell, Fit, Style, Table, pad};
-use super::{form, levels, refused, summary, when, words};
+use super::{erase, form, levels, refused, summary, when, words};
 use crate::model::text::{escape, is_steering};
 use crate::model::{MessageId, handling, json};
 use crate::proto::v1::{self, Side};
@@ -187,8 +187,16 @@ fn render(message: &v1::Message, answers: &[v1::Message], screen: Screen) -> Str
             "note",
             "this version does not know the kind; bring the node up to date to read it",
         );
+    } else if let Some(erasure) = &message.erasure {
+        line(
+            "body",
+            &Style::Warn.paint(&erase::line(erasure), screen.colour),
+        );
     } else if message.body_withheld {
         line("note", "the body is withheld or not held");
+    }
+    if let Some(erasure) = &message.peer_erasure {
+        line("the peer's", &erase::line(erasure));
     }
     if let Some(body) = &message.body {
         out.push('\n');

@@ -19,6 +19,8 @@ pub enum Method {
     Get,
     /// Messages, page by page.
     List,
+    /// The same, by words in the bodies.
+    Search,
     /// What happens.
     Watch,
     /// A person has taken note.
@@ -51,26 +53,37 @@ pub enum Method {
     ListKeys,
     /// Changes this node's keys.
     ChangeKeys,
+    /// Copies the files of keys.
+    CopyKeys,
     /// Why a link is held, and was.
     ShowLink,
     /// The file that proves that a key signed two logs.
     LinkEvidence,
+    /// Destroying a body for ever.
+    Erase,
     /// Everything that the node keeps, and its files.
     Backup,
     /// What waits for a peer, as a file.
     ExportBundle,
     /// Such a file of a peer.
     ImportBundle,
+    /// Who did what on this node.
+    ListJournal,
+    /// The same as files that can be judged.
+    ExportJournal,
+    /// Goes on witnessing a peer's journal that was set back.
+    AcceptJournal,
     /// Sends a message on to another peer.
     Forward,
 }
 
 impl Method {
     /// Every call.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 31] = [
         Self::Submit,
         Self::Get,
         Self::List,
+        Self::Search,
         Self::Watch,
         Self::Acknowledge,
         Self::Status,
@@ -87,21 +100,27 @@ impl Method {
         Self::Lateness,
         Self::ListKeys,
         Self::ChangeKeys,
+        Self::CopyKeys,
         Self::ShowLink,
         Self::LinkEvidence,
+        Self::Erase,
         Self::Backup,
         Self::ExportBundle,
         Self::ImportBundle,
+        Self::ListJournal,
+        Self::ExportJournal,
+        Self::AcceptJournal,
         Self::Forward,
     ];
 
-    /// Its name in the proto.
+    /// Its name in the proto, and what is asked of it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Submit => "Submit",
             Self::Get => "Get",
             Self::List => "List",
+            Self::Search => "List with words",
             Self::Watch => "Watch",
             Self::Acknowledge => "Acknowledge",
             Self::Status => "Status",
@@ -118,11 +137,16 @@ impl Method {
             Self::Lateness => "Lateness",
             Self::ListKeys => "ListKeys",
             Self::ChangeKeys => "ChangeKeys",
+            Self::CopyKeys => "CopyKeys",
             Self::ShowLink => "ShowLink",
             Self::LinkEvidence => "LinkEvidence",
+            Self::Erase => "Erase",
             Self::Backup => "Backup",
             Self::ExportBundle => "ExportBundle",
             Self::ImportBundle => "ImportBundle",
+            Self::ListJournal => "ListJournal",
+            Self::ExportJournal => "ExportJournal",
+            Self::AcceptJournal => "AcceptJournal",
             Self::Forward => "Forward",
         }
     }
@@ -134,7 +158,7 @@ pub enum Access {
     /// Not at all.
     Denied,
     /// For what the caller itself submitted, and to submit what its configuration names. Of a
-    /// backup: on the node's own machine, by the node's own user.
+    /// backup and of the journal: on the node's own machine, by the node's own user.
     Own,
     /// Without bodies, and without anything that is taken from one.
     Outline,
@@ -152,6 +176,7 @@ pub const fn access(role: Role, method: Method) -> Access {
             M::Submit
             | M::Get
             | M::List
+            | M::Search
             | M::Watch
             | M::Acknowledge
             | M::Status
@@ -178,6 +203,7 @@ pub const fn access(role: Role, method: Method) -> Access {
             M::Get
             | M::Report
             | M::List
+            | M::Search
             | M::ListCases
             | M::GetCase
             | M::Status
@@ -189,7 +215,9 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::Lateness
             | M::ListKeys
             | M::ShowLink
-            | M::LinkEvidence,
+            | M::LinkEvidence
+            | M::ListJournal
+            | M::ExportJournal,
         )
         | (
             Role::Admin,
@@ -198,16 +226,29 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::ListDue
             | M::ListKeys
             | M::ChangeKeys
+            | M::CopyKeys
             | M::ShowLink
             | M::ExportBundle
             | M::ImportBundle
-            | M::Backup,
+            | M::Erase
+            | M::Backup
+            | M::ListJournal
+            | M::ExportJournal
+            | M::AcceptJournal,
         ) => Access::Full,
         (
             Role::Integration,
             M::Submit | M::Get | M::List | M::Watch | M::UploadAttachment | M::Forward,
         )
-        | (Role::Operator, M::Backup) => Access::Own,
+        | (
+            Role::Operator,
+            M::Backup
+            | M::CopyKeys
+            | M::Erase
+            | M::ListJournal
+            | M::ExportJournal
+            | M::AcceptJournal,
+        ) => Access::Own,
         (Role::Admin, M::Get | M::List | M::ListCases | M::GetCase | M::ListCalendars) => {
             Access::Outline
         }
@@ -271,6 +312,7 @@ mod tests {
             (Method::Submit, [Full, Own, No, No]),
             (Method::Get, [Full, Own, Full, Outline]),
             (Method::List, [Full, Own, Full, Outline]),
+            (Method::Search, [Full, No, Full, No]),
             (Method::Watch, [Full, Own, No, No]),
             (Method::Acknowledge, [Full, No, No, No]),
             (Method::Status, [Full, No, Full, Full]),
@@ -287,11 +329,16 @@ mod tests {
             (Method::Lateness, [Full, No, Full, No]),
             (Method::ListKeys, [Full, No, Full, Full]),
             (Method::ChangeKeys, [No, No, No, Full]),
+            (Method::CopyKeys, [Own, No, No, Full]),
             (Method::ShowLink, [Full, No, Full, Full]),
             (Method::LinkEvidence, [Full, No, Full, No]),
+            (Method::Erase, [Own, No, No, Full]),
             (Method::Backup, [Own, No, No, Full]),
             (Method::ExportBundle, [Full, No, No, Full]),
             (Method::ImportBundle, [Full, No, No, Full]),
+            (Method::ListJournal, [Own, No, Full, Full]),
+            (Method::ExportJournal, [Own, No, Full, Full]),
+            (Method::AcceptJournal, [Own, No, No, Full]),
             (Method::Forward, [Full, Own, No, No]),
         ];
         assert_eq!(table.map(|(method, _)| method), Method::ALL);

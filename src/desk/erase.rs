@@ -1,16 +1,20 @@
-//! Erasing: for administrators, who see no body, under an authority that is recorded.
+//! Erasing: for administrators, who see no body, and for the node's own user at its socket; under an
+//! authority that is recorded.
 
 use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
 use super::Desk;
+use super::backup::admit_keeper;
 use super::caller::{Caller, Method};
 use super::errors::DeskError;
 use super::read::parse_id;
-use super::service::{admit, answer};
+use super::service::answer;
+use crate::exchange::clock::timestamp_of_ms;
 use crate::exchange::erase::{EraseError, Erased, ErasureOrder};
 use crate::journal::Act;
+use crate::limits::JOURNAL_WHAT_BYTES_MAX;
 use crate::proto::v1;
 use crate::proto::v1::erasure_service_server::ErasureService;
 
@@ -20,7 +24,7 @@ impl ErasureService for Arc<Desk> {
         &self,
         request: Request<v1::EraseRequest>,
     ) -> Result<Response<v1::EraseResponse>, Status> {
-        let (caller, _) = admit(&request, Method::Erase)?;
+        let caller = admit_keeper(&request, Method::Erase)?;
         // Apart from the call: a caller who goes away does not stop it half way.
         let (desk, by) = (Arc::clone(self), caller.clone());
         let work = async move { desk.erase_now(&by, request.into_inner()).await };
@@ -42,18 +46,15 @@ impl Desk {
         let found = self.exchange.find(id)?;
         let (link, _) = found.ok_or(DeskError::NotFound { id })?;
         let would = self.exchange.would_erase(&link, id)?;
-        let (files, kept) = match would {
-            Err(already) => return Ok(self.told(&already)),
-            Ok(would) => would,
-        };
-        if request.preview {
+        if request.preview && !would.already {
+            let told = told(&would);
             return Ok(v1::EraseResponse {
-                attachments: count(files),
-                attachments_kept: count(kept),
-                was_sealed: self.exchange.blobs().vault().is_some(),
-                copies: self.copies(),
-                ..v1::EraseResponse::default()
+                erasure: None,
+                ..told
             });
+        }
+        if would.already {
+            return Ok(told(&would));
         }
         let order = ErasureOrder {
             by: caller.author(),
@@ -69,18 +70,25 @@ impl Desk {
         self.note(deed).await?;
         let erased = self.exchange.erase(&link, id, &order).await?;
         tracing::warn!(peer = %link.peer, %caller, "a body was erased");
-        Ok(self.told(&erased))
+        Ok(told(&erased))
     }
+}
 
-    fn told(&self, erased: &Erased) -> v1::EraseResponse {
-        v1::EraseResponse {
-            erasure: Some((&erased.erasure).into()),
-            already: erased.already,
-            attachments: count(erased.files),
-            attachments_kept: count(erased.kept_files),
-            was_sealed: erased.was_sealed,
-            copies: self.copies(),
-        }
+fn told(erased: &Erased) -> v1::EraseResponse {
+    let copies = erased.copies.iter();
+    v1::EraseResponse {
+        erasure: Some((&erased.erasure).into()),
+        already: erased.already,
+        attachments: count(erased.files),
+        attachments_kept: count(erased.kept_files),
+        was_sealed: erased.was_sealed,
+        copies: copies
+            .map(|copy| v1::KeyFilesCopy {
+                made_at: Some(timestamp_of_ms(copy.at_ms)),
+                label: copy.label.clone(),
+                id: copy.id.clone(),
+            })
+            .collect(),
     }
 }
 

@@ -15,6 +15,7 @@ use super::keys::KeysError;
 use crate::crypto::dsse::DsseError;
 use crate::exchange::RecordError;
 use crate::exchange::bundle::BundleError;
+use crate::exchange::erase::EraseError;
 use crate::exchange::quota::{OverQuota, QuotaPart};
 use crate::exchange::read::ReadError;
 use crate::exchange::rotate::RotateError;
@@ -28,7 +29,7 @@ use crate::model::check::FieldFault;
 use crate::model::handling::Use;
 use crate::model::text::escape;
 use crate::proto::v1;
-use crate::store::StoreError;
+use crate::store::{KeyCopyError, StoreError, VaultError};
 
 /// The domain of every `ErrorInfo`.
 pub const DOMAIN: &str = "liaison";
@@ -206,6 +207,14 @@ pub enum DeskError {
     /// Changing keys.
     #[error(transparent)]
     Keys(#[from] KeysError),
+    /// The files of keys.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// Nothing lies sealed here, so there are no files of keys.
+    #[error(
+        "nothing lies sealed here ([at_rest] encrypt = false), so there are no key files to copy"
+    )]
+    NotSealed,
     /// Submitting.
     #[error(transparent)]
     Submit(#[from] SubmitError),
@@ -218,6 +227,9 @@ pub enum DeskError {
     /// Files.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A body that is not erased.
+    #[error(transparent)]
+    Erase(Box<EraseError>),
     /// It could not be journalled, so it was not done.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -316,8 +328,11 @@ fn row(error: &DeskError) -> (Code, &'static str) {
             SubmitError::Entropy(_) => (Code::Unavailable, "NO_RANDOMNESS"),
         },
         DeskError::Keys(error) => keys_row(error),
+        DeskError::NotSealed => (Code::FailedPrecondition, "NOT_SEALED"),
+        DeskError::Vault(error) => vault_row(error),
         DeskError::Record(error) => record_row(error),
         DeskError::Store(error) => store_row(error),
+        DeskError::Erase(error) => erase_row(error),
         DeskError::Journal(error) => journal_row(error),
         DeskError::Bundle(error) => bundle_row(error),
         DeskError::Export(_) => (Code::Internal, "EXPORT_STOPPED"),
@@ -328,6 +343,23 @@ fn row(error: &DeskError) -> (Code, &'static str) {
         DeskError::BrokenOff => (Code::Aborted, "UPLOAD_BROKEN_OFF"),
         DeskError::Stopping => (Code::Unavailable, "STOPPING"),
         DeskError::Transport(status) => (status.code(), "TRANSPORT"),
+    }
+}
+
+fn vault_row(error: &VaultError) -> (Code, &'static str) {
+    match error {
+        VaultError::Store(error) | VaultError::Copy(KeyCopyError::Store(error)) => store_row(error),
+        VaultError::Copy(KeyCopyError::Label(_)) => (Code::InvalidArgument, "LABEL"),
+        VaultError::Copy(KeyCopyError::TooMany) => (Code::FailedPrecondition, "TOO_MANY_COPIES"),
+        VaultError::Copy(KeyCopyError::Unknown(_)) => (Code::NotFound, "NO_SUCH_COPY"),
+        VaultError::Copy(KeyCopyError::NotWhole { .. }) => (Code::DataLoss, "COPY_NOT_WHOLE"),
+        VaultError::Destroyed => (Code::FailedPrecondition, "ERASED"),
+        VaultError::Missing { .. }
+        | VaultError::Behind { .. }
+        | VaultError::OtherCopy { .. }
+        | VaultError::Sealed { .. }
+        | VaultError::Format { .. } => (Code::FailedPrecondition, "KEYS_MISSING"),
+        VaultError::Block(_) | VaultError::Seal => (Code::Unavailable, "NO_RANDOMNESS"),
     }
 }
 
@@ -344,6 +376,22 @@ fn keys_row(error: &KeysError) -> (Code, &'static str) {
         KeysError::NotPrepared => (Code::FailedPrecondition, "NOT_PREPARED"),
         KeysError::NoLink { .. } => (Code::NotFound, "NO_SUCH_LINK"),
         KeysError::NoKeeper => (Code::Unimplemented, "NO_KEYS_HERE"),
+    }
+}
+
+fn erase_row(error: &EraseError) -> (Code, &'static str) {
+    match error {
+        EraseError::Text { .. } => (Code::InvalidArgument, "INVALID"),
+        EraseError::NotFound { .. } => (Code::NotFound, "NOT_FOUND"),
+        EraseError::NotDelivered { .. } => (Code::FailedPrecondition, "NOT_DELIVERED"),
+        EraseError::FilesUnderWay { .. } => (Code::FailedPrecondition, "FILES_UNDER_WAY"),
+        EraseError::Expressed { .. } => (Code::FailedPrecondition, "AHEAD_OF_ITS_TURN"),
+        EraseError::System { .. } => (Code::FailedPrecondition, "SYSTEM_MESSAGE"),
+        EraseError::Restoring => (Code::Unavailable, "RESTORING"),
+        EraseError::Keys(_) => (Code::Unavailable, "NOT_ERASED_YET"),
+        EraseError::Notice(_) => (Code::Unavailable, "NOT_SAID_YET"),
+        EraseError::Read(_) => (Code::DataLoss, "STORE_DAMAGED"),
+        EraseError::Record(error) => record_row(error),
     }
 }
 
@@ -473,6 +521,11 @@ fn fields_of(error: &DeskError) -> Vec<FieldFault> {
             format!("{} is no peer of this node", clip(&escape(peer), 300)),
             "`status` shows the peers",
         ),
+        DeskError::Page(PageError::Words(error)) => {
+            let told = error.to_string();
+            let (reason, remedy) = told.split_once("; ").unwrap_or((&told, ""));
+            one("text", reason.to_owned(), remedy)
+        }
         DeskError::Page(PageError::Thread) => one(
             "threadId",
             "it is no UUIDv7".to_owned(),

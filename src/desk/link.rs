@@ -42,7 +42,7 @@ impl LinkService for Arc<Desk> {
 }
 
 impl Desk {
-    fn link_named(&self, peer: &str) -> Result<&Arc<Link>, DeskError> {
+    pub(super) fn link_named(&self, peer: &str) -> Result<&Arc<Link>, DeskError> {
         self.exchange.link(peer).ok_or_else(|| {
             DeskError::field(
                 "peer",
@@ -121,26 +121,7 @@ impl Desk {
         request: v1::ReleaseLinkRequest,
     ) -> Result<v1::ReleaseLinkResponse, DeskError> {
         let link = self.link_named(&request.peer)?;
-        let reason = request.reason.trim();
-        let fault = if reason.is_empty() {
-            Some("it is empty".to_owned())
-        } else if reason.len() > LINE_BYTES_MAX {
-            Some(format!(
-                "{} bytes, over the limit of {LINE_BYTES_MAX}",
-                reason.len()
-            ))
-        } else if reason.chars().any(is_steering) {
-            Some("it holds control or direction characters".to_owned())
-        } else {
-            None
-        };
-        if let Some(fault) = fault {
-            return Err(DeskError::field(
-                "reason",
-                fault,
-                "say in one line why it is safe to go on; it is recorded",
-            ));
-        }
+        let reason = check_reason(&request.reason)?;
         if self.exchange.held(link).is_none() {
             return Err(DeskError::NotHeld {
                 peer: link.peer.to_string(),
@@ -156,6 +137,31 @@ impl Desk {
         tracing::warn!(peer = %link.peer, %caller, "link released");
         Ok(v1::ReleaseLinkResponse {})
     }
+}
+
+/// A reason as a person typed it, in one line.
+pub(super) fn check_reason(text: &str) -> Result<&str, DeskError> {
+    let reason = text.trim();
+    let fault = if reason.is_empty() {
+        Some("it is empty".to_owned())
+    } else if reason.len() > LINE_BYTES_MAX {
+        Some(format!(
+            "{} bytes, over the limit of {LINE_BYTES_MAX}",
+            reason.len()
+        ))
+    } else if reason.chars().any(is_steering) {
+        Some("it holds control or direction characters".to_owned())
+    } else {
+        None
+    };
+    if let Some(fault) = fault {
+        return Err(DeskError::field(
+            "reason",
+            fault,
+            "say in one line why it is safe to go on; it is recorded",
+        ));
+    }
+    Ok(reason)
 }
 
 fn shown(hold: &Hold) -> v1::LinkHold {

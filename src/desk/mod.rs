@@ -6,12 +6,8 @@
 //! - [`errors`]: every way to refuse, and the one table from there to gRPC.
 //! - `service`, `audit_service`: the generated traits; identify, admit, call, log what was refused.
 //! - `submit`, `acknowledge`, `read`, `watch`, `files`, `status`, `due`, `report`, `audit`,
-//!   `lateness`: the calls.
-//! - `backup`: everything, for administrators.
 //!   `lateness`, `link`: the calls.
-//! - `submit`, `acknowledge`, `read`, `watch`, `files`, `status`, `report`, `audit`: the calls.
-//! - `submit`, `acknowledge`, `read`, `watch`, `files`, `status`, `due`, `audit`, `lateness`: the
-//!   calls.
+//! - `key_copies`: copies of the files of keys.
 //! - [`keys`]: which keys hold, and changes of this node's own.
 //! - `bundle`: what is carried by hand, out and in.
 //! - `backup`: everything, for administrators.
@@ -30,11 +26,14 @@ mod bundle;
 pub mod caller;
 mod cases;
 mod due;
+mod erase;
 pub mod errors;
 mod files;
 mod handling;
 mod health;
 mod journal;
+mod journal_service;
+mod key_copies;
 pub mod keys;
 mod lateness;
 mod link;
@@ -67,7 +66,10 @@ use crate::proto::v1::audit_service_server::AuditServiceServer;
 use crate::proto::v1::backup_service_server::BackupServiceServer;
 use crate::proto::v1::bundle_service_server::BundleServiceServer;
 use crate::proto::v1::desk_service_server::DeskServiceServer;
+use crate::proto::v1::erasure_service_server::ErasureServiceServer;
 use crate::proto::v1::handling_service_server::HandlingServiceServer;
+use crate::proto::v1::journal_service_server::JournalServiceServer;
+use crate::proto::v1::key_copies_service_server::KeyCopiesServiceServer;
 use crate::proto::v1::keys_service_server::KeysServiceServer;
 use crate::proto::v1::link_service_server::LinkServiceServer;
 use errors::DeskError;
@@ -175,21 +177,30 @@ pub async fn services(desk: &Arc<Desk>) -> Routes {
         AuditServiceServer::new(Arc::clone(desk)).max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     let keys =
         KeysServiceServer::new(Arc::clone(desk)).max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
+    let key_copies = KeyCopiesServiceServer::new(Arc::clone(desk))
+        .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     let links =
         LinkServiceServer::new(Arc::clone(desk)).max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     let backup = BackupServiceServer::new(Arc::clone(desk))
         .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
+    let journal = JournalServiceServer::new(Arc::clone(desk))
+        .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     let carriage = BundleServiceServer::new(Arc::clone(desk))
+        .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
+    let erasure = ErasureServiceServer::new(Arc::clone(desk))
         .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     let handling = HandlingServiceServer::new(Arc::clone(desk))
         .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     let routes = Routes::new(calls)
+        .add_service(erasure)
         .add_service(evidence)
         .add_service(handling)
         .add_service(keys)
+        .add_service(key_copies)
         .add_service(links)
         .add_service(backup)
         .add_service(carriage)
+        .add_service(journal)
         .add_service(health::serve(desk).await)
         .add_service(health::reflection());
     let noted = routes

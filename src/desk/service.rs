@@ -71,10 +71,18 @@ impl DeskService for Arc<Desk> {
         &self,
         request: Request<v1::ListRequest>,
     ) -> Result<Response<v1::ListResponse>, Status> {
-        let (caller, access) = admit(&request, Method::List)?;
+        let method = match request.get_ref().text.as_str() {
+            "" => Method::List,
+            _ => Method::Search,
+        };
+        let (caller, access) = admit(&request, method)?;
+        if method == Method::Search {
+            let noted = self.note_search(&caller, request.get_ref()).await;
+            noted.map_err(|error| refused(&caller, method, error))?;
+        }
         let (desk, by) = (Arc::clone(self), caller.clone());
         let work = move || Desk::list(&desk, &by, access, request.into_inner());
-        answer(&caller, Method::List, self.reading(&caller, work).await)
+        answer(&caller, method, self.reading(&caller, work).await)
     }
 
     type WatchStream = watch::Events;

@@ -44,8 +44,11 @@ pub mod erase;
 pub mod files;
 pub mod hold;
 mod holding;
+pub mod key_ends;
 pub mod keys;
 pub mod layout;
+#[cfg(test)]
+mod minimal;
 mod mirror;
 mod noted;
 mod overlay;
@@ -58,6 +61,7 @@ mod recorder;
 pub mod remind;
 pub mod restore;
 pub mod rotate;
+mod sealed_facts;
 pub mod session;
 mod settle;
 pub mod shelf;
@@ -68,9 +72,10 @@ pub mod submit;
 mod system;
 pub mod view;
 pub mod watch;
+mod witness;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::sync::{oneshot, watch as watch_channel};
 
@@ -163,6 +168,7 @@ pub struct Exchange {
     meters: Meters,
     claims: Claims,
     noted: Noted,
+    witnessing: OnceLock<witness::Witnessing>,
     trouble: watch_channel::Sender<Option<String>>,
     /// Sessions only restore; see [`Exchange::restore_only`].
     only_restores: std::sync::atomic::AtomicBool,
@@ -238,6 +244,7 @@ impl Exchange {
             meters: Meters::new(),
             claims: Claims::default(),
             noted: Noted::default(),
+            witnessing: OnceLock::new(),
             trouble,
             only_restores: std::sync::atomic::AtomicBool::new(false),
             thread: Mutex::new(thread),

@@ -24,6 +24,8 @@ pub(crate) enum Cause {
     Clock,
     /// Its log is shorter than what is mirrored of it, or it has lost its mirror.
     Lost,
+    /// Its journal does not extend what was witnessed of it.
+    Journal,
     /// An entry was not admitted, or names a file that cannot come.
     Entry,
 }

@@ -529,7 +529,7 @@ impl Exchange {
         let share = share_of(unsigned.facts.urgent);
         let leaf = self.place_leaf(&envelope, Some(body), share)?;
         Ok(OwnEntry {
-            leaf: leaf.saying(Some(&unsigned.said)),
+            leaf: leaf.saying(Some(&unsigned.said), self.blobs.vault()),
             facts: unsigned.facts,
             author: None,
             confirms_files_of: None,

@@ -20,8 +20,10 @@
 
 mod deed;
 mod error;
+pub mod folder;
 mod layout;
 mod read;
+mod witness;
 mod writer;
 
 use std::fmt;
@@ -32,6 +34,7 @@ use tokio::sync::{mpsc, oneshot};
 pub use deed::{Act, Deed, SALT_BYTES, act_of, word_of};
 pub use error::JournalError;
 pub use read::{Found, Query};
+pub use witness::{Kept, Offer, Unwitnessed};
 
 use crate::crypto::journal as notes;
 use crate::limits::JOURNAL_QUEUE_MAX;

@@ -6,13 +6,14 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::deed::{self, SALT_BYTES};
 use super::read::{self, Tiles};
+use super::witness::{Advance, Advanced};
 use super::{Ground, JournalError, layout};
 use crate::crypto::journal::origin;
 use crate::limits::JOURNAL_GROUP_MAX;
 use crate::model::NodeName;
 use crate::proto::v1::JournalEntry;
 use crate::store::{Batch, Mark, Marks, Store, StoreError};
-use crate::tlog::{TILE_WIDTH, Tree, leaf_hash};
+use crate::tlog::{Hash, TILE_WIDTH, Tree, leaf_hash, verify_consistency};
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, JournalError>>;
 
@@ -22,6 +23,12 @@ pub(super) enum Command {
     Note(Box<JournalEntry>, Reply<u64>),
     /// The same, and which configuration it speaks of.
     Configuration(Box<JournalEntry>, [u8; 32], Reply<u64>),
+    /// Moves the mark of a peer's journal, if it extends what the mark says.
+    Advance(Box<Advance>, Reply<Advanced>),
+    /// Sets the mark of a peer's journal back to nothing.
+    Forget(String, Reply<()>),
+    /// Keeps notes.
+    Put(Batch, Reply<()>),
 }
 
 /// The writer and all it owns.
@@ -148,6 +155,10 @@ impl Writer {
                         Err(error) => drop(reply.send(Err(error))),
                     }
                 }
+                // These are not of the tree, and rare: each by itself, at once.
+                Command::Advance(advance, reply) => drop(reply.send(self.advance(&advance))),
+                Command::Forget(origin, reply) => drop(reply.send(self.forget(origin))),
+                Command::Put(batch, reply) => drop(reply.send(self.put(batch))),
             }
         }
         if answers.is_empty() {
@@ -159,12 +170,70 @@ impl Writer {
         }
     }
 
-    fn append(&self, stage: &mut Stage, entry: JournalEntry) -> Result<u64, JournalError> {
-        if let Some(reason) = &self.stopped {
-            return Err(JournalError::Stopped {
-                reason: reason.clone(),
-            });
+    fn advance(&mut self, advance: &Advance) -> Result<Advanced, JournalError> {
+        self.check_running()?;
+        let known = self.marks.get(&advance.origin);
+        let (known, root) = known.map_or((0, Hash::EMPTY_ROOT), |(size, root)| (size, Hash(root)));
+        let contradiction = |why| Ok(Advanced::Contradiction { known, why });
+        if advance.size < known {
+            return contradiction("it is shorter");
         }
+        if advance.size == known && advance.root != root {
+            return contradiction("it has another root at the same size");
+        }
+        if advance.old_size != known {
+            return Ok(Advanced::OtherSize { known });
+        }
+        let proof = &advance.consistency;
+        if verify_consistency(known, advance.size, root, advance.root, proof).is_err() {
+            return contradiction("its proof of consistency does not hold");
+        }
+        let mark = Mark {
+            origin: advance.origin.clone(),
+            size: advance.size,
+            root: advance.root.0,
+        };
+        match self.marks.record(&[mark]) {
+            Ok(()) => Ok(Advanced::Recorded),
+            Err(error) if !error.is_fatal() => Err(error.into()),
+            Err(error) => Err(self.stop(&error)),
+        }
+    }
+
+    fn forget(&mut self, origin: String) -> Result<(), JournalError> {
+        self.check_running()?;
+        let mark = Mark {
+            origin,
+            size: 0,
+            root: Hash::EMPTY_ROOT.0,
+        };
+        match self.marks.restate(&mark) {
+            Ok(()) => Ok(()),
+            Err(error) if !error.is_fatal() => Err(error.into()),
+            Err(error) => Err(self.stop(&error)),
+        }
+    }
+
+    fn put(&mut self, batch: Batch) -> Result<(), JournalError> {
+        self.check_running()?;
+        match self.store.commit(batch) {
+            Ok(()) => Ok(()),
+            Err(error) if !error.is_fatal() => Err(error.into()),
+            Err(error) => Err(self.stop(&error)),
+        }
+    }
+
+    fn check_running(&self) -> Result<(), JournalError> {
+        match &self.stopped {
+            None => Ok(()),
+            Some(reason) => Err(JournalError::Stopped {
+                reason: reason.clone(),
+            }),
+        }
+    }
+
+    fn append(&self, stage: &mut Stage, entry: JournalEntry) -> Result<u64, JournalError> {
+        self.check_running()?;
         let salt = (self.salt)().ok_or_else(|| JournalError::Stopped {
             reason: "the system gives no randomness".to_owned(),
         })?;

@@ -37,6 +37,7 @@ pub mod name;
 pub(crate) mod parts;
 pub mod report;
 pub mod sample;
+pub mod search;
 pub mod template;
 pub mod text;
 pub mod time;

@@ -16,6 +16,7 @@ use tracing::level_filters::LevelFilter;
 use super::document::{Document, Fault, nearest};
 use super::links::{self, LinkConfig};
 pub use super::passphrase::{PassphraseError, PassphraseSource};
+use super::storage_source::StorageSource;
 use super::template::paths;
 use super::token::TokenConfig;
 use crate::crypto::token_uri::{self, TokenUri};
@@ -90,7 +91,7 @@ pub struct KeysConfig {
     /// Signs checkpoints and cosignatures.
     pub log: PathBuf,
     /// Opens the keys of what lies on the disk.
-    pub storage: PathBuf,
+    pub storage: StorageSource,
     /// How the key files are opened.
     pub passphrase: PassphraseSource,
     /// Key files may be unencrypted.
@@ -271,7 +272,8 @@ struct RawKeys {
     message_vkey: Option<Spanned<String>>,
     pin: Option<Spanned<String>>,
     log: String,
-    storage: Option<String>,
+    storage: Option<Spanned<String>>,
+    storage_pin: Option<Spanned<String>>,
     passphrase: Spanned<String>,
     allow_unencrypted_keys: Option<bool>,
 }
@@ -291,11 +293,12 @@ impl RawKeys {
             _ => secret_source(document, &self.passphrase)?,
         };
         let token = self.token(document)?;
+        let storage = self.storage(document)?;
         Ok(KeysConfig {
             message: document.path(self.message.get_ref()),
             token,
             log: document.path(self.log),
-            storage: document.path(self.storage.as_deref().unwrap_or(paths::STORAGE_KEY)),
+            storage,
             passphrase,
             allow_unencrypted,
         })
@@ -319,6 +322,22 @@ impl RawAtRest {
 }
 
 impl RawKeys {
+    /// Where the storage key is.
+    fn storage(&self, document: &Document) -> Result<StorageSource, Fault> {
+        let source = match &self.storage {
+            Some(written) => storage_source(document, written, self.storage_pin.as_ref())?,
+            None => StorageSource::File(document.path(paths::STORAGE_KEY)),
+        };
+        match (&source, &self.storage_pin) {
+            (StorageSource::Token { .. }, _) | (_, None) => Ok(source),
+            (_, Some(pin)) => Err(document.fault(
+                pin,
+                "it goes with a storage key that a token wraps only",
+                "remove it, or write storage = \"pkcs11:…\"",
+            )),
+        }
+    }
+
     /// The token that the message key lies in, if it is written so.
     fn token(&self, document: &Document) -> Result<Option<TokenConfig>, Fault> {
         if !self.message.get_ref().starts_with(token_uri::SCHEME) {
@@ -350,6 +369,48 @@ impl RawKeys {
             vkey: vkey.transpose()?,
             pin: pin.map(|pin| secret_source(document, pin)).transpose()?,
         }))
+    }
+}
+
+/// A storage key that a command names as it stood in the configuration.
+pub(super) fn storage_source_of(config: &Config, written: &str) -> Result<StorageSource, Fault> {
+    let document = Document::from_text(&config.file, "");
+    let source = storage_source(&document, &Spanned::new(0..0, written.to_owned()), None)?;
+    Ok(match (source, &config.keys.storage) {
+        (StorageSource::Token { uri, wrapped, .. }, StorageSource::Token { pin, .. }) => {
+            let pin = pin.clone();
+            StorageSource::Token { uri, pin, wrapped }
+        }
+        (source, _) => source,
+    })
+}
+
+/// A storage key as it is written: `credential:NAME`, `pkcs11:…`, or a path.
+fn storage_source(
+    document: &Document,
+    written: &Spanned<String>,
+    pin: Option<&Spanned<String>>,
+) -> Result<StorageSource, Fault> {
+    let text = written.get_ref();
+    if text.starts_with(token_uri::SCHEME) {
+        let uri = TokenUri::parse(text).map_err(|error| {
+            let remedy = "docs/operations.md, The storage key in a token, has an example";
+            document.fault(written, error, remedy)
+        })?;
+        return Ok(StorageSource::Token {
+            uri,
+            pin: pin.map(|pin| secret_source(document, pin)).transpose()?,
+            wrapped: document.path(paths::STORAGE_WRAPPED),
+        });
+    }
+    match text.strip_prefix("credential:") {
+        Some(name) if is_credential_name(name) => Ok(StorageSource::Credential(name.to_owned())),
+        Some(_) => Err(document.fault(
+            written,
+            "no such credential",
+            "write credential:NAME, with letters, digits, - _ .",
+        )),
+        None => Ok(StorageSource::File(document.path(text))),
     }
 }
 

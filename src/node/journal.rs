@@ -5,6 +5,7 @@
 
 use std::fs::{self, File};
 use std::io::Write as _;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::config::Config;
 use super::run::NodeError;
-use crate::exchange::clock::{Clock, Entropy};
+use crate::exchange::clock::{Clock, Entropy, SystemClock};
 use crate::journal::{Act, Deed, Ground, Journal, JournalError, Mode};
 use crate::limits::{JOURNAL_BALLAST_BYTES, JOURNAL_CACHE_BYTES, JOURNAL_FLOOR_PART};
 use crate::store::{Marks, OpenOptions, SledStore, StoreError};
@@ -112,4 +113,40 @@ fn digest(config: &Config) -> Result<[u8; 32], NodeError> {
         }
     }
     Ok(hash.finalize().into())
+}
+
+/// Begins another journal in place of one that is lost or must not be used; what there is of it is moved
+/// beside it. Returns where to.
+///
+/// # Errors
+/// [`JournalError`]: also while the node runs.
+pub async fn begin_journal(config: &Config, reason: &str) -> Result<Option<PathBuf>, JournalError> {
+    if UnixStream::connect(&config.desk.socket).is_ok() {
+        return Err(JournalError::Stopped {
+            reason: format!(
+                "the node answers at {}: stop it first",
+                config.desk.socket.display()
+            ),
+        });
+    }
+    let deed = Deed::new("node", Act::Begun).why(reason);
+    let dir = &config.journal_dir;
+    let aside = if dir.exists() {
+        let mut name = dir.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".lost-{}", SystemClock.unix_seconds()));
+        let aside = dir.with_file_name(name);
+        fs::rename(dir, &aside).map_err(|error| io_error("move away", dir, &error))?;
+        Some(aside)
+    } else {
+        None
+    };
+    let made = config.data_dir.join(MADE);
+    if made.exists() {
+        fs::remove_file(&made).map_err(|error| io_error("remove", &made, &error))?;
+    }
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let journal = open(config, &clock)?;
+    journal.note(deed).await?;
+    journal.close();
+    Ok(aside)
 }

@@ -40,6 +40,8 @@ pub struct LinkConfig {
     pub classification_max: v1::Classification,
     /// Revocation lists of the peer's authorities.
     pub crls: Vec<PathBuf>,
+    /// Whether the two sides witness each other's journal.
+    pub witness_journal: bool,
 }
 
 /// Reads every link of a directory; a missing directory holds none.
@@ -152,6 +154,7 @@ impl LinkConfig {
                 .flatten()
                 .map(|path| document.path(path))
                 .collect(),
+            witness_journal: raw.witness_journal.unwrap_or(true),
         })
     }
 }
@@ -192,6 +195,10 @@ pub fn link_text(peer: &NodeName, card_file: &str) -> String {
          # set it to that.\n\
          #classification_max = \"RESTRICTED\"\n\
          \n\
+         # Whether the two nodes witness each other's journal: they exchange hashes, so that neither side's\n\
+         # administrators can rewrite what stands there. Nothing of its content is told.\n\
+         #witness_journal = true\n\
+         \n\
          # Revocation lists of the peer's authorities, PEM or DER. With any list given, the status of\n\
          # every certificate of the peer's chain must be known from one of them.\n\
          #crls = [\"{peer}.crl\"]\n",
@@ -214,6 +221,7 @@ struct RawLink {
     endpoints: Option<Vec<Spanned<String>>>,
     classification_max: Option<Spanned<String>>,
     crls: Option<Vec<String>>,
+    witness_journal: Option<bool>,
 }
 
 #[cfg(test)]

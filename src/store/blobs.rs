@@ -782,6 +782,28 @@ impl Drop for Busy<'_> {
     }
 }
 
+impl Blobs {
+    /// Gives the address of the key of every file that lies sealed here. A file without a head is
+    /// passed over: whoever reads it finds that.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn key_addresses(&self, mut take: impl FnMut(KeyAddress)) -> Result<(), StoreError> {
+        let entries = fs::read_dir(&self.dir).map_err(|e| StoreError::io("list", &self.dir, e))?;
+        for entry in entries {
+            let path = entry
+                .map_err(|e| StoreError::io("list", &self.dir, e))?
+                .path();
+            if path.extension().is_some_and(|ending| ending == SEALED)
+                && let Some(address) = sealed_file::address(&path)?
+            {
+                take(address);
+            }
+        }
+        Ok(())
+    }
+}
+
 /// The file name of sealed content.
 fn sealed(digest: &Digest) -> String {
     format!("{}.{SEALED}", hex::encode(digest))

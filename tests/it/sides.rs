@@ -536,6 +536,8 @@ impl Notary {
             frame::Frame::Express(_)
             | frame::Frame::Fault(_)
             | frame::Frame::Fetch(_)
+            | frame::Frame::JournalOffer(_)
+            | frame::Frame::JournalAnswer(_)
             | frame::Frame::Slowed(_) => vec![],
         };
         let mut seen = self.0.lock().unwrap();

@@ -162,7 +162,7 @@ fn table(absent: impl Iterator<Item = ManifestAbsent>) -> Table {
     table
 }
 
-pub(super) fn refuse_full(dir: &Path) -> Result<(), Failure> {
+pub(crate) fn refuse_full(dir: &Path) -> Result<(), Failure> {
     match std::fs::read_dir(dir) {
         Ok(mut entries) => match entries.next() {
             None => Ok(()),
@@ -212,7 +212,7 @@ pub(crate) async fn export_to(
 }
 
 /// The folder being written.
-pub(super) struct Folder {
+pub(crate) struct Folder {
     dir: PathBuf,
     made: HashSet<PathBuf>,
     open: Option<(String, File)>,
@@ -220,7 +220,7 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    pub(super) fn new(dir: &Path) -> Result<Self, Failure> {
+    pub(crate) fn new(dir: &Path) -> Result<Self, Failure> {
         let mut folder = Self {
             dir: dir.to_owned(),
             made: HashSet::new(),
@@ -245,7 +245,7 @@ impl Folder {
         Ok(())
     }
 
-    pub(super) fn take(&mut self, part: &v1::ExportResponse) -> Result<(), Failure> {
+    pub(crate) fn take(&mut self, part: &v1::ExportResponse) -> Result<(), Failure> {
         let is_open = matches!(&self.open, Some((path, _)) if *path == part.path);
         if !is_open {
             if let Some((path, _)) = &self.open {
@@ -295,7 +295,7 @@ impl Folder {
         Ok(())
     }
 
-    pub(super) fn finish(self) -> Result<Exported, Failure> {
+    pub(crate) fn finish(self) -> Result<Exported, Failure> {
         match self.open {
             None => Ok(self.done),
             Some((path, _)) => Err(Failure::new(

@@ -16,7 +16,7 @@ use super::exit::Done;
 use super::in_turn;
 use super::print::Screen;
 
-pub(crate) use self::export::export_to;
+pub(crate) use self::export::{Folder, export_to, refuse_full};
 pub(crate) use self::trust::read as read_trusted;
 pub(crate) use self::verdict::render as render_verdict;
 

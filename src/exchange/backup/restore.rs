@@ -135,6 +135,8 @@ pub struct Restored {
     pub files: u64,
     /// Entries that came ahead of their turn and are no longer to be admitted; they come again.
     pub dropped: u64,
+    /// Keys that what was restored may be sealed under, and that are in no key file here.
+    pub keys_lost: u64,
 }
 
 /// Makes a store from a backup that [`check::check`] has found whole. Tells how many entries are in.

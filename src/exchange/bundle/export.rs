@@ -186,6 +186,7 @@ impl Exchange {
             .await
             .map_err(BundleError::of_stop)?;
         Ok(v1::Hello {
+            witnesses_journals: false,
             version_min: PROTOCOL_VERSION,
             version_max: PROTOCOL_VERSION,
             node: self.node().to_string(),

@@ -31,7 +31,7 @@ use crate::model::body::{self, Decoded};
 use crate::model::text::is_steering;
 use crate::model::{Header, MessageId};
 use crate::proto::v1::{self, Kind};
-use crate::store::{Direction, StoreError, Vault};
+use crate::store::{Direction, KeyCopy, StoreError, Vault};
 
 pub use row::Erasure;
 pub(crate) use row::{Row, places, read};
@@ -67,6 +67,8 @@ pub struct Erased {
     pub was_sealed: bool,
     /// It was erased before; nothing was done now.
     pub already: bool,
+    /// Copies of the key files that may still be somewhere and hold its keys.
+    pub copies: Vec<KeyCopy>,
 }
 
 /// Why a body was not erased. It is as it was, but for [`EraseError::Keys`] and what follows it.
@@ -98,7 +100,9 @@ pub enum EraseError {
         id: MessageId,
     },
     /// Its files are still on their way.
-    #[error("attachments of {id} are still on their way; erase it when `liaison show {id}` shows them whole")]
+    #[error(
+        "attachments of {id} are still on their way; erase it when `liaison show {id}` shows them whole"
+    )]
     FilesUnderWay {
         /// The id.
         id: MessageId,
@@ -110,7 +114,9 @@ pub enum EraseError {
         id: MessageId,
     },
     /// Nodes say it of keys, places and digests.
-    #[error("{id} is a {kind} that a node says by itself: it names no person, and the log is judged by it")]
+    #[error(
+        "{id} is a {kind} that a node says by itself: it names no person, and the log is judged by it"
+    )]
     System {
         /// The id.
         id: MessageId,
@@ -121,7 +127,9 @@ pub enum EraseError {
     #[error("the records of this link are being restored from the peer; erase when they are whole")]
     Restoring,
     /// The keys were not destroyed, or the node does not know it. It goes on by itself.
-    #[error("it is decided and on record, and not done yet: {0}. The node tries again every hour and when it starts")]
+    #[error(
+        "it is decided and on record, and not done yet: {0}. The node tries again every hour and when it starts"
+    )]
     Keys(String),
     /// The store cannot be read.
     #[error(transparent)]
@@ -165,7 +173,11 @@ impl ErasureOrder {
     /// [`EraseError::Text`].
     pub fn check(&self) -> Result<(), EraseError> {
         let texts = [
-            ("reason", &self.reason, "say in one line why; it is recorded"),
+            (
+                "reason",
+                &self.reason,
+                "say in one line why; it is recorded",
+            ),
             (
                 "authority",
                 &self.authority,
@@ -243,6 +255,7 @@ impl Exchange {
                         kept_files: target.row.kept_files.len(),
                         was_sealed: target.was_sealed,
                         already: false,
+                        copies: self.copies_of(&target.row),
                     });
                     targets.push(target);
                 }
@@ -260,23 +273,33 @@ impl Exchange {
         Ok(done)
     }
 
-    /// What erasing a message would destroy, and nothing is done: attachments, attachments that stay.
+    /// What erasing a message would destroy: told as if it were done, and nothing is.
     ///
     /// # Errors
     /// As [`Exchange::erase`].
-    pub fn would_erase(
-        &self,
-        link: &Link,
-        id: MessageId,
-    ) -> Result<Result<(usize, usize), Erased>, EraseError> {
-        let nobody = Erasure {
-            at_ms: 0,
+    pub fn would_erase(&self, link: &Link, id: MessageId) -> Result<Erased, EraseError> {
+        let erasure = Erasure {
+            at_ms: self.clock.unix_ms(),
             by: String::new(),
             reason: String::new(),
             authority: String::new(),
         };
-        let found = self.erasable(link, id, &nobody, &[])?;
-        Ok(found.map(|target| (target.row.files.len(), target.row.kept_files.len())))
+        Ok(match self.erasable(link, id, &erasure, &[])? {
+            Err(already) => already,
+            Ok(target) => Erased {
+                files: target.row.files.len(),
+                kept_files: target.row.kept_files.len(),
+                was_sealed: target.was_sealed,
+                copies: self.copies_of(&target.row),
+                erasure,
+                already: false,
+            },
+        })
+    }
+
+    fn copies_of(&self, row: &Row) -> Vec<KeyCopy> {
+        let vault = self.blobs.vault();
+        vault.map_or_else(Vec::new, |vault| vault.copies_of(&row.key_addresses()))
     }
 
     /// Who erased a message of a log, when and why; `None` when nobody did.
@@ -311,6 +334,7 @@ impl Exchange {
                 files: row.files.len(),
                 kept_files: row.kept_files.len(),
                 was_sealed: !row.keys.is_empty(),
+                copies: self.copies_of(&row),
                 erasure: row.erasure,
                 already: true,
             }));
@@ -326,11 +350,22 @@ impl Exchange {
         if side == LogSide::Own && index >= link.head().delivered_size {
             return Err(EraseError::NotDelivered { id });
         }
-        if side == LogSide::Own && self.store.get(&layout::outgoing(link.number, index))?.is_some() {
+        if side == LogSide::Own
+            && self
+                .store
+                .get(&layout::outgoing(link.number, index))?
+                .is_some()
+        {
             return Err(EraseError::FilesUnderWay { id });
         }
         let (mut keys, mut files, mut kept_files) = (Vec::new(), Vec::new(), Vec::new());
-        keys.extend(stored.record.body.key().map(|key| hex::encode(key.encode())));
+        keys.extend(
+            stored
+                .record
+                .body
+                .key()
+                .map(|key| hex::encode(key.encode())),
+        );
         let was_sealed = !keys.is_empty();
         for file in named_in(&reader, &stored, &header)? {
             let name = hex::encode(file.sha256);
@@ -418,7 +453,9 @@ impl Exchange {
         let work = move || {
             let keys: Vec<_> = rows.iter().flat_map(Row::key_addresses).collect();
             if !keys.is_empty() {
-                let vault = blobs.vault().ok_or_else(|| ReadError::NoVault.to_string())?;
+                let vault = blobs
+                    .vault()
+                    .ok_or_else(|| ReadError::NoVault.to_string())?;
                 vault.destroy(&keys).map_err(|error| error.to_string())?;
             }
             for row in &rows {
@@ -454,7 +491,11 @@ impl Exchange {
                     }
                 }
             }
-            for file in row.kept_files.iter().filter_map(|file| hex::decode(file).ok()) {
+            for file in row
+                .kept_files
+                .iter()
+                .filter_map(|file| hex::decode(file).ok())
+            {
                 if let Ok(file) = <[u8; 32]>::try_from(file) {
                     writes.push((layout::naming(&file, number, side, index), None));
                 }
@@ -479,7 +520,12 @@ impl Exchange {
     }
 
     /// Says to the peer that a body is gone, unless it was said.
-    async fn say_erased(&self, link: &Link, place: row::Place, row: &Row) -> Result<(), EraseError> {
+    async fn say_erased(
+        &self,
+        link: &Link,
+        place: row::Place,
+        row: &Row,
+    ) -> Result<(), EraseError> {
         let Some((id, thread_id)) = row.ids() else {
             return Ok(());
         };
@@ -714,7 +760,9 @@ fn named_in(
         Err(error) => return Err(error.into()),
     };
     Ok(match read {
-        Ok(Decoded::Known(v1::Body { body: Some(content) })) => files_of(&content),
+        Ok(Decoded::Known(v1::Body {
+            body: Some(content),
+        })) => files_of(&content),
         _ => Vec::new(),
     })
 }

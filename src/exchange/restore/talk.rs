@@ -168,6 +168,10 @@ impl Talk<'_> {
                 frame::Frame::Fetch(fetch) => self.give(&fetch).await?,
                 frame::Frame::Fetched(given) => self.take(given).await?,
                 frame::Frame::Fault(fault) => return Err(peer_fault(&fault)),
+                // Offered before it was seen that records are restored, by a session that is over.
+                frame::Frame::JournalOffer(_) | frame::Frame::JournalAnswer(_) => {
+                    return Err(too_much());
+                }
                 // Nothing is pushed now that could be slowed.
                 frame::Frame::Slowed(_) if self.asking.may_idle() => {}
                 frame::Frame::Slowed(_) => return Err(too_much()),

@@ -33,6 +33,8 @@ pub(super) struct Standing {
     pub(super) peer_mirrored: u64,
     /// How much of the peer's log this side said it has mirrored.
     pub(super) mirror_size: u64,
+    /// Whether the peer witnesses journals.
+    pub(super) witnesses_journals: bool,
 }
 
 /// Sends and takes the first frames, and judges what the peer says of both logs before anything
@@ -75,6 +77,7 @@ pub(super) async fn greet(
         mirrored_checkpoint,
         sent_at: Some(exchange.clock().timestamp()),
         restoring: restoring as i32,
+        witnesses_journals: exchange.witnesses(link).is_some(),
     };
     send(outgoing, frame::Frame::Hello(hello)).await?;
 
@@ -126,5 +129,6 @@ pub(super) async fn greet(
     Ok(Greeted::Standing(Standing {
         peer_mirrored,
         mirror_size: mirrored_size,
+        witnesses_journals: theirs.witnesses_journals,
     }))
 }

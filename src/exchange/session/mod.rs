@@ -4,6 +4,7 @@
 //! Hello ⇄ Hello → ┬ push    own entries the mirror lacks, express ahead, checkpoints
 //!                 ├ mirror  the peer's entries: verify, admit, record, cosign
 //!                 ├ settle  the peer's cosignatures: verify, keep
+//!                 ├ witness each other's journals: offer, cosign
 //!                 └ pulse   a dated checkpoint every 60 s, and when a deadline has passed
 //! ```
 //!
@@ -17,6 +18,7 @@ mod pulse;
 mod seat;
 mod take;
 mod window;
+mod witness;
 
 use std::sync::{Arc, PoisonError};
 
@@ -31,6 +33,7 @@ use super::restore::restore_session;
 use super::{Exchange, Link, RecordError};
 use crate::crypto::Verified;
 use crate::crypto::checkpoint::SignedCheckpoint;
+use crate::limits::JOURNAL_FRAMES_MAX;
 use crate::model::{NodeName, Origin};
 use crate::proto::v1::{self, FaultCode, Frame};
 
@@ -43,8 +46,9 @@ use farewell::{conclude, part};
 use greet::{Greeted, greet};
 use pulse::pulse;
 use seat::{Seat, Standing, held};
-use take::read;
+use take::{Takers, read};
 use window::{Window, window_frames};
+use witness::witness;
 
 /// Protocol versions this program speaks.
 pub const PROTOCOL_VERSION: u32 = 1;
@@ -271,12 +275,19 @@ async fn converse(
         window: &window,
         next_index: greeted.mirror_size,
     };
+    let (letters, mail) = mpsc::channel(JOURNAL_FRAMES_MAX);
+    let takers = Takers {
+        pushes: &pushes,
+        cosigned: &cosigned,
+        journal: &letters,
+    };
     let ended = tokio::try_join!(
-        read(exchange, link, incoming, &window, &pushes, &cosigned),
+        read(exchange, link, incoming, &window, &takers),
         pusher.run(),
         exchange.mirror(link, outgoing, mirror),
         exchange.settle(link, settle_queue, &cosigned_size),
         pulse(exchange, link, outgoing),
+        witness(exchange, link, outgoing, greeted.witnesses_journals, mail),
     );
     match ended {
         Err(stop) => stop,

@@ -13,12 +13,20 @@ use super::super::{Exchange, Link};
 use super::farewell::peer_fault;
 use super::frames::{heard, next_frame, touch};
 use super::window::Window;
+use super::witness::Letter;
 use super::{Breach, End, Never, Stop};
 use crate::limits::{
     FRAMES_BURST_MAX, FRAMES_PER_SECOND_MAX, HEARTBEATS_BURST_MAX, KEPT_NOTE_BYTES_MAX,
     SILENCE_TIME_MAX,
 };
 use crate::proto::v1::{self, FaultCode, frame};
+
+/// The parts of the session that frames are for.
+pub(super) struct Takers<'a> {
+    pub(super) pushes: &'a mpsc::Sender<v1::Push>,
+    pub(super) cosigned: &'a watch::Sender<String>,
+    pub(super) journal: &'a mpsc::Sender<Letter>,
+}
 
 /// Takes frames in and hands them to the part they are for. Waits for no push to be recorded and
 /// for nothing to be sent, so that what is urgent is not stuck behind what is not.
@@ -27,8 +35,7 @@ pub(super) async fn read(
     link: &Arc<Link>,
     incoming: &mut Incoming,
     window: &Window,
-    pushes: &mpsc::Sender<v1::Push>,
-    cosigned: &watch::Sender<String>,
+    takers: &Takers<'_>,
 ) -> Result<Never, Stop> {
     let protocol = |text: &str, index| {
         Breach::stop(FaultCode::Protocol, &link.mirror, index, text, Vec::new())
@@ -71,7 +78,7 @@ pub(super) async fn read(
                     ));
                 }
                 let fits = window.take(&push);
-                if !fits || pushes.try_send(push).is_err() {
+                if !fits || takers.pushes.try_send(push).is_err() {
                     let text = "the peer sent more than the window allows";
                     return Err(protocol(text, start_index));
                 }
@@ -79,7 +86,7 @@ pub(super) async fn read(
             // The newest covers those before it.
             frame::Frame::Cosigned(note) => {
                 link.no_longer_slowed();
-                drop(cosigned.send_replace(note.checkpoint));
+                drop(takers.cosigned.send_replace(note.checkpoint));
             }
             frame::Frame::Express(express) => exchange.take_express(link, express).await?,
             // Each costs verification and a flush; no honest peer sends so many.
@@ -92,6 +99,13 @@ pub(super) async fn read(
             }
             frame::Frame::Fault(fault) => {
                 return Err(peer_fault(&fault));
+            }
+            // More than can be looked at is not looked at; who offers tries again.
+            frame::Frame::JournalOffer(offer) => {
+                drop(takers.journal.try_send(Letter::Offer(offer)));
+            }
+            frame::Frame::JournalAnswer(answer) => {
+                drop(takers.journal.try_send(Letter::Answer(answer)));
             }
             frame::Frame::Slowed(slowed) => exchange.slowed_by_peer(link, &slowed).await,
             frame::Frame::Hello(_) => {

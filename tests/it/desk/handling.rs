@@ -855,11 +855,7 @@ async fn an_export_says_by_whom_and_under_what_a_body_was_erased() {
         authority: "order 7/2026".to_owned(),
     };
     let erased = liaison::model::MessageId::parse(&id).unwrap();
-    counter
-        .exchange
-        .erase(&link, erased, &order)
-        .await
-        .unwrap();
+    counter.exchange.erase(&link, erased, &order).await.unwrap();
     two.quiet().await;
     let files = export(counter, "auditor/kt-1", v1::ExportRequest::default())
         .await

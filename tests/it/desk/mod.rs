@@ -11,6 +11,7 @@ mod handling;
 mod quotas;
 mod reading;
 mod roles;
+mod searching;
 mod state;
 mod submitting;
 

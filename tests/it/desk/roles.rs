@@ -3,7 +3,9 @@
 use liaison::desk::caller::{Access, Method, access};
 use liaison::proto::v1::backup_service_client::BackupServiceClient;
 use liaison::proto::v1::bundle_service_client::BundleServiceClient;
+use liaison::proto::v1::erasure_service_client::ErasureServiceClient;
 use liaison::proto::v1::handling_service_client::HandlingServiceClient;
+use liaison::proto::v1::key_copies_service_client::KeyCopiesServiceClient;
 use liaison::proto::v1::keys_service_client::KeysServiceClient;
 
 use super::*;
@@ -23,11 +25,20 @@ async fn call(counter: &Counter, role: &'static str, method: Method) -> Result<(
     let mut links = LinkServiceClient::with_interceptor(counter.channel().await, As(role));
     let mut backup = BackupServiceClient::with_interceptor(counter.channel().await, As(role));
     let mut bundle = BundleServiceClient::with_interceptor(counter.channel().await, As(role));
+    let mut copies = KeyCopiesServiceClient::with_interceptor(counter.channel().await, As(role));
+    let mut erasure = ErasureServiceClient::with_interceptor(counter.channel().await, As(role));
     let mut handling = HandlingServiceClient::with_interceptor(counter.channel().await, As(role));
     match method {
         Method::Submit => desk.submit(v1::SubmitRequest::default()).await.map(drop),
         Method::Get => desk.get(v1::GetRequest::default()).await.map(drop),
         Method::List => desk.list(v1::ListRequest::default()).await.map(drop),
+        Method::Search => {
+            let request = v1::ListRequest {
+                text: "mẫu".to_owned(),
+                ..v1::ListRequest::default()
+            };
+            desk.list(request).await.map(drop)
+        }
         Method::Watch => desk.watch(v1::WatchRequest::default()).await.map(drop),
         Method::Acknowledge => {
             let request = v1::AcknowledgeRequest::default();
@@ -83,6 +94,14 @@ async fn call(counter: &Counter, role: &'static str, method: Method) -> Result<(
         Method::LinkEvidence => {
             let request = v1::LinkEvidenceRequest::default();
             links.link_evidence(request).await.map(drop)
+        }
+        Method::CopyKeys => {
+            let request = v1::CopyKeysRequest::default();
+            copies.copy_keys(request).await.map(drop)
+        }
+        Method::Erase => {
+            let request = v1::EraseRequest::default();
+            erasure.erase(request).await.map(drop)
         }
         Method::Forward => {
             let request = v1::ForwardRequest::default();

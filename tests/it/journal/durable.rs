@@ -92,7 +92,7 @@ async fn a_failed_disk_refuses_until_a_restart_which_finds_a_whole_tree() {
         for number in 0..300 {
             journal.note(read(number)).await.unwrap();
         }
-        disk.store.fail_commit(1, failure);
+        disk.store.fail_commit(0, failure);
         let refused = journal.note(read(300)).await;
         assert!(matches!(refused, Err(JournalError::Stopped { .. })));
         let refused = journal.note(read(301)).await;

@@ -161,6 +161,8 @@ impl Seen {
             frame::Frame::Fault(_)
             | frame::Frame::Fetch(_)
             | frame::Frame::Fetched(_)
+            | frame::Frame::JournalOffer(_)
+            | frame::Frame::JournalAnswer(_)
             | frame::Frame::Slowed(_) => Ok(()),
         }
     }
