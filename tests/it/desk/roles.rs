@@ -5,6 +5,7 @@ use liaison::proto::v1::backup_service_client::BackupServiceClient;
 use liaison::proto::v1::bundle_service_client::BundleServiceClient;
 use liaison::proto::v1::erasure_service_client::ErasureServiceClient;
 use liaison::proto::v1::handling_service_client::HandlingServiceClient;
+use liaison::proto::v1::journal_service_client::JournalServiceClient;
 use liaison::proto::v1::key_copies_service_client::KeyCopiesServiceClient;
 use liaison::proto::v1::keys_service_client::KeysServiceClient;
 
@@ -25,6 +26,7 @@ async fn call(counter: &Counter, role: &'static str, method: Method) -> Result<(
     let mut links = LinkServiceClient::with_interceptor(counter.channel().await, As(role));
     let mut backup = BackupServiceClient::with_interceptor(counter.channel().await, As(role));
     let mut bundle = BundleServiceClient::with_interceptor(counter.channel().await, As(role));
+    let mut journal = JournalServiceClient::with_interceptor(counter.channel().await, As(role));
     let mut copies = KeyCopiesServiceClient::with_interceptor(counter.channel().await, As(role));
     let mut erasure = ErasureServiceClient::with_interceptor(counter.channel().await, As(role));
     let mut handling = HandlingServiceClient::with_interceptor(counter.channel().await, As(role));
@@ -94,6 +96,18 @@ async fn call(counter: &Counter, role: &'static str, method: Method) -> Result<(
         Method::LinkEvidence => {
             let request = v1::LinkEvidenceRequest::default();
             links.link_evidence(request).await.map(drop)
+        }
+        Method::ListJournal => {
+            let request = v1::ListJournalRequest::default();
+            journal.list_journal(request).await.map(drop)
+        }
+        Method::ExportJournal => {
+            let request = v1::ExportJournalRequest::default();
+            journal.export_journal(request).await.map(drop)
+        }
+        Method::AcceptJournal => {
+            let request = v1::AcceptJournalRequest::default();
+            journal.accept_journal(request).await.map(drop)
         }
         Method::CopyKeys => {
             let request = v1::CopyKeysRequest::default();
