@@ -166,7 +166,14 @@ async fn killed_again_and_again_it_loses_and_doubles_nothing_that_was_answered()
             let (mut client, id) = (client.clone(), id.clone());
             reads.push(tokio::spawn(async move {
                 let mut shown = 0_usize;
-                while client.get(v1::GetRequest { id: id.clone() }).await.is_ok() {
+                while client
+                    .get(v1::GetRequest {
+                        id: id.clone(),
+                        ..v1::GetRequest::default()
+                    })
+                    .await
+                    .is_ok()
+                {
                     shown += 1;
                 }
                 shown
@@ -175,7 +182,12 @@ async fn killed_again_and_again_it_loses_and_doubles_nothing_that_was_answered()
         // In the midst of it, wherever that is.
         let mut desk = left.desk().await;
         for _ in 0..10 * (round + 1) {
-            desk.get(v1::GetRequest { id: id.clone() }).await.unwrap();
+            desk.get(v1::GetRequest {
+                id: id.clone(),
+                ..v1::GetRequest::default()
+            })
+            .await
+            .unwrap();
             answered += 1;
         }
         left.kill();
