@@ -20,8 +20,8 @@ const FILES: [&str; 14] = [
     "liaison/v1/journal.proto",
     "liaison/v1/keys.proto",
     "liaison/v1/key_copies.proto",
-    "liaison/v1/retention.proto",
     "liaison/v1/handling.proto",
+    "liaison/v1/retention.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

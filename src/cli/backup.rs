@@ -62,6 +62,8 @@ async fn take(dir: &Path, target: &Target, screen: Screen) -> Done {
     stream(&desk, &mut taking).await?;
     fetch_files(&desk, &mut taking).await?;
     let taken = taking.finish(&config).map_err(take_failure)?;
+    let journal = super::journal::export_beside(&desk, dir).await?;
+    screen.note(format!("the journal is in {}", journal.display()));
     report(dir, &taken, screen)
 }
 

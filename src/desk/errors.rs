@@ -68,10 +68,11 @@ pub enum DeskError {
         /// What it may.
         allowed: String,
     },
-    /// A backup is for administrators, or for the node's own user on its own machine.
+    /// A backup and the journal are for those whose office they are, or for the node's own user on its own
+    /// machine.
     #[error(
-        "a backup holds everything that was ever said: it is for the role admin, or for the node's \
-         own user at its socket"
+        "a backup holds everything that was ever said, the journal what everybody did: they are for the \
+         role admin, the journal for auditors too, or for the node's own user at its socket"
     )]
     NotAtSocket,
     /// The caller has too much under way.

@@ -132,10 +132,6 @@ async fn call(counter: &Counter, role: &'static str, method: Method) -> Result<(
             let request = v1::AcceptJournalRequest::default();
             journal.accept_journal(request).await.map(drop)
         }
-        Method::CopyKeys => {
-            let request = v1::CopyKeysRequest::default();
-            copies.copy_keys(request).await.map(drop)
-        }
         Method::Erase => {
             let request = v1::EraseRequest::default();
             erasure.erase(request).await.map(drop)
