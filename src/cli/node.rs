@@ -9,6 +9,7 @@ use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 use super::connect::Target;
 use super::exit::{Done, Exit, Failure, OrExit as _};
 use crate::crypto::keys::SignError;
+use crate::journal::JournalError;
 use crate::node::config::{LogConfig, LogFormat};
 use crate::node::token::TokenError;
 use crate::node::{Drained, NodeError, run};
@@ -75,9 +76,9 @@ fn failure(error: NodeError, config: &std::path::Path) -> Failure {
         | NodeError::PublicKeys(_)
         | NodeError::SaveKeys { .. }
         | NodeError::Material(_) => Exit::Config,
-        NodeError::Journal(crate::journal::JournalError::Full { .. }) => Exit::TryLater,
         NodeError::Bind { .. } | NodeError::Local(_) => Exit::Unavailable,
-        NodeError::Store(crate::store::StoreError::InUse { .. }) => Exit::TryLater,
+        NodeError::Store(crate::store::StoreError::InUse { .. })
+        | NodeError::Journal(JournalError::Full { .. }) => Exit::TryLater,
         NodeError::Store(_) | NodeError::Open(_) | NodeError::Journal(_) | NodeError::Signal(_) => {
             Exit::Internal
         }
