@@ -117,6 +117,8 @@ pub const VERIFICATION_PERSONS_MAX: usize = HANDOVER_PERSONS_MAX;
 pub const CALL_SECONDS_MAX: u32 = 24 * 60 * 60;
 /// A one-line field: names, offices, numbers; in bytes of UTF-8.
 pub const LINE_BYTES_MAX: usize = 512;
+/// Why a handling code was overridden: one line, as every reason that is typed and recorded.
+pub const OVERRIDE_REASON_BYTES_MAX: usize = LINE_BYTES_MAX;
 /// A free text in one language, in bytes of UTF-8.
 pub const TEXT_BYTES_MAX: usize = 64 << 10;
 /// Languages of one text.
@@ -146,6 +148,16 @@ pub const DRAFT_DEPTH_MAX: usize = 32;
 pub const PAGE_MESSAGES_MAX: u32 = 500;
 /// Records read for one page before a page token is handed out, however few matched.
 pub const PAGE_SCAN_MAX: usize = 20_000;
+/// Bytes of the words that bodies are searched for: a line of a screen, in any script.
+pub const SEARCH_TEXT_BYTES_MAX: usize = 256;
+/// Words that are searched for at once; each costs a look at every text.
+pub const SEARCH_WORDS_MAX: usize = 8;
+/// Bodies opened and searched for one page before a page token is handed out: a quarter of a second of one
+/// core for letters of a kibibyte. Whoever has gone away has the node search no further.
+pub const SEARCH_BODIES_MAX: usize = 4_000;
+/// Bytes of bodies opened for one page before a page token is handed out, by the same sum; one body may go
+/// beyond.
+pub const SEARCH_BYTES_MAX: usize = 8 << 20;
 /// Past holds of a link that are shown: each was ended by a person.
 pub const HOLDS_SHOWN_MAX: usize = 100;
 /// Links of one node.
@@ -366,6 +378,11 @@ pub const JOURNAL_LOGIN_INTERVAL: Duration = Duration::from_secs(3_600);
 pub const JOURNAL_COUNTED_MAX: usize = 1_024;
 /// A note of a journal as its node sends it: 600 bytes with two lines, and names of 253 bytes.
 pub const JOURNAL_NOTE_BYTES_MAX: usize = 4 << 10;
+
+/// Bytes of what a copy of the key files is called: a path, or a place in words.
+pub const KEY_COPY_LABEL_BYTES_MAX: usize = 256;
+/// Copies of the key files on the list: one a day for eleven years.
+pub const KEY_COPIES_MAX: usize = 4_096;
 /// Hashes of a consistency proof: at most 65 for a tree of 2^63 leaves.
 pub const JOURNAL_PROOF_HASHES_MAX: usize = 65;
 /// How often a journal is offered to a peer, if something was noted.

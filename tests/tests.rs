@@ -50,6 +50,8 @@ mod doors;
 mod drain;
 #[path = "it/equivocation.rs"]
 mod equivocation;
+#[path = "it/erase/mod.rs"]
+mod erase;
 #[path = "it/evidence.rs"]
 mod evidence;
 #[path = "it/exchange.rs"]
@@ -66,10 +68,14 @@ mod forgeries;
 mod forked;
 #[path = "it/forms.rs"]
 mod forms;
+#[path = "it/handled.rs"]
+mod handled;
 #[path = "it/hostile.rs"]
 mod hostile;
 #[path = "it/journal/mod.rs"]
 mod journal;
+#[path = "it/key_ceremony.rs"]
+mod key_ceremony;
 #[path = "it/keys.rs"]
 mod keys;
 #[path = "it/keys_restored.rs"]
@@ -82,6 +88,8 @@ mod killed_midway;
 mod letter;
 #[path = "it/machine.rs"]
 mod machine;
+#[path = "it/markers/mod.rs"]
+mod markers;
 #[path = "it/model.rs"]
 mod model;
 #[path = "it/mounted.rs"]
@@ -106,6 +114,8 @@ mod rekeyed;
 mod renewal;
 #[path = "it/report.rs"]
 mod report;
+#[path = "it/retention.rs"]
+mod retention;
 #[path = "it/sides.rs"]
 mod sides;
 #[path = "it/sim/mod.rs"]

@@ -24,8 +24,8 @@ use crate::proto::v1;
 
 /// Copies everything the running node keeps into a folder: only what is new since the last time.
 ///
-/// The folder holds what the messages say, unencrypted. It holds no keys and no passphrases: keep
-/// copies of those elsewhere.
+/// What the messages say lies sealed in the folder, as on the node's disk; headers and logs are plain. It
+/// holds no keys and no passphrases: keep copies of those elsewhere (liaison keys backup).
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Backup {

@@ -17,9 +17,13 @@ use crate::proto::v1::audit_service_client::AuditServiceClient;
 use crate::proto::v1::backup_service_client::BackupServiceClient;
 use crate::proto::v1::bundle_service_client::BundleServiceClient;
 use crate::proto::v1::desk_service_client::DeskServiceClient;
+use crate::proto::v1::erasure_service_client::ErasureServiceClient;
+use crate::proto::v1::handling_service_client::HandlingServiceClient;
 use crate::proto::v1::journal_service_client::JournalServiceClient;
+use crate::proto::v1::key_copies_service_client::KeyCopiesServiceClient;
 use crate::proto::v1::keys_service_client::KeysServiceClient;
 use crate::proto::v1::link_service_client::LinkServiceClient;
+use crate::proto::v1::retention_service_client::RetentionServiceClient;
 
 /// The configuration in the working directory, where none is named.
 const CONFIG_HERE: &str = "liaison.toml";
@@ -255,6 +259,25 @@ impl Desk {
             .max_encoding_message_size(DESK_MESSAGE_BYTES_MAX)
     }
 
+    /// For retention and legal holds.
+    pub(crate) fn retention(&self) -> RetentionServiceClient<Channel> {
+        RetentionServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX)
+    }
+
+    /// For copies of the files of keys.
+    pub(crate) fn key_copies(&self) -> KeyCopiesServiceClient<Channel> {
+        KeyCopiesServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX)
+    }
+
+    /// Bodies destroyed for ever.
+    pub(crate) fn erasure(&self) -> ErasureServiceClient<Channel> {
+        ErasureServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(DESK_MESSAGE_BYTES_MAX)
+    }
+
     /// For the journal.
     pub(crate) fn journal(&self) -> JournalServiceClient<Channel> {
         JournalServiceClient::new(self.channel.clone())
@@ -279,6 +302,13 @@ impl Desk {
     /// For what is carried by hand.
     pub(crate) fn bundle(&self) -> BundleServiceClient<Channel> {
         BundleServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(DESK_MESSAGE_BYTES_MAX)
+    }
+
+    /// For what handling codes restrict.
+    pub(crate) fn handling(&self) -> HandlingServiceClient<Channel> {
+        HandlingServiceClient::new(self.channel.clone())
             .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX)
             .max_encoding_message_size(DESK_MESSAGE_BYTES_MAX)
     }

@@ -1,5 +1,6 @@
 //! `liaison keys`: which keys hold, and changes of this node's own while it runs.
 
+mod copies;
 mod offline;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -25,6 +26,9 @@ pub(crate) enum Keys {
     Recovery(offline::Recovery),
     Revoke(offline::Revoke),
     Tls(Tls),
+    Backup(copies::BackupKeys),
+    Restore(copies::RestoreKeys),
+    ChangeStorage(copies::ChangeStorage),
 }
 
 /// Makes a new key and takes it into use; the node goes on meanwhile.
@@ -76,6 +80,9 @@ impl Keys {
             Self::Recovery(recovery) => recovery.run(target, screen),
             Self::Revoke(revoke) => revoke.run(target, screen).await,
             Self::Tls(tls) => tls.run(target, screen).await,
+            Self::Backup(backup) => backup.run(target, screen).await,
+            Self::Restore(restore) => restore.run(target, screen),
+            Self::ChangeStorage(change) => change.run(target, screen),
         }
     }
 }
@@ -83,9 +90,16 @@ impl Keys {
 async fn list(target: &Target, screen: Screen) -> Done {
     let desk = target.connect().await?;
     let known = refused::answer(desk.keys().list_keys(v1::ListKeysRequest {}).await)?;
+    let copies = copies::known_to(&desk).await?;
     if screen.json {
         let links: Vec<_> = known.links.iter().map(link_json).collect();
-        screen.json(&json!({ "node": known.node, "links": links }))?;
+        screen.json(&json!({
+            "node": known.node,
+            "links": links,
+            "storageKey": copies.storage_key,
+            "uncopied": copies.uncopied,
+            "lost": copies.lost,
+        }))?;
         return Ok(Exit::Ok);
     }
     if known.links.is_empty() {
@@ -125,6 +139,11 @@ async fn list(target: &Target, screen: Screen) -> Done {
             ))?;
         }
     }
+    if copies.sealed {
+        screen.line(format!("storage key {}", copies.storage_key))?;
+    }
+    let (text, style) = copies::standing(&copies);
+    screen.styled(&text, style)?;
     Ok(Exit::Ok)
 }
 

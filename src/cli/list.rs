@@ -45,6 +45,10 @@ pub(crate) struct List {
     /// Not newer than this.
     #[arg(long, value_name = "WHEN", value_parser = when::parse_moment)]
     until: Option<Timestamp>,
+    /// Only those whose body says this: words, each of which must be in it. Case and diacritics make no
+    /// difference, and each may be a part of a longer word. The newest are searched first; Ctrl-C ends it.
+    #[arg(long, value_name = "WORDS")]
+    text: Option<String>,
     /// At most so many.
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
@@ -113,6 +117,7 @@ impl List {
             to: self.until.map(when::to_wire),
             page_size: 0,
             page_token: self.page.clone().unwrap_or_default(),
+            text: self.text.clone().unwrap_or_default(),
         }
     }
 }

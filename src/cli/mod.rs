@@ -3,12 +3,16 @@
 //! # Layout
 //!
 //! One file per noun: `init`, `peer`, `node`, `new`, `check`, `send`, `list`, `show`, `case`,
+//! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `keys`, `recover`, `audit`,
+//! `bundle`, `backup`, `restore`, `erase`, `calendar`, `gate`, `demo`. Beside them what they share: `connect`
+//! One file per noun: `init`, `peer`, `node`, `new`, `check`, `send`, `list`, `show`, `forward`, `case`,
 //! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `keys`, `audit`, `calendar`,
 //! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `audit`, `bundle`, `calendar`,
 //! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `recover`, `audit`, `calendar`,
 //! `gate`, `demo`. Beside them what they share: `connect`
 //! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `audit`, `backup`,
 //! `restore`, `journal`, `calendar`, `gate`, `demo`. Beside them what they share: `connect`
+//! `bundle`, `backup`, `restore`, `erase`, `retention` (and `hold`), `calendar`, `gate`, `demo`. Beside them what they share: `connect`
 //! (which configuration, the way to the desk), `refused` (what the node's refusal means),
 //! `exit` (how a command ends), `draft`, `attach`; and for showing: `print` (the only place
 //! that prints), `table`, `when`, `words`, `levels`, `summary`, `form`.
@@ -26,9 +30,12 @@ mod countersign;
 mod demo;
 mod draft;
 mod due;
+mod erase;
 mod exit;
 mod form;
+mod forward;
 mod gate;
+mod guard;
 mod init;
 mod journal;
 mod keys;
@@ -44,6 +51,7 @@ mod recover;
 mod refused;
 mod report;
 mod restore;
+mod retention;
 mod send;
 mod show;
 mod status;
@@ -95,6 +103,7 @@ enum Command {
     Send(Box<send::Send>),
     List(Box<list::List>),
     Show(show::Show),
+    Forward(forward::Forward),
     #[command(subcommand)]
     Case(case::Case),
     Watch(watch::Watch),
@@ -116,6 +125,10 @@ enum Command {
     Audit(audit::Audit),
     Backup(backup::Backup),
     Restore(restore::Restore),
+    Erase(erase::Erase),
+    Hold(retention::Hold),
+    #[command(subcommand)]
+    Retention(retention::Retention),
     #[command(subcommand)]
     Bundle(bundle::Bundle),
     #[command(subcommand)]
@@ -133,6 +146,11 @@ enum Command {
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
+    if let Err(error) = guard::protect() {
+        print::fault(&format!(
+            "liaison: what this process has in memory could not be kept from core dumps: {error}"
+        ));
+    }
     let cli = Cli::parse(); // answers --help and usage errors by itself, with 0 and 2
     let outcome = cli.run();
     match outcome {
@@ -160,6 +178,7 @@ impl Cli {
             Command::Send(send) => in_turn(send.run(&target, screen)),
             Command::List(list) => in_turn(list.run(&target, screen)),
             Command::Show(show) => in_turn(show.run(&target, screen)),
+            Command::Forward(forward) => in_turn(forward.run(&target, screen)),
             Command::Case(case) => in_turn(case.run(&target, screen)),
             Command::Watch(watch) => in_turn(watch.run(&target, screen)),
             Command::Ack(ack) => in_turn(ack.run(&target, screen)),
@@ -176,6 +195,9 @@ impl Cli {
             Command::Bundle(bundle) => bundle.run(&target, screen),
             Command::Backup(backup) => in_turn(backup.run(&target, screen)),
             Command::Restore(restore) => restore.run(&target, screen),
+            Command::Erase(erase) => in_turn(erase.run(&target, screen)),
+            Command::Hold(hold) => in_turn(hold.run(&target, screen)),
+            Command::Retention(retention) => in_turn(retention.run(&target, screen)),
             Command::Calendar(calendar) => calendar.run(&target, screen),
             Command::Gate(gate) => gate.run(screen),
             Command::Demo(demo) => on_threads(demo.run(screen)),

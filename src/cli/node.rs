@@ -9,10 +9,13 @@ use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 use super::connect::Target;
 use super::exit::{Done, Exit, Failure, OrExit as _};
 use crate::crypto::keys::SignError;
+use crate::crypto::storage_key::StorageKeyError;
 use crate::journal::JournalError;
 use crate::node::config::{LogConfig, LogFormat};
+use crate::node::storage_source::StorageError;
 use crate::node::token::TokenError;
 use crate::node::{Drained, NodeError, run};
+use crate::store::{StoreError, VaultError};
 
 /// The node itself.
 #[derive(Debug, Subcommand)]
@@ -61,12 +64,24 @@ fn follow(parent: u32) -> Result<(), Failure> {
 }
 
 fn failure(error: NodeError, config: &std::path::Path) -> Failure {
+    failure_of(error).while_doing(format!("the node of {} did not start", config.display()))
+}
+
+/// How a command ends that could not open what the node would.
+pub(super) fn failure_of(error: NodeError) -> Failure {
     let exit = match &error {
         // It may be put back while the service manager tries again. A PIN must not be tried again.
         NodeError::Token(TokenError::Token(SignError::Away { .. } | SignError::Missing { .. })) => {
             Exit::Unavailable
         }
+        NodeError::Storage(StorageError::Key(
+            StorageKeyError::Away { .. } | StorageKeyError::Missing { .. },
+        )) => Exit::Unavailable,
+        NodeError::Vault(VaultError::Store(StoreError::InUse { .. }))
+        | NodeError::Store(StoreError::InUse { .. })
+        | NodeError::Journal(JournalError::Full { .. }) => Exit::TryLater,
         NodeError::Passphrase(_)
+        | NodeError::Storage(_)
         | NodeError::Key(_)
         | NodeError::Vault(_)
         | NodeError::LiesSealed { .. }
@@ -77,14 +92,11 @@ fn failure(error: NodeError, config: &std::path::Path) -> Failure {
         | NodeError::SaveKeys { .. }
         | NodeError::Material(_) => Exit::Config,
         NodeError::Bind { .. } | NodeError::Local(_) => Exit::Unavailable,
-        NodeError::Store(crate::store::StoreError::InUse { .. })
-        | NodeError::Journal(JournalError::Full { .. }) => Exit::TryLater,
         NodeError::Store(_) | NodeError::Open(_) | NodeError::Journal(_) | NodeError::Signal(_) => {
             Exit::Internal
         }
     };
     Failure::of(exit, anyhow::Error::new(error))
-        .while_doing(format!("the node of {} did not start", config.display()))
 }
 
 /// Log lines go to standard error; whoever runs the node collects them there.

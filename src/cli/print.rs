@@ -145,6 +145,11 @@ pub(crate) fn failure(told: &Told) {
     }
 }
 
+/// Tells of a fault in the program itself; there is nobody to tell if this fails.
+pub(crate) fn fault(told: &str) {
+    let _ = writeln!(io::stderr().lock(), "{told}");
+}
+
 /// Asks a question on the terminal and reads one line.
 pub(crate) fn ask(question: &str) -> Result<String, Failure> {
     if !io::stdin().is_terminal() {

@@ -24,6 +24,9 @@ use crate::store::StoreError;
 pub(crate) struct Restore {
     /// The directory of the backup.
     dir: PathBuf,
+    /// The storage key and the key files are lost: restore what can be read without them.
+    #[arg(long)]
+    without_body_keys: bool,
 }
 
 impl Restore {
@@ -45,7 +48,9 @@ impl Restore {
         }
         let manifest = &checked.manifest;
         let bar = Bar::items("recording again", checked.entries);
-        let restored = restore_store(&config, &folder, manifest, &mut |done| bar.at(done));
+        let progress = &mut |done| bar.at(done);
+        let without = self.without_body_keys;
+        let restored = restore_store(&config, &folder, manifest, without, progress);
         drop(bar);
         let restored = restored.map_err(failure)?;
         report(&config, manifest, &restored, screen)
@@ -64,6 +69,7 @@ fn report(config: &Config, manifest: &Manifest, restored: &Restored, screen: Scr
             "generation": manifest.generation,
             "entries": restored.entries,
             "files": restored.files,
+            "keysLost": restored.keys_lost,
             "logs": logs.collect::<Vec<_>>(),
         }))?;
         return Ok(Exit::Ok);
@@ -84,6 +90,12 @@ fn report(config: &Config, manifest: &Manifest, restored: &Restored, screen: Scr
             "  {} messages that the other side had sent ahead come again with their turn",
             restored.dropped
         ))?;
+    }
+    if restored.keys_lost > 0 {
+        screen.line(
+            "  bodies in it are sealed under keys that are not here. Bring in a copy of the key files before \
+             the node is started: liaison keys restore COPY",
+        )?;
     }
     screen.note(
         "what came after that moment is not in it. When the node is started it asks the other side \
@@ -106,6 +118,7 @@ fn failure(error: PlaceError) -> Failure {
         | PlaceError::Store(StoreError::InUse { .. } | StoreError::Full { .. })
         | PlaceError::Restore(RestoreError::Store(StoreError::Full { .. })) => Exit::TryLater,
         PlaceError::Node(_)
+        | PlaceError::NoStorageKey(_)
         | PlaceError::Restore(
             RestoreError::OtherNode { .. }
             | RestoreError::OtherKey { .. }

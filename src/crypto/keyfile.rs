@@ -52,7 +52,11 @@ pub(super) fn write(
     key: &SigningKey,
     protection: &Protection,
 ) -> Result<(), KeyError> {
-    let pem = encode(key, protection)?;
+    write_new(path, encode(key, protection)?.as_bytes())
+}
+
+/// Writes a new file that only its owner reads, whole and durable under its name.
+pub(super) fn write_new(path: &Path, content: &[u8]) -> Result<(), KeyError> {
     let fault = |action| {
         move |source: io::Error| match source.kind() {
             io::ErrorKind::AlreadyExists => KeyError::Exists {
@@ -81,7 +85,7 @@ pub(super) fn write(
         .open(&making)
         .map_err(fault("create"))?;
     let written = file
-        .write_all(pem.as_bytes())
+        .write_all(content)
         .and_then(|()| file.sync_all())
         .map_err(fault("write"))
         .and_then(|()| name_new(&making, path).map_err(fault("name")));
@@ -272,7 +276,8 @@ fn load_private(
     }
 }
 
-fn read(path: &Path) -> Result<Zeroizing<String>, KeyError> {
+/// The text of a file that must be its owner's alone.
+pub(super) fn read(path: &Path) -> Result<Zeroizing<String>, KeyError> {
     let io_error = |source| KeyError::Io {
         action: "read",
         path: path.to_owned(),

@@ -39,6 +39,10 @@ const NODE_BYTES: usize = 4 + 1 + SEED_BYTES;
 /// Bytes before the nodes: version, first leaf of the next block, number of nodes.
 const HEAD_BYTES: usize = 1 + 4 + 4;
 const VERSION: u8 = 1;
+/// Of a tree with blocks that are lost; those stand before the nodes.
+const VERSION_LOST: u8 = 2;
+/// Bytes of a range of lost blocks: its first leaf, and the one behind it.
+const LOST_BYTES: usize = 4 + 4;
 
 /// The key of one leaf.
 #[derive(Clone, ZeroizeOnDrop)]
@@ -107,6 +111,9 @@ pub struct PuncturedTree {
     nodes: BTreeMap<u32, (u8, Seed)>,
     /// First leaf of the next block.
     end: u32,
+    /// Blocks that were begun and of which there is no seed, because the file was lost: first leaf of a
+    /// range, and the one behind it. Not destroyed: a copy may still have them.
+    lost: BTreeMap<u32, u32>,
     /// Leaves of the last block that were not taken yet: derived already, then from which on.
     ready: VecDeque<(u32, LeafKey)>,
     next: u32,
@@ -125,7 +132,7 @@ impl fmt::Debug for PuncturedTree {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TreeFormatError {
     /// Written by another version.
-    #[error("its keys are of version {0}, and this program knows version {VERSION}")]
+    #[error("its keys are of version {0}, and this program knows up to version {VERSION_LOST}")]
     Version(u8),
     /// Cut, or not in order.
     #[error("its keys are not in the form that they were written in")]
@@ -145,6 +152,7 @@ impl PuncturedTree {
         Self {
             nodes: BTreeMap::new(),
             end: 0,
+            lost: BTreeMap::new(),
             ready: VecDeque::new(),
             next: 0,
         }
@@ -226,10 +234,83 @@ impl PuncturedTree {
         self.nodes.is_empty()
     }
 
+    /// Leaves that were destroyed; lost ones do not count.
+    #[must_use]
+    pub fn punctured(&self) -> u32 {
+        let left: u32 = self.nodes.values().map(|(levels, _)| 1 << levels).sum();
+        self.end - left - self.lost()
+    }
+
     /// Leaves that may have been given, from 0 on.
     #[must_use]
     pub fn leaves(&self) -> u32 {
         self.end
+    }
+
+    /// Leaves that were given, from 0 on; of the blocks of an earlier start all count.
+    #[must_use]
+    pub fn given(&self) -> u32 {
+        self.next - u32::try_from(self.ready.len()).unwrap_or(self.next)
+    }
+
+    /// Whether the block of a leaf was begun and is lost.
+    #[must_use]
+    pub fn is_lost(&self, leaf: u32) -> bool {
+        let range = self.lost.range(..=leaf).next_back();
+        range.is_some_and(|(_, behind)| leaf < *behind)
+    }
+
+    /// Leaves of which the blocks are lost.
+    #[must_use]
+    pub fn lost(&self) -> u32 {
+        let ranges = self.lost.iter();
+        ranges.map(|(first, behind)| behind - first).sum()
+    }
+
+    /// Notes that blocks before `leaf` were begun of which nothing is here: they are lost, and their
+    /// leaves are never given again. Says how many leaves that are.
+    pub fn lose_to(&mut self, leaf: u32) -> u32 {
+        let behind = leaf.checked_next_multiple_of(BLOCK_LEAVES);
+        let behind = behind.unwrap_or(u32::MAX - (BLOCK_LEAVES - 1));
+        if behind <= self.end {
+            return 0;
+        }
+        let first = self.end;
+        let before = self.lost.iter().find(|(_, end)| **end == first);
+        let from = before.map_or(first, |(from, _)| *from);
+        self.lost.insert(from, behind);
+        self.ready.clear();
+        (self.end, self.next) = (behind, behind);
+        behind - first
+    }
+
+    /// Takes lost blocks from a copy that has them; nothing else changes. Says how many leaves that are.
+    pub fn fill_from(&mut self, copy: &Self) -> u32 {
+        let lost = std::mem::take(&mut self.lost);
+        let mut filled = 0;
+        for (first, behind) in lost {
+            for block in (first..behind).step_by(BLOCK_LEAVES as usize) {
+                if block >= copy.end || copy.is_lost(block) {
+                    self.lose_block(block);
+                    continue;
+                }
+                let nodes = copy.nodes.range(block..block + BLOCK_LEAVES);
+                let nodes = nodes.map(|(first, (levels, seed))| (*first, (*levels, seed.clone())));
+                self.nodes.extend(nodes);
+                filled += BLOCK_LEAVES;
+            }
+        }
+        filled
+    }
+
+    /// Adds a block behind those that are known to be lost.
+    fn lose_block(&mut self, block: u32) {
+        match self.lost.last_entry() {
+            Some(mut last) if *last.get() == block => *last.get_mut() = block + BLOCK_LEAVES,
+            _ => {
+                self.lost.insert(block, block + BLOCK_LEAVES);
+            }
+        }
     }
 
     /// All of it, to be sealed and written.
@@ -237,15 +318,23 @@ impl PuncturedTree {
     pub fn encode(&self) -> Zeroizing<Vec<u8>> {
         // Of the right size from the start: growing would leave copies behind.
         let mut bytes = Zeroizing::new(Vec::with_capacity(
-            HEAD_BYTES + self.nodes.len() * NODE_BYTES,
+            HEAD_BYTES + 4 + self.lost.len() * LOST_BYTES + self.nodes.len() * NODE_BYTES,
         ));
-        bytes.push(VERSION);
+        let count = |items: usize| u32::try_from(items).unwrap_or(u32::MAX).to_be_bytes();
+        bytes.push(if self.lost.is_empty() {
+            VERSION
+        } else {
+            VERSION_LOST
+        });
         bytes.extend(self.end.to_be_bytes());
-        bytes.extend(
-            u32::try_from(self.nodes.len())
-                .unwrap_or(u32::MAX)
-                .to_be_bytes(),
-        );
+        bytes.extend(count(self.nodes.len()));
+        if !self.lost.is_empty() {
+            bytes.extend(count(self.lost.len()));
+        }
+        for (first, behind) in &self.lost {
+            bytes.extend(first.to_be_bytes());
+            bytes.extend(behind.to_be_bytes());
+        }
         for (first, (levels, seed)) in &self.nodes {
             bytes.extend(first.to_be_bytes());
             bytes.push(*levels);
@@ -261,12 +350,17 @@ impl PuncturedTree {
     pub fn decode(bytes: &[u8]) -> Result<Self, TreeFormatError> {
         let malformed = TreeFormatError::Malformed;
         let (&version, rest) = bytes.split_first().ok_or(malformed)?;
-        if version != VERSION {
+        if version != VERSION && version != VERSION_LOST {
             return Err(TreeFormatError::Version(version));
         }
         let (end, rest) = rest.split_first_chunk().ok_or(malformed)?;
         let (count, rest) = rest.split_first_chunk().ok_or(malformed)?;
         let (end, count) = (u32::from_be_bytes(*end), u32::from_be_bytes(*count));
+        let (lost, rest) = if version == VERSION_LOST {
+            decode_lost(rest, end).ok_or(malformed)?
+        } else {
+            (BTreeMap::new(), rest)
+        };
         if !end.is_multiple_of(BLOCK_LEAVES)
             || rest.len() as u64 != u64::from(count) * NODE_BYTES as u64
         {
@@ -284,7 +378,9 @@ impl PuncturedTree {
                 && first
                     .checked_add(1 << levels)
                     .is_some_and(|next| next <= end);
-            if !fits {
+            let over_lost = lost.range(..=first).next_back();
+            let over_lost = over_lost.is_some_and(|(_, behind)| first < *behind);
+            if !fits || over_lost {
                 return Err(malformed);
             }
             free_from = first + (1 << levels);
@@ -295,6 +391,7 @@ impl PuncturedTree {
         Ok(Self {
             nodes,
             end,
+            lost,
             ready: VecDeque::new(),
             next: end,
         })
@@ -313,6 +410,27 @@ impl PuncturedTree {
         }
         Some(seed)
     }
+}
+
+/// The ranges of lost blocks, and what follows them: at least one, in order, never two that touch.
+fn decode_lost(bytes: &[u8], end: u32) -> Option<(BTreeMap<u32, u32>, &[u8])> {
+    let (count, bytes) = bytes.split_first_chunk()?;
+    let count = usize::try_from(u32::from_be_bytes(*count)).ok()?;
+    let (ranges, rest) = bytes.split_at_checked(count.checked_mul(LOST_BYTES)?)?;
+    let mut lost = BTreeMap::new();
+    let mut before = None;
+    for range in ranges.chunks_exact(LOST_BYTES) {
+        let (first, behind) = range.split_first_chunk()?;
+        let first = u32::from_be_bytes(*first);
+        let behind = u32::from_be_bytes(*behind.first_chunk()?);
+        let whole = first.is_multiple_of(BLOCK_LEAVES) && behind.is_multiple_of(BLOCK_LEAVES);
+        if !whole || first >= behind || behind > end || before.is_some_and(|last| first <= last) {
+            return None;
+        }
+        lost.insert(first, behind);
+        before = Some(behind);
+    }
+    (!lost.is_empty()).then_some((lost, rest))
 }
 
 /// Every leaf below a seed.
@@ -383,6 +501,7 @@ mod tests {
             assert_eq!(keys(&tree), expected, "{leaf}");
         }
         assert!(!tree.puncture(8_192), "beyond");
+        assert_eq!(tree.punctured(), 7);
     }
 
     /// No seed that is kept lies over a destroyed leaf: what is left cannot lead there.
@@ -440,6 +559,50 @@ mod tests {
         assert_eq!(tree.encode().len(), HEAD_BYTES);
     }
 
+    /// What a copy does not know of is lost, not destroyed; a later copy brings it back, and nothing
+    /// that was destroyed.
+    #[test]
+    fn what_is_lost_is_never_given_again_and_may_come_back() {
+        let mut tree = PuncturedTree::new();
+        tree.begin_block().unwrap();
+        let old = PuncturedTree::decode(&tree.encode()).unwrap();
+        tree.begin_block().unwrap();
+        tree.begin_block().unwrap();
+        tree.puncture(5_000);
+        let whole = keys(&tree);
+
+        let mut behind = old;
+        assert_eq!(behind.lose_to(4_000), 0, "it knows those");
+        assert_eq!(behind.lose_to(8_200), 2 * BLOCK_LEAVES);
+        assert_eq!((behind.lost(), behind.leaves()), (8_192, 12_288));
+        behind = PuncturedTree::decode(&behind.encode()).unwrap();
+        assert!(behind.is_lost(4_096) && behind.is_lost(12_287));
+        assert!(!behind.is_lost(4_095) && !behind.is_lost(12_288));
+        behind.begin_block().unwrap();
+        assert_eq!(behind.take().unwrap().0, 12_288);
+        assert_eq!(behind.given(), 12_289);
+        behind.puncture(7);
+
+        // A copy of the time between has one of the two blocks.
+        let mut between = PuncturedTree::new();
+        between.end = 2 * BLOCK_LEAVES;
+        between.nodes = tree
+            .nodes
+            .range(..8_192)
+            .map(|(k, v)| (*k, v.clone()))
+            .collect();
+        assert_eq!(behind.fill_from(&between), BLOCK_LEAVES);
+        assert_eq!(behind.lost(), BLOCK_LEAVES);
+        behind = PuncturedTree::decode(&behind.encode()).unwrap();
+        assert_eq!(behind.fill_from(&tree), BLOCK_LEAVES);
+        assert_eq!((behind.lost(), behind.fill_from(&tree)), (0, 0));
+        let filled = keys(&PuncturedTree::decode(&behind.encode()).unwrap());
+        for (leaf, key) in whole.iter().enumerate() {
+            let expected = if leaf == 7 { None } else { *key };
+            assert_eq!(filled[leaf], expected, "{leaf}");
+        }
+    }
+
     #[test]
     fn what_is_no_tree_is_refused() {
         let mut tree = PuncturedTree::new();
@@ -453,11 +616,36 @@ mod tests {
         longer.push(0);
         assert!(PuncturedTree::decode(&longer).is_err());
         let mut newer = bytes.to_vec();
-        newer[0] = 2;
+        newer[0] = 3;
         assert_eq!(
             PuncturedTree::decode(&newer).unwrap_err(),
-            TreeFormatError::Version(2)
+            TreeFormatError::Version(3)
         );
+        // Nodes over what is lost, ranges that touch, and none.
+        let lost = |ranges: &[(u32, u32)]| {
+            let mut other = bytes.to_vec();
+            other[0] = VERSION_LOST;
+            let mut head = u32::try_from(ranges.len()).unwrap().to_be_bytes().to_vec();
+            for (first, behind) in ranges {
+                head.extend(first.to_be_bytes());
+                head.extend(behind.to_be_bytes());
+            }
+            other.splice(HEAD_BYTES..HEAD_BYTES, head);
+            other[1..5].copy_from_slice(&16_384_u32.to_be_bytes());
+            PuncturedTree::decode(&other)
+        };
+        lost(&[(4_096, 8_192), (12_288, 16_384)]).unwrap();
+        for wrong in [
+            &[][..],
+            &[(0, 4_096)],
+            &[(4_096, 8_192), (8_192, 12_288)],
+            &[(8_192, 12_288), (4_096, 8_192)],
+            &[(4_096, 4_096)],
+            &[(4_097, 8_192)],
+            &[(8_192, 20_480)],
+        ] {
+            assert!(lost(wrong).is_err(), "{wrong:?}");
+        }
         // Two nodes over one leaf, a level that is none, a node beyond the end.
         for (at, value) in [
             (HEAD_BYTES + NODE_BYTES + 3, 0),

@@ -1,4 +1,5 @@
-//! A message key that lies in a PKCS#11 token and never leaves it (feature `pkcs11`).
+//! A message key that lies in a PKCS#11 token and never leaves it (feature `pkcs11`), and an AES key that
+//! wraps the storage key.
 //!
 //! A token can vanish and come back: each signature finds its session or opens a new one. A token
 //! can be faulty: no signature leaves here that was not verified strictly under the public key that
@@ -12,6 +13,7 @@ use std::sync::{Mutex, PoisonError};
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::error::{Error, RvError};
 use cryptoki::mechanism::Mechanism;
+use cryptoki::mechanism::aead::GcmParams;
 use cryptoki::mechanism::eddsa::{EddsaParams, EddsaSignatureScheme};
 use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
 use cryptoki::session::{Session, UserType};
@@ -23,6 +25,10 @@ use zeroize::Zeroizing;
 use super::keys::SignError;
 use super::token_uri::TokenUri;
 use super::vkey::{Algorithm, VerifierKey};
+
+/// Bytes of the nonce of what is wrapped.
+const NONCE_BYTES: usize = 12;
+const TAG_BITS: u64 = 128;
 
 /// A private key in a token.
 pub(in crate::crypto) struct TokenKey {
@@ -116,6 +122,76 @@ impl TokenKey {
     }
 }
 
+/// A session of its own and the AES key that wraps the storage key.
+fn wrapping_key(uri: &TokenUri, pin: &str) -> Result<(Pkcs11, Session, ObjectHandle), SignError> {
+    let context = Pkcs11::new(&uri.module).map_err(|error| away(uri, &error))?;
+    initialize(&context).map_err(|error| away(uri, &error))?;
+    let session = log_in(&context, uri, pin, &mut Seat::default())?;
+    let key = one_object(&session, uri, ObjectClass::SECRET_KEY)?;
+    Ok((context, session, key))
+}
+
+/// Wraps a secret with the AES key that the URI names: nonce, ciphertext, tag (AES-GCM). What came of it
+/// is unwrapped again before it is returned.
+///
+/// # Errors
+/// [`SignError`]; [`SignError::Faulty`] when the token does not give the secret back.
+pub(in crate::crypto) fn wrap(
+    uri: &TokenUri,
+    pin: &str,
+    bound_to: &[u8],
+    secret: &[u8],
+) -> Result<Vec<u8>, SignError> {
+    let (_context, session, key) = wrapping_key(uri, pin)?;
+    let mut nonce = [0; NONCE_BYTES];
+    getrandom::fill(&mut nonce).map_err(|error| SignError::Away {
+        what: error.to_string(),
+    })?;
+    let mut wrapped = nonce.to_vec();
+    let gcm = GcmParams::new(&mut nonce, bound_to, TAG_BITS.into()).map_err(|e| away(uri, &e))?;
+    let sealed = session.encrypt(&Mechanism::AesGcm(gcm), key, secret);
+    wrapped.extend(sealed.map_err(|error| away(uri, &error))?);
+    match unwrap_in(&session, key, bound_to, &wrapped) {
+        Ok(back) if *back == secret => Ok(wrapped),
+        _ => Err(SignError::Faulty),
+    }
+}
+
+/// Unwraps what [`wrap`] made.
+///
+/// # Errors
+/// [`SignError`]; [`SignError::OtherKey`] when it was wrapped by another key, bound to something else, or
+/// changed.
+pub(in crate::crypto) fn unwrap(
+    uri: &TokenUri,
+    pin: &str,
+    bound_to: &[u8],
+    wrapped: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, SignError> {
+    let (_context, session, key) = wrapping_key(uri, pin)?;
+    unwrap_in(&session, key, bound_to, wrapped).map_err(|error| match error {
+        Some(Error::Pkcs11(RvError::DeviceRemoved | RvError::TokenNotPresent, _)) => {
+            SignError::Away {
+                what: uri.module.display().to_string(),
+            }
+        }
+        _ => SignError::OtherKey,
+    })
+}
+
+fn unwrap_in(
+    session: &Session,
+    key: ObjectHandle,
+    bound_to: &[u8],
+    wrapped: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, Option<Error>> {
+    let (nonce, sealed) = wrapped.split_at_checked(NONCE_BYTES).ok_or(None)?;
+    let mut nonce = nonce.to_vec();
+    let gcm = GcmParams::new(&mut nonce, bound_to, TAG_BITS.into())?;
+    let opened = session.decrypt(&Mechanism::AesGcm(gcm), key, sealed)?;
+    Ok(Zeroizing::new(opened))
+}
+
 impl fmt::Debug for TokenKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokenKey")
@@ -140,6 +216,17 @@ fn connect(
     pin: &str,
     seat: &mut Seat,
 ) -> Result<(Session, ObjectHandle), SignError> {
+    let session = log_in(context, uri, pin, seat)?;
+    let private = one_object(&session, uri, ObjectClass::PRIVATE_KEY)?;
+    Ok((session, private))
+}
+
+fn log_in(
+    context: &Pkcs11,
+    uri: &TokenUri,
+    pin: &str,
+    seat: &mut Seat,
+) -> Result<Session, SignError> {
     if let Some(what) = &seat.refused {
         return Err(SignError::Pin { what: what.clone() });
     }
@@ -166,8 +253,7 @@ fn connect(
         }
         Err(error) => return Err(away(uri, &error)),
     }
-    let private = one_object(&session, uri, ObjectClass::PRIVATE_KEY)?;
-    Ok((session, private))
+    Ok(session)
 }
 
 fn slot_of(context: &Pkcs11, uri: &TokenUri) -> Result<Slot, SignError> {
@@ -205,10 +291,12 @@ fn one_object(
     uri: &TokenUri,
     class: ObjectClass,
 ) -> Result<ObjectHandle, SignError> {
-    let mut template = vec![
-        Attribute::Class(class),
-        Attribute::KeyType(KeyType::EC_EDWARDS),
-    ];
+    let key_type = if class == ObjectClass::SECRET_KEY {
+        KeyType::AES
+    } else {
+        KeyType::EC_EDWARDS
+    };
+    let mut template = vec![Attribute::Class(class), Attribute::KeyType(key_type)];
     template.extend(
         uri.object
             .as_ref()
@@ -220,11 +308,17 @@ fn one_object(
         .map_err(|error| away(uri, &error))?;
     let what = if class == ObjectClass::PRIVATE_KEY {
         "the private key"
+    } else if class == ObjectClass::SECRET_KEY {
+        "the key that wraps the storage key"
     } else {
         "the public key"
     };
     match found[..] {
         [object] => Ok(object),
+        [] if class == ObjectClass::SECRET_KEY => Err(missing(
+            what,
+            "is not on the token as an AES key under that object and id",
+        )),
         [] => Err(missing(
             what,
             "is not on the token as an Edwards key; both halves must lie there under the same object and id",

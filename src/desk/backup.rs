@@ -40,7 +40,7 @@ impl BackupService for Arc<Desk> {
         &self,
         request: Request<v1::BackupRequest>,
     ) -> Result<Response<Pieces>, Status> {
-        let caller = admit_backup(&request)?;
+        let caller = admit_keeper(&request, Method::Backup)?;
         tracing::info!(%caller, "a backup is asked for: everything that is kept, bodies included");
         let deed = Desk::deed(&caller, Act::BackedUp);
         let result = match self.note(deed).await {
@@ -56,24 +56,26 @@ impl BackupService for Arc<Desk> {
         &self,
         request: Request<v1::BackupFileRequest>,
     ) -> Result<Response<Chunks>, Status> {
-        let caller = admit_backup(&request)?;
+        let caller = admit_keeper(&request, Method::Backup)?;
         let result = Desk::backup_file(self, &caller, request.get_ref()).await;
         answer(&caller, Method::Backup, result)
     }
 }
 
 /// An administrator, or the node's own user at the socket.
-fn admit_backup<T>(request: &Request<T>) -> Result<Caller, Status> {
-    let (caller, access) = admit(request, Method::Backup)?;
-    let identity = request
-        .extensions()
-        .get::<ConnectInfo>()
-        .map(|info| &info.identity);
-    if access == Access::Full || matches!(identity, Some(Identity::Unix(_))) {
+pub(super) fn admit_keeper<T>(request: &Request<T>, method: Method) -> Result<Caller, Status> {
+    let (caller, access) = admit(request, method)?;
+    if access == Access::Full || is_at_socket(request) {
         return Ok(caller);
     }
     let error = DeskError::NotAtSocket;
-    Err(super::service::refused(&caller, Method::Backup, error))
+    Err(super::service::refused(&caller, method, error))
+}
+
+/// Whether the caller is the node's own user at its socket.
+fn is_at_socket<T>(request: &Request<T>) -> bool {
+    let info = request.extensions().get::<ConnectInfo>();
+    info.is_some_and(|info| matches!(info.identity, Identity::Unix(_)))
 }
 
 /// Why a piece could not be handed on.

@@ -19,6 +19,8 @@ pub enum Method {
     Get,
     /// Messages, page by page.
     List,
+    /// The same, by words in the bodies.
+    Search,
     /// What happens.
     Watch,
     /// A person has taken note.
@@ -51,10 +53,18 @@ pub enum Method {
     ListKeys,
     /// Changes this node's keys.
     ChangeKeys,
+    /// Copies the files of keys.
+    CopyKeys,
+    /// Puts a case on legal hold, or lifts that.
+    Hold,
+    /// What is on hold, and what the rules will erase.
+    ListRetention,
     /// Why a link is held, and was.
     ShowLink,
     /// The file that proves that a key signed two logs.
     LinkEvidence,
+    /// Destroying a body for ever.
+    Erase,
     /// Everything that the node keeps, and its files.
     Backup,
     /// What waits for a peer, as a file.
@@ -67,14 +77,17 @@ pub enum Method {
     ExportJournal,
     /// Goes on witnessing a peer's journal that was set back.
     AcceptJournal,
+    /// Sends a message on to another peer.
+    Forward,
 }
 
 impl Method {
     /// Every call.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 33] = [
         Self::Submit,
         Self::Get,
         Self::List,
+        Self::Search,
         Self::Watch,
         Self::Acknowledge,
         Self::Status,
@@ -91,23 +104,29 @@ impl Method {
         Self::Lateness,
         Self::ListKeys,
         Self::ChangeKeys,
+        Self::CopyKeys,
+        Self::Hold,
+        Self::ListRetention,
         Self::ShowLink,
         Self::LinkEvidence,
+        Self::Erase,
         Self::Backup,
         Self::ExportBundle,
         Self::ImportBundle,
         Self::ListJournal,
         Self::ExportJournal,
         Self::AcceptJournal,
+        Self::Forward,
     ];
 
-    /// Its name in the proto.
+    /// Its name in the proto, and what is asked of it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Submit => "Submit",
             Self::Get => "Get",
             Self::List => "List",
+            Self::Search => "List with words",
             Self::Watch => "Watch",
             Self::Acknowledge => "Acknowledge",
             Self::Status => "Status",
@@ -124,14 +143,19 @@ impl Method {
             Self::Lateness => "Lateness",
             Self::ListKeys => "ListKeys",
             Self::ChangeKeys => "ChangeKeys",
+            Self::CopyKeys => "CopyKeys",
+            Self::Hold => "Hold",
+            Self::ListRetention => "ListRetention",
             Self::ShowLink => "ShowLink",
             Self::LinkEvidence => "LinkEvidence",
+            Self::Erase => "Erase",
             Self::Backup => "Backup",
             Self::ExportBundle => "ExportBundle",
             Self::ImportBundle => "ImportBundle",
             Self::ListJournal => "ListJournal",
             Self::ExportJournal => "ExportJournal",
             Self::AcceptJournal => "AcceptJournal",
+            Self::Forward => "Forward",
         }
     }
 }
@@ -144,7 +168,7 @@ pub enum Access {
     /// For what the caller itself submitted, and to submit what its configuration names. Of a
     /// backup and of the journal: on the node's own machine, by the node's own user.
     Own,
-    /// Without bodies.
+    /// Without bodies, and without anything that is taken from one.
     Outline,
     /// Wholly.
     Full,
@@ -160,6 +184,7 @@ pub const fn access(role: Role, method: Method) -> Access {
             M::Submit
             | M::Get
             | M::List
+            | M::Search
             | M::Watch
             | M::Acknowledge
             | M::Status
@@ -175,16 +200,20 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::ListCalendars
             | M::Lateness
             | M::ListKeys
+            | M::Hold
+            | M::ListRetention
             | M::ExportBundle
             | M::ImportBundle
             | M::ShowLink
-            | M::LinkEvidence,
+            | M::LinkEvidence
+            | M::Forward,
         )
         | (
             Role::Auditor,
             M::Get
             | M::Report
             | M::List
+            | M::Search
             | M::ListCases
             | M::GetCase
             | M::Status
@@ -195,6 +224,7 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::ListCalendars
             | M::Lateness
             | M::ListKeys
+            | M::ListRetention
             | M::ShowLink
             | M::LinkEvidence
             | M::ListJournal
@@ -205,22 +235,36 @@ pub const fn access(role: Role, method: Method) -> Access {
             M::Status
             | M::ReleaseLink
             | M::ListDue
-            | M::ListCalendars
             | M::ListKeys
             | M::ChangeKeys
+            | M::CopyKeys
+            | M::Hold
+            | M::ListRetention
             | M::ShowLink
             | M::ExportBundle
             | M::ImportBundle
+            | M::Erase
             | M::Backup
             | M::ListJournal
             | M::ExportJournal
             | M::AcceptJournal,
         ) => Access::Full,
-        (Role::Integration, M::Submit | M::Get | M::List | M::Watch | M::UploadAttachment)
-        | (Role::Operator, M::Backup | M::ListJournal | M::ExportJournal | M::AcceptJournal) => {
-            Access::Own
+        (
+            Role::Integration,
+            M::Submit | M::Get | M::List | M::Watch | M::UploadAttachment | M::Forward,
+        )
+        | (
+            Role::Operator,
+            M::Backup
+            | M::CopyKeys
+            | M::Erase
+            | M::ListJournal
+            | M::ExportJournal
+            | M::AcceptJournal,
+        ) => Access::Own,
+        (Role::Admin, M::Get | M::List | M::ListCases | M::GetCase | M::ListCalendars) => {
+            Access::Outline
         }
-        (Role::Admin, M::Get | M::List | M::ListCases | M::GetCase) => Access::Outline,
         _ => Access::Denied,
     }
 }
@@ -281,6 +325,7 @@ mod tests {
             (Method::Submit, [Full, Own, No, No]),
             (Method::Get, [Full, Own, Full, Outline]),
             (Method::List, [Full, Own, Full, Outline]),
+            (Method::Search, [Full, No, Full, No]),
             (Method::Watch, [Full, Own, No, No]),
             (Method::Acknowledge, [Full, No, No, No]),
             (Method::Status, [Full, No, Full, Full]),
@@ -293,18 +338,23 @@ mod tests {
             (Method::Proof, [Full, No, Full, No]),
             (Method::Export, [Full, No, Full, No]),
             (Method::ListDue, [Full, No, Full, Full]),
-            (Method::ListCalendars, [Full, No, Full, Full]),
+            (Method::ListCalendars, [Full, No, Full, Outline]),
             (Method::Lateness, [Full, No, Full, No]),
             (Method::ListKeys, [Full, No, Full, Full]),
             (Method::ChangeKeys, [No, No, No, Full]),
+            (Method::CopyKeys, [Own, No, No, Full]),
+            (Method::Hold, [Full, No, No, Full]),
+            (Method::ListRetention, [Full, No, Full, Full]),
             (Method::ShowLink, [Full, No, Full, Full]),
             (Method::LinkEvidence, [Full, No, Full, No]),
+            (Method::Erase, [Own, No, No, Full]),
             (Method::Backup, [Own, No, No, Full]),
             (Method::ExportBundle, [Full, No, No, Full]),
             (Method::ImportBundle, [Full, No, No, Full]),
             (Method::ListJournal, [Own, No, Full, Full]),
             (Method::ExportJournal, [Own, No, Full, Full]),
             (Method::AcceptJournal, [Own, No, No, Full]),
+            (Method::Forward, [Full, Own, No, No]),
         ];
         assert_eq!(table.map(|(method, _)| method), Method::ALL);
         for (method, row) in table {

@@ -15,6 +15,7 @@ use super::keys::KeysError;
 use crate::crypto::dsse::DsseError;
 use crate::exchange::RecordError;
 use crate::exchange::bundle::BundleError;
+use crate::exchange::erase::EraseError;
 use crate::exchange::quota::{OverQuota, QuotaPart};
 use crate::exchange::read::ReadError;
 use crate::exchange::rotate::RotateError;
@@ -25,9 +26,10 @@ use crate::journal::JournalError;
 use crate::limits::{PAGE_MESSAGES_MAX, REFUSAL_DETAILS_BYTES_MAX, REFUSAL_MESSAGE_BYTES_MAX};
 use crate::model::MessageId;
 use crate::model::check::FieldFault;
+use crate::model::handling::Use;
 use crate::model::text::escape;
 use crate::proto::v1;
-use crate::store::StoreError;
+use crate::store::{KeyCopyError, StoreError, VaultError};
 
 /// The domain of every `ErrorInfo`.
 pub const DOMAIN: &str = "liaison";
@@ -115,6 +117,23 @@ pub enum DeskError {
         needed: u64,
     },
 
+    /// The handling code restricts this use.
+    #[error(
+        "message {id} carries {code} ({why}): it is not {} without a reason. Give one: --override \
+         \"REASON\"; it is recorded",
+        .wanted.done()
+    )]
+    Restricted {
+        /// The message.
+        id: String,
+        /// Its code: `H1`.
+        code: String,
+        /// What it restricts.
+        why: &'static str,
+        /// The use that was refused.
+        wanted: Use,
+    },
+
     // --- The caller's mistake. ---
     /// Fields of the request.
     #[error("{}", summary(.0))]
@@ -189,6 +208,31 @@ pub enum DeskError {
     /// Changing keys.
     #[error(transparent)]
     Keys(#[from] KeysError),
+    /// The files of keys.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// Nothing lies sealed here, so there are no files of keys.
+    #[error(
+        "nothing lies sealed here ([at_rest] encrypt = false), so there are no key files to copy"
+    )]
+    NotSealed,
+    /// The case is on legal hold.
+    #[error(
+        "{id} belongs to a case on legal hold, ordered by {by}: nothing of it is erased. If the hold has \
+         ended, lift it first: liaison hold lift {id} --reason TEXT"
+    )]
+    OnHold {
+        /// The message.
+        id: MessageId,
+        /// Who ordered the hold.
+        by: String,
+    },
+    /// Nothing to lift.
+    #[error("the case of {id} is not on hold; see: liaison hold list")]
+    NotOnHold {
+        /// The message.
+        id: MessageId,
+    },
     /// Submitting.
     #[error(transparent)]
     Submit(#[from] SubmitError),
@@ -201,6 +245,9 @@ pub enum DeskError {
     /// Files.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A body that is not erased.
+    #[error(transparent)]
+    Erase(Box<EraseError>),
     /// It could not be journalled, so it was not done.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -263,6 +310,8 @@ fn row(error: &DeskError) -> (Code, &'static str) {
         DeskError::Denied { .. } => (Code::PermissionDenied, "ROLE_DENIED"),
         DeskError::Kind { .. } => (Code::PermissionDenied, "KIND_DENIED"),
         DeskError::NotAtSocket => (Code::PermissionDenied, "NOT_AT_SOCKET"),
+        // It may be asked again with a reason; what a role may not have, may not.
+        DeskError::Restricted { .. } => (Code::FailedPrecondition, "HANDLING_RESTRICTED"),
         DeskError::Crowded { .. } => (Code::ResourceExhausted, "TOO_MANY_OPEN"),
 
         DeskError::InFlight { .. } => (Code::ResourceExhausted, "QUOTA_IN_FLIGHT"),
@@ -297,8 +346,13 @@ fn row(error: &DeskError) -> (Code, &'static str) {
             SubmitError::Entropy(_) => (Code::Unavailable, "NO_RANDOMNESS"),
         },
         DeskError::Keys(error) => keys_row(error),
+        DeskError::OnHold { .. } => (Code::FailedPrecondition, "ON_HOLD"),
+        DeskError::NotOnHold { .. } => (Code::NotFound, "NOT_ON_HOLD"),
+        DeskError::NotSealed => (Code::FailedPrecondition, "NOT_SEALED"),
+        DeskError::Vault(error) => vault_row(error),
         DeskError::Record(error) => record_row(error),
         DeskError::Store(error) => store_row(error),
+        DeskError::Erase(error) => erase_row(error),
         DeskError::Journal(error) => journal_row(error),
         DeskError::Bundle(error) => bundle_row(error),
         DeskError::Export(_) => (Code::Internal, "EXPORT_STOPPED"),
@@ -309,6 +363,23 @@ fn row(error: &DeskError) -> (Code, &'static str) {
         DeskError::BrokenOff => (Code::Aborted, "UPLOAD_BROKEN_OFF"),
         DeskError::Stopping => (Code::Unavailable, "STOPPING"),
         DeskError::Transport(status) => (status.code(), "TRANSPORT"),
+    }
+}
+
+fn vault_row(error: &VaultError) -> (Code, &'static str) {
+    match error {
+        VaultError::Store(error) | VaultError::Copy(KeyCopyError::Store(error)) => store_row(error),
+        VaultError::Copy(KeyCopyError::Label(_)) => (Code::InvalidArgument, "LABEL"),
+        VaultError::Copy(KeyCopyError::TooMany) => (Code::FailedPrecondition, "TOO_MANY_COPIES"),
+        VaultError::Copy(KeyCopyError::Unknown(_)) => (Code::NotFound, "NO_SUCH_COPY"),
+        VaultError::Copy(KeyCopyError::NotWhole { .. }) => (Code::DataLoss, "COPY_NOT_WHOLE"),
+        VaultError::Destroyed => (Code::FailedPrecondition, "ERASED"),
+        VaultError::Missing { .. }
+        | VaultError::Behind { .. }
+        | VaultError::OtherCopy { .. }
+        | VaultError::Sealed { .. }
+        | VaultError::Format { .. } => (Code::FailedPrecondition, "KEYS_MISSING"),
+        VaultError::Block(_) | VaultError::Seal => (Code::Unavailable, "NO_RANDOMNESS"),
     }
 }
 
@@ -325,6 +396,22 @@ fn keys_row(error: &KeysError) -> (Code, &'static str) {
         KeysError::NotPrepared => (Code::FailedPrecondition, "NOT_PREPARED"),
         KeysError::NoLink { .. } => (Code::NotFound, "NO_SUCH_LINK"),
         KeysError::NoKeeper => (Code::Unimplemented, "NO_KEYS_HERE"),
+    }
+}
+
+fn erase_row(error: &EraseError) -> (Code, &'static str) {
+    match error {
+        EraseError::Text { .. } => (Code::InvalidArgument, "INVALID"),
+        EraseError::NotFound { .. } => (Code::NotFound, "NOT_FOUND"),
+        EraseError::NotDelivered { .. } => (Code::FailedPrecondition, "NOT_DELIVERED"),
+        EraseError::FilesUnderWay { .. } => (Code::FailedPrecondition, "FILES_UNDER_WAY"),
+        EraseError::Expressed { .. } => (Code::FailedPrecondition, "AHEAD_OF_ITS_TURN"),
+        EraseError::System { .. } => (Code::FailedPrecondition, "SYSTEM_MESSAGE"),
+        EraseError::Restoring => (Code::Unavailable, "RESTORING"),
+        EraseError::Keys(_) => (Code::Unavailable, "NOT_ERASED_YET"),
+        EraseError::Notice(_) => (Code::Unavailable, "NOT_SAID_YET"),
+        EraseError::Read(_) => (Code::DataLoss, "STORE_DAMAGED"),
+        EraseError::Record(error) => record_row(error),
     }
 }
 
@@ -454,6 +541,11 @@ fn fields_of(error: &DeskError) -> Vec<FieldFault> {
             format!("{} is no peer of this node", clip(&escape(peer), 300)),
             "`status` shows the peers",
         ),
+        DeskError::Page(PageError::Words(error)) => {
+            let told = error.to_string();
+            let (reason, remedy) = told.split_once("; ").unwrap_or((&told, ""));
+            one("text", reason.to_owned(), remedy)
+        }
         DeskError::Page(PageError::Thread) => one(
             "threadId",
             "it is no UUIDv7".to_owned(),
@@ -498,6 +590,13 @@ fn metadata_of(error: &DeskError) -> Vec<(&'static str, String)> {
             ("method", method.as_str().to_owned()),
         ],
         DeskError::Kind { kind, .. } => vec![("kind", kind.as_str_name().to_owned())],
+        DeskError::Restricted {
+            id, code, wanted, ..
+        } => vec![
+            ("message", id.clone()),
+            ("code", code.clone()),
+            ("use", wanted.to_string()),
+        ],
         DeskError::OverQuota { over, .. } => vec![
             ("limit", over.limit.to_string()),
             ("of", over.of.to_string()),

@@ -24,6 +24,7 @@ use crate::limits::{
 };
 use crate::link::connection::ConnectInfo;
 use crate::model::{MessageId, NodeName};
+use crate::proto::v1::ListRequest;
 
 /// What the paths of this node's own calls begin with; health and reflection do not.
 const OWN_CALLS: &str = "/liaison.";
@@ -41,6 +42,29 @@ impl Desk {
     /// A deed of a caller.
     pub(super) fn deed(caller: &Caller, act: Act) -> Deed {
         Deed::new(caller.author().as_str(), act)
+    }
+
+    /// Notes that somebody is about to search the bodies: never for what. Page after page of one search is
+    /// noted once a minute.
+    pub(super) async fn note_search(
+        &self,
+        caller: &Caller,
+        request: &ListRequest,
+    ) -> Result<(), DeskError> {
+        let mut times = 1;
+        if !request.page_token.is_empty() {
+            let now_ms = self.exchange.clock().unix_ms();
+            let interval = JOURNAL_REFUSAL_INTERVAL;
+            let what = "search".to_owned();
+            let Some(counted) = self.repeats.count(caller, what, interval, now_ms) else {
+                return Ok(());
+            };
+            times = counted;
+        }
+        let deed = Self::deed(caller, Act::Searched)
+            .peer(shown_peer(&request.peer))
+            .times(times);
+        self.note(deed).await
     }
 
     /// Notes that somebody is here. If that fails, what must be journalled will be refused by itself; the

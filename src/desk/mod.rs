@@ -6,15 +6,13 @@
 //! - [`errors`]: every way to refuse, and the one table from there to gRPC.
 //! - `service`, `audit_service`: the generated traits; identify, admit, call, log what was refused.
 //! - `submit`, `acknowledge`, `read`, `watch`, `files`, `status`, `due`, `report`, `audit`,
-//!   `lateness`: the calls.
-//! - `backup`: everything, for administrators.
 //!   `lateness`, `link`: the calls.
-//! - `submit`, `acknowledge`, `read`, `watch`, `files`, `status`, `report`, `audit`: the calls.
-//! - `submit`, `acknowledge`, `read`, `watch`, `files`, `status`, `due`, `audit`, `lateness`: the
-//!   calls.
+//! - `key_copies`: copies of the files of keys.
 //! - [`keys`]: which keys hold, and changes of this node's own.
+//! - `retention`: what the rules will erase, and cases on hold.
 //! - `bundle`: what is carried by hand, out and in.
 //! - `backup`: everything, for administrators.
+//! - `handling`: what handling codes restrict, asked at each use; sending on to another peer.
 //! - `journal`: who comes and who is refused, around every call; what calls do is noted by them.
 //! - `health`: serving means: can sign, can append.
 //!
@@ -29,17 +27,21 @@ mod bundle;
 pub mod caller;
 mod cases;
 mod due;
+mod erase;
 pub mod errors;
 mod files;
+mod handling;
 mod health;
 mod journal;
 mod journal_service;
+mod key_copies;
 pub mod keys;
 mod lateness;
 mod link;
 pub mod quota;
 mod read;
 mod report;
+mod retention;
 mod seats;
 mod service;
 mod status;
@@ -61,14 +63,19 @@ use crate::limits::{
     CALLER_WATCHERS_MAX, DESK_MESSAGE_BYTES_MAX, DOWNLOADS_MAX, EXPORTS_MAX, READS_MAX,
     SUBMITS_MAX, UPLOADS_MAX, WATCHERS_MAX,
 };
+use crate::model::retention::Policy;
 use crate::proto::v1;
 use crate::proto::v1::audit_service_server::AuditServiceServer;
 use crate::proto::v1::backup_service_server::BackupServiceServer;
 use crate::proto::v1::bundle_service_server::BundleServiceServer;
 use crate::proto::v1::desk_service_server::DeskServiceServer;
+use crate::proto::v1::erasure_service_server::ErasureServiceServer;
+use crate::proto::v1::handling_service_server::HandlingServiceServer;
 use crate::proto::v1::journal_service_server::JournalServiceServer;
+use crate::proto::v1::key_copies_service_server::KeyCopiesServiceServer;
 use crate::proto::v1::keys_service_server::KeysServiceServer;
 use crate::proto::v1::link_service_server::LinkServiceServer;
+use crate::proto::v1::retention_service_server::RetentionServiceServer;
 use errors::DeskError;
 use quota::DeskQuotas;
 use seats::Seats;
@@ -124,6 +131,8 @@ pub struct Desk {
     keeper: OnceLock<Arc<dyn keys::KeyKeeper>>,
     bundles: Arc<Semaphore>,
     backups: Arc<Semaphore>,
+    /// The rules of retention; set by the node that runs it.
+    retention: OnceLock<Arc<Policy>>,
 }
 
 impl Desk {
@@ -152,7 +161,14 @@ impl Desk {
             keeper: OnceLock::new(),
             bundles: Arc::new(Semaphore::new(BUNDLES_MAX)),
             backups: Arc::new(Semaphore::new(1)),
+            retention: OnceLock::new(),
         })
+    }
+
+    /// Gives the desk the rules of retention, to tell what they would erase. Without, there are none.
+    pub fn keep_to(&self, policy: Arc<Policy>) {
+        // A second one would be a mistake of the caller; the first stays.
+        drop(self.retention.set(policy));
     }
 
     /// Gives the desk who changes this node's keys. Without, keys can only be listed.
@@ -174,6 +190,10 @@ pub async fn services(desk: &Arc<Desk>) -> Routes {
         AuditServiceServer::new(Arc::clone(desk)).max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     let keys =
         KeysServiceServer::new(Arc::clone(desk)).max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
+    let retention = RetentionServiceServer::new(Arc::clone(desk))
+        .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
+    let key_copies = KeyCopiesServiceServer::new(Arc::clone(desk))
+        .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     let links =
         LinkServiceServer::new(Arc::clone(desk)).max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     let backup = BackupServiceServer::new(Arc::clone(desk))
@@ -182,9 +202,17 @@ pub async fn services(desk: &Arc<Desk>) -> Routes {
         .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     let carriage = BundleServiceServer::new(Arc::clone(desk))
         .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
+    let erasure = ErasureServiceServer::new(Arc::clone(desk))
+        .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
+    let handling = HandlingServiceServer::new(Arc::clone(desk))
+        .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     let routes = Routes::new(calls)
+        .add_service(erasure)
         .add_service(evidence)
+        .add_service(handling)
         .add_service(keys)
+        .add_service(key_copies)
+        .add_service(retention)
         .add_service(links)
         .add_service(backup)
         .add_service(carriage)

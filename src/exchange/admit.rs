@@ -283,7 +283,7 @@ impl Exchange {
                 entry: PeerEntry {
                     leaf: self
                         .place_refused(index, item, keys)?
-                        .saying(said_of_refused(&item.entry).as_ref()),
+                        .saying(said_of_refused(&item.entry).as_ref(), self.blobs.vault()),
                     facts: None,
                     effect: Effect::None,
                 },
@@ -329,7 +329,7 @@ impl Exchange {
         Ok(PeerEntry {
             leaf: self
                 .place_leaf(&authentic.envelope, Some(body), share)?
-                .saying(Some(&said)),
+                .saying(Some(&said), self.blobs.vault()),
             facts: Some(authentic.facts()),
             effect,
         })

@@ -14,6 +14,7 @@ use super::deadlines::TurnError;
 use super::layout::{self, LogSide};
 use super::overlay::Write;
 use super::read::{LogReader, ReadError, Stored};
+use super::sealed_facts;
 use super::shelf::{CaseShelf, DUES, Logs, PROGRESS, STALE};
 use super::submit::header_of;
 use super::{Exchange, Link};
@@ -341,6 +342,17 @@ impl Logs for LinkLogs {
         };
         Ok(Some(facts.refusing(named)))
     }
+
+    fn keep(&self, side: LogSide, index: u64, facts: &Facts) -> Result<Option<Vec<u8>>, ReadError> {
+        let reader = self.reader(side);
+        let body = reader.entry(index)?.record.body;
+        let kept = sealed_facts::keep(facts, &body, reader.vault());
+        Ok(kept.map(|kept| kept.bytes))
+    }
+
+    fn kept(&self, case: MessageId, value: &[u8]) -> Option<Facts> {
+        sealed_facts::kept(case, value, self.own.vault())
+    }
 }
 
 /// What an entry says, and the refusal if it is one; `None` for one that was refused for its form.
@@ -353,9 +365,10 @@ fn facts_at(
         Err(_) if stored.record.refused => return Ok(None),
         Err(error) => return Err(error),
     };
-    let content = reader
-        .body(stored)?
-        .and_then(|(_, bytes)| body::read(header.kind, &header.schema, &bytes));
+    let Some((_, bytes)) = reader.body(stored)? else {
+        return Ok(Some((Facts::erased(&header), None)));
+    };
+    let content = body::read(header.kind, &header.schema, &bytes);
     let facts = Facts::of(&header, content.as_ref());
     let refusal = match content {
         Some(Body::Refusal(refusal)) => Some(refusal),

@@ -15,12 +15,13 @@ use super::overlay::Write;
 use super::quota::{Charge, Meter};
 use super::remind::{DutyKey, Reached};
 use super::restore::RestoreStep;
+use super::sealed_facts;
 use super::submit::Author;
 use crate::crypto::Verified;
 use crate::crypto::checkpoint::{Receipt, SignedCheckpoint};
 use crate::limits::SALT_BYTES;
 use crate::model::{MessageId, workflow};
-use crate::store::{Share, StoreError, full_text};
+use crate::store::{Share, StoreError, Vault, full_text};
 use crate::tlog::Hash;
 
 /// An entry ready to be recorded: signed or verified, its files already durable.
@@ -38,20 +39,11 @@ pub(crate) struct Leaf {
     pub(crate) kept_bytes: u64,
 }
 
-/// What an entry says, packed, and the case it belongs to.
+/// What an entry says, packed, sealed if its body is, and the case it belongs to.
 #[derive(Debug, Clone)]
 pub(crate) struct Packed {
     pub(crate) case: MessageId,
     pub(crate) bytes: Vec<u8>,
-}
-
-impl Packed {
-    fn of(facts: &workflow::Facts) -> Self {
-        Self {
-            case: facts.thread,
-            bytes: facts.pack(),
-        }
-    }
 }
 
 /// What an admitted or own entry adds to the indices.
@@ -316,6 +308,8 @@ pub(crate) enum Command {
     /// Write rows that were derived from the logs, and that may be derived again; answered when
     /// durable.
     Derived(Vec<Write>, Reply<()>),
+    /// Write and remove rows of an erasure; answered when durable.
+    Erase(Vec<Write>, Reply<()>),
     /// Get records back, step by step; answered when the step is durable and its marks are.
     Restore(LinkNumber, Box<RestoreStep>, Reply<()>),
     /// Nothing; answered when everything asked before it has been done.
@@ -365,7 +359,7 @@ impl Command {
             | Self::Incident(..)
             | Self::Reach(..)
             | Self::NoteBreach(..) => 4 << 10,
-            Self::Derived(writes, _) => {
+            Self::Derived(writes, _) | Self::Erase(writes, _) => {
                 let bytes = |(key, value): &Write| key.len() + value.as_ref().map_or(0, Vec::len);
                 writes.iter().map(bytes).sum()
             }
@@ -395,8 +389,13 @@ impl Leaf {
     }
 
     /// The same, with what it says.
-    pub(crate) fn saying(mut self, said: Option<&workflow::Facts>) -> Self {
-        self.said = said.map(Packed::of);
+    pub(crate) fn saying(
+        mut self,
+        said: Option<&workflow::Facts>,
+        vault: Option<&Arc<Vault>>,
+    ) -> Self {
+        let vault = vault.map(|vault| &**vault);
+        self.said = said.and_then(|said| sealed_facts::keep(said, &self.body, vault));
         self.cost_bytes += self.said.as_ref().map_or(0, |said| said.bytes.len());
         self
     }

@@ -90,11 +90,15 @@ pub(crate) enum Region {
     Restore = b'Z',
     PastHold = b'f',
     PeerHold = b'h',
+    Erased = b'e',
+    Erasing = b'g',
+    LegalHold = b'l',
+    Naming = b'w',
 }
 
 impl Region {
     /// Every region.
-    pub(crate) const ALL: [Self; 29] = [
+    pub(crate) const ALL: [Self; 33] = [
         Self::Answers,
         Self::Author,
         Self::Checkpoint,
@@ -124,6 +128,10 @@ impl Region {
         Self::Restore,
         Self::PastHold,
         Self::PeerHold,
+        Self::Erased,
+        Self::Erasing,
+        Self::LegalHold,
+        Self::Naming,
     ];
 
     /// The region of a key.
@@ -150,6 +158,11 @@ pub(crate) fn quota(name: &str) -> Vec<u8> {
 /// `M`: the format version, u32.
 pub(crate) fn meta() -> Vec<u8> {
     key(Region::Meta, &[])
+}
+
+/// `M punctured` → how many keys of bodies and files were destroyed when this was last written, u64.
+pub(crate) fn punctured() -> Vec<u8> {
+    key(Region::Meta, &[b"punctured"])
 }
 
 /// `L link` → the peer's node name.
@@ -275,6 +288,19 @@ pub(crate) fn answers_of(number: LinkNumber, answered: MessageId) -> (Vec<u8>, V
     let mut end = start.clone();
     end.push(0xff);
     (start, end)
+}
+
+/// Every [`answer`] of a link: first key and the key after the last.
+pub(crate) fn all_answers(number: LinkNumber) -> (Vec<u8>, Vec<u8>) {
+    let start = key(Region::Answers, &[&number.0.to_be_bytes()]);
+    let mut end = start.clone();
+    end.extend_from_slice(&[0xff; 26]);
+    (start, end)
+}
+
+/// Reads the answered id back from an [`answer`] key.
+pub(crate) fn answered(key: &[u8]) -> Option<MessageId> {
+    MessageId::from_slice(key.get(3..19)?).ok()
 }
 
 /// `R link own-index` → index of the REFUSAL in the peer's log, u64.
@@ -403,6 +429,59 @@ pub(crate) fn restore_from(number: LinkNumber, part: RestorePart, from: u64) -> 
     let mut end = restore(number, part);
     end.extend_from_slice(&[0xff; 9]);
     (restore_at(number, part, from), end)
+}
+
+/// `e link side index` → by whom and why the body was erased, and what was destroyed (JSON of
+/// [`super::erase::Row`], in parts).
+pub(crate) fn erased(number: LinkNumber, side: LogSide, index: u64) -> Vec<u8> {
+    indexed(Region::Erased, number, Some(side), index)
+}
+
+/// `g link side index` → nothing: an erasure has begun and is not done, or not said to the peer.
+pub(crate) fn erasing(number: LinkNumber, side: LogSide, index: u64) -> Vec<u8> {
+    indexed(Region::Erasing, number, Some(side), index)
+}
+
+/// `l link case` → why the case is on legal hold (JSON of [`super::retention::LegalHold`]).
+pub(crate) fn legal_hold(number: LinkNumber, case: MessageId) -> Vec<u8> {
+    key(
+        Region::LegalHold,
+        &[&number.0.to_be_bytes(), case.as_bytes()],
+    )
+}
+
+/// Every [`legal_hold`] of a link: first key and the key after the last.
+pub(crate) fn legal_holds(number: LinkNumber) -> (Vec<u8>, Vec<u8>) {
+    let start = key(Region::LegalHold, &[&number.0.to_be_bytes()]);
+    let mut end = start.clone();
+    end.extend_from_slice(&[0xff; 17]);
+    (start, end)
+}
+
+/// The case of a [`legal_hold`].
+pub(crate) fn held_case(key: &[u8]) -> Option<MessageId> {
+    MessageId::from_slice(key.get(3..)?).ok()
+}
+
+/// `w sha256 link side index` → nothing: the message at that place names the file.
+pub(crate) fn naming(sha256: &[u8; 32], number: LinkNumber, side: LogSide, index: u64) -> Vec<u8> {
+    let place = indexed(Region::Naming, number, Some(side), index);
+    key(Region::Naming, &[sha256, &place[1..]])
+}
+
+/// Every [`naming`] of one file: first key and the key after the last.
+pub(crate) fn naming_of(sha256: &[u8; 32]) -> (Vec<u8>, Vec<u8>) {
+    let start = key(Region::Naming, &[sha256]);
+    let mut end = start.clone();
+    end.extend_from_slice(&[0xff; 12]);
+    (start, end)
+}
+
+/// Reads link, side and index back from the key of an [`erased`] or [`erasing`] row; `None` of a later
+/// part.
+pub(crate) fn erased_place(key: &[u8]) -> Option<(LinkNumber, LogSide, u64)> {
+    let index = u64::from_be_bytes(key.get(4..)?.try_into().ok()?);
+    Some((link_of(key)?, LogSide::of(*key.get(3)?)?, index))
 }
 
 /// `W link side sha256` → size, u64: a message of that side names the file.

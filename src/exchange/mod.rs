@@ -16,7 +16,7 @@
 //! published from there through [`book::Link`]. [`files`] brings attachments after their messages.
 //! [`view`] reads it all back as people see it, `receipts` as auditors do, [`watch`] tells what
 //! happens. [`due`] says by when what is owed is due, and [`deadlines`] sees to it that it is said.
-//! [`restore`] gets back from the peer what was lost here.
+//! [`restore`] gets back from the peer what was lost here. [`erase`] destroys a body for ever.
 //!
 //! Transport-free: a session speaks over a [`channel::FrameChannel`], which `link` makes from a
 //! gRPC stream and a test from a pair of queues. The other two seams are [`clock::Clock`] and
@@ -40,11 +40,15 @@ mod command;
 mod contradiction;
 pub mod deadlines;
 pub mod due;
+pub mod erase;
 pub mod files;
 pub mod hold;
 mod holding;
+pub mod key_ends;
 pub mod keys;
 pub mod layout;
+#[cfg(test)]
+mod minimal;
 mod mirror;
 mod noted;
 mod overlay;
@@ -56,7 +60,9 @@ mod receipts;
 mod recorder;
 pub mod remind;
 pub mod restore;
+pub mod retention;
 pub mod rotate;
+mod sealed_facts;
 pub mod session;
 mod settle;
 pub mod shelf;
@@ -153,6 +159,7 @@ pub struct Exchange {
     node: NodeName,
     ring: KeyRing,
     changing: tokio::sync::Mutex<()>,
+    erasing: tokio::sync::Mutex<()>,
     store: Arc<dyn Store>,
     blobs: Arc<Blobs>,
     clock: Arc<dyn Clock>,
@@ -228,6 +235,7 @@ impl Exchange {
             node,
             ring: KeyRing::new(keys),
             changing: tokio::sync::Mutex::default(),
+            erasing: tokio::sync::Mutex::default(),
             store,
             blobs,
             clock,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
 
 use super::layout::{self, LinkNumber, LogSide, Record, StoredBody, StoredEntry};
 use crate::crypto::at_rest::{self, Context};
@@ -87,7 +88,8 @@ pub(super) fn open_body(
     };
     let context = BodyContext::of(leaf);
     let opened = at_rest::open(&key, context.as_context(), sealed);
-    let opened = Bytes::from(opened.map_err(|_| BodyError::Damaged)?);
+    // Overwritten when the last that reads it is gone.
+    let opened = Bytes::from_owner(Zeroizing::new(opened.map_err(|_| BodyError::Damaged)?));
     let salt = opened.first_chunk().copied().ok_or(BodyError::Damaged)?;
     Ok(Some((salt, opened.slice(SALT_BYTES..))))
 }
@@ -114,6 +116,11 @@ impl LogReader {
             number,
             side,
         }
+    }
+
+    /// Where the keys of what lies sealed are.
+    pub(crate) fn vault(&self) -> Option<&Vault> {
+        self.blobs.vault().map(|vault| &**vault)
     }
 
     /// The link it reads.

@@ -363,7 +363,7 @@ impl Recorder {
                     drop(reply.send(outcome.map(|()| is_first)));
                 }));
             }
-            Command::Derived(writes, reply) => {
+            Command::Derived(writes, reply) | Command::Erase(writes, reply) => {
                 for (key, value) in writes {
                     match value {
                         Some(value) => stage.batch.put(key, value),
@@ -457,6 +457,7 @@ fn refuse(command: Command, error: &RecordError) {
         | Command::KeepDated(_, _, reply)
         | Command::BundlesTaken(_, _, reply)
         | Command::Derived(_, reply)
+        | Command::Erase(_, reply)
         | Command::Restore(_, _, reply)
         | Command::Barrier(reply) => drop(reply.send(Err(error.clone()))),
         Command::Reach(.., reply) | Command::NoteBreach(.., reply) => {

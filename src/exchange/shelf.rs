@@ -70,6 +70,20 @@ pub trait Logs: fmt::Debug + Send {
     /// # Errors
     /// When the log cannot be read.
     fn facts(&self, side: LogSide, index: u64) -> Result<Option<Facts>, ReadError>;
+
+    /// What an entry says, as it is kept beside others of its case. `None`: it is not kept.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    fn keep(&self, side: LogSide, index: u64, facts: &Facts) -> Result<Option<Vec<u8>>, ReadError> {
+        let _ = (side, index);
+        Ok(Some(facts.pack()))
+    }
+
+    /// Reads what [`Logs::keep`] made. `None` of what is damaged, of another version or erased.
+    fn kept(&self, case: MessageId, value: &[u8]) -> Option<Facts> {
+        Facts::unpack(case, value)
+    }
 }
 
 /// An entry that was taken in, for those who look again at what has changed.
@@ -403,7 +417,7 @@ impl CaseShelf {
         case: MessageId,
     ) -> Result<Option<Facts>, ReadError> {
         let packed = self.packed(side, index, case)?;
-        match packed.and_then(|packed| Facts::unpack(case, &packed)) {
+        match packed.and_then(|packed| self.logs.kept(case, &packed)) {
             Some(facts) => Ok(Some(facts)),
             None => self.logs.facts(side, index),
         }
@@ -438,7 +452,7 @@ impl CaseShelf {
         case: MessageId,
     ) -> Result<Option<Facts>, ReadError> {
         let packed = self.packed(side, index, case)?;
-        let known = packed.and_then(|packed| Facts::unpack(case, &packed));
+        let known = packed.and_then(|packed| self.logs.kept(case, &packed));
         let is_anew = self.anew[usize::from(side.byte())].contains(&index);
         if known.is_some() && !is_anew {
             return Ok(known);
@@ -447,8 +461,9 @@ impl CaseShelf {
         if let Some(facts) = facts
             .as_ref()
             .filter(|facts| known.as_ref() != Some(*facts))
+            && let Some(kept) = self.logs.keep(side, index, facts)?
         {
-            for (key, value) in facts_rows(self.number, side, index, facts) {
+            for (key, value) in packed_rows(self.number, side, index, facts.thread, &kept) {
                 self.overlay.put(key, value);
             }
         }
@@ -522,7 +537,7 @@ impl CaseShelf {
                     continue;
                 }
                 let whole = Some(value).filter(|value| value.len() < VALUE_BYTES_MAX);
-                let facts = match whole.and_then(|value| Facts::unpack(case, &value)) {
+                let facts = match whole.and_then(|value| self.logs.kept(case, &value)) {
                     Some(facts) => Some(facts),
                     None => self.facts(side, index, case)?,
                 };

@@ -102,7 +102,12 @@ impl Exchange {
         loop {
             tokio::select! {
                 _ = looks.tick() => self.look_at_space(&mut watch).await,
-                _ = sweeps.tick() => self.sweep_files().await,
+                _ = sweeps.tick() => {
+                    self.sweep_files().await;
+                    if let Err(error) = self.complete_erasures().await {
+                        tracing::error!(%error, "an erasure is not complete; it is tried again every hour");
+                    }
+                }
                 () = stop.cancelled() => return,
             }
         }

@@ -278,6 +278,7 @@ impl Stage {
             for file in &own.facts.files {
                 let key = layout::wanted(number, LogSide::Own, &file.sha256);
                 self.batch.put(key, file.size.to_be_bytes().to_vec());
+                self.name_file(number, LogSide::Own, index, file);
             }
             let refs = FileRefs(own.facts.files.clone()).encode();
             self.batch.put(layout::outgoing(number, index), refs);
@@ -499,6 +500,7 @@ impl Stage {
             if !facts.files.is_empty() {
                 for file in &facts.files {
                     self.want(store, number, *file)?;
+                    self.name_file(number, LogSide::Mirror, index, file);
                 }
                 let refs = FileRefs(facts.files).encode();
                 self.batch.put(layout::pending(number, index), refs);
@@ -506,6 +508,18 @@ impl Stage {
             }
         }
         Ok(())
+    }
+
+    /// Keeps which message names a file: it can be erased with the last of them.
+    pub(super) fn name_file(
+        &mut self,
+        number: LinkNumber,
+        side: LogSide,
+        index: u64,
+        file: &FileRef,
+    ) {
+        let key = layout::naming(&file.sha256, number, side, index);
+        self.batch.put(key, Vec::new());
     }
 
     /// Keeps the size of a file that a message of the peer names: the one stated first. A later

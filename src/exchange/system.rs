@@ -1,12 +1,15 @@
-//! What the node itself says: `REFUSAL`, `ATTACHMENTS_RECEIVED`, `KEY_CHANGE`. Signed, recorded, pushed and
+//! What the node itself says: `REFUSAL`, `ATTACHMENTS_RECEIVED`, `KEY_CHANGE`,
+//! `ERASURE_NOTICE`. Signed, recorded, pushed and
 //! receipted like everything else.
 
 use super::admit::Refused;
+use super::clock::timestamp_of_ms;
 use super::command::OwnEntry;
+use super::erase::Erasure;
 use super::submit::SubmitError;
 use super::{Exchange, Link};
 use crate::crypto::vkey::VerifierKey;
-use crate::model::{Header, MessageId};
+use crate::model::{Header, MessageId, handling};
 use crate::proto::v1::{self, RefusalReason};
 use crate::tlog::Hash;
 
@@ -81,6 +84,23 @@ impl Exchange {
         Ok(own)
     }
 
+    /// Signs an `ERASURE_NOTICE` for a message.
+    ///
+    /// # Errors
+    /// When it cannot be signed.
+    pub(crate) fn erasure_notice(
+        &self,
+        link: &Link,
+        message: &Header,
+        erasure: &Erasure,
+    ) -> Result<OwnEntry, SubmitError> {
+        let content = v1::body::Body::ErasureNotice(v1::ErasureNotice {
+            erased_at: Some(timestamp_of_ms(erasure.at_ms)),
+            authority: erasure.authority.clone(),
+        });
+        self.system_entry(link, &content, Some((message.id, message.thread_id)))
+    }
+
     /// Signs a change of the own keys, ready to be recorded.
     ///
     /// # Errors
@@ -95,6 +115,7 @@ impl Exchange {
         let draft = v1::Draft {
             precedence: v1::Precedence::Routine as i32,
             status: v1::Status::Actual as i32,
+            handling: Some(said_by_the_node(link)),
             body: Some(v1::Body {
                 body: Some(content.clone()),
             }),
@@ -114,6 +135,7 @@ impl Exchange {
         let draft = v1::Draft {
             precedence: v1::Precedence::Routine as i32,
             status: v1::Status::Actual as i32,
+            handling: Some(said_by_the_node(link)),
             body: Some(v1::Body {
                 body: Some(content.clone()),
             }),
@@ -122,5 +144,16 @@ impl Exchange {
         };
         let thread_id = answers.map_or(id, |(_, thread_id)| thread_id);
         self.sign_entry(link, &draft, id, thread_id, content)
+    }
+}
+
+/// It says nothing of what messages say, so it may go wherever they may.
+fn said_by_the_node(link: &Link) -> v1::Handling {
+    v1::Handling {
+        classification: handling::within(
+            v1::Classification::Restricted as i32,
+            link.classification_max,
+        ),
+        ..v1::Handling::default()
     }
 }

@@ -14,9 +14,10 @@ use super::layout::{self, Place};
 use super::read::{ReadError, Stored};
 use super::submit::{files_of, header_of};
 use super::{Exchange, Link, LogSide};
-use crate::limits::{PAGE_MESSAGES_MAX, PAGE_SCAN_MAX};
+use crate::limits::{PAGE_MESSAGES_MAX, PAGE_SCAN_MAX, SEARCH_BODIES_MAX, SEARCH_BYTES_MAX};
 use crate::model::body::{self, Decoded};
-use crate::model::{Header, MessageId};
+use crate::model::search::{Words, WordsError};
+use crate::model::{Header, MessageId, handling};
 use crate::proto::v1::{self, Classification, HandlingCode, Kind, Level, Precedence, Status};
 use crate::store::Direction;
 
@@ -122,6 +123,12 @@ impl Exchange {
             Err(error) => return Err(error),
         };
         fill_header(&mut message, &header);
+        let classification = header
+            .wire
+            .handling
+            .map_or(0, |stated| stated.classification);
+        message.above_ceiling =
+            side == LogSide::Mirror && handling::is_above(classification, link.classification_max);
         if !stored.record.refused {
             message.released_by = link.released_by(side, stored.index, &stored.entry);
         }
@@ -130,6 +137,7 @@ impl Exchange {
         self.fill_standing(link, side, stored, delivered, &header, &mut message)?;
         if detail == Detail::Full {
             self.fill_body(link, side, stored, &header, &mut message)?;
+            self.fill_erasure(link, side, stored, &header, &mut message)?;
             self.fill_receipt(link, side, stored, delivered, &mut message)?;
         }
         Ok(message)
@@ -232,6 +240,32 @@ impl Exchange {
         Ok(())
     }
 
+    /// Who has erased it: here, and over there.
+    fn fill_erasure(
+        &self,
+        link: &Link,
+        side: LogSide,
+        stored: &Stored,
+        header: &Header,
+        message: &mut v1::Message,
+    ) -> Result<(), ReadError> {
+        let said = |notice: v1::ErasureNotice| v1::Erasure {
+            at: notice.erased_at,
+            authority: notice.authority,
+            ..v1::Erasure::default()
+        };
+        let erasure = self.erasure_of(link, side, stored.index)?;
+        message.erasure = match erasure.as_ref().map(v1::Erasure::from) {
+            None if message.body_withheld && !stored.record.refused => {
+                self.erasure_said(link, header.id, LogSide::Own)?.map(said)
+            }
+            erasure => erasure,
+        };
+        let notice = self.erasure_said(link, header.id, LogSide::Mirror)?;
+        message.peer_erasure = notice.map(said);
+        Ok(())
+    }
+
     /// When the other side's receipt says that it has it.
     fn fill_receipt(
         &self,
@@ -287,7 +321,11 @@ impl Exchange {
         let mut streams = self.streams(request)?;
         let mut page = v1::ListResponse::default();
         let mut scanned = 0;
-        while page.messages.len() < filter.page_size && scanned < PAGE_SCAN_MAX {
+        let mut searched = Searched::default();
+        while page.messages.len() < filter.page_size
+            && scanned < PAGE_SCAN_MAX
+            && !searched.is_enough()
+        {
             for stream in &mut streams {
                 self.fill(stream)?;
             }
@@ -306,7 +344,7 @@ impl Exchange {
             scanned += 1;
             let side = stream.position.side();
             let link = Arc::clone(&stream.link);
-            if let Some(message) = self.matching(&link, side, &stored, &filter)?
+            if let Some(message) = self.matching(&link, side, &stored, &filter, &mut searched)?
                 && may_see(&message)
             {
                 page.messages.push(message);
@@ -323,6 +361,7 @@ impl Exchange {
         side: LogSide,
         stored: &Stored,
         filter: &Filter,
+        searched: &mut Searched,
     ) -> Result<Option<v1::Message>, ReadError> {
         // The header is cheap, the standing is not: filter by the header first.
         if let Ok(header) = header_of(stored, "")
@@ -330,9 +369,44 @@ impl Exchange {
         {
             return Ok(None);
         }
+        if let Some(words) = &filter.words
+            && !self.says(link, side, stored, words, searched)?
+        {
+            return Ok(None);
+        }
         let message = self.message_of(link, side, stored, Detail::Line)?;
         let takes = filter.levels.is_empty() || filter.levels.contains(&message.level);
         Ok(takes.then_some(message))
+    }
+
+    /// Whether words are in the body of an entry. They are not in one that was erased, or refused; one
+    /// that is damaged is passed over, so that others are found.
+    fn says(
+        &self,
+        link: &Link,
+        side: LogSide,
+        stored: &Stored,
+        words: &Words,
+        searched: &mut Searched,
+    ) -> Result<bool, ReadError> {
+        let Ok(header) = header_of(stored, "") else {
+            return Ok(false);
+        };
+        searched.bodies += 1;
+        let body = match self.reader(link, side).body(stored) {
+            Ok(body) => body,
+            Err(ReadError::Damaged { .. } | ReadError::Missing { .. }) => {
+                let (peer, index) = (&link.peer, stored.index);
+                tracing::warn!(%peer, ?side, index, "a body cannot be searched: it is damaged");
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        let Some((_, bytes)) = body else {
+            return Ok(false);
+        };
+        searched.bytes += bytes.len();
+        Ok(words.are_in(&header.schema, &bytes))
     }
 
     fn streams(&self, request: &v1::ListRequest) -> Result<Vec<Stream>, PageError> {
@@ -442,6 +516,9 @@ pub enum PageError {
     /// An id that is none.
     #[error("threadId: it is no UUIDv7; use the thread id that `show` prints")]
     Thread,
+    /// Words that cannot be searched for.
+    #[error("text: {0}")]
+    Words(#[from] WordsError),
     /// The store's own words.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -492,7 +569,21 @@ fn positions_of(token: &str) -> Option<Vec<Position>> {
     serde_json::from_slice(&hex::decode(token).ok()?).ok()
 }
 
+/// What was opened for one page.
+#[derive(Debug, Default)]
+struct Searched {
+    bodies: usize,
+    bytes: usize,
+}
+
+impl Searched {
+    fn is_enough(&self) -> bool {
+        self.bodies >= SEARCH_BODIES_MAX || self.bytes >= SEARCH_BYTES_MAX
+    }
+}
+
 struct Filter {
+    words: Option<Words>,
     kinds: Vec<i32>,
     precedences: Vec<i32>,
     statuses: Vec<i32>,
@@ -520,7 +611,12 @@ impl Filter {
                 .saturating_mul(1_000)
                 .saturating_add(u64::try_from(at.nanos).unwrap_or_default() / 1_000_000)
         };
+        let words = match request.text.as_str() {
+            "" => None,
+            typed => Some(Words::parse(typed)?),
+        };
         Ok(Self {
+            words,
             kinds: request.kinds.clone(),
             precedences: request.precedences.clone(),
             statuses: request.statuses.clone(),

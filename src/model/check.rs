@@ -21,6 +21,7 @@ mod form;
 mod gate;
 mod handover;
 mod hazard;
+mod identity;
 mod languages;
 mod line;
 mod manifest;

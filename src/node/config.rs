@@ -16,6 +16,7 @@ use tracing::level_filters::LevelFilter;
 use super::document::{Document, Fault, nearest};
 use super::links::{self, LinkConfig};
 pub use super::passphrase::{PassphraseError, PassphraseSource};
+use super::storage_source::StorageSource;
 use super::template::paths;
 use super::token::TokenConfig;
 use crate::crypto::token_uri::{self, TokenUri};
@@ -27,6 +28,7 @@ use crate::link::dial::Endpoint;
 use crate::link::identity::{DeskIdentity, Role};
 use crate::link::tls::{DeskFiles, OwnFiles};
 use crate::model::NodeName;
+use crate::model::retention::{Period, Policy, RULES_MAX, Rule, is_kept_always};
 use crate::proto::v1;
 
 /// Store cache, in MiB: sled's own use comes on top (see docs/storage.md).
@@ -74,6 +76,8 @@ pub struct Config {
     pub links_dir: PathBuf,
     /// One per peer, by name.
     pub links: Vec<LinkConfig>,
+    /// How long bodies are kept.
+    pub retention: Policy,
     /// Bounds that depend on the machine.
     pub limits: LimitsConfig,
     /// What is logged and how.
@@ -90,7 +94,7 @@ pub struct KeysConfig {
     /// Signs checkpoints and cosignatures.
     pub log: PathBuf,
     /// Opens the keys of what lies on the disk.
-    pub storage: PathBuf,
+    pub storage: StorageSource,
     /// How the key files are opened.
     pub passphrase: PassphraseSource,
     /// Key files may be unencrypted.
@@ -241,6 +245,7 @@ impl Config {
             desk: raw.desk.unwrap_or_default().check(document, limits.desk)?,
             links_dir: at(raw.links_dir, "links"),
             links: Vec::new(),
+            retention: retention(document, raw.retention.as_deref().unwrap_or_default())?,
             limits,
             log: raw.log.unwrap_or_default().check(document)?,
         })
@@ -260,6 +265,7 @@ struct RawConfig {
     at_rest: Option<RawAtRest>,
     exchange: RawExchange,
     desk: Option<RawDesk>,
+    retention: Option<Vec<RawRetention>>,
     limits: Option<RawLimits>,
     log: Option<RawLog>,
 }
@@ -271,7 +277,8 @@ struct RawKeys {
     message_vkey: Option<Spanned<String>>,
     pin: Option<Spanned<String>>,
     log: String,
-    storage: Option<String>,
+    storage: Option<Spanned<String>>,
+    storage_pin: Option<Spanned<String>>,
     passphrase: Spanned<String>,
     allow_unencrypted_keys: Option<bool>,
 }
@@ -291,11 +298,12 @@ impl RawKeys {
             _ => secret_source(document, &self.passphrase)?,
         };
         let token = self.token(document)?;
+        let storage = self.storage(document)?;
         Ok(KeysConfig {
             message: document.path(self.message.get_ref()),
             token,
             log: document.path(self.log),
-            storage: document.path(self.storage.as_deref().unwrap_or(paths::STORAGE_KEY)),
+            storage,
             passphrase,
             allow_unencrypted,
         })
@@ -319,6 +327,22 @@ impl RawAtRest {
 }
 
 impl RawKeys {
+    /// Where the storage key is.
+    fn storage(&self, document: &Document) -> Result<StorageSource, Fault> {
+        let source = match &self.storage {
+            Some(written) => storage_source(document, written, self.storage_pin.as_ref())?,
+            None => StorageSource::File(document.path(paths::STORAGE_KEY)),
+        };
+        match (&source, &self.storage_pin) {
+            (StorageSource::Token { .. }, _) | (_, None) => Ok(source),
+            (_, Some(pin)) => Err(document.fault(
+                pin,
+                "it goes with a storage key that a token wraps only",
+                "remove it, or write storage = \"pkcs11:…\"",
+            )),
+        }
+    }
+
     /// The token that the message key lies in, if it is written so.
     fn token(&self, document: &Document) -> Result<Option<TokenConfig>, Fault> {
         if !self.message.get_ref().starts_with(token_uri::SCHEME) {
@@ -350,6 +374,48 @@ impl RawKeys {
             vkey: vkey.transpose()?,
             pin: pin.map(|pin| secret_source(document, pin)).transpose()?,
         }))
+    }
+}
+
+/// A storage key that a command names as it stood in the configuration.
+pub(super) fn storage_source_of(config: &Config, written: &str) -> Result<StorageSource, Fault> {
+    let document = Document::from_text(&config.file, "");
+    let source = storage_source(&document, &Spanned::new(0..0, written.to_owned()), None)?;
+    Ok(match (source, &config.keys.storage) {
+        (StorageSource::Token { uri, wrapped, .. }, StorageSource::Token { pin, .. }) => {
+            let pin = pin.clone();
+            StorageSource::Token { uri, pin, wrapped }
+        }
+        (source, _) => source,
+    })
+}
+
+/// A storage key as it is written: `credential:NAME`, `pkcs11:…`, or a path.
+fn storage_source(
+    document: &Document,
+    written: &Spanned<String>,
+    pin: Option<&Spanned<String>>,
+) -> Result<StorageSource, Fault> {
+    let text = written.get_ref();
+    if text.starts_with(token_uri::SCHEME) {
+        let uri = TokenUri::parse(text).map_err(|error| {
+            let remedy = "docs/operations.md, The storage key in a token, has an example";
+            document.fault(written, error, remedy)
+        })?;
+        return Ok(StorageSource::Token {
+            uri,
+            pin: pin.map(|pin| secret_source(document, pin)).transpose()?,
+            wrapped: document.path(paths::STORAGE_WRAPPED),
+        });
+    }
+    match text.strip_prefix("credential:") {
+        Some(name) if is_credential_name(name) => Ok(StorageSource::Credential(name.to_owned())),
+        Some(_) => Err(document.fault(
+            written,
+            "no such credential",
+            "write credential:NAME, with letters, digits, - _ .",
+        )),
+        None => Ok(StorageSource::File(document.path(text))),
     }
 }
 
@@ -562,6 +628,69 @@ impl RawIntegration {
 fn short_name(kind: v1::Kind) -> &'static str {
     let name = kind.as_str_name();
     name.strip_prefix("KIND_").unwrap_or(name)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRetention {
+    kind: Option<Spanned<String>>,
+    handling: Option<Spanned<String>>,
+    erase_body_after: Spanned<String>,
+}
+
+impl RawRetention {
+    fn check(&self, document: &Document) -> Result<Rule, Fault> {
+        let kind = self.kind.as_ref().map(|written| {
+            let kind = v1::Kind::from_str_name(&format!("KIND_{}", written.get_ref()));
+            match kind {
+                None | Some(v1::Kind::Unspecified) => {
+                    let remedy = "write it as in `liaison new`, such as HANDOVER_REQUEST";
+                    Err(document.fault(written, "no such kind", remedy))
+                }
+                Some(kind) if is_kept_always(kind) => Err(document.fault(
+                    written,
+                    "no rule erases this kind: a node says it by itself, or deadlines are reckoned by it",
+                    "remove the rule",
+                )),
+                Some(kind) => Ok(kind),
+            }
+        });
+        let handling = self.handling.as_ref().map(|written| {
+            let name = format!("HANDLING_CODE_{}", written.get_ref());
+            v1::HandlingCode::from_str_name(&name)
+                .ok_or_else(|| document.fault(written, "no such handling code", "such as H2"))
+        });
+        let written = &self.erase_body_after;
+        let erase_body_after = match written.get_ref().as_str() {
+            "never" => None,
+            text => Some(Period::parse(text).map_err(|error| {
+                let remedy = "write \"24 months\", \"90 days\", \"2 years\" or \"never\"";
+                document.fault(written, error, remedy)
+            })?),
+        };
+        Ok(Rule {
+            kind: kind.transpose()?,
+            handling: handling.transpose()?,
+            erase_body_after,
+        })
+    }
+}
+
+fn retention(document: &Document, raw: &[RawRetention]) -> Result<Policy, Fault> {
+    if let Some(first_over) = raw.get(RULES_MAX) {
+        let written = &first_over.erase_body_after;
+        return Err(document.fault(written, "more than 64 rules", "leave some out"));
+    }
+    let rules = raw.iter().map(|rule| rule.check(document));
+    Policy::new(rules.collect::<Result<_, _>>()?).map_err(|(number, before)| {
+        let reason = format!(
+            "rule {} never decides: whatever fits it fits rule {} before it",
+            number + 1,
+            before + 1
+        );
+        let remedy = "put the narrower rule first, or remove it";
+        document.fault(&raw[number].erase_body_after, reason, remedy)
+    })
 }
 
 #[derive(Default, Deserialize)]

@@ -23,16 +23,17 @@ use zeroize::Zeroizing;
 
 use super::config::AtRestConfig;
 use super::run::NodeError;
+use super::storage;
+use super::storage_source::{Opening, StorageError, StorageSource};
 use super::token::TokenConfig;
 use crate::crypto::keys::{KeyError, Loaded, LogKey, MessageKey, Protection};
-use crate::crypto::storage_key::StorageKey;
 use crate::crypto::vkey::VerifierKey;
 use crate::exchange::NodeKeys;
 use crate::exchange::clock::{Clock as _, SystemClock};
 use crate::exchange::keys::{NextKey, RetiredKeys};
 use crate::model::NodeName;
 use crate::proto::v1::KeyRole;
-use crate::store::Vault;
+use crate::store::{KeyMarks, Vault, VaultError, VaultLock};
 
 /// Files of keys that were in use, of one role, that are looked at.
 const RETIRED_KEYS_MAX: usize = 8;
@@ -67,7 +68,7 @@ pub(super) struct KeyFiles {
     pub(super) credentials: Option<PathBuf>,
     pub(super) message: PathBuf,
     pub(super) log: PathBuf,
-    pub(super) storage: PathBuf,
+    pub(super) storage: StorageSource,
     pub(super) passphrase: Option<Zeroizing<String>>,
     pub(super) allow_unencrypted: bool,
 }
@@ -119,31 +120,62 @@ impl KeyFiles {
         })
     }
 
-    /// The keys of what lies on the disk, if it lies sealed. The storage key is made when there is
-    /// none, and no key that it would have to open.
-    pub(super) fn vault(&self, at_rest: &AtRestConfig) -> Result<Option<Arc<Vault>>, NodeError> {
-        let is_sealed = Vault::is_in(&at_rest.body_keys)?;
+    /// What opens key files.
+    pub(super) fn opening(&self) -> Opening<'_> {
+        Opening {
+            node: &self.node,
+            passphrase: self.passphrase.as_ref(),
+            credentials: self.credentials.as_deref(),
+            allow_unencrypted: self.allow_unencrypted,
+        }
+    }
+
+    /// The keys of what lies on the disk, if it lies sealed, for this process alone. The storage key is
+    /// made when there is none, and nothing that it would have to open: neither key files nor a store
+    /// in which something was sealed.
+    pub(super) fn vault(
+        &self,
+        at_rest: &AtRestConfig,
+        data_dir: &Path,
+    ) -> Result<Option<Arc<Vault>>, NodeError> {
+        let dir = &at_rest.body_keys;
+        let marks = KeyMarks::read(data_dir)?;
+        let is_sealed = Vault::is_in(dir)?;
         if !at_rest.encrypt {
-            return if is_sealed {
-                let dir = at_rest.body_keys.clone();
-                Err(NodeError::LiesSealed { dir })
+            return if is_sealed || marks.is_some() {
+                Err(NodeError::LiesSealed { dir: dir.clone() })
             } else {
                 Ok(None)
             };
         }
-        let key = if self.storage.exists() || is_sealed {
-            let loaded = StorageKey::load(&self.storage, self.passphrase.as_ref())?;
-            self.check(&self.storage, loaded)?
+        let lock = VaultLock::take(dir)?;
+        storage::go_on(&self.storage, dir, self.opening())?;
+        let wanted = marks.as_ref().map(|marks| marks.storage_key().to_owned());
+        let key = if self.storage.exists() {
+            self.storage.load(self.opening())?
+        } else if is_sealed || wanted.is_some() {
+            let wanted = wanted.unwrap_or_else(|| "that sealed it".to_owned());
+            let place = self.storage.to_string();
+            return Err(StorageError::Missing { place, wanted }.into());
         } else {
-            let protection = match &self.passphrase {
-                Some(passphrase) => Protection::Passphrase(passphrase.clone()),
-                None => Protection::Unencrypted,
-            };
-            StorageKey::create(&self.storage, &protection)?
+            self.storage.create(self.opening())?
         };
+        let found = key.id();
         let now = || SystemClock.unix_ms();
-        let vault = Vault::open(&at_rest.body_keys, key, self.node.as_str(), now)?;
-        Ok(Some(Arc::new(vault)))
+        let vault = match (Vault::open(dir, key, self.node.as_str(), now), wanted) {
+            (Ok(vault), _) => vault,
+            (Err(VaultError::Sealed { .. }), Some(wanted)) if wanted != found => {
+                let place = self.storage.to_string();
+                return Err(StorageError::Other {
+                    place,
+                    found,
+                    wanted,
+                }
+                .into());
+            }
+            (Err(error), _) => return Err(error.into()),
+        };
+        Ok(Some(Arc::new(vault.holding(lock))))
     }
 
     /// A key that is to follow, if one was made.

@@ -7,6 +7,7 @@
 //! - [`run()`]: open, bind, spawn, wait, drain.
 //! - [`restore`]: a store from a backup, in place of one that is lost.
 //! - [`token`]: a message key that lies in a PKCS#11 token.
+//! - [`storage_source`], [`storage`]: the storage key, and what is done with the files that it opens.
 //! - [`material`]: from the configuration to TLS material that reloads.
 
 pub mod config;
@@ -22,6 +23,8 @@ pub mod public_keys;
 pub mod recover;
 pub mod restore;
 mod run;
+pub mod storage;
+pub mod storage_source;
 pub mod template;
 pub mod token;
 

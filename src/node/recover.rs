@@ -159,7 +159,7 @@ pub async fn recover(
         }
     }
     let files = key_files(&config)?;
-    let vault = files.vault(&config.at_rest)?;
+    let vault = files.vault(&config.at_rest, &config.data_dir)?;
     let mut came = Recovered {
         old: None,
         salvaged: None,

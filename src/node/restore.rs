@@ -16,6 +16,7 @@ use crate::exchange::backup::folder::Folder;
 use crate::exchange::backup::manifest::Manifest;
 use crate::exchange::backup::restore::{self, Ground, RestoreError, Restored};
 use crate::exchange::clock::{Clock as _, SystemClock};
+use crate::exchange::key_ends::key_ends;
 use crate::exchange::keys::NextKey;
 use crate::proto::v1::KeyRole;
 use crate::store::{Blobs, Marks, OpenOptions, SledStore, StoreError};
@@ -60,6 +61,14 @@ pub enum PlaceError {
         /// The answer of the operating system.
         source: io::Error,
     },
+    /// What the backup holds lies sealed, and what opens it is not here.
+    #[error(
+        "the storage key is missing: {0}. What the backup holds lies sealed: put keys/ and a copy of the key \
+         files back first (liaison keys restore COPY, afterwards, does for the latter). If they are lost for \
+         good, or the node never sealed anything: --without-body-keys; the logs and their proofs come back, \
+         sealed bodies stay unreadable"
+    )]
+    NoStorageKey(String),
     /// Keys or cards.
     #[error(transparent)]
     Node(#[from] NodeError),
@@ -106,10 +115,15 @@ pub fn restore_store(
     config: &Config,
     folder: &Folder,
     manifest: &Manifest,
+    without_body_keys: bool,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Restored, PlaceError> {
     check_place(config)?;
     let files = key_files(config)?;
+    let holds_some = manifest.logs().any(|(_, _, log)| log.size > 0);
+    if config.at_rest.encrypt && holds_some && !without_body_keys && !files.storage.exists() {
+        return Err(PlaceError::NoStorageKey(files.storage.to_string()));
+    }
     let keys = files.current()?;
     let mut succession = Vec::new();
     for key in files.all_pending()? {
@@ -135,8 +149,9 @@ pub fn restore_store(
         options.free_bytes_min = config.limits.disk_free_bytes_min;
         let store = Arc::new(SledStore::open(&options)?);
         let mut blobs = Blobs::open(&work.dir, config.limits.disk_free_bytes_min)?;
-        if let Some(vault) = files.vault(&config.at_rest)? {
-            blobs = blobs.sealed(vault);
+        let vault = files.vault(&config.at_rest, &config.data_dir)?;
+        if let Some(vault) = &vault {
+            blobs = blobs.sealed(Arc::clone(vault));
         }
         let mut ground = Ground {
             node: config.node.clone(),
@@ -147,7 +162,15 @@ pub fn restore_store(
             marks: Marks::open(&work.dir)?,
             now_ms: SystemClock.unix_ms(),
         };
-        restore::restore(folder, manifest, &mut ground, terms, progress)?
+        let mut restored = restore::restore(folder, manifest, &mut ground, terms, progress)?;
+        if let Some(vault) = &vault {
+            // Before a key is given: no body of the backup may have it already.
+            let ends = key_ends(&*ground.store, &ground.blobs)?;
+            vault.accept_loss(ends).map_err(NodeError::from)?;
+            vault.keep_marks(&work.dir).map_err(NodeError::from)?;
+            restored.keys_lost = vault.lost();
+        }
+        restored
         // The store closes here, before it moves.
     };
     work.put(&config.data_dir)?;

@@ -23,6 +23,7 @@ use super::material;
 use super::passphrase::PassphraseError;
 use super::peer_card::KeyRole;
 use super::public_keys::{self, PUBLIC_FILE};
+use super::storage_source::StorageError;
 use super::token::TokenError;
 use crate::crypto::history::StartKeys;
 use crate::crypto::keys::KeyError;
@@ -91,6 +92,9 @@ pub enum NodeError {
     /// The keys of what lies on the disk.
     #[error(transparent)]
     Vault(#[from] VaultError),
+    /// The storage key.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
     /// Bodies lie sealed, and the configuration says that they do not.
     #[error(
         "what lies here is sealed under the keys in {}, and [at_rest] says encrypt = false. Remove that \
@@ -193,7 +197,7 @@ pub async fn run_in(
     let files = key_files(&config)?;
     let public_file = config.keys.message.with_file_name(PUBLIC_FILE);
     let public = public_keys::load(&public_file, &config.node)?.unwrap_or_default();
-    let vault = files.vault(&config.at_rest)?;
+    let vault = files.vault(&config.at_rest, &config.data_dir)?;
     let clock = Arc::clone(&surroundings.clock);
     let exchange = open_exchange(&config, files.current()?, vault, surroundings)?;
     let journal = journal::open(&config, &clock)?;
@@ -203,6 +207,10 @@ pub async fn run_in(
     exchange.keep_journal(journal.clone(), without);
     let authority = config.exchange.authority.clone();
     let keyring = Keyring::open(Arc::clone(&exchange), files, public_file, authority, public)?;
+    // Before anything is shown: what was to be gone is gone.
+    if let Err(error) = exchange.complete_erasures().await {
+        tracing::error!(%error, "an erasure is not complete; it is tried again every hour");
+    }
     fold_cases(&exchange).await?;
     let options = TlsOptions::new(config.allow_example_ca);
     let exchange_tls = material::exchange(&config, options.clone())?;
@@ -218,7 +226,8 @@ pub async fn run_in(
         desk_tls,
     };
     running.serve_peers(&config).await?;
-    running.serve_desk(&config, journal).await?;
+    running.serve_desk(&config, journal.clone()).await?;
+    running.keep_retention(&config, journal);
     running.keep_links(&config);
     running.keep_deadlines();
     running.keep_space(&config);
@@ -278,6 +287,7 @@ pub(super) fn open_exchange(
     let store = Arc::new(SledStore::open(&options)?);
     let mut blobs = Blobs::open(&config.data_dir, config.limits.disk_free_bytes_min)?;
     if let Some(vault) = vault {
+        vault.keep_marks(&config.data_dir)?;
         blobs = blobs.sealed(vault);
     }
     let marks = Marks::open(&config.data_dir)?;
@@ -441,6 +451,7 @@ impl Running {
             self.facts(config),
             self.no_more_work.clone(),
         );
+        desk.keep_to(Arc::new(config.retention.clone()));
         if let Some(keyring) = &self.keyring {
             desk.keep_keys(Arc::clone(keyring) as Arc<_>);
         }
@@ -549,6 +560,14 @@ impl Running {
     fn keep_deadlines(&self) {
         let exchange = Arc::clone(&self.exchange);
         self.tasks.spawn(exchange.keep_deadlines(self.stop.clone()));
+    }
+
+    /// Erases bodies whose time is over.
+    fn keep_retention(&self, config: &Config, journal: Journal) {
+        let policy = Arc::new(config.retention.clone());
+        let exchange = Arc::clone(&self.exchange);
+        self.tasks
+            .spawn(exchange.keep_retention(policy, journal, self.stop.clone()));
     }
 
     /// Watches the disk, and removes uploads that nobody named.

@@ -39,6 +39,8 @@ pub mod paths {
     pub const LOG_KEY: &str = "keys/log.pem";
     /// The storage key.
     pub const STORAGE_KEY: &str = "keys/storage.pem";
+    /// The same, where a token wraps it.
+    pub const STORAGE_WRAPPED: &str = "keys/storage.wrapped";
     /// The keys of what lies on the disk.
     pub const BODY_KEYS: &str = "body-keys";
     /// The operators' socket.
@@ -124,7 +126,10 @@ time_zone = {zone}
 message = "{message_key}"
 log = "{log_key}"
 
-# A third key opens what lies on the disk (see [at_rest]). It signs nothing.
+# A third key opens what lies on the disk (see [at_rest]). It signs nothing. A file as the others, or
+#   "credential:NAME"  a systemd credential of 64 hex digits
+#   "pkcs11:…"         an AES key in a token wraps it; storage_pin says where the PIN comes from
+# To change from one to another: liaison keys change-storage --from OLD
 #storage = "{storage_key}"
 
 # Or the message key lies in a PKCS#11 token (a program built with --features pkcs11):
@@ -198,6 +203,14 @@ authority = "{node_authority}"
 #mib_per_day = 1024
 #disk_percent = 10
 #in_flight = 64
+
+# How long bodies are kept. The first rule that fits decides; the time counts from when the case was
+# closed, and nothing of an open case or of one on hold (liaison hold) is erased. A period is of days,
+# months or years, or "never". Try it: liaison retention list --at 2029-01-01. Default: kept.
+#[[retention]]
+#kind = "HANDOVER_REQUEST"        # every kind, if left out
+#handling = "H2"                  # every code, if left out
+#erase_body_after = "24 months"
 
 [limits]
 # The store's cache in MiB, 16 to 4096. Memory in use may be twice that for moments.

@@ -27,7 +27,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::layout::Layout;
 use super::sealed_file::{self, SealedFile};
-use super::{StoreError, Vault, disk};
+use super::{KeyAddress, StoreError, Vault, disk};
 use crate::limits;
 
 /// SHA-256 of a blob's content, which is its name.
@@ -589,6 +589,29 @@ impl Blobs {
         disk::sync_dir(&self.dir)
     }
 
+    /// Where the key of an attachment is; `None` when it does not lie sealed here.
+    ///
+    /// # Errors
+    /// [`StoreError`]; [`StoreError::Erased`] when its key was destroyed.
+    pub fn key_of(&self, digest: &Digest) -> Result<Option<KeyAddress>, StoreError> {
+        Ok(self.open_sealed(digest)?.map(|file| file.address()))
+    }
+
+    /// Removes an attachment, sealed or not, durably, and what is held of it unfinished here. That it is
+    /// not there is no error.
+    ///
+    /// # Errors
+    /// [`StoreError::BlobBusy`], [`StoreError::Io`].
+    pub fn remove_attachment(&self, digest: &Digest) -> Result<(), StoreError> {
+        let path = self.attachment_path(digest);
+        let _busy = self.begin(path.clone(), digest)?;
+        for path in [path, self.path(digest), self.upload_path(digest)] {
+            remove(&path)?;
+        }
+        disk::sync_dir(&self.uploads())?;
+        disk::sync_dir(&self.dir)
+    }
+
     /// Removes a blob that was just put and that nothing came to name. Not durable: after a crash it
     /// may be there again, and nobody names it then either.
     ///
@@ -756,6 +779,28 @@ impl Drop for Busy<'_> {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&self.path);
+    }
+}
+
+impl Blobs {
+    /// Gives the address of the key of every file that lies sealed here. A file without a head is
+    /// passed over: whoever reads it finds that.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn key_addresses(&self, mut take: impl FnMut(KeyAddress)) -> Result<(), StoreError> {
+        let entries = fs::read_dir(&self.dir).map_err(|e| StoreError::io("list", &self.dir, e))?;
+        for entry in entries {
+            let path = entry
+                .map_err(|e| StoreError::io("list", &self.dir, e))?
+                .path();
+            if path.extension().is_some_and(|ending| ending == SEALED)
+                && let Some(address) = sealed_file::address(&path)?
+            {
+                take(address);
+            }
+        }
+        Ok(())
     }
 }
 

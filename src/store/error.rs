@@ -219,6 +219,12 @@ impl StoreError {
         )
     }
 
+    /// Wraps an error of the operating system about a file beside the store.
+    #[must_use]
+    pub fn of_io(action: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::io(action, path, source)
+    }
+
     /// Wraps an error of the operating system; a full disk keeps its own name.
     pub(super) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
         match source.kind() {

@@ -19,6 +19,8 @@ mod blobs;
 mod disk;
 mod engine;
 mod error;
+mod key_copies;
+mod key_marks;
 mod layout;
 mod marks;
 mod memory;
@@ -35,10 +37,12 @@ pub use aside::Aside;
 pub use blobs::{Blobs, Digest, Partial, Scratch};
 pub(crate) use error::full_text;
 pub use error::{DO_NOW, StoreError};
+pub use key_copies::{CopiedKeys, FoundCopy, KEY_COPY_MANIFEST, KeyCopies, KeyCopy, KeyCopyError};
+pub use key_marks::KeyMarks;
 pub use marks::{Held, Mark, Marks, MarksFile, Shortfall};
 pub use memory::{Failure, MemoryStore, Space};
 pub use sled_store::{OpenOptions, SledStore, SyncPolicy};
-pub use vault::{KeyAddress, Period, Vault, VaultError};
+pub use vault::{KeyAddress, Period, Uncopied, Vault, VaultError, VaultLock, shred as shred_file};
 
 /// A key and its value.
 pub type Record = (Vec<u8>, Vec<u8>);

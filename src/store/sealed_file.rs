@@ -121,11 +121,6 @@ impl SealedFile {
         })
     }
 
-    /// Bytes of content that are held.
-    pub(super) fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
     /// Where its key is.
     pub(super) fn address(&self) -> KeyAddress {
         self.address
@@ -306,6 +301,21 @@ pub(super) fn length(path: &Path, whole: bool) -> Result<Option<u64>, StoreError
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(StoreError::io("look at", path, e)),
     }
+}
+
+/// Where the key of the sealed file at `path` is; `None` when it has no head.
+pub(super) fn address(path: &Path) -> Result<Option<KeyAddress>, StoreError> {
+    let mut start = [0; MAGIC.len() + KeyAddress::BYTES];
+    let read = File::open(path).and_then(|file| file.read_exact_at(&mut start, 0));
+    match read {
+        Ok(()) => {}
+        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        Err(e) => return Err(StoreError::io("read", path, e)),
+    }
+    let address = start
+        .strip_prefix(MAGIC)
+        .and_then(|rest| rest.try_into().ok());
+    Ok(address.map(KeyAddress::decode))
 }
 
 fn unsealed(path: &Path, _: AtRestError) -> StoreError {

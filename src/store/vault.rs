@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! <body keys>/2026-11    what is left of a month's keys: a tree, see crypto::puncture
+//! <body keys>/copies.json the copies that were made, see key_copies
+//! <body keys>/LOCK        held by the process that has the files open
 //! <body keys>/*.new      being written       ┐ found after a crash:
 //! <body keys>/*.old      being overwritten   ┘ overwritten and removed
 //! ```
@@ -22,7 +24,9 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use super::{StoreError, disk};
+use super::key_copies::{CopiedKeys, FoundCopy, KeyCopies, KeyCopy, KeyCopyError};
+use super::layout::Layout;
+use super::{KeyMarks, StoreError, disk};
 use crate::crypto::at_rest::{self, Context};
 use crate::crypto::puncture::{BlockError, LeafKey, PuncturedTree, TreeFormatError};
 use crate::crypto::storage_key::StorageKey;
@@ -52,7 +56,9 @@ impl Period {
         Period(u16::try_from(months).unwrap_or(u16::MAX))
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    /// Reads what [`Display`](fmt::Display) writes: `2026-11`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
         let (year, month) = text.split_once('-')?;
         let (year, month): (u16, u16) = (year.parse().ok()?, month.parse().ok()?);
         let period = Period(year.checked_mul(12)?.checked_add(month.checked_sub(1)?)?);
@@ -119,7 +125,8 @@ pub enum VaultError {
     },
     /// A file of keys does not open with the storage key.
     #[error(
-        "{} does not open with this node's storage key: it was changed, or sealed under another one",
+        "{} does not open with this node's storage key: it was changed, or sealed under another one. If it was \
+         changed: move it away and bring in a copy: liaison keys restore COPY",
         path.display()
     )]
     Sealed {
@@ -133,6 +140,37 @@ pub enum VaultError {
         path: PathBuf,
         /// What is wrong.
         source: TreeFormatError,
+    },
+    /// Files of keys are missing, or older than the store.
+    #[error(
+        "keys are missing that bodies here were sealed with: {missing} in no file of {}. Is the right disk \
+         mounted? Put the files back, or bring in a copy: liaison keys restore COPY. If they are lost for \
+         good: liaison keys restore --lost",
+        dir.display()
+    )]
+    Behind {
+        /// Where the key files are.
+        dir: PathBuf,
+        /// Which, in words.
+        missing: String,
+    },
+    /// A copy was not made, or is none.
+    #[error(transparent)]
+    Copy(#[from] KeyCopyError),
+    /// A copy is of another node, or opens with another storage key.
+    #[error(
+        "the copy is of {node} under the storage key {storage_key}; here is {here} under {key_here}. Nothing \
+         was changed"
+    )]
+    OtherCopy {
+        /// Whose it is.
+        node: String,
+        /// Name of the storage key that opens it.
+        storage_key: String,
+        /// This node.
+        here: String,
+        /// Name of its storage key.
+        key_here: String,
     },
     /// No key could be made.
     #[error(transparent)]
@@ -152,6 +190,35 @@ pub struct Vault {
     node: String,
     now_ms: Box<dyn Fn() -> u64 + Send + Sync>,
     periods: Mutex<BTreeMap<Period, PuncturedTree>>,
+    /// Beside the store, once it is open.
+    marks: Mutex<Option<KeyMarks>>,
+    copies: Mutex<KeyCopies>,
+    /// Held as long as the files may change.
+    _lock: Option<VaultLock>,
+}
+
+/// The files of keys, for this process alone.
+#[derive(Debug)]
+pub struct VaultLock(#[expect(dead_code, reason = "open means locked")] File);
+
+impl VaultLock {
+    /// Takes it; the directory is made when it is missing.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] while another process has it.
+    pub fn take(dir: &Path) -> Result<Self, StoreError> {
+        disk::create_dir(dir)?;
+        Layout::new(dir).lock().map(Self)
+    }
+}
+
+/// What would be lost if the files of keys were lost now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Uncopied {
+    /// When the latest whole copy was made, in milliseconds since 1970; `None` without one.
+    pub copied_at_ms: Option<u64>,
+    /// At most so many bodies and files were sealed under keys that no whole copy holds.
+    pub keys: u64,
 }
 
 impl fmt::Debug for Vault {
@@ -176,25 +243,284 @@ impl Vault {
         now_ms: impl Fn() -> u64 + Send + Sync + 'static,
     ) -> Result<Self, VaultError> {
         disk::create_dir(dir)?;
-        let vault = Self {
+        let vault = Self::closed(dir, key, node, now_ms)?;
+        vault.clean()?;
+        let mut periods = BTreeMap::new();
+        for path in list(dir)? {
+            if let Some(period) = period_of(&path) {
+                periods.insert(period, vault.read_tree(&path)?);
+            }
+        }
+        *vault.lock() = periods;
+        Ok(vault)
+    }
+
+    fn closed(
+        dir: &Path,
+        key: StorageKey,
+        node: &str,
+        now_ms: impl Fn() -> u64 + Send + Sync + 'static,
+    ) -> Result<Self, StoreError> {
+        Ok(Self {
             dir: dir.to_owned(),
             key,
             node: node.to_owned(),
             now_ms: Box::new(now_ms),
             periods: Mutex::default(),
-        };
-        vault.clean()?;
-        let mut periods = BTreeMap::new();
-        for path in list(dir)? {
-            if let Some(period) = period_of(&path) {
-                let bytes = vault.read(&path)?;
-                let tree = PuncturedTree::decode(&bytes)
-                    .map_err(|source| VaultError::Format { path, source })?;
-                periods.insert(period, tree);
+            marks: Mutex::default(),
+            copies: Mutex::new(KeyCopies::open(dir)?),
+            _lock: None,
+        })
+    }
+
+    /// Keeps the lock as long as this is open.
+    #[must_use]
+    pub fn holding(mut self, lock: VaultLock) -> Self {
+        self._lock = Some(lock);
+        self
+    }
+
+    /// Compares with the marks beside the store in `data_dir`, and keeps them from now on. To be called
+    /// before a key is taken.
+    ///
+    /// # Errors
+    /// [`VaultError::Behind`] when keys are missing that the store may need.
+    pub fn keep_marks(&self, data_dir: &Path) -> Result<(), VaultError> {
+        let periods = self.lock();
+        let marks = KeyMarks::read(data_dir)?;
+        let mut marks = marks.unwrap_or_else(|| KeyMarks::new(data_dir, &self.node));
+        let missing: Vec<String> = marks
+            .months()
+            .map(|(period, mark)| {
+                (
+                    period,
+                    periods.get(&period).map_or(0, PuncturedTree::leaves),
+                    mark,
+                )
+            })
+            .filter(|(_, end, mark)| end < mark)
+            .map(|(period, end, mark)| format!("those of {period} from {end} to {}", mark - 1))
+            .collect();
+        if !missing.is_empty() {
+            return Err(VaultError::Behind {
+                dir: self.dir.clone(),
+                missing: missing.join(", "),
+            });
+        }
+        marks.raise(&self.key.id(), &ends(&periods))?;
+        *self.marks.lock().unwrap_or_else(PoisonError::into_inner) = Some(marks);
+        Ok(())
+    }
+
+    /// Takes note that keys are lost up to these leaves: what they sealed stays unreadable until a copy
+    /// brings them back, and their numbers are never given again. Says how many leaves that are.
+    ///
+    /// # Errors
+    /// [`VaultError::Store`]; the months before the one that failed are done.
+    pub fn accept_loss(
+        &self,
+        marks: impl IntoIterator<Item = (Period, u32)>,
+    ) -> Result<u64, VaultError> {
+        let mut periods = self.lock();
+        let mut lost = 0;
+        for (period, mark) in marks {
+            let tree = periods.entry(period).or_default();
+            let more = tree.lose_to(mark);
+            if more > 0 {
+                self.write(&period.to_string(), &tree.encode())?;
+                lost += u64::from(more);
             }
         }
-        *vault.lock() = periods;
-        Ok(vault)
+        Ok(lost)
+    }
+
+    /// Leaves of which the keys are lost, destroyed ones not counted.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.lock()
+            .values()
+            .map(|tree| u64::from(tree.lost()))
+            .sum()
+    }
+
+    /// A copy of all keys as they are now, which is on the list from here on. It is on the list as
+    /// whole only after [`finish_copy`](Self::finish_copy).
+    ///
+    /// # Errors
+    /// [`VaultError::Copy`], [`VaultError::Seal`].
+    pub fn copy(&self, label: &str) -> Result<CopiedKeys, VaultError> {
+        let periods = self.lock();
+        let mut copies = self.copies();
+        let mut drawn = [0; 8];
+        getrandom::fill(&mut drawn).map_err(BlockError::Randomness)?;
+        let mut files = BTreeMap::new();
+        for (period, tree) in &*periods {
+            let name = period.to_string();
+            let context = self.context(name.as_bytes());
+            let sealed = at_rest::seal(self.key.leaf(), context.as_context(), &tree.encode())
+                .map_err(|_| VaultError::Seal)?;
+            files.insert(name, [&MAGIC[..], &sealed].concat());
+        }
+        let months = ends(&periods).into_iter();
+        let copy = KeyCopy {
+            id: hex::encode(drawn),
+            at_ms: (self.now_ms)(),
+            label: label.to_owned(),
+            sha256: String::new(),
+            storage_key: self.key.id(),
+            months: months
+                .map(|(period, end)| (period.to_string(), end))
+                .collect(),
+            finished: false,
+            destroyed_at_ms: None,
+            destroyed_by: None,
+        };
+        let copied = CopiedKeys::new(copy, &self.node, files, copies.all())?;
+        // Before a byte of it leaves: an erasure of this moment must name it.
+        copies.begin(copied.copy.clone())?;
+        Ok(copied)
+    }
+
+    /// Notes that a copy was read back and is whole.
+    ///
+    /// # Errors
+    /// [`KeyCopyError::Unknown`], [`KeyCopyError::Store`].
+    pub fn finish_copy(&self, id: &str) -> Result<(), KeyCopyError> {
+        self.copies().finish(id)
+    }
+
+    /// Notes that a copy was destroyed, by the word of `by`.
+    ///
+    /// # Errors
+    /// [`KeyCopyError::Unknown`], [`KeyCopyError::Store`].
+    pub fn note_destroyed_copy(&self, id: &str, by: &str) -> Result<(), KeyCopyError> {
+        self.copies().destroyed(id, (self.now_ms)(), by)
+    }
+
+    /// Every copy that is remembered, oldest first.
+    #[must_use]
+    pub fn known_copies(&self) -> Vec<KeyCopy> {
+        self.copies().all().to_vec()
+    }
+
+    /// Copies that may still be somewhere and hold one of these keys: to be destroyed, if the keys are.
+    /// Ask before the keys are destroyed.
+    #[must_use]
+    pub fn copies_of(&self, addresses: &[KeyAddress]) -> Vec<KeyCopy> {
+        let mut copies = self.copies().list();
+        copies.retain(|copy| addresses.iter().any(|address| copy.may_hold(*address)));
+        copies
+    }
+
+    /// What would be lost with the files of keys.
+    #[must_use]
+    pub fn uncopied(&self) -> Uncopied {
+        let mut whole = self.copies().list();
+        whole.retain(|copy| copy.finished && copy.storage_key == self.key.id());
+        let held = |period: &Period| {
+            let ends = whole
+                .iter()
+                .filter_map(|copy| copy.months.get(&period.to_string()));
+            ends.copied().max().unwrap_or(0)
+        };
+        let periods = self.lock();
+        let months = periods.iter();
+        Uncopied {
+            copied_at_ms: whole.iter().map(|copy| copy.at_ms).max(),
+            keys: months
+                .map(|(period, tree)| u64::from(tree.given().saturating_sub(held(period))))
+                .sum(),
+        }
+    }
+
+    /// Brings back from a copy what is missing here: months without a file, and keys that are lost. A
+    /// key that is here, or was destroyed here, stays as it is. `marks` are those of the store. Says how
+    /// many leaves came back.
+    ///
+    /// # Errors
+    /// [`VaultError::OtherCopy`] before anything is changed; [`VaultError::Sealed`].
+    pub fn restore_from(
+        &self,
+        found: &FoundCopy,
+        marks: impl IntoIterator<Item = (Period, u32)>,
+    ) -> Result<u64, VaultError> {
+        let mut trees = BTreeMap::new();
+        for (name, bytes) in &found.copied.files {
+            let path = Path::new(name);
+            let opened = self.unseal(path, bytes);
+            let bytes = opened.map_err(|_| VaultError::OtherCopy {
+                node: found.node.clone(),
+                storage_key: found.copied.copy.storage_key.clone(),
+                here: self.node.clone(),
+                key_here: self.key.id(),
+            })?;
+            let tree = PuncturedTree::decode(&bytes).map_err(|source| VaultError::Format {
+                path: path.to_owned(),
+                source,
+            })?;
+            if let Some(period) = period_of(path) {
+                trees.insert(period, tree);
+            }
+        }
+        self.copies().merge(&found.others)?;
+        self.copies()
+            .merge(std::slice::from_ref(&found.copied.copy))?;
+        let mut back = 0;
+        let marks: BTreeMap<Period, u32> = marks.into_iter().collect();
+        let mut periods = self.lock();
+        for (period, copy) in trees {
+            let mark = marks.get(&period).copied().unwrap_or(0).max(copy.leaves());
+            let tree = periods.entry(period).or_default();
+            tree.lose_to(mark);
+            back += u64::from(tree.fill_from(&copy));
+            self.write(&period.to_string(), &tree.encode())?;
+        }
+        Ok(back)
+    }
+
+    /// Seals every file in `dir` anew, from one storage key to another; files that are sealed under the
+    /// new one already are left. Nothing of the old sealing stays on the disk. After a crash it goes on
+    /// where it was. Says how many files were changed.
+    ///
+    /// # Errors
+    /// [`VaultError::Sealed`] when a file opens with neither; some may be changed then.
+    pub fn reseal(
+        dir: &Path,
+        node: &str,
+        from: StorageKey,
+        to: StorageKey,
+    ) -> Result<usize, VaultError> {
+        let (old, new) = (
+            Self::closed(dir, from, node, || 0)?,
+            Self::closed(dir, to, node, || 0)?,
+        );
+        new.clean()?;
+        let mut changed = 0;
+        for path in list(dir)? {
+            let Some(period) = period_of(&path) else {
+                continue;
+            };
+            match new.read_tree(&path) {
+                Ok(_) => continue,
+                Err(VaultError::Sealed { .. }) => {}
+                Err(error) => return Err(error),
+            }
+            let tree = old.read_tree(&path)?;
+            new.write(&period.to_string(), &tree.encode())?;
+            new.read_tree(&path)?;
+            changed += 1;
+        }
+        Ok(changed)
+    }
+
+    /// Name of the storage key that the files are sealed under.
+    #[must_use]
+    pub fn storage_key_id(&self) -> String {
+        self.key.id()
+    }
+
+    fn copies(&self) -> std::sync::MutexGuard<'_, KeyCopies> {
+        self.copies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether there are key files in `dir`.
@@ -229,6 +555,11 @@ impl Vault {
         })?;
         larger.begin_block()?;
         self.write(&period.to_string(), &larger.encode())?;
+        let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(marks) = &mut *marks {
+            marks.raise(&self.key.id(), &[(period, larger.leaves())])?;
+        }
+        drop(marks);
         *tree = larger;
         let (leaf, key) = tree.take().ok_or(BlockError::Exhausted)?;
         Ok((KeyAddress { period, leaf }, key))
@@ -244,7 +575,9 @@ impl Vault {
         if let Some(key) = tree.and_then(|tree| tree.leaf(address.leaf)) {
             return Ok(key);
         }
-        if tree.is_some_and(|tree| address.leaf < tree.leaves()) {
+        let is_known =
+            |tree: &PuncturedTree| address.leaf < tree.leaves() && !tree.is_lost(address.leaf);
+        if tree.is_some_and(is_known) {
             return Err(VaultError::Destroyed);
         }
         Err(VaultError::Missing {
@@ -286,6 +619,16 @@ impl Vault {
         Ok(destroyed)
     }
 
+    /// How many keys were destroyed. It never falls, but by an older copy of the files.
+    #[must_use]
+    pub fn punctured(&self) -> u64 {
+        let periods = self.lock();
+        periods
+            .values()
+            .map(|tree| u64::from(tree.punctured()))
+            .sum()
+    }
+
     /// The months of which there are keys.
     #[must_use]
     pub fn periods(&self) -> Vec<Period> {
@@ -308,7 +651,22 @@ impl Vault {
         if fs::metadata(path).map_err(io)?.len() > FILE_BYTES_MAX {
             return Err(sealed());
         }
-        let bytes = fs::read(path).map_err(io)?;
+        self.unseal(path, &fs::read(path).map_err(io)?)
+    }
+
+    fn read_tree(&self, path: &Path) -> Result<PuncturedTree, VaultError> {
+        let bytes = self.read(path)?;
+        PuncturedTree::decode(&bytes).map_err(|source| VaultError::Format {
+            path: path.to_owned(),
+            source,
+        })
+    }
+
+    /// What a file at `path` holds, of these bytes.
+    fn unseal(&self, path: &Path, bytes: &[u8]) -> Result<zeroize::Zeroizing<Vec<u8>>, VaultError> {
+        let sealed = || VaultError::Sealed {
+            path: path.to_owned(),
+        };
         let body = bytes.strip_prefix(MAGIC).ok_or_else(sealed)?;
         let name = path.file_name().unwrap_or_default().as_encoded_bytes();
         at_rest::open(self.key.leaf(), self.context(name).as_context(), body)
@@ -401,6 +759,14 @@ fn list(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
         .map_err(|e| StoreError::io("list", dir, e))
 }
 
+/// By month, the first leaf of the block that is not begun.
+fn ends(periods: &BTreeMap<Period, PuncturedTree>) -> Vec<(Period, u32)> {
+    let months = periods.iter();
+    months
+        .map(|(period, tree)| (*period, tree.leaves()))
+        .collect()
+}
+
 /// The month whose keys a file holds.
 fn period_of(path: &Path) -> Option<Period> {
     Period::parse(path.file_name()?.to_str()?)
@@ -415,7 +781,10 @@ impl FileContext<'_> {
 }
 
 /// Overwrites a file in place, and removes it.
-fn shred(path: &Path) -> Result<(), StoreError> {
+///
+/// # Errors
+/// [`StoreError::Io`].
+pub fn shred(path: &Path) -> Result<(), StoreError> {
     let overwrite = || {
         let file = File::options().write(true).open(path)?;
         let bytes = file.metadata()?.len();
@@ -623,5 +992,151 @@ mod tests {
         fs::write(dir.path().join("2026-11"), old).unwrap();
         let error = open(dir.path()).key(later).unwrap_err();
         assert!(matches!(error, VaultError::Missing { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_second_process_is_told_that_they_are_in_use() {
+        let dir = tempfile::tempdir().unwrap();
+        let held = open(dir.path()).holding(VaultLock::take(dir.path()).unwrap());
+        let second = VaultLock::take(dir.path());
+        assert!(matches!(second, Err(StoreError::InUse { .. })));
+        drop(held);
+        VaultLock::take(dir.path()).unwrap();
+    }
+
+    /// Files of keys that are older than the store, or gone: noticed, and no number is given twice.
+    #[test]
+    fn an_older_file_is_noticed_and_a_copy_brings_back_what_it_has() {
+        let (dir, data, safe) = (
+            tempfile::tempdir().unwrap(),
+            tempfile::tempdir().unwrap(),
+            tempfile::tempdir().unwrap(),
+        );
+        let fresh = || open(dir.path());
+        let vault = fresh();
+        vault.keep_marks(data.path()).unwrap();
+        let early = vault.take().unwrap().0;
+        let old = fs::read(dir.path().join("2026-11")).unwrap();
+        let middle = vault_block(&vault);
+        let copied = vault.copy("the safe").unwrap();
+        let at = copied.write(safe.path()).unwrap();
+        assert_eq!(vault.uncopied().copied_at_ms, None, "not whole yet");
+        vault.finish_copy(&copied.copy.id).unwrap();
+        assert_eq!(vault.uncopied().copied_at_ms, Some(NOVEMBER));
+        assert_eq!(vault.uncopied().keys, 0);
+        let late = vault_block(&vault);
+        assert_eq!(vault.uncopied().keys, 1);
+        vault.destroy(&[early]).unwrap();
+        assert_eq!(vault.copies_of(&[early]).len(), 1);
+        assert_eq!(vault.copies_of(&[late]).len(), 0);
+        let secret = vault.key(middle).unwrap().mac(b"");
+        drop(vault);
+
+        // Put back by hand: the node is told, and does not start.
+        fs::write(dir.path().join("2026-11"), &old).unwrap();
+        let error = fresh().keep_marks(data.path()).unwrap_err().to_string();
+        assert!(
+            error.contains("those of 2026-11 from 4096 to 12287"),
+            "{error}"
+        );
+        assert!(error.contains("liaison keys restore"), "{error}");
+        // Gone altogether.
+        fs::remove_file(dir.path().join("2026-11")).unwrap();
+        assert!(fresh().keep_marks(data.path()).is_err());
+
+        let marks = || KeyMarks::read(data.path()).unwrap().unwrap();
+        let found = FoundCopy::read(&at).unwrap();
+        let vault = fresh();
+        assert_eq!(vault.accept_loss(marks().months()).unwrap(), 12_288);
+        assert_eq!(vault.lost(), 12_288);
+        assert!(
+            matches!(vault.key(early), Err(VaultError::Missing { .. })),
+            "not: erased"
+        );
+        let next = vault.take().unwrap().0;
+        assert_eq!(next.leaf, 12_288, "never a second time");
+        assert_eq!(vault.restore_from(&found, marks().months()).unwrap(), 8_192);
+        vault.keep_marks(data.path()).unwrap();
+        for vault in [vault, fresh()] {
+            assert_eq!(vault.key(middle).unwrap().mac(b""), secret);
+            assert!(matches!(vault.key(late), Err(VaultError::Missing { .. })));
+            vault.key(next).unwrap();
+            // It was destroyed after the copy: whoever knows that destroys it again.
+            vault.key(early).unwrap();
+        }
+        let vault = fresh();
+        vault.destroy(&[early]).unwrap();
+        assert_eq!(vault.restore_from(&found, marks().months()).unwrap(), 0);
+        assert!(
+            is_gone(&vault, early),
+            "a copy brings back nothing that was destroyed here"
+        );
+        assert_eq!(vault.known_copies().len(), 1);
+    }
+
+    /// Takes a key of a block of its own.
+    fn vault_block(vault: &Vault) -> KeyAddress {
+        loop {
+            let address = vault.take().unwrap().0;
+            if address
+                .leaf
+                .is_multiple_of(crate::crypto::puncture::BLOCK_LEAVES)
+            {
+                return address;
+            }
+        }
+    }
+
+    #[test]
+    fn a_copy_of_another_node_or_key_changes_nothing() {
+        let (dir, safe) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let vault = open(dir.path());
+        vault.take().unwrap();
+        let at = vault.copy("the safe").unwrap().write(safe.path()).unwrap();
+        let found = FoundCopy::read(&at).unwrap();
+        for (key, node) in [(8, "a.example"), (7, "b.example")] {
+            let other = tempfile::tempdir().unwrap();
+            let other = open_as(other.path(), key, node, NOVEMBER).unwrap();
+            let error = other.restore_from(&found, []).unwrap_err();
+            assert!(matches!(error, VaultError::OtherCopy { .. }), "{error}");
+            assert!(other.known_copies().is_empty() && other.periods().is_empty());
+        }
+    }
+
+    /// A new storage key: whatever was done when the power failed, it goes on; then the old one opens
+    /// nothing.
+    #[test]
+    fn files_are_sealed_anew_across_a_crash_between_any_two() {
+        let key = |of: u8| StorageKey::from_bytes(&[of; 32]);
+        for done in 0..=2 {
+            let dir = tempfile::tempdir().unwrap();
+            let mut taken = Vec::new();
+            for month in 0..2 {
+                let vault = open_at(dir.path(), NOVEMBER + month * MONTH);
+                taken.push(vault.take().unwrap().0);
+            }
+            // As far as it had come: some are under the new key, one is left half replaced.
+            let whole = tempfile::tempdir().unwrap();
+            for name in ["2026-11", "2026-12"].iter().skip(done) {
+                fs::rename(dir.path().join(name), whole.path().join(name)).unwrap();
+            }
+            assert_eq!(
+                Vault::reseal(dir.path(), "a.example", key(7), key(8)).unwrap(),
+                done
+            );
+            for name in ["2026-11", "2026-12"].iter().skip(done) {
+                fs::rename(whole.path().join(name), dir.path().join(name)).unwrap();
+            }
+            fs::write(dir.path().join("2026-12.new"), b"half").unwrap();
+            let left = Vault::reseal(dir.path(), "a.example", key(7), key(8)).unwrap();
+            assert_eq!(left, 2 - done);
+            assert!(open_as(dir.path(), 7, "a.example", NOVEMBER).is_err());
+            let vault = open_as(dir.path(), 8, "a.example", NOVEMBER).unwrap();
+            for address in taken {
+                vault.key(address).unwrap();
+            }
+            let other = Vault::reseal(dir.path(), "a.example", key(6), key(5));
+            assert!(matches!(other, Err(VaultError::Sealed { .. })));
+        }
     }
 }

@@ -405,7 +405,7 @@ async fn rolled_back() -> RolledBack {
 
 impl RolledBack {
     fn again(&self) -> (Side, Side) {
-        let (mut a, mut b) = sides();
+        let (mut a, mut b) = (self.a.on_another_disk(), self.b.on_another_disk());
         a.restore(self.a.snapshot());
         b.restore(self.b.snapshot());
         (a, b)

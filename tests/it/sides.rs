@@ -61,9 +61,22 @@ pub(crate) struct Side {
     /// Seeds what the process draws; another for each process, or ids would come twice.
     pub(crate) entropy_seed: AtomicU64,
     /// Beside the disk: what lies there sealed is opened with it.
-    body_keys: Arc<TempDir>,
+    body_keys: Arc<BodyKeys>,
     /// Made once: every key of it is a multiplication on the curve.
     card: OnceLock<PeerKeys>,
+}
+
+/// The key files of a side, which lie beside its disk.
+#[derive(Debug, Default)]
+struct BodyKeys {
+    dir: OnceLock<TempDir>,
+    open: OnceLock<Arc<Vault>>,
+}
+
+impl BodyKeys {
+    fn dir(&self) -> &Path {
+        self.dir.get_or_init(temp_dir).path()
+    }
 }
 
 impl Side {
@@ -77,19 +90,21 @@ impl Side {
             dir,
             clock: Arc::new(TestClock(AtomicU64::new(1_795_000_000_000))),
             entropy_seed: AtomicU64::new(u64::from(seed) << 48),
-            body_keys: Arc::new(temp_dir()),
+            body_keys: Arc::default(),
             card: OnceLock::new(),
         }
     }
 
-    /// The keys of what lies on the disk.
+    /// The keys of what lies on the disk: opened once, for two at a time would not know of each other.
     pub(crate) fn vault(&self) -> Arc<Vault> {
-        let key = StorageKey::from_bytes(&[self.seed; 32]);
-        let now = Arc::clone(&self.clock);
-        let open = Vault::open(self.body_keys.path(), key, self.name.as_str(), move || {
-            now.unix_ms()
-        });
-        Arc::new(open.unwrap())
+        let open = || {
+            let now = Arc::clone(&self.clock);
+            let dir = self.body_keys.dir();
+            let key = StorageKey::from_bytes(&[self.seed; 32]);
+            let vault = Vault::open(dir, key, self.name.as_str(), move || now.unix_ms());
+            Arc::new(vault.unwrap())
+        };
+        Arc::clone(self.body_keys.open.get_or_init(open))
     }
 
     /// The files on a disk of this side, sealed as a node has them.

@@ -29,6 +29,9 @@ pub(crate) const fn fate(region: Region) -> Fate {
         | Region::Breach
         | Region::PastHold
         | Region::PeerHold
+        | Region::Erased
+        | Region::Erasing
+        | Region::LegalHold
         | Region::Restore => Fate::Carried,
         Region::Answers
         | Region::Derived
@@ -38,6 +41,7 @@ pub(crate) const fn fate(region: Region) -> Fate {
         | Region::KeyChange
         | Region::Link
         | Region::Meta
+        | Region::Naming
         | Region::Outgoing
         | Region::Pending
         // What was taken of a day: after a restore it begins anew.

@@ -32,8 +32,9 @@ use super::check::{self, is_row};
 use super::folder::{Folder, FolderError};
 use super::manifest::Manifest;
 use super::pack::FileUse;
+use crate::crypto::at_rest::OVERHEAD_BYTES;
 use crate::crypto::vkey::VerifierKey;
-use crate::limits::{CHUNK_BYTES_MAX, SALT_BYTES};
+use crate::limits::{CHUNK_BYTES_MAX, ITEM_BYTES_MAX, SALT_BYTES};
 use crate::model::NodeName;
 use crate::proto::v1::{self, KeyRole};
 use crate::store::{Batch, Blobs, Direction, Marks, Store, StoreError};
@@ -134,6 +135,8 @@ pub struct Restored {
     pub files: u64,
     /// Entries that came ahead of their turn and are no longer to be admitted; they come again.
     pub dropped: u64,
+    /// Keys that what was restored may be sealed under, and that are in no key file here.
+    pub keys_lost: u64,
 }
 
 /// Makes a store from a backup that [`check::check`] has found whole. Tells how many entries are in.
@@ -261,6 +264,12 @@ fn put_files(folder: &Folder, manifest: &Manifest, blobs: &Blobs) -> Result<u64,
         }
         if let FileUse::Sealed(inner) = used {
             put_sealed(folder, (&sha256, size), &inner, blobs)?;
+            count += 1;
+            continue;
+        }
+        // A larger one is of no record.
+        if used == FileUse::Record && size <= (ITEM_BYTES_MAX + OVERHEAD_BYTES) as u64 {
+            blobs.put(&sha256, &folder.whole(&sha256, size)?)?;
             count += 1;
             continue;
         }

@@ -102,6 +102,11 @@ impl Exchange {
         if !head.files_lost || head.restoring.is_some() {
             return Ok(!head.files_lost);
         }
+        if let Err(error) = self.erase_what_came_back(link).await {
+            // Nothing is lost by it; it is tried again with the next file.
+            tracing::error!(peer = %link.peer, %error, "what was erased came back and is not erased yet");
+            return Ok(false);
+        }
         let lost = self.lost_files(link, 1).map_err(|e| RecordError::of(&e))?;
         if lost.is_empty() {
             self.restore_step(link, RestoreStep::FilesAreHere).await?;

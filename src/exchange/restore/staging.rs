@@ -240,6 +240,7 @@ impl Stage {
         for file in &facts.files {
             let key = layout::wanted(number, LogSide::Own, &file.sha256);
             self.batch.put(key, file.size.to_be_bytes().to_vec());
+            self.name_file(number, LogSide::Own, index, file);
         }
         if !own.files_confirmed {
             let refs = FileRefs(facts.files).encode();

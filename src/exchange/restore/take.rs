@@ -169,10 +169,12 @@ impl Exchange {
         // What a REFUSAL refuses is found when the mirror is back; its facts are made then.
         let said = match &content {
             Some(v1::body::Body::Refusal(_)) => None,
+            // Of one that was erased they are made when they are asked for.
+            None if leaf.body == StoredBody::Absent => None,
             content => Some(workflow::Facts::of(&header, content.as_ref())),
         };
         let mut own = RestoredOwn {
-            leaf: leaf.saying(said.as_ref()),
+            leaf: leaf.saying(said.as_ref(), self.blobs().vault()),
             recorded_at_ms: created_ms(&header),
             refused_by: None,
             files_confirmed: false,

@@ -1,15 +1,18 @@
 //! Rules for crossing alerts.
 
-use super::{Faults, place};
+use super::{Faults, identity, place};
 use crate::proto::v1;
 
 /// A sensor grades what it saw and says how sure it is; a person has no percentage.
 ///
-/// An alert never says who somebody is: its form has no field for it. Grades are required of
+/// A sensor's alert never says who somebody is. Grades are required of
 /// everyone, since X says that nothing is known of the source.
 pub(super) fn check(alert: &v1::CrossingAlert, at: &str, faults: &mut Faults) {
     place::check(alert.place.as_ref(), &format!("{at}.place"), faults);
 
+    if !alert.sensor_id.trim().is_empty() {
+        identity::check(alert, at, faults);
+    }
     let field = format!("{at}.sensorConfidencePercent");
     let confidence = alert.sensor_confidence_percent;
     if alert.sensor_id.trim().is_empty() {

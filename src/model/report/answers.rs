@@ -70,7 +70,7 @@ fn first_answer<'a>(case: &Case<'a>, judged: &Judged) -> Option<&'a Judged> {
     case.answers(judged).find(|answer| {
         !matches!(
             answer.facts.said,
-            Said::Acknowledgement | Said::Withdrawal | Said::Unknown
+            Said::Acknowledgement | Said::Withdrawal | Said::Unknown | Said::Erased
         )
     })
 }

@@ -1,7 +1,7 @@
 //! What of a message matters to its workflow, its deadlines and the statistics. No personal data.
 //!
-//! Extracted once from header and body; everything above works on this alone. So a body may be
-//! erased and what followed from it still follows.
+//! Extracted once from header and body; everything above works on this alone. When a body is erased,
+//! what it said is forgotten here as well ([`Said::Erased`]): what followed from the header still follows.
 
 use super::Millis;
 use crate::model::{Header, MessageId};
@@ -234,8 +234,11 @@ pub enum Said {
     },
     /// Another message of a node.
     System,
-    /// A kind of a newer version, or a body that is not held or cannot be read.
+    /// A kind of a newer version, or a body that cannot be read.
     Unknown,
+    /// The body is not here any more: it was erased, or came back without it. What follows from the
+    /// header still follows; what depends on the body nobody can tell.
+    Erased,
 }
 
 /// A person of a handover, as the safeguards see them.
@@ -300,6 +303,15 @@ impl Facts {
             respond_by: millis(wire.respond_by.as_ref()),
             body_digest: header.body_digest,
             said: body.map_or(Said::Unknown, said),
+        }
+    }
+
+    /// What a message says of which the body is not here any more.
+    #[must_use]
+    pub fn erased(header: &Header) -> Self {
+        Self {
+            said: Said::Erased,
+            ..Self::of(header, None)
         }
     }
 

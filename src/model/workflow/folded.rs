@@ -31,6 +31,8 @@ pub struct Folded {
     knows: [u64; 2],
     has_waiting: bool,
     is_forced: bool,
+    /// The body of a message is not here any more.
+    has_erased: bool,
     /// Messages that may still be looked at again to tell who could know what.
     lookback: usize,
 }
@@ -48,6 +50,7 @@ impl Default for Folded {
             knows: [0; 2],
             has_waiting: false,
             is_forced: false,
+            has_erased: false,
             lookback: CASE_LOOKBACK_MAX,
         }
     }
@@ -141,6 +144,10 @@ impl Folded {
     /// It is asked as that author's node had asked. When too much would have to be looked at, the
     /// author has the benefit of the doubt.
     fn is_innocent(&mut self, message: &Ordered, items: &Items) -> bool {
+        // What was erased may have made it possible: nobody can tell any more.
+        if self.has_erased {
+            return true;
+        }
         // What came ahead of its turn is talked of without being judged.
         let is_ahead =
             |named: &Judged| named.by != message.by && named.index >= message.facts.seen_size;
@@ -183,6 +190,7 @@ impl Folded {
         self.knows[slot] = self.knows[slot].max(place.knows);
         self.seen[slot] = message.seen;
         self.last[slot] = Some(index);
+        self.has_erased |= facts.said == Said::Erased;
         self.at.entry(facts.id).or_insert(self.messages.len());
         // What it names may come yet, and then stands before it.
         let mut named = [facts.in_reply_to, facts.supersedes, Some(facts.thread)].into_iter();

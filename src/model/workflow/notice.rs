@@ -339,7 +339,7 @@ impl Flow for Notice {
         let said = &act.facts.said;
         if let Some(ended) = self.ended {
             let only_talk = is_talk(act.facts.kind()) && !act.supersedes(self.id)
-                || matches!(said, Said::Unknown);
+                || matches!(said, Said::Unknown | Said::Erased);
             return if only_talk {
                 Ok(Effect::Passed)
             } else {
@@ -383,7 +383,7 @@ impl Flow for Notice {
             | Said::HandoverRecord { .. }
             | Said::ProtectionDecision { .. } => Ok(Effect::Foreign("this is no answer to it")),
             Said::Withdrawal => self.withdraw(act),
-            Said::Unknown => Ok(Effect::Passed),
+            Said::Unknown | Said::Erased => Ok(Effect::Passed),
             // A sensor may have said it: that follows the alert up, and nobody has taken note.
             Said::Alert { .. } => {
                 self.followed_up = true;

@@ -319,6 +319,7 @@ impl Writer {
             }
             Said::System => self.tagged(33, &[]),
             Said::Unknown => self.tagged(34, &[]),
+            Said::Erased => self.tagged(35, &[]),
         }
     }
 }
@@ -565,6 +566,7 @@ impl Reader<'_> {
             },
             33 => Said::System,
             34 => Said::Unknown,
+            35 => Said::Erased,
             _ => return None,
         })
     }

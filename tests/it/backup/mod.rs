@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use liaison::exchange::backup::check::{Checked, check};
 use liaison::exchange::backup::folder::{Folder, FolderError};
+use liaison::exchange::backup::pack::FileUse;
 use liaison::exchange::backup::restore::{Ground, RestoreError, Restored, restore};
 use liaison::exchange::backup::source::SourceError;
 use liaison::exchange::backup::take::{TakeError, Taken, Taking};
@@ -50,11 +51,12 @@ async fn back_up_with(
         .give_backup(&moment, &held, &mut |piece| taking.take(piece))
         .map_err(Failed::Source)?;
     for file in taking.missing()? {
-        match exchange
-            .blobs()
-            .read_at(&file.sha256, 0, usize::MAX)
-            .unwrap()
-        {
+        let blobs = exchange.blobs();
+        let held = match &file.used {
+            FileUse::Sealed(content) => blobs.read_sealed_at(content, 0, usize::MAX),
+            _ => blobs.read_at(&file.sha256, 0, usize::MAX),
+        };
+        match held.unwrap() {
             None => taking.leave_out(&file)?,
             Some(bytes) => {
                 let mut content = taking.begin_file()?;

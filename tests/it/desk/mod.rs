@@ -7,10 +7,12 @@ mod deadlines;
 mod evidence;
 mod files;
 mod following;
+mod handling;
 mod journal;
 mod quotas;
 mod reading;
 mod roles;
+mod searching;
 mod state;
 mod submitting;
 
@@ -221,7 +223,10 @@ fn submission(draft: v1::Draft) -> v1::SubmitRequest {
 }
 
 fn get(id: &str) -> v1::GetRequest {
-    v1::GetRequest { id: id.to_owned() }
+    v1::GetRequest {
+        id: id.to_owned(),
+        ..v1::GetRequest::default()
+    }
 }
 
 fn id_of(number: u64) -> String {

@@ -9,7 +9,7 @@ use super::super::super::command::{
     Effect, Facts, Leaf, MirrorRun, OwnEntry, PeerEntry, RecordError,
 };
 use super::super::super::keys::{OwnChange, RunKeys, first_keyid};
-use super::super::super::layout::{self, LinkNumber, LogSide};
+use super::super::super::layout::{self, LinkNumber, LogSide, StoredBody};
 use super::super::super::read::{LogReader, ReadError, Stored};
 use super::super::super::stage::Stage;
 use super::super::super::submit::{Author, files_of, goes_ahead, header_of};
@@ -203,9 +203,11 @@ impl LinkWork<'_> {
         let mut facts = facts_of(header, read.content.as_ref());
         // Outbox rows of what is delivered are gone already.
         facts.urgent &= index >= log.checkpoint_size;
-        let said = workflow::Facts::of(header, read.content.as_ref());
+        // Of one that was erased they are made when they are asked for.
+        let is_here = read.leaf.body != StoredBody::Absent;
+        let said = is_here.then(|| workflow::Facts::of(header, read.content.as_ref()));
         let own = OwnEntry {
-            leaf: read.leaf.saying(Some(&said)),
+            leaf: read.leaf.saying(said.as_ref(), self.ground.blobs.vault()),
             facts,
             author: (!packed.author.is_empty()).then(|| Author::new(packed.author.clone())),
             confirms_files_of: None,
@@ -333,7 +335,7 @@ impl LinkWork<'_> {
             None => said_of_refused(&read.stored.entry),
         };
         let entry = PeerEntry {
-            leaf: read.leaf.saying(said.as_ref()),
+            leaf: read.leaf.saying(said.as_ref(), self.ground.blobs.vault()),
             facts,
             effect,
         };
