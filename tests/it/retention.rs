@@ -67,7 +67,7 @@ async fn run(node: &Arc<Exchange>, policy: &Arc<Policy>, journal: &Journal) -> R
 async fn letters_of_two_years_go_on_their_days() {
     let (a, b) = sides();
     let (mut left, right) = (a.open(&b), b.open(&a));
-    let journal = of_side(&a);
+    let (journal, _) = of_side(&a);
     let policy = policy("6 months");
     let start = a.clock.unix_ms();
     // A letter a month for a year; the third one's case is put on hold in its fourth month.
