@@ -24,7 +24,6 @@ async fn call(counter: &Counter, role: &'static str, method: Method) -> Result<(
     let mut desk = counter.caller(role).await;
     let mut audit = AuditServiceClient::with_interceptor(counter.channel().await, As(role));
     let mut keys = KeysServiceClient::with_interceptor(counter.channel().await, As(role));
-    let mut copies = KeyCopiesServiceClient::with_interceptor(counter.channel().await, As(role));
     let mut retention = RetentionServiceClient::with_interceptor(counter.channel().await, As(role));
     let mut links = LinkServiceClient::with_interceptor(counter.channel().await, As(role));
     let mut backup = BackupServiceClient::with_interceptor(counter.channel().await, As(role));
@@ -132,10 +131,6 @@ async fn call(counter: &Counter, role: &'static str, method: Method) -> Result<(
         Method::AcceptJournal => {
             let request = v1::AcceptJournalRequest::default();
             journal.accept_journal(request).await.map(drop)
-        }
-        Method::CopyKeys => {
-            let request = v1::CopyKeysRequest::default();
-            copies.copy_keys(request).await.map(drop)
         }
         Method::Erase => {
             let request = v1::EraseRequest::default();

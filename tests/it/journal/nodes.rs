@@ -30,7 +30,7 @@ fn verdict(args: &[&str]) -> (bool, Value) {
     )
 }
 
-fn shown(id: &str) -> v1::GetRequest {
+fn one(id: &str) -> v1::GetRequest {
     v1::GetRequest {
         id: id.to_owned(),
         ..v1::GetRequest::default()
@@ -173,7 +173,7 @@ async fn killed_again_and_again_it_loses_and_doubles_nothing_that_was_answered()
             let (mut client, id) = (client.clone(), id.clone());
             reads.push(tokio::spawn(async move {
                 let mut shown = 0_usize;
-                while client.get(shown(&id)).await.is_ok() {
+                while client.get(one(&id)).await.is_ok() {
                     shown += 1;
                 }
                 shown
@@ -182,7 +182,7 @@ async fn killed_again_and_again_it_loses_and_doubles_nothing_that_was_answered()
         // In the midst of it, wherever that is.
         let mut desk = left.desk().await;
         for _ in 0..10 * (round + 1) {
-            desk.get(shown(&id)).await.unwrap();
+            desk.get(one(&id)).await.unwrap();
             answered += 1;
         }
         left.kill();
