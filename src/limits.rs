@@ -151,7 +151,7 @@ pub const PAGE_SCAN_MAX: usize = 20_000;
 /// Bytes of the words that bodies are searched for: a line of a screen, in any script.
 pub const SEARCH_TEXT_BYTES_MAX: usize = 256;
 /// Words that are searched for at once; each costs a look at every text.
-pub const SEARCH_WORDS_MAX: usize = 8;
+pub const SEARCH_WORDS_MAX: usize = 16;
 /// Bodies opened and searched for one page before a page token is handed out: a quarter of a second of one
 /// core for letters of a kibibyte. Whoever has gone away has the node search no further.
 pub const SEARCH_BODIES_MAX: usize = 4_000;

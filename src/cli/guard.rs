@@ -69,7 +69,7 @@ mod tests {
         let name = "Nguyễn Văn Mẫu";
         let parse = || name.parse::<u32>();
         let failures: [(Box<dyn Fn() + std::panic::RefUnwindSafe>, &str); 5] = [
-            (Box::new(|| drop(name[..5].to_owned())), "byte index"),
+            (Box::new(|| drop(name[..5].to_owned())), "end byte index"),
             (Box::new(|| assert_eq!(name, "Nguyễn")), "assertion"),
             (Box::new(|| panic!("the entry: {name}")), "the entry"),
             (

@@ -36,7 +36,7 @@ pub(crate) enum Keys {
 pub(crate) struct Rotate {
     /// Which key.
     which: Which,
-    /// Why, in one line; the peers read it.
+    /// Why, in one line; the peers read it, and it is never sealed. Name no person in it.
     #[arg(long, default_value = "")]
     reason: String,
 }
@@ -66,7 +66,7 @@ pub(crate) struct Tls {
     /// operators have accepted it: liaison peer accept-authority.
     #[arg(long)]
     announce: bool,
-    /// Why, in one line; the peers read it.
+    /// Why, in one line; the peers read it, and it is never sealed. Name no person in it.
     #[arg(long, default_value = "", requires = "announce")]
     reason: String,
 }

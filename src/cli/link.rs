@@ -28,7 +28,7 @@ pub(crate) enum Link {
 pub(crate) struct Release {
     /// The peer's node name.
     peer: String,
-    /// Why it is safe to go on; it is recorded.
+    /// Why it is safe to go on; it is recorded. Name no person in it.
     #[arg(long)]
     reason: String,
 }

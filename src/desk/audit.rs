@@ -219,7 +219,8 @@ impl Withheld {
         let code = code_of(header.wire.handling.as_ref());
         if self.kinds.contains(&header.kind) {
             let kind = v1::Kind::try_from(header.kind).unwrap_or_default();
-            return Some(format!("kind {}, as asked for", kind.as_str_name()));
+            let word = kind.as_str_name().trim_start_matches("KIND_");
+            return Some(format!("kind {word}, as asked for"));
         }
         if self.codes.contains(&code) {
             let word = handling::code_word(code);

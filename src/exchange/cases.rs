@@ -268,6 +268,16 @@ impl Exchange {
     }
 }
 
+impl Exchange {
+    /// Lets go of what is in memory of a case. Call it when the body of a message of it is no more: it is
+    /// read again, without what that said.
+    pub(super) fn let_case_go(&self, link: &Link, case: MessageId) {
+        if let Some(shelf) = lock(link).as_mut() {
+            shelf.let_go(case);
+        }
+    }
+}
+
 /// Entries after which it is told that a link is still being folded.
 const FOLD_TOLD_ENTRIES: u64 = 100_000;
 
@@ -366,7 +376,11 @@ fn facts_at(
         Err(error) => return Err(error),
     };
     let Some((_, bytes)) = reader.body(stored)? else {
-        return Ok(Some((Facts::erased(&header), None)));
+        let facts = match stored.record.refused {
+            true => Facts::of(&header, None),
+            false => Facts::erased(&header),
+        };
+        return Ok(Some((facts, None)));
     };
     let content = body::read(header.kind, &header.schema, &bytes);
     let facts = Facts::of(&header, content.as_ref());

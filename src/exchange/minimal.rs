@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use super::erase::{Erasure, Row};
 use super::hold::{Hold, Incident};
 use super::holding::{PastHold, Release};
 use super::layout::{FileRef, HeadRecord, Record, Region};
@@ -22,6 +23,7 @@ const SIGNED: &str = "a signed note or header: header.rs lists its fields";
 const PROGRAM: &str = "words of the program about logs, keys and digests; they quote no body";
 const STAFF: &str = "who of the own side did it, as certificates and configuration name them";
 const TYPED: &str = "a line that an administrator types about a link, as its prompt says";
+const ERASURE: &str = "two lines that an administrator types for the record, as the command says";
 const PEER: &str = "the name of a node";
 const SEALED: &str = "sealed, and where its key is";
 const FILE: &str = "SHA-256 and size of a file: who has the file can tell that it was sent";
@@ -46,6 +48,18 @@ fn allowed(region: Region) -> &'static [(&'static str, &'static str)] {
             ("refused", NUMBER),
             ("expressed", NUMBER),
         ],
+        Region::Erased => &[
+            ("place", PLACE),
+            ("at_ms", TIME),
+            ("by", STAFF),
+            ("reason, authority", ERASURE),
+            ("id, case", ID),
+            ("keys", "where destroyed keys were"),
+            ("body_file, files, kept_files", FILE),
+            ("step", NUMBER),
+        ],
+        Region::Erasing => &[("place", PLACE)],
+        Region::Naming => &[("sha256", FILE), ("place", PLACE)],
         Region::Facts => &[("case", ID), ("place", PLACE), ("facts", SEALED)],
         Region::Fault | Region::PeerHold => &HOLD,
         Region::PastHold => &[
@@ -218,7 +232,25 @@ fn a_field_that_is_added_is_added_to_the_list() {
             id: _,
         } = owed;
     };
-    let _ = (reached, past, record, head, file, restoring, owed);
+    let erased = |row: Row| {
+        let Row {
+            erasure,
+            id: _,
+            case: _,
+            keys: _,
+            body_file: _,
+            files: _,
+            kept_files: _,
+            step: _,
+        } = row;
+        let Erasure {
+            at_ms: _,
+            by: _,
+            reason: _,
+            authority: _,
+        } = erasure;
+    };
+    let _ = (erased, reached, past, record, head, file, restoring, owed);
 }
 
 fn keys(value: &impl serde::Serialize) -> Vec<String> {

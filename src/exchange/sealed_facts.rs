@@ -9,6 +9,8 @@
 //! says what its header says. Facts of a body that does not lie sealed are packed as they are, and begin
 //! with their version, which is never 255.
 
+use zeroize::Zeroizing;
+
 use super::command::Packed;
 use super::layout::StoredBody;
 use super::read::BodyError;
@@ -39,7 +41,7 @@ pub(super) fn keep(facts: &Facts, body: &StoredBody, vault: Option<&Vault>) -> O
     let case = facts.thread;
     let bytes = match body.key() {
         None => facts.pack(),
-        Some(address) => seal(vault?, address, &case, &facts.pack())?,
+        Some(address) => seal(vault?, address, &case, &Zeroizing::new(facts.pack()))?,
     };
     Some(Packed { case, bytes })
 }
@@ -62,7 +64,7 @@ pub(super) fn kept(case: MessageId, value: &[u8], vault: Option<&Vault>) -> Opti
     let Some(sealed) = value.strip_prefix(&[SEALED]) else {
         return Facts::unpack(case, value);
     };
-    let packed = open(vault, &case, sealed).ok()?;
+    let packed = Zeroizing::new(open(vault, &case, sealed).ok()?);
     Facts::unpack(case, &packed)
 }
 

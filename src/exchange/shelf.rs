@@ -559,7 +559,7 @@ impl CaseShelf {
         }
     }
 
-    fn let_go(&mut self, case: MessageId) {
+    pub(super) fn let_go(&mut self, case: MessageId) {
         if let Some(kept) = self.kept.remove(&case) {
             self.kept_messages -= kept.messages;
         }

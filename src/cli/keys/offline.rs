@@ -43,7 +43,7 @@ pub(crate) struct AddOfficer {
 pub(crate) struct RetireOfficer {
     /// The officer.
     name: String,
-    /// Why, in one line; the peers read it.
+    /// Why, in one line; the peers read it, and it is never sealed. Name no person in it.
     #[arg(long, default_value = "")]
     reason: String,
 }
@@ -72,7 +72,7 @@ pub(crate) struct Revoke {
     /// The recovery key's file.
     #[arg(long, value_name = "FILE")]
     recovery: PathBuf,
-    /// Why, in one line; the peers read it.
+    /// Why, in one line; the peers read it, and it is never sealed. Name no person in it.
     #[arg(long)]
     reason: String,
     #[command(flatten)]

@@ -434,6 +434,11 @@ impl Exchange {
         if !decided.is_empty() {
             self.destroy(decided).await?;
         }
+        for (_, row) in &targets {
+            if let Ok(case) = MessageId::parse(&row.case) {
+                self.let_case_go(link, case);
+            }
+        }
         for (place, mut row) in targets {
             if row.step != Step::Said {
                 self.say_erased(link, place, &row).await?;

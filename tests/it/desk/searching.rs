@@ -139,3 +139,51 @@ async fn each_limit_holds_to_the_byte() {
         assert_field(operator.list(asking(&text)).await, "text");
     }
 }
+
+#[tokio::test]
+async fn that_somebody_searched_is_journalled_and_never_for_what() {
+    let counter = Counter::open().await;
+    let mut auditor = counter.caller("auditor/kt-1").await;
+    auditor.list(v1::ListRequest::default()).await.unwrap();
+    for text in ["Nguyễn-Mẫu-Tám", "示例八"] {
+        auditor.list(asking(text)).await.unwrap();
+    }
+    // Going on is noted once a minute, so that a token that somebody made up hides nothing.
+    let page_token = {
+        let letter = counter.letter(1);
+        crate::sides::submit(&counter.exchange, letter)
+            .await
+            .unwrap();
+        crate::sides::submit(&counter.exchange, counter.letter(2))
+            .await
+            .unwrap();
+        let one = v1::ListRequest {
+            page_size: 1,
+            ..v1::ListRequest::default()
+        };
+        auditor
+            .list(one)
+            .await
+            .unwrap()
+            .into_inner()
+            .next_page_token
+    };
+    for _ in 0..5 {
+        let on = v1::ListRequest {
+            page_token: page_token.clone(),
+            ..asking("示例八")
+        };
+        auditor.list(on).await.unwrap();
+    }
+    let found = counter.journal.list(&crate::journal::all()).unwrap();
+    let searches = found.deeds.iter().map(|(_, entry)| entry);
+    let searches: Vec<_> = searches
+        .filter(|entry| entry.act() == v1::JournalAct::Searched)
+        .collect();
+    assert_eq!(searches.len(), 3);
+    for entry in &searches {
+        assert_eq!(entry.who, "auditor/kt-1");
+    }
+    let told = format!("{:?}", found.deeds);
+    assert!(!told.contains("Nguy") && !told.contains('示'), "{told}");
+}
