@@ -10,6 +10,7 @@ use super::connect::Target;
 use super::exit::{Done, Exit, Failure, OrExit as _};
 use crate::crypto::keys::SignError;
 use crate::crypto::storage_key::StorageKeyError;
+use crate::journal::JournalError;
 use crate::node::config::{LogConfig, LogFormat};
 use crate::node::storage_source::StorageError;
 use crate::node::token::TokenError;
@@ -77,7 +78,8 @@ pub(super) fn failure_of(error: NodeError) -> Failure {
             StorageKeyError::Away { .. } | StorageKeyError::Missing { .. },
         )) => Exit::Unavailable,
         NodeError::Vault(VaultError::Store(StoreError::InUse { .. }))
-        | NodeError::Store(StoreError::InUse { .. }) => Exit::TryLater,
+        | NodeError::Store(StoreError::InUse { .. })
+        | NodeError::Journal(JournalError::Full { .. }) => Exit::TryLater,
         NodeError::Passphrase(_)
         | NodeError::Storage(_)
         | NodeError::Key(_)
@@ -89,7 +91,6 @@ pub(super) fn failure_of(error: NodeError) -> Failure {
         | NodeError::PublicKeys(_)
         | NodeError::SaveKeys { .. }
         | NodeError::Material(_) => Exit::Config,
-        NodeError::Journal(crate::journal::JournalError::Full { .. }) => Exit::TryLater,
         NodeError::Bind { .. } | NodeError::Local(_) => Exit::Unavailable,
         NodeError::Store(_) | NodeError::Open(_) | NodeError::Journal(_) | NodeError::Signal(_) => {
             Exit::Internal

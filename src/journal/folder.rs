@@ -12,6 +12,7 @@
 //! it is being read, wherever it comes from.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use prost::Message as _;
 
@@ -44,6 +45,9 @@ pub struct Keys {
     pub witnesses: Vec<VerifierKey>,
 }
 
+/// Takes a file of an export: its path and all of it.
+pub type Give<'a, E> = &'a mut dyn FnMut(&str, Vec<u8>) -> Result<(), E>;
+
 /// What an export begins with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
@@ -62,7 +66,8 @@ impl Head {
         let mut text = format!("{HEADER}\nnode {}\nsize {}\n", self.node, self.size);
         for (role, keys) in [("own", &self.keys.own), ("witness", &self.keys.witnesses)] {
             for key in keys {
-                text.push_str(&format!("{role} {key}\n"));
+                // Writing to a string cannot fail.
+                let _ = writeln!(text, "{role} {key}");
             }
         }
         text
@@ -107,7 +112,7 @@ impl Journal {
         &self,
         signed: &Verified<JournalCheckpoint>,
         keys: Keys,
-        give: &mut dyn FnMut(&str, Vec<u8>) -> Result<(), E>,
+        give: Give<'_, E>,
     ) -> Result<(), E> {
         let size = signed.checkpoint.size;
         let head = Head {
@@ -286,7 +291,9 @@ impl Verifier {
         let start = self.tree.size();
         let size = self.verdict.size;
         let width = TILE_WIDTH.min(size.saturating_sub(start));
-        if start % TILE_WIDTH != 0 || width == 0 || path != entries_path(start / TILE_WIDTH, width)
+        if !start.is_multiple_of(TILE_WIDTH)
+            || width == 0
+            || path != entries_path(start / TILE_WIDTH, width)
         {
             self.verdict.find(format!(
                 "{path} is not the file that follows {start} entries"

@@ -30,6 +30,13 @@ fn verdict(args: &[&str]) -> (bool, Value) {
     )
 }
 
+fn one(id: &str) -> v1::GetRequest {
+    v1::GetRequest {
+        id: id.to_owned(),
+        ..v1::GetRequest::default()
+    }
+}
+
 /// Waits until a peer has cosigned at least so many entries.
 async fn witnessed(node: &Node, peer: &str, size: u64) {
     let deadline = std::time::Instant::now() + PATIENCE;
@@ -166,14 +173,7 @@ async fn killed_again_and_again_it_loses_and_doubles_nothing_that_was_answered()
             let (mut client, id) = (client.clone(), id.clone());
             reads.push(tokio::spawn(async move {
                 let mut shown = 0_usize;
-                while client
-                    .get(v1::GetRequest {
-                        id: id.clone(),
-                        ..v1::GetRequest::default()
-                    })
-                    .await
-                    .is_ok()
-                {
+                while client.get(one(&id)).await.is_ok() {
                     shown += 1;
                 }
                 shown
@@ -182,12 +182,7 @@ async fn killed_again_and_again_it_loses_and_doubles_nothing_that_was_answered()
         // In the midst of it, wherever that is.
         let mut desk = left.desk().await;
         for _ in 0..10 * (round + 1) {
-            desk.get(v1::GetRequest {
-                id: id.clone(),
-                ..v1::GetRequest::default()
-            })
-            .await
-            .unwrap();
+            desk.get(one(&id)).await.unwrap();
             answered += 1;
         }
         left.kill();

@@ -187,7 +187,8 @@ async fn a_hostile_peer_gets_so_many_offers_looked_at_and_harms_nothing() {
     }
     // The link works on.
     let letters = hostile.letters(3);
-    hostile.push(letters).await;
+    let push = hostile.append(letters);
+    hostile.send(frame::Frame::Push(push)).await;
     let mut answers = 0;
     loop {
         match patiently(hostile.next()).await {
