@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
 
-const FILES: [&str; 12] = [
+const FILES: [&str; 13] = [
     "liaison/v1/envelope.proto",
     "liaison/v1/notification.proto",
     "liaison/v1/exchange.proto",
@@ -20,6 +20,7 @@ const FILES: [&str; 12] = [
     "liaison/v1/journal.proto",
     "liaison/v1/keys.proto",
     "liaison/v1/key_copies.proto",
+    "liaison/v1/handling.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -117,6 +117,8 @@ pub const VERIFICATION_PERSONS_MAX: usize = HANDOVER_PERSONS_MAX;
 pub const CALL_SECONDS_MAX: u32 = 24 * 60 * 60;
 /// A one-line field: names, offices, numbers; in bytes of UTF-8.
 pub const LINE_BYTES_MAX: usize = 512;
+/// Why a handling code was overridden: one line, as every reason that is typed and recorded.
+pub const OVERRIDE_REASON_BYTES_MAX: usize = LINE_BYTES_MAX;
 /// A free text in one language, in bytes of UTF-8.
 pub const TEXT_BYTES_MAX: usize = 64 << 10;
 /// Languages of one text.

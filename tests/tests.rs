@@ -68,6 +68,8 @@ mod forgeries;
 mod forked;
 #[path = "it/forms.rs"]
 mod forms;
+#[path = "it/handled.rs"]
+mod handled;
 #[path = "it/hostile.rs"]
 mod hostile;
 #[path = "it/journal/mod.rs"]

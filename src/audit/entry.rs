@@ -166,7 +166,14 @@ impl Bench<'_> {
         else {
             return;
         };
+        let said = self.log.absent.get(&index).copied();
         if let Some(body) = body {
+            if said.is_some() {
+                let what = "the manifest says that its body is not in the export, and it is";
+                judged
+                    .faults
+                    .push(Finding::error(Code::Manifest, path.clone(), what));
+            }
             let derived = render::notification(index, entry, Ok(body));
             // An export stays what it was when later versions learn more kinds.
             if bytes != derived && bytes == render::notification(index, entry, Err(render::NEWER)) {
@@ -186,7 +193,17 @@ impl Bench<'_> {
         let given = Absence::ALL
             .into_iter()
             .find(|absence| render::notification(index, entry, Err(absence.word())) == bytes);
+        if let Some(said) = said
+            && given.is_some_and(|given| given != said)
+        {
+            let what = format!("the manifest says that its body is {}", said.word());
+            judged
+                .faults
+                .push(Finding::error(Code::Manifest, path.clone(), what));
+        }
         match given {
+            Some(Absence::Withheld) => judged.counts.bodies_withheld += 1,
+            Some(Absence::Erased) => judged.counts.bodies_erased += 1,
             Some(Absence::Refused) => {
                 let what = "its body is said to be refused, but the other log of this export holds \
                             no signed REFUSAL of it";
@@ -194,7 +211,6 @@ impl Bench<'_> {
                     .refusable
                     .push(Finding::error(Code::Refusal, path, what));
             }
-            Some(Absence::Erased | Absence::Withheld) => {}
             None => {
                 let derived = render::notification(index, entry, Err(Absence::Withheld.word()));
                 judged

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
 use super::format::{
-    FORMAT, Held, LogFile, MANIFEST, Manifest, ManifestKey, ManifestLog, Role, VERSION, folder,
-    tiles,
+    FORMAT, Held, LogFile, MANIFEST, Manifest, ManifestAbsent, ManifestKey, ManifestLog, Role,
+    VERSION, folder, tiles,
 };
 use super::render::{self, Absence};
 use crate::crypto::note::{Note, SignatureLine};
@@ -51,6 +51,16 @@ pub trait LogSource: TileReader {
     /// # Errors
     /// It cannot be read.
     fn body(&self, index: u64) -> Result<SourceBody, Self::Error>;
+
+    /// Why a body that [`LogSource::body`] has called absent is, in words, for the manifest; nothing
+    /// where there is no more to say.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn why_absent(&self, index: u64, absence: Absence) -> Result<Option<String>, Self::Error> {
+        let _ = (index, absence);
+        Ok(None)
+    }
 
     /// The latest cosigned checkpoint.
     ///
@@ -198,6 +208,7 @@ pub fn export<L: LogSource, S: FileSink>(
         files: BTreeMap::new(),
         keys: &head.keys,
         proofs: head.proofs,
+        absent: Vec::new(),
     };
     let keys = head
         .keys
@@ -219,6 +230,7 @@ pub fn export<L: LogSource, S: FileSink>(
             size,
             recorded_beyond: log.tree().size().saturating_sub(size),
             start_keys: start_keys(&origin, &log.start_keys(), &head.keys),
+            absent: std::mem::take(&mut writer.absent),
         });
         exported.push((origin, size));
     }
@@ -311,6 +323,8 @@ struct Writer<'s, S> {
     files: BTreeMap<String, String>,
     keys: &'s [ExportKey],
     proofs: bool,
+    /// Of the log being written.
+    absent: Vec<ManifestAbsent>,
 }
 
 type Written<L, S, T = ()> =
@@ -351,7 +365,18 @@ impl<S: FileSink> Writer<'_, S> {
                     self.file::<L>(folder, LogFile::Body(index), salted)?;
                     Ok(salted.as_ref())
                 }
-                SourceBody::Absent(absence) => Err(absence.word()),
+                SourceBody::Absent(absence) => {
+                    let why = log
+                        .why_absent(index, *absence)
+                        .map_err(ExportError::Source)?;
+                    self.absent.extend(why.map(|why| ManifestAbsent {
+                        index,
+                        id: render::header(&entry).map_or_else(String::new, |h| h.id.to_string()),
+                        absence: *absence,
+                        why,
+                    }));
+                    Err(absence.word())
+                }
             };
             let notification = render::notification(index, &entry, held);
             self.file::<L>(folder, LogFile::Notification(index), &notification)?;

@@ -127,6 +127,10 @@ pub struct Counts {
     pub bodies: u64,
     /// Bodies that are not in the export.
     pub bodies_absent: u64,
+    /// Of these, those that the exporter has left out.
+    pub bodies_withheld: u64,
+    /// Of these, those that the exporter says were erased.
+    pub bodies_erased: u64,
     /// Checkpoints whose three signatures hold.
     pub checkpoints: u64,
     /// Tiles that match the recomputed tree.
@@ -145,6 +149,8 @@ impl Counts {
         self.signatures += other.signatures;
         self.bodies += other.bodies;
         self.bodies_absent += other.bodies_absent;
+        self.bodies_withheld += other.bodies_withheld;
+        self.bodies_erased += other.bodies_erased;
         self.checkpoints += other.checkpoints;
         self.tiles += other.tiles;
         self.proofs += other.proofs;

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::render::Absence;
 use crate::crypto::change;
 use crate::crypto::vkey::{Algorithm, VerifierKey};
 use crate::model::{NodeName, Origin};
@@ -65,6 +66,24 @@ pub struct ManifestLog {
     /// keys in this log, or are other logs'. Empty: all of the author's in the export.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub start_keys: Vec<String>,
+    /// Bodies that are not in the export and why, by index, as far as the node says why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub absent: Vec<ManifestAbsent>,
+}
+
+/// A body that is not in an export.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ManifestAbsent {
+    /// Index of its entry.
+    pub index: u64,
+    /// Id of its message; empty where the header cannot be read.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub id: String,
+    /// What became of it. The entry's `notifications/<index>.json` says the same.
+    pub absence: Absence,
+    /// Why, in words; the exporter's.
+    pub why: String,
 }
 
 /// As what a node holds a log.

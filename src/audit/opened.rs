@@ -1,5 +1,6 @@
 //! An export as it was handed over: files, manifest, and whether the two agree.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
@@ -10,6 +11,7 @@ use super::format::{
     CLAIM, CLAIM_RECEIPT, FORMAT, Held, LogFile, MANIFEST, Manifest, VERSION, folder,
 };
 use super::keyring::time;
+use super::render::Absence;
 use crate::crypto::vkey::VerifierKey;
 use crate::limits::{EXPORT_KEYS_MAX, EXPORT_LOGS_MAX, MANIFEST_BYTES_MAX};
 use crate::model::{NodeName, Origin, text};
@@ -32,6 +34,8 @@ pub(super) struct OpenedLog {
     pub(super) folder: String,
     pub(super) size: u64,
     pub(super) recorded_beyond: u64,
+    /// What the manifest says became of bodies that are not in the export, by index.
+    pub(super) absent: BTreeMap<u64, Absence>,
 }
 
 impl Opened {
@@ -268,7 +272,22 @@ fn logs(
         if node.is_some_and(|node| Held::of(node, &origin) != Some(log.held)) {
             fault(format!("log {shown}: not what the node holds it as"));
         }
+        let mut absent = BTreeMap::new();
+        for said in &log.absent {
+            let later = absent
+                .last_key_value()
+                .is_none_or(|(last, _)| *last < said.index);
+            if said.index >= log.size || !later {
+                let index = said.index;
+                fault(format!(
+                    "log {shown}: an absent body at index {index}, out of order or beyond the log"
+                ));
+                break;
+            }
+            absent.insert(said.index, said.absence);
+        }
         logs.push(OpenedLog {
+            absent,
             folder: folder(&origin),
             origin,
             size: log.size,

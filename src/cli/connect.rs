@@ -18,6 +18,7 @@ use crate::proto::v1::backup_service_client::BackupServiceClient;
 use crate::proto::v1::bundle_service_client::BundleServiceClient;
 use crate::proto::v1::desk_service_client::DeskServiceClient;
 use crate::proto::v1::erasure_service_client::ErasureServiceClient;
+use crate::proto::v1::handling_service_client::HandlingServiceClient;
 use crate::proto::v1::journal_service_client::JournalServiceClient;
 use crate::proto::v1::key_copies_service_client::KeyCopiesServiceClient;
 use crate::proto::v1::keys_service_client::KeysServiceClient;
@@ -294,6 +295,13 @@ impl Desk {
     /// For what is carried by hand.
     pub(crate) fn bundle(&self) -> BundleServiceClient<Channel> {
         BundleServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(DESK_MESSAGE_BYTES_MAX)
+    }
+
+    /// For what handling codes restrict.
+    pub(crate) fn handling(&self) -> HandlingServiceClient<Channel> {
+        HandlingServiceClient::new(self.channel.clone())
             .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX)
             .max_encoding_message_size(DESK_MESSAGE_BYTES_MAX)
     }

@@ -211,7 +211,10 @@ pub(crate) async fn wait_for(
     let deadline = tokio::time::Instant::now() + timeout;
     let mut events = refused::answer(desk.desk().watch(v1::WatchRequest::default()).await)?;
     loop {
-        let request = v1::GetRequest { id: id.to_owned() };
+        let request = v1::GetRequest {
+            id: id.to_owned(),
+            ..v1::GetRequest::default()
+        };
         let message = refused::answer(desk.desk().get(request).await)?
             .message
             .unwrap_or_default();

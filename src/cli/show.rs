@@ -13,7 +13,7 @@ use super::print::{Bar, Screen};
 use super::table::{Cell, Fit, Style, Table, pad};
 use super::{erase, form, levels, refused, summary, when, words};
 use crate::model::text::{escape, is_steering};
-use crate::model::{MessageId, json};
+use crate::model::{MessageId, handling, json};
 use crate::proto::v1::{self, Side};
 
 /// Answers that are fetched to be named.
@@ -28,6 +28,13 @@ pub(crate) struct Show {
     /// Save its attachments in this directory, which is made if it is missing. Nothing is overwritten.
     #[arg(long, value_name = "DIR")]
     save_attachments: Option<PathBuf>,
+    /// Why attachments may be saved although the handling code restricts that; it is recorded.
+    #[arg(
+        long = "override",
+        value_name = "REASON",
+        requires = "save_attachments"
+    )]
+    reason: Option<String>,
 }
 
 impl Show {
@@ -46,7 +53,13 @@ impl Show {
         }
         if let Some(directory) = &self.save_attachments {
             for state in &message.attachments {
-                save(&desk, &message.id, state, directory, screen).await?;
+                let request = v1::DownloadAttachmentRequest {
+                    message_id: message.id.clone(),
+                    purpose: v1::Purpose::Export.into(),
+                    override_reason: self.reason.clone().unwrap_or_default(),
+                    ..v1::DownloadAttachmentRequest::default()
+                };
+                save(&desk, request, state, directory, screen).await?;
             }
         }
         Ok(Exit::Ok)
@@ -67,7 +80,21 @@ pub(crate) async fn settle_zones(desk: &Desk, peer: &str) {
 
 /// Asks for one message.
 pub(crate) async fn get(desk: &Desk, id: &str) -> Result<v1::Message, Failure> {
-    let request = v1::GetRequest { id: id.to_owned() };
+    get_for(desk, id, v1::Purpose::Read, "").await
+}
+
+/// Asks for one message for a purpose, with the reason for overriding its handling code.
+pub(crate) async fn get_for(
+    desk: &Desk,
+    id: &str,
+    purpose: v1::Purpose,
+    override_reason: &str,
+) -> Result<v1::Message, Failure> {
+    let request = v1::GetRequest {
+        id: id.to_owned(),
+        purpose: purpose.into(),
+        override_reason: override_reason.to_owned(),
+    };
     let answer = refused::answer(desk.desk().get(request).await)?;
     answer
         .message
@@ -139,8 +166,18 @@ fn render(message: &v1::Message, answers: &[v1::Message], screen: Screen) -> Str
     if message.delivered_at.is_some() {
         line("receipt", &when::full_wire(message.delivered_at.as_ref()));
     }
-    let handling = message.handling.map(words::handling);
-    line("handling", handling.as_deref().unwrap_or_default());
+    if let Some(stated) = message.handling {
+        let mut text = words::handling(stated);
+        if stated.code != 0 {
+            let _ = write!(text, " ({})", handling::meaning_of(stated.code));
+        }
+        line("handling", &text);
+    }
+    if message.above_ceiling {
+        let warning = "classified above what was agreed for this link; it is on record all the \
+                       same, tell the other side";
+        line("ceiling", &Style::Warn.paint(warning, screen.colour));
+    }
     line("thread", &escape(&message.thread_id));
     line("in reply to", &escape(&message.in_reply_to));
     line("supersedes", &escape(&message.supersedes));
@@ -239,7 +276,7 @@ fn answered(answers: &[v1::Message], all: usize) -> Table {
 /// Saves one attachment under its own name if that is a mere file name, else under its digest.
 async fn save(
     desk: &Desk,
-    message_id: &str,
+    request: v1::DownloadAttachmentRequest,
     state: &v1::AttachmentState,
     directory: &Path,
     screen: Screen,
@@ -272,8 +309,8 @@ async fn save(
         .await
         .or_fail(Exit::CannotCreate, failed)?;
     let request = v1::DownloadAttachmentRequest {
-        message_id: message_id.to_owned(),
         sha256: attachment.sha256.clone(),
+        ..request
     };
     let outcome = async {
         let bar = Bar::bytes(&shown, attachment.size);

@@ -1,7 +1,9 @@
 //! The words of the protocol's enums, as people type and read them: `crossing-alert`, `FLASH`.
 
 use super::table::Style;
-use crate::proto::v1::{self, Kind, Level, LinkState, OwedThing, Precedence, Side, Status};
+use crate::proto::v1::{
+    self, HandlingCode, Kind, Level, LinkState, OwedThing, Precedence, Side, Status,
+};
 
 /// The word of an enum value: its name without the enum's own, lower case, with hyphens.
 fn word(name: &str, prefix: &str) -> String {
@@ -45,6 +47,7 @@ words! {
     parse_precedence, precedences: Precedence, "PRECEDENCE_", 4;
     parse_status, statuses: Status, "STATUS_", 3;
     parse_level, levels: Level, "LEVEL_", 6;
+    parse_handling_code, handling_codes: HandlingCode, "HANDLING_CODE_", 4;
 }
 
 /// The kind as people read it; its number if this version does not know it.
@@ -85,7 +88,7 @@ pub(crate) fn handling(handling: v1::Handling) -> String {
         .trim_start_matches("CLASSIFICATION_")
         .to_owned();
     match handling.code() {
-        v1::HandlingCode::Unspecified => classification,
+        HandlingCode::Unspecified => classification,
         code => {
             let code = code.as_str_name().trim_start_matches("HANDLING_CODE_");
             format!("{classification} {code}")

@@ -16,7 +16,7 @@ use crate::exchange::view::Detail;
 use crate::exchange::{Link, LogSide};
 use crate::journal::Act;
 use crate::model::check::FieldFault;
-use crate::model::{MessageId, body};
+use crate::model::{MessageId, body, handling};
 use crate::proto::v1;
 use crate::proto::v1::body::Body;
 
@@ -49,7 +49,8 @@ impl Desk {
         // A retry must say the same, its time included; two at once may both be the first.
         let earlier = self.earlier_time(&link, &request.acknowledgement_id)?;
         let now = self.exchange.clock().timestamp();
-        let draft = acknowledgement(&message, &request, earlier.unwrap_or(now));
+        let ceiling = link.classification_max;
+        let draft = acknowledgement(&message, &request, ceiling, earlier.unwrap_or(now));
         let author = caller.author();
         // A person's word: nobody's bulk stands before it.
         let Admission { seat, charge } = self
@@ -66,7 +67,7 @@ impl Desk {
         {
             Err(SubmitError::IdUsed { .. }) if earlier.is_none() => {
                 let earlier = self.earlier_time(&link, &request.acknowledgement_id)?;
-                let draft = acknowledgement(&message, &request, earlier.unwrap_or(now));
+                let draft = acknowledgement(&message, &request, ceiling, earlier.unwrap_or(now));
                 self.exchange.submit(draft, &author).await
             }
             other => other,
@@ -102,6 +103,7 @@ impl Desk {
 fn acknowledgement(
     message: &v1::Message,
     request: &v1::AcknowledgeRequest,
+    ceiling: v1::Classification,
     at: prost_types::Timestamp,
 ) -> v1::Draft {
     let officer = request.officer.clone().unwrap_or_default();
@@ -111,12 +113,14 @@ fn acknowledgement(
         .handling
         .map_or(0, |handling| handling.classification);
     let classification = v1::Classification::try_from(classification).unwrap_or_default();
+    // It holds nothing of the message; a peer that says more than was agreed is acknowledged too.
+    let classification = handling::within(classification as i32, ceiling);
     v1::Draft {
         id: request.acknowledgement_id.clone(),
         recipient: message.peer.clone(),
         status: status as i32,
         handling: Some(v1::Handling {
-            classification: classification as i32,
+            classification,
             ..v1::Handling::default()
         }),
         thread_id: message.thread_id.clone(),

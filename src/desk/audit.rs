@@ -12,6 +12,7 @@ use tonic::Status;
 use super::Desk;
 use super::caller::{Access, Caller};
 use super::errors::DeskError;
+use super::handling::reason_of;
 use super::read::parse_id;
 use crate::audit::Absence;
 use crate::audit::export::{
@@ -21,11 +22,14 @@ use crate::audit::export::{
 use crate::audit::format::tiles;
 use crate::crypto::vkey::VerifierKey;
 use crate::exchange::layout::{Place, StoredBody};
-use crate::exchange::read::{LogReader, ReadError};
+use crate::exchange::read::{LogReader, ReadError, Stored};
 use crate::exchange::submit::header_of;
 use crate::exchange::{Exchange, Link, LogSide};
+use crate::journal::Act;
 use crate::limits::{CHUNK_BYTES_MAX, READER_TIME_MAX};
-use crate::model::Origin;
+use crate::model::handling::{self, Permit, Use, code_of, permits};
+use crate::model::text::escape;
+use crate::model::{Header, Origin};
 use crate::proto::v1::{self, KeyRole};
 use crate::tlog::path::{LEVEL_MAX, TileKind};
 use crate::tlog::proof::TlogProof;
@@ -89,10 +93,14 @@ impl Desk {
         })
     }
 
-    pub(super) fn export(
+    pub(super) async fn export(
         self: &Arc<Self>,
+        caller: &Caller,
         request: &v1::ExportRequest,
     ) -> Result<Parts, DeskError> {
+        let reason = reason_of(&request.override_reason)?;
+        let mut withheld = Withheld::of(request)?;
+        withheld.restricted = reason.is_none();
         let links: Vec<_> = match request.peer.as_str() {
             "" => self.exchange.links().cloned().collect(),
             peer => match self.exchange.link(peer) {
@@ -110,8 +118,16 @@ impl Desk {
         let permit = permit.map_err(|_| DeskError::Crowded { what: "exports" })?;
         let mut job = ExportJob::new(&self.exchange, links);
         job.proofs = request.proofs;
+        job.withheld = withheld;
         if request.withhold_bodies {
             job = job.bodies(Bodies::Withheld);
+        }
+        if let Some(why) = reason {
+            let deed = Self::deed(caller, Act::Overrode)
+                .peer(&request.peer)
+                .what("export of logs")
+                .why(why);
+            self.note(deed).await?;
         }
         let (parts, stream) = mpsc::channel(AHEAD_PARTS);
         let stop = self.stop.clone();
@@ -154,12 +170,82 @@ impl Bodies {
     }
 }
 
+/// Which bodies an export leaves out beside, by what their headers say.
+#[derive(Debug, Clone, Default)]
+struct Withheld {
+    /// Numbers of kinds.
+    kinds: BTreeSet<i32>,
+    /// Numbers of handling codes.
+    codes: BTreeSet<i32>,
+    /// Also those whose handling code restricts an export.
+    restricted: bool,
+}
+
+impl Withheld {
+    /// What a request asks for, each of it checked.
+    fn of(request: &v1::ExportRequest) -> Result<Self, DeskError> {
+        let open = |kind: &i32| STAYS_OPEN.map(|kind| kind as i32).contains(kind);
+        for kind in &request.withhold_kinds {
+            let fault = match v1::Kind::try_from(*kind) {
+                Err(_) | Ok(v1::Kind::Unspecified) => format!("{kind} is no Kind"),
+                Ok(known) if open(kind) => format!(
+                    "{} says nothing of anybody, and without it the logs cannot be checked",
+                    known.as_str_name()
+                ),
+                Ok(_) => continue,
+            };
+            let remedy = "name kinds that say something of somebody";
+            return Err(DeskError::field("withholdKinds", fault, remedy));
+        }
+        for code in &request.withhold_codes {
+            if handling::is_known(*code) && *code != 0 {
+                continue;
+            }
+            return Err(DeskError::field(
+                "withholdCodes",
+                format!("{code} is no HandlingCode"),
+                "name H0, H1, H2 or H3",
+            ));
+        }
+        Ok(Self {
+            kinds: request.withhold_kinds.iter().copied().collect(),
+            codes: request.withhold_codes.iter().copied().collect(),
+            restricted: false,
+        })
+    }
+
+    /// Why the body under a header is left out; nothing if it is not.
+    fn why(&self, header: &Header) -> Option<String> {
+        let code = code_of(header.wire.handling.as_ref());
+        if self.kinds.contains(&header.kind) {
+            let kind = v1::Kind::try_from(header.kind).unwrap_or_default();
+            return Some(format!("kind {}, as asked for", kind.as_str_name()));
+        }
+        if self.codes.contains(&code) {
+            let word = handling::code_word(code);
+            return Some(format!("handling code {word}, as asked for"));
+        }
+        match permits(code, Use::Export) {
+            Permit::NeedsOverride { why } if self.restricted => {
+                let word = handling::code_word(code);
+                Some(format!("handling code {word}: {why}"))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Kinds whose bodies are in every export. What a node says about a refusal holds nothing of the message
+/// refused; a change of keys says nothing of anybody, and without it the log cannot be checked.
+const STAYS_OPEN: [v1::Kind; 2] = [v1::Kind::Refusal, v1::Kind::KeyChange];
+
 /// One export of one or more links.
 pub(super) struct ExportJob {
     exchange: Arc<Exchange>,
     links: Vec<Arc<Link>>,
     proofs: bool,
     bodies: Bodies,
+    withheld: Withheld,
     /// Of the own log and the peer's no more than the first receipt of at least so many entries.
     sizes_min: Option<[u64; 2]>,
     annex: Annex,
@@ -173,6 +259,7 @@ impl ExportJob {
             links,
             proofs: false,
             bodies: Bodies::All,
+            withheld: Withheld::default(),
             sizes_min: None,
             annex: Annex::default(),
         }
@@ -222,6 +309,7 @@ impl ExportJob {
                     link: Arc::clone(link),
                     side,
                     bodies: self.bodies.clone(),
+                    withheld: self.withheld.clone(),
                 });
             }
         }
@@ -288,6 +376,7 @@ struct ExportLog {
     latest: Option<(u64, String)>,
     tree: Arc<Tree>,
     bodies: Bodies,
+    withheld: Withheld,
 }
 
 impl ExportLog {
@@ -325,15 +414,19 @@ impl ExportLog {
         }
     }
 
-    /// What a node says about a refusal holds nothing of the message refused.
-    fn may_withhold(&self, index: u64) -> Result<bool, ReadError> {
-        if !self.bodies.withholds(self.side, index) {
-            return Ok(false);
+    /// Why a body is left out of this export; nothing if it is not.
+    fn why_withheld(&self, stored: &Stored) -> Option<String> {
+        let all = self.bodies.withholds(self.side, stored.index);
+        match header_of(stored, "") {
+            Ok(header) if STAYS_OPEN.map(|kind| kind as i32).contains(&header.kind) => None,
+            _ if all => Some(match self.bodies {
+                Bodies::Only { .. } => "not needed for what this proves".to_owned(),
+                _ => "every body, as asked for".to_owned(),
+            }),
+            Ok(header) => self.withheld.why(&header),
+            // Its header cannot be read: nothing says that it is restricted.
+            Err(_) => None,
         }
-        let header = header_of(&self.reader.entry(index)?, &self.origin().to_string());
-        // A change of keys says nothing of anybody, and without it the log cannot be checked.
-        let open = [v1::Kind::Refusal as i32, v1::Kind::KeyChange as i32];
-        Ok(!header.is_ok_and(|header| open.contains(&header.kind)))
     }
 }
 
@@ -373,13 +466,33 @@ impl LogSource for ExportLog {
         if stored.record.refused && stored.record.body == StoredBody::Absent {
             return Ok(SourceBody::Absent(Absence::Refused));
         }
-        if self.may_withhold(index)? {
+        if self.why_withheld(&stored).is_some() {
             return Ok(SourceBody::Absent(Absence::Withheld));
         }
         Ok(match self.reader.body(&stored)? {
             Some((salt, body)) => SourceBody::Held([&salt[..], &body[..]].concat().into()),
             None => SourceBody::Absent(Absence::Erased),
         })
+    }
+
+    fn why_absent(&self, index: u64, absence: Absence) -> Result<Option<String>, ReadError> {
+        match absence {
+            Absence::Withheld => Ok(self.why_withheld(&self.reader.entry(index)?)),
+            // The reason is for this side only.
+            Absence::Erased => {
+                Ok(self
+                    .exchange
+                    .erasure_of(&self.link, self.side, index)?
+                    .map(|erasure| {
+                        let at = i64::try_from(erasure.at_ms).unwrap_or(i64::MAX);
+                        let at =
+                            jiff::Timestamp::from_millisecond(at).unwrap_or(jiff::Timestamp::MAX);
+                        let (by, under) = (escape(&erasure.by), escape(&erasure.authority));
+                        format!("erased on {at} by {by} under {under}")
+                    }))
+            }
+            Absence::Refused => Ok(None),
+        }
     }
 
     fn latest_receipt(&self) -> Result<Option<SourceReceipt>, ReadError> {

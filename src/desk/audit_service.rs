@@ -38,7 +38,7 @@ impl AuditService for Arc<Desk> {
                 "logs"
             });
         let result = match self.note(deed).await {
-            Ok(()) => Desk::export(self, request.get_ref()),
+            Ok(()) => Desk::export(self, &caller, request.get_ref()).await,
             Err(error) => Err(error),
         };
         answer(&caller, Method::Export, result)
@@ -57,8 +57,7 @@ impl AuditService for Arc<Desk> {
         if let Err(error) = self.note(deed).await {
             return answer(&caller, Method::Lateness, Err(error));
         }
-        let (desk, by) = (Arc::clone(self), caller.clone());
-        let work = move || Desk::lateness(&desk, &by, access, request.get_ref());
-        answer(&caller, Method::Lateness, blocking(work).await)
+        let result = Desk::lateness(self, &caller, access, request.into_inner()).await;
+        answer(&caller, Method::Lateness, result)
     }
 }

@@ -73,11 +73,13 @@ pub enum Method {
     ExportJournal,
     /// Goes on witnessing a peer's journal that was set back.
     AcceptJournal,
+    /// Sends a message on to another peer.
+    Forward,
 }
 
 impl Method {
     /// Every call.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::Submit,
         Self::Get,
         Self::List,
@@ -108,6 +110,7 @@ impl Method {
         Self::ListJournal,
         Self::ExportJournal,
         Self::AcceptJournal,
+        Self::Forward,
     ];
 
     /// Its name in the proto, and what is asked of it.
@@ -144,6 +147,7 @@ impl Method {
             Self::ListJournal => "ListJournal",
             Self::ExportJournal => "ExportJournal",
             Self::AcceptJournal => "AcceptJournal",
+            Self::Forward => "Forward",
         }
     }
 }
@@ -156,7 +160,7 @@ pub enum Access {
     /// For what the caller itself submitted, and to submit what its configuration names. Of a
     /// backup and of the journal: on the node's own machine, by the node's own user.
     Own,
-    /// Without bodies.
+    /// Without bodies, and without anything that is taken from one.
     Outline,
     /// Wholly.
     Full,
@@ -191,7 +195,8 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::ExportBundle
             | M::ImportBundle
             | M::ShowLink
-            | M::LinkEvidence,
+            | M::LinkEvidence
+            | M::Forward,
         )
         | (
             Role::Auditor,
@@ -219,7 +224,6 @@ pub const fn access(role: Role, method: Method) -> Access {
             M::Status
             | M::ReleaseLink
             | M::ListDue
-            | M::ListCalendars
             | M::ListKeys
             | M::ChangeKeys
             | M::CopyKeys
@@ -232,7 +236,10 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::ExportJournal
             | M::AcceptJournal,
         ) => Access::Full,
-        (Role::Integration, M::Submit | M::Get | M::List | M::Watch | M::UploadAttachment)
+        (
+            Role::Integration,
+            M::Submit | M::Get | M::List | M::Watch | M::UploadAttachment | M::Forward,
+        )
         | (
             Role::Operator,
             M::Backup
@@ -242,7 +249,9 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::ExportJournal
             | M::AcceptJournal,
         ) => Access::Own,
-        (Role::Admin, M::Get | M::List | M::ListCases | M::GetCase) => Access::Outline,
+        (Role::Admin, M::Get | M::List | M::ListCases | M::GetCase | M::ListCalendars) => {
+            Access::Outline
+        }
         _ => Access::Denied,
     }
 }
@@ -316,7 +325,7 @@ mod tests {
             (Method::Proof, [Full, No, Full, No]),
             (Method::Export, [Full, No, Full, No]),
             (Method::ListDue, [Full, No, Full, Full]),
-            (Method::ListCalendars, [Full, No, Full, Full]),
+            (Method::ListCalendars, [Full, No, Full, Outline]),
             (Method::Lateness, [Full, No, Full, No]),
             (Method::ListKeys, [Full, No, Full, Full]),
             (Method::ChangeKeys, [No, No, No, Full]),
@@ -330,6 +339,7 @@ mod tests {
             (Method::ListJournal, [Own, No, Full, Full]),
             (Method::ExportJournal, [Own, No, Full, Full]),
             (Method::AcceptJournal, [Own, No, No, Full]),
+            (Method::Forward, [Full, Own, No, No]),
         ];
         assert_eq!(table.map(|(method, _)| method), Method::ALL);
         for (method, row) in table {

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use super::Desk;
+use super::caller::Access;
 use super::errors::DeskError;
 use super::read::parse_id;
 use crate::exchange::cases::told;
@@ -24,6 +25,7 @@ const PAGE_CASES: u32 = 50;
 impl Desk {
     pub(super) fn list_cases(
         &self,
+        access: Access,
         request: &v1::ListCasesRequest,
     ) -> Result<v1::ListCasesResponse, DeskError> {
         let page_size = match request.page_size {
@@ -71,6 +73,9 @@ impl Desk {
             }
             page.cases.push(case);
         }
+        if access == Access::Outline {
+            page.cases.iter_mut().for_each(outline);
+        }
         Ok(page)
     }
 
@@ -85,6 +90,7 @@ impl Desk {
 
     pub(super) fn get_case(
         &self,
+        access: Access,
         request: &v1::GetCaseRequest,
     ) -> Result<v1::GetCaseResponse, DeskError> {
         let id = parse_id("id", &request.id)?;
@@ -104,7 +110,24 @@ impl Desk {
                 messages: messages_of(&link, folded),
             }))
         })??;
-        answer.ok_or(DeskError::NotFound { id })
+        let mut answer = answer.ok_or(DeskError::NotFound { id })?;
+        if access == Access::Outline {
+            answer.case.iter_mut().for_each(outline);
+            for message in &mut answer.messages {
+                message.standing_reason.clear();
+            }
+        }
+        Ok(answer)
+    }
+}
+
+/// Takes out what follows from bodies: states, persons, what is owed and possible.
+fn outline(case: &mut v1::Case) {
+    for matter in &mut case.matters {
+        matter.state.clear();
+        matter.persons.clear();
+        matter.duties.clear();
+        matter.steps.clear();
     }
 }
 

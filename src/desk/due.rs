@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
 use super::Desk;
+use super::caller::Access;
 use super::errors::DeskError;
 use crate::exchange::Link;
 use crate::exchange::clock::timestamp_of_ms;
@@ -97,6 +98,7 @@ impl Desk {
 
     pub(super) fn list_calendars(
         &self,
+        access: Access,
         request: &v1::ListCalendarsRequest,
     ) -> Result<v1::ListCalendarsResponse, DeskError> {
         let mut calendars = Vec::new();
@@ -118,6 +120,11 @@ impl Desk {
                 sides.into_iter().flat_map(of_side).collect::<Vec<_>>()
             })?;
             calendars.extend(of_link);
+        }
+        if access == Access::Outline {
+            for calendar in &mut calendars {
+                calendar.calendar = calendar.calendar.take().map(outline);
+            }
         }
         Ok(v1::ListCalendarsResponse { calendars })
     }
@@ -183,6 +190,18 @@ fn told(
         })
         .collect();
     Ok(told)
+}
+
+/// Which calendar it is, without what it says.
+fn outline(calendar: v1::Calendar) -> v1::Calendar {
+    v1::Calendar {
+        year: calendar.year,
+        version: calendar.version,
+        country: calendar.country,
+        time_zone: calendar.time_zone,
+        sample: calendar.sample,
+        ..v1::Calendar::default()
+    }
 }
 
 fn published_calendar(

@@ -26,6 +26,7 @@ use crate::journal::JournalError;
 use crate::limits::{PAGE_MESSAGES_MAX, REFUSAL_DETAILS_BYTES_MAX, REFUSAL_MESSAGE_BYTES_MAX};
 use crate::model::MessageId;
 use crate::model::check::FieldFault;
+use crate::model::handling::Use;
 use crate::model::text::escape;
 use crate::proto::v1;
 use crate::store::{KeyCopyError, StoreError, VaultError};
@@ -113,6 +114,23 @@ pub enum DeskError {
         free: u64,
         /// What must be free.
         needed: u64,
+    },
+
+    /// The handling code restricts this use.
+    #[error(
+        "message {id} carries {code} ({why}): it is not {} without a reason. Give one: --override \
+         \"REASON\"; it is recorded",
+        .wanted.done()
+    )]
+    Restricted {
+        /// The message.
+        id: String,
+        /// Its code: `H1`.
+        code: String,
+        /// What it restricts.
+        why: &'static str,
+        /// The use that was refused.
+        wanted: Use,
     },
 
     // --- The caller's mistake. ---
@@ -274,6 +292,8 @@ fn row(error: &DeskError) -> (Code, &'static str) {
         DeskError::Denied { .. } => (Code::PermissionDenied, "ROLE_DENIED"),
         DeskError::Kind { .. } => (Code::PermissionDenied, "KIND_DENIED"),
         DeskError::NotAtSocket => (Code::PermissionDenied, "NOT_AT_SOCKET"),
+        // It may be asked again with a reason; what a role may not have, may not.
+        DeskError::Restricted { .. } => (Code::FailedPrecondition, "HANDLING_RESTRICTED"),
         DeskError::Crowded { .. } => (Code::ResourceExhausted, "TOO_MANY_OPEN"),
 
         DeskError::InFlight { .. } => (Code::ResourceExhausted, "QUOTA_IN_FLIGHT"),
@@ -550,6 +570,13 @@ fn metadata_of(error: &DeskError) -> Vec<(&'static str, String)> {
             ("method", method.as_str().to_owned()),
         ],
         DeskError::Kind { kind, .. } => vec![("kind", kind.as_str_name().to_owned())],
+        DeskError::Restricted {
+            id, code, wanted, ..
+        } => vec![
+            ("message", id.clone()),
+            ("code", code.clone()),
+            ("use", wanted.to_string()),
+        ],
         DeskError::OverQuota { over, .. } => vec![
             ("limit", over.limit.to_string()),
             ("of", over.of.to_string()),

@@ -14,6 +14,7 @@ use tonic::{Status, Streaming};
 
 use super::caller::{Access, Caller, Method, Role};
 use super::errors::DeskError;
+use super::handling::use_of;
 use super::read::parse_id;
 use super::seats::{Seat, Seats};
 use super::{Desk, blocking};
@@ -25,6 +26,7 @@ use crate::journal::Act;
 use crate::limits::{
     ATTACHMENT_BYTES_MAX, ATTACHMENT_FLOORS, CHUNK_BYTES_MAX, READER_TIME_MAX, UPLOAD_PAUSE_MAX,
 };
+use crate::model::handling::Use;
 use crate::proto::v1::{self, upload_attachment_request::Part};
 use crate::store::{Blobs, StoreError};
 
@@ -181,8 +183,19 @@ impl Desk {
         self: &Arc<Self>,
         caller: &Caller,
         access: Access,
-        request: &v1::DownloadAttachmentRequest,
+        request: v1::DownloadAttachmentRequest,
     ) -> Result<Chunks, DeskError> {
+        let wanted = match request.purpose() {
+            v1::Purpose::Unspecified => Use::Export,
+            v1::Purpose::Read => {
+                return Err(DeskError::field(
+                    "purpose",
+                    "a file that is downloaded is a copy by itself",
+                    "say EXPORT, PRINT or FORWARD, or leave it out for EXPORT",
+                ));
+            }
+            other => use_of(other as i32)?,
+        };
         let id = parse_id("messageId", &request.message_id)?;
         let Ok(digest) = <[u8; 32]>::try_from(&request.sha256[..]) else {
             return Err(DeskError::field(
@@ -193,13 +206,15 @@ impl Desk {
         };
         let (link, place) = self.visible(caller, access, id)?;
         let message = self.exchange.message(&link, place, Detail::Full)?;
-        let content = message.body.and_then(|body| body.body);
-        let named = content.iter().flat_map(files_of);
+        let content = message.body.as_ref().and_then(|body| body.body.as_ref());
+        let named = content.into_iter().flat_map(files_of);
         let size = named
             .filter(|file| file.sha256 == digest)
             .map(|file| file.size)
             .next()
             .ok_or(DeskError::NoSuchFile { id })?;
+        self.permit(caller, &message, wanted, &request.override_reason)
+            .await?;
         let blobs = self.exchange.blobs();
         if blobs.size(&digest)? != Some(size) {
             let held = blobs.partial(&digest)?;

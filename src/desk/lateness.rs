@@ -3,24 +3,26 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_stream::StreamExt as _;
 use tokio_stream::adapters::Map;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
-use super::Desk;
 use super::audit::{AHEAD_PARTS, Bodies, ExportJob, Part, PartSink, Parts, keys_of_log};
 use super::caller::{Access, Caller};
 use super::errors::DeskError;
 use super::read::parse_id;
+use super::{Desk, blocking};
 use crate::audit::export::{Annex, ExportKey, three_lines};
 use crate::audit::format::{CLAIM, CLAIM_RECEIPT};
 use crate::audit::lateness::{self, Claim, Dated, Exhibit, Line, NotLate};
 use crate::exchange::layout::Place;
 use crate::exchange::read::{LogReader, ReadError};
 use crate::exchange::submit::header_of;
+use crate::exchange::view::Detail;
 use crate::exchange::{Exchange, Link, LogSide};
+use crate::model::handling::Use;
 use crate::model::workflow::Standing;
 use crate::model::{Header, MessageId, Origin, body};
 use crate::proto::v1;
@@ -37,13 +39,41 @@ const ENTRIES_AT_ONCE: usize = 256;
 pub(super) type Pieces = Map<Parts, fn(Part) -> Result<v1::LatenessResponse, Status>>;
 
 impl Desk {
-    pub(super) fn lateness(
+    pub(super) async fn lateness(
         self: &Arc<Self>,
         caller: &Caller,
         access: Access,
-        request: &v1::LatenessRequest,
+        request: v1::LatenessRequest,
     ) -> Result<Pieces, DeskError> {
-        let id = parse_id("id", &request.id)?;
+        let (desk, by) = (Arc::clone(self), caller.clone());
+        let gather = move || Desk::gather(&desk, &by, access, &request.id);
+        let Gathered { permit, job, named } = blocking(gather).await?;
+        for message in &named {
+            self.permit(caller, message, Use::Export, &request.override_reason)
+                .await?;
+        }
+        let (parts, stream) = mpsc::channel(AHEAD_PARTS);
+        let stop = self.stop.clone();
+        tokio::task::spawn_blocking(move || {
+            let mut sink = PartSink::new(parts, stop);
+            if let Err(error) = job.run(&mut sink) {
+                tracing::warn!(reason = error.reason(), "evidence has ended early");
+                sink.fail(error.into());
+            }
+            drop(permit);
+        });
+        let wrap: fn(Part) -> _ = |part| part.map(|part| v1::LatenessResponse { part: Some(part) });
+        Ok(ReceiverStream::new(stream).map(wrap))
+    }
+
+    /// Puts the evidence together, if there is any.
+    fn gather(
+        self: &Arc<Self>,
+        caller: &Caller,
+        access: Access,
+        id: &str,
+    ) -> Result<Gathered, DeskError> {
+        let id = parse_id("id", id)?;
         let (link, place) = self.visible(caller, access, id)?;
         let Place::Log(LogSide::Own, index) = place else {
             return Err(DeskError::NotLate {
@@ -79,20 +109,18 @@ impl Desk {
             // It would hold, by a peer's clock that is ahead; nobody should rely on that.
             return Err(refused("by this node's clock the answer is not due yet"));
         }
+        let named = evidence.named(&self.exchange, &link)?;
         let job = evidence.into_job(&self.exchange, &link)?;
-        let (parts, stream) = mpsc::channel(AHEAD_PARTS);
-        let stop = self.stop.clone();
-        tokio::task::spawn_blocking(move || {
-            let mut sink = PartSink::new(parts, stop);
-            if let Err(error) = job.run(&mut sink) {
-                tracing::warn!(reason = error.reason(), "evidence has ended early");
-                sink.fail(error.into());
-            }
-            drop(permit);
-        });
-        let wrap: fn(Part) -> _ = |part| part.map(|part| v1::LatenessResponse { part: Some(part) });
-        Ok(ReceiverStream::new(stream).map(wrap))
+        Ok(Gathered { permit, job, named })
     }
+}
+
+/// Evidence that can be written out.
+struct Gathered {
+    permit: OwnedSemaphorePermit,
+    job: ExportJob,
+    /// The messages whose bodies are in it.
+    named: Vec<v1::Message>,
 }
 
 /// A claim, and the checkpoint it rests on.
@@ -167,6 +195,15 @@ impl Evidence {
             claim,
             dated_note,
         })
+    }
+
+    /// The messages whose bodies are in it.
+    fn named(&self, exchange: &Exchange, link: &Link) -> Result<Vec<v1::Message>, ReadError> {
+        let own = self.own_bodies.iter().map(|at| (LogSide::Own, *at));
+        let peers = self.peer_bodies.iter().map(|at| (LogSide::Mirror, *at));
+        own.chain(peers)
+            .map(|(side, at)| exchange.message(link, Place::Log(side, at), Detail::Line))
+            .collect()
     }
 
     fn into_job(self, exchange: &Arc<Exchange>, link: &Arc<Link>) -> Result<ExportJob, DeskError> {

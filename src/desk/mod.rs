@@ -11,6 +11,7 @@
 //! - [`keys`]: which keys hold, and changes of this node's own.
 //! - `bundle`: what is carried by hand, out and in.
 //! - `backup`: everything, for administrators.
+//! - `handling`: what handling codes restrict, asked at each use; sending on to another peer.
 //! - `journal`: who comes and who is refused, around every call; what calls do is noted by them.
 //! - `health`: serving means: can sign, can append.
 //!
@@ -28,6 +29,7 @@ mod due;
 mod erase;
 pub mod errors;
 mod files;
+mod handling;
 mod health;
 mod journal;
 mod journal_service;
@@ -65,6 +67,7 @@ use crate::proto::v1::backup_service_server::BackupServiceServer;
 use crate::proto::v1::bundle_service_server::BundleServiceServer;
 use crate::proto::v1::desk_service_server::DeskServiceServer;
 use crate::proto::v1::erasure_service_server::ErasureServiceServer;
+use crate::proto::v1::handling_service_server::HandlingServiceServer;
 use crate::proto::v1::journal_service_server::JournalServiceServer;
 use crate::proto::v1::key_copies_service_server::KeyCopiesServiceServer;
 use crate::proto::v1::keys_service_server::KeysServiceServer;
@@ -186,9 +189,12 @@ pub async fn services(desk: &Arc<Desk>) -> Routes {
         .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     let erasure = ErasureServiceServer::new(Arc::clone(desk))
         .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
+    let handling = HandlingServiceServer::new(Arc::clone(desk))
+        .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     let routes = Routes::new(calls)
         .add_service(erasure)
         .add_service(evidence)
+        .add_service(handling)
         .add_service(keys)
         .add_service(key_copies)
         .add_service(links)

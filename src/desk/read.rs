@@ -5,11 +5,13 @@ use std::sync::Arc;
 use super::Desk;
 use super::caller::{Access, Caller};
 use super::errors::DeskError;
+use super::handling::use_of;
 use crate::exchange::layout::Place;
 use crate::exchange::view::Detail;
 use crate::exchange::{Link, LogSide};
 use crate::journal::Act;
 use crate::model::MessageId;
+use crate::model::handling::Use;
 use crate::proto::v1;
 
 /// An id as a request gives it.
@@ -45,39 +47,40 @@ impl Desk {
         }
     }
 
-    pub(super) fn get(
-        &self,
+    pub(super) async fn get(
+        self: &Arc<Self>,
         caller: &Caller,
         access: Access,
-        request: &v1::GetRequest,
+        request: v1::GetRequest,
     ) -> Result<v1::GetResponse, DeskError> {
         let id = parse_id("id", &request.id)?;
-        let (link, place) = self.visible(caller, access, id)?;
-        let mut message = self.exchange.message(&link, place, Detail::Full)?;
+        let wanted = use_of(request.purpose)?;
+        let (desk, by) = (Arc::clone(self), caller.clone());
+        let read = move || {
+            let (link, place) = desk.visible(&by, access, id)?;
+            Ok(desk.exchange.message(&link, place, Detail::Full)?)
+        };
+        let mut message = self.reading(caller, read).await?;
         if access == Access::Outline {
+            // Nothing is left that a code could restrict.
             withhold(&mut message);
+        } else {
+            self.permit(caller, &message, wanted, &request.override_reason)
+                .await?;
+            match wanted {
+                Use::Read => self.note_read(caller, access, &message).await?,
+                Use::Export => self.note_use(caller, Act::Exported, &message).await?,
+                Use::Print => self.note_use(caller, Act::Printed, &message).await?,
+                Use::Forward => self.note_use(caller, Act::Forwarded, &message).await?,
+            }
         }
         Ok(v1::GetResponse {
             message: Some(message),
         })
     }
 
-    /// Lets out a message that was read, after noting who is shown its body. A program that is shown what it
-    /// has submitted itself is not noted.
-    pub(super) async fn show(
-        &self,
-        caller: &Caller,
-        access: Access,
-        read: Result<v1::GetResponse, DeskError>,
-    ) -> Result<v1::GetResponse, DeskError> {
-        let read = read?;
-        if let Some(message) = &read.message {
-            self.note_read(caller, access, message).await?;
-        }
-        Ok(read)
-    }
-
-    /// Notes that a caller is about to be shown a message, if its body is in it.
+    /// Notes that a caller is about to be shown a message, if its body is in it. A program that is shown
+    /// what it has submitted itself is not noted.
     pub(super) async fn note_read(
         &self,
         caller: &Caller,
@@ -87,7 +90,16 @@ impl Desk {
         if message.body.is_none() || access == Access::Own {
             return Ok(());
         }
-        let deed = Self::deed(caller, Act::Read)
+        self.note_use(caller, Act::Read, message).await
+    }
+
+    async fn note_use(
+        &self,
+        caller: &Caller,
+        act: Act,
+        message: &v1::Message,
+    ) -> Result<(), DeskError> {
+        let deed = Self::deed(caller, act)
             .peer(&message.peer)
             .message(&message.id);
         self.note(deed).await
@@ -106,11 +118,14 @@ impl Desk {
             // Nothing else is read for it.
             request.side = v1::Side::Own as i32;
         }
-        let page = self.exchange.list(&request, |message| match access {
+        let mut page = self.exchange.list(&request, |message| match access {
             Access::Full | Access::Outline => true,
             Access::Own => self.may_see_own(caller, message),
             Access::Denied => false,
         })?;
+        if access == Access::Outline {
+            page.messages.iter_mut().for_each(withhold);
+        }
         Ok(page)
     }
 
@@ -133,4 +148,6 @@ fn withhold(message: &mut v1::Message) {
         // It quotes what was wrong with the body.
         refusal.detail.clear();
     }
+    // It says what the body would have done in its case.
+    message.standing_reason.clear();
 }

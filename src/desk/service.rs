@@ -63,11 +63,8 @@ impl DeskService for Arc<Desk> {
         request: Request<v1::GetRequest>,
     ) -> Result<Response<v1::GetResponse>, Status> {
         let (caller, access) = admit(&request, Method::Get)?;
-        let (desk, by) = (Arc::clone(self), caller.clone());
-        let work = move || Desk::get(&desk, &by, access, request.get_ref());
-        let read = self.reading(&caller, work).await;
-        let shown = self.show(&caller, access, read).await;
-        answer(&caller, Method::Get, shown)
+        let result = Desk::get(self, &caller, access, request.into_inner()).await;
+        answer(&caller, Method::Get, result)
     }
 
     async fn list(
@@ -131,9 +128,9 @@ impl DeskService for Arc<Desk> {
         &self,
         request: Request<v1::ListCasesRequest>,
     ) -> Result<Response<v1::ListCasesResponse>, Status> {
-        let (caller, _) = admit(&request, Method::ListCases)?;
+        let (caller, access) = admit(&request, Method::ListCases)?;
         let desk = Arc::clone(self);
-        let work = move || Desk::list_cases(&desk, request.get_ref());
+        let work = move || Desk::list_cases(&desk, access, request.get_ref());
         answer(
             &caller,
             Method::ListCases,
@@ -145,9 +142,9 @@ impl DeskService for Arc<Desk> {
         &self,
         request: Request<v1::GetCaseRequest>,
     ) -> Result<Response<v1::GetCaseResponse>, Status> {
-        let (caller, _) = admit(&request, Method::GetCase)?;
+        let (caller, access) = admit(&request, Method::GetCase)?;
         let desk = Arc::clone(self);
-        let work = move || Desk::get_case(&desk, request.get_ref());
+        let work = move || Desk::get_case(&desk, access, request.get_ref());
         answer(&caller, Method::GetCase, self.reading(&caller, work).await)
     }
 
@@ -168,7 +165,7 @@ impl DeskService for Arc<Desk> {
         request: Request<v1::DownloadAttachmentRequest>,
     ) -> Result<Response<files::Chunks>, Status> {
         let (caller, access) = admit(&request, Method::DownloadAttachment)?;
-        let result = self.download(&caller, access, request.get_ref()).await;
+        let result = Desk::download(self, &caller, access, request.into_inner()).await;
         answer(&caller, Method::DownloadAttachment, result)
     }
 
@@ -195,9 +192,9 @@ impl DeskService for Arc<Desk> {
         &self,
         request: Request<v1::ListCalendarsRequest>,
     ) -> Result<Response<v1::ListCalendarsResponse>, Status> {
-        let (caller, _) = admit(&request, Method::ListCalendars)?;
+        let (caller, access) = admit(&request, Method::ListCalendars)?;
         let desk = Arc::clone(self);
-        let work = move || Desk::list_calendars(&desk, request.get_ref());
+        let work = move || Desk::list_calendars(&desk, access, request.get_ref());
         let result = self.reading(&caller, work).await;
         answer(&caller, Method::ListCalendars, result)
     }

@@ -44,7 +44,11 @@ impl Desk {
     /// A program sends only the kinds that its configuration names, and speaks only of what it
     /// may know: its own messages. Were a sensor that has been broken into let to answer the
     /// peer, its answer would show the peer's message as settled.
-    fn check_program(&self, caller: &Caller, draft: &v1::Draft) -> Result<(), DeskError> {
+    pub(super) fn check_program(
+        &self,
+        caller: &Caller,
+        draft: &v1::Draft,
+    ) -> Result<(), DeskError> {
         let Some(content) = draft.body.as_ref().and_then(|body| body.body.as_ref()) else {
             return Ok(()); // the draft's own check says so
         };

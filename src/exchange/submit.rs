@@ -27,7 +27,7 @@ use crate::limits::SALT_BYTES;
 use crate::model::check::FieldFault;
 use crate::model::header::{HeaderError, HeaderParts};
 use crate::model::workflow::{self, Facts, Impossible, Party};
-use crate::model::{self, Header, MessageId, body, check};
+use crate::model::{self, Header, MessageId, body, check, handling};
 use crate::proto::v1;
 use crate::store::{Share, StoreError, Vault, VaultError};
 use crate::tlog::{Hash, leaf_hash};
@@ -192,7 +192,7 @@ impl Exchange {
                 format!("use one of: {}", known.join(", ")),
             ));
         };
-        check_ceiling(&draft, link)?;
+        check_ceiling(draft.handling.as_ref(), link)?;
         let id = match draft.id.as_str() {
             "" => MessageId::from_parts(self.clock.unix_ms(), self.entropy.bytes()?),
             text => MessageId::parse(text)
@@ -501,6 +501,8 @@ impl Exchange {
             salt: &salt,
             body: &bytes,
         })?;
+        // Whatever made the draft: nothing above the ceiling is ever signed.
+        check_ceiling(header.wire.handling.as_ref(), link)?;
         Ok(Unsigned {
             facts: facts_of(&header, content),
             said: Facts::of(&header, Some(content)),
@@ -702,20 +704,32 @@ fn is_judged_at_once(kind: v1::Kind) -> bool {
 }
 
 /// A draft above the link's ceiling is refused before it is signed.
-fn check_ceiling(draft: &v1::Draft, link: &Link) -> Result<(), SubmitError> {
-    let classification = draft.handling.map_or(0, |handling| handling.classification);
-    if classification <= link.classification_max as i32 {
+fn check_ceiling(stated: Option<&v1::Handling>, link: &Link) -> Result<(), SubmitError> {
+    let classification = stated.map_or(0, |handling| handling.classification);
+    let ceiling = link.classification_max;
+    if !handling::is_above(classification, ceiling) {
         return Ok(());
     }
+    let stated = v1::Classification::try_from(classification).unwrap_or_default();
+    let stated = match stated {
+        v1::Classification::Unspecified => "RESTRICTED, as nothing lower was given",
+        stated => short(stated),
+    };
     Err(fault(
         "handling.classification",
         format!(
-            "it is above {}, the highest that may be sent to {}",
-            link.classification_max.as_str_name(),
+            "it is {stated}; at most {} may be sent to {}",
+            short(ceiling),
             link.peer
         ),
-        "send it another way, or classify it as the link allows",
+        "send it another way, or classify it lower if what it says is; what may be sent is agreed \
+         in writing, and set as classification_max in the link's settings",
     ))
+}
+
+fn short(classification: v1::Classification) -> &'static str {
+    let name = classification.as_str_name();
+    name.strip_prefix("CLASSIFICATION_").unwrap_or(name)
 }
 
 /// The checked header of a stored entry.

@@ -9,7 +9,7 @@ use super::erase::Erasure;
 use super::submit::SubmitError;
 use super::{Exchange, Link};
 use crate::crypto::vkey::VerifierKey;
-use crate::model::{Header, MessageId};
+use crate::model::{Header, MessageId, handling};
 use crate::proto::v1::{self, RefusalReason};
 use crate::tlog::Hash;
 
@@ -115,6 +115,7 @@ impl Exchange {
         let draft = v1::Draft {
             precedence: v1::Precedence::Routine as i32,
             status: v1::Status::Actual as i32,
+            handling: Some(said_by_the_node(link)),
             body: Some(v1::Body {
                 body: Some(content.clone()),
             }),
@@ -134,6 +135,7 @@ impl Exchange {
         let draft = v1::Draft {
             precedence: v1::Precedence::Routine as i32,
             status: v1::Status::Actual as i32,
+            handling: Some(said_by_the_node(link)),
             body: Some(v1::Body {
                 body: Some(content.clone()),
             }),
@@ -142,5 +144,16 @@ impl Exchange {
         };
         let thread_id = answers.map_or(id, |(_, thread_id)| thread_id);
         self.sign_entry(link, &draft, id, thread_id, content)
+    }
+}
+
+/// It says nothing of what messages say, so it may go wherever they may.
+fn said_by_the_node(link: &Link) -> v1::Handling {
+    v1::Handling {
+        classification: handling::within(
+            v1::Classification::Restricted as i32,
+            link.classification_max,
+        ),
+        ..v1::Handling::default()
     }
 }

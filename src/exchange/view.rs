@@ -17,7 +17,7 @@ use super::{Exchange, Link, LogSide};
 use crate::limits::{PAGE_MESSAGES_MAX, PAGE_SCAN_MAX, SEARCH_BODIES_MAX, SEARCH_BYTES_MAX};
 use crate::model::body::{self, Decoded};
 use crate::model::search::{Words, WordsError};
-use crate::model::{Header, MessageId};
+use crate::model::{Header, MessageId, handling};
 use crate::proto::v1::{self, Classification, HandlingCode, Kind, Level, Precedence, Status};
 use crate::store::Direction;
 
@@ -123,6 +123,12 @@ impl Exchange {
             Err(error) => return Err(error),
         };
         fill_header(&mut message, &header);
+        let classification = header
+            .wire
+            .handling
+            .map_or(0, |stated| stated.classification);
+        message.above_ceiling =
+            side == LogSide::Mirror && handling::is_above(classification, link.classification_max);
         if !stored.record.refused {
             message.released_by = link.released_by(side, stored.index, &stored.entry);
         }

@@ -7,6 +7,7 @@
 //! - [`calendar`]: which days a side works, by year and version.
 //! - [`deadline`]: when an answer is due.
 //! - [`gate`]: gate pairs by name.
+//! - [`handling`]: what a handling code allows, and what a link's ceiling does.
 //! - [`mrz`]: machine-readable zones of travel documents.
 //! - [`language`]: language tags.
 //! - [`json`]: canonical proto3 JSON, in and out.
@@ -25,6 +26,7 @@ pub mod calendar;
 pub mod check;
 pub mod deadline;
 pub mod gate;
+pub mod handling;
 pub mod header;
 pub mod id;
 pub mod json;

@@ -139,6 +139,7 @@ async fn all_is_there(left: &mut Node, right: &mut Node, told: &[v1::Draft]) {
     for draft in told {
         let request = v1::GetRequest {
             id: draft.id.clone(),
+            ..v1::GetRequest::default()
         };
         assert!(
             desk.get(request).await.is_ok(),
@@ -213,6 +214,7 @@ async fn on_a_file_system_that_turns_read_only_nothing_is_acknowledged() {
     assert!(!status.trouble.is_empty());
     let first = v1::GetRequest {
         id: told[0].id.clone(),
+        ..v1::GetRequest::default()
     };
     assert!(
         desk.get(first).await.is_ok(),

@@ -110,6 +110,7 @@ async fn under_load_with_a_stalled_peer_and_open_calls_every_caller_is_answered(
     let download = v1::DownloadAttachmentRequest {
         message_id: named.id,
         sha256,
+        ..v1::DownloadAttachmentRequest::default()
     };
     let unread = reader.download_attachment(download).await.unwrap();
 

@@ -132,6 +132,7 @@ impl<'a> Hostile<'a> {
             mirrored_checkpoint,
             sent_at: Some(self.me.clock.timestamp()),
             restoring: 0,
+            witnesses_journals: false,
         }
     }
 

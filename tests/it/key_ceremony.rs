@@ -57,7 +57,10 @@ impl Station {
     /// What the node shows of a letter: its number, or why not.
     async fn read(&mut self, id: &str) -> Result<String, tonic::Status> {
         let mut desk = self.left.desk().await;
-        let request = v1::GetRequest { id: id.to_owned() };
+        let request = v1::GetRequest {
+            id: id.to_owned(),
+            ..v1::GetRequest::default()
+        };
         let message = desk.get(request).await?.into_inner().message.unwrap();
         match message.body.and_then(|body| body.body) {
             Some(Content::OfficialLetter(letter)) => Ok(letter.letter_number),

@@ -70,6 +70,7 @@ async fn a_full_disk_stops_recording_and_nothing_acknowledged_is_lost() {
     let got = desk
         .get(v1::GetRequest {
             id: first.id.clone(),
+            ..v1::GetRequest::default()
         })
         .await
         .unwrap();

@@ -330,7 +330,10 @@ async fn acknowledge(at: &mut Node, sender: &mut Node, id: &str) {
     let mut desk = sender.desk().await;
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let request = v1::GetRequest { id: id.to_owned() };
+        let request = v1::GetRequest {
+            id: id.to_owned(),
+            ..v1::GetRequest::default()
+        };
         let message = desk.get(request).await.unwrap().into_inner().message;
         if message.unwrap().level() == v1::Level::Acknowledged {
             return;
@@ -346,6 +349,7 @@ async fn has_file(node: &mut Node, id: &str, number: usize) -> bool {
     let request = v1::DownloadAttachmentRequest {
         message_id: id.to_owned(),
         sha256: Sha256::digest(&content).to_vec().into(),
+        ..v1::DownloadAttachmentRequest::default()
     };
     let mut desk = node.desk().await;
     let mut parts = desk

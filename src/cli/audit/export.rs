@@ -8,13 +8,19 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use crate::audit::Absence;
+use crate::audit::format::{MANIFEST, Manifest, ManifestAbsent, ManifestLog};
 use crate::cli::connect::{Desk, Target, quoted};
 use crate::cli::exit::{Done, Exit, Failure, OrExit as _};
 use crate::cli::print::{Bar, Screen};
+use crate::cli::table::{Fit, Table};
 use crate::cli::{refused, words};
 use crate::limits::{EXPORT_DEPTH_MAX, EXPORT_FILES_MAX};
 use crate::model::text::escape;
 use crate::proto::v1;
+
+/// Bodies that are listed as left out.
+const ABSENT_SHOWN_MAX: usize = 20;
 
 /// Writes the logs of one link or of all as a folder for auditors.
 #[derive(Debug, Args)]
@@ -30,29 +36,85 @@ pub(crate) struct Export {
     /// Leave out what the messages say.
     #[arg(long)]
     withhold_bodies: bool,
+    /// Leave out what messages of these kinds or with these handling codes say, such as
+    /// handover-request,H2.
+    #[arg(long, value_name = "KIND|CODE", value_delimiter = ',', value_parser = parse_withheld)]
+    withhold: Vec<Withheld>,
+    /// Why bodies may be exported although their handling code restricts that; it is recorded. Without,
+    /// they are left out, and listed.
+    #[arg(long = "override", value_name = "REASON")]
+    reason: Option<String>,
+}
+
+/// Bodies to leave out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Withheld {
+    Kind(v1::Kind),
+    Code(v1::HandlingCode),
+}
+
+fn parse_withheld(typed: &str) -> Result<Withheld, String> {
+    if let Ok(code) = words::parse_handling_code(typed) {
+        return Ok(Withheld::Code(code));
+    }
+    words::parse_kind(typed)
+        .map(Withheld::Kind)
+        .map_err(|known| format!("neither a handling code (H0, H1, H2, H3) nor a kind; {known}"))
 }
 
 impl Export {
     pub(crate) async fn run(self, target: &Target, screen: Screen) -> Done {
         refuse_full(&self.dir)?;
         let desk = target.connect().await?;
+        let kinds = self.withhold.iter().filter_map(|withheld| match withheld {
+            Withheld::Kind(kind) => Some((*kind).into()),
+            Withheld::Code(_) => None,
+        });
+        let codes = self.withhold.iter().filter_map(|withheld| match withheld {
+            Withheld::Code(code) => Some((*code).into()),
+            Withheld::Kind(_) => None,
+        });
         let request = v1::ExportRequest {
+            withhold_kinds: kinds.collect(),
+            withhold_codes: codes.collect(),
             peer: self.link.unwrap_or_default(),
             proofs: self.proofs,
             withhold_bodies: self.withhold_bodies,
+            override_reason: self.reason.clone().unwrap_or_default(),
         };
         let exported = export_to(&desk, request, &self.dir).await?;
+        let manifest = manifest(&self.dir)?;
+        let absent = || {
+            let of_log = |log: &'_ ManifestLog| log.absent.clone();
+            manifest.logs.iter().flat_map(of_log)
+        };
         if screen.json {
             screen.json(&serde_json::json!({
                 "directory": self.dir, "files": exported.files, "bytes": exported.bytes,
+                "absent": absent().collect::<Vec<_>>(),
             }))?;
         } else {
+            let number = absent().count();
+            if number > 0 {
+                screen.table(&table(absent().take(ABSENT_SHOWN_MAX)))?;
+                if number > ABSENT_SHOWN_MAX {
+                    let more = number - ABSENT_SHOWN_MAX;
+                    screen.line(format!("and {more} more; {MANIFEST} lists them all"))?;
+                }
+                screen.line(format!("{} not exported", bodies(number)))?;
+            }
             screen.line(format!(
                 "{} files, {} in {}",
                 exported.files,
                 words::bytes(exported.bytes),
                 self.dir.display()
             ))?;
+            if self.reason.is_none() && absent().any(|body| is_restricted(&body)) {
+                screen.note(
+                    "what a handling code restricts is exported with a reason, which is recorded: \
+                     --override \"REASON\"",
+                );
+            }
             screen.note(format!(
                 "check it, on any machine: liaison audit verify {}",
                 quoted(&self.dir)
@@ -60,6 +122,44 @@ impl Export {
         }
         Ok(Exit::Ok)
     }
+}
+
+/// The manifest of an export that was written a moment ago.
+fn manifest(dir: &Path) -> Result<Manifest, Failure> {
+    let path = dir.join(MANIFEST);
+    let reading = || format!("the manifest {}", path.display());
+    let bytes = std::fs::read(&path).or_fail(Exit::Internal, reading)?;
+    serde_json::from_slice(&bytes).or_fail(Exit::Internal, reading)
+}
+
+/// Left out for its handling code alone, and not because it was asked for.
+fn is_restricted(body: &ManifestAbsent) -> bool {
+    body.absence == Absence::Withheld
+        && body.why.starts_with("handling code ")
+        && body.why.contains(": ")
+}
+
+fn bodies(number: usize) -> String {
+    match number {
+        1 => "1 body".to_owned(),
+        _ => format!("{number} bodies"),
+    }
+}
+
+fn table(absent: impl Iterator<Item = ManifestAbsent>) -> Table {
+    let mut table = Table::new(&[
+        ("NOT EXPORTED", Fit::Whole),
+        ("", Fit::Whole),
+        ("WHY", Fit::Down(20)),
+    ]);
+    for body in absent {
+        table.row([
+            escape(&body.id).into(),
+            body.absence.word().into(),
+            escape(&body.why).into(),
+        ]);
+    }
+    table
 }
 
 pub(crate) fn refuse_full(dir: &Path) -> Result<(), Failure> {
@@ -223,6 +323,23 @@ fn safe_path(path: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn kinds_and_codes_are_read_side_by_side() {
+        assert_eq!(
+            parse_withheld("handover-request"),
+            Ok(Withheld::Kind(v1::Kind::HandoverRequest))
+        );
+        assert_eq!(
+            parse_withheld("h2"),
+            Ok(Withheld::Code(v1::HandlingCode::H2))
+        );
+        let error = parse_withheld("H7").unwrap_err();
+        assert!(
+            error.contains("H3") && error.contains("official-letter"),
+            "{error}"
+        );
+    }
 
     #[test]
     fn paths_stay_in_the_folder() {

@@ -26,13 +26,20 @@ pub(crate) struct Lateness {
     /// An empty or new directory.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// Why bodies that it needs may be exported although their handling code restricts that; it is
+    /// recorded.
+    #[arg(long = "override", value_name = "REASON")]
+    reason: Option<String>,
 }
 
 impl Lateness {
     pub(crate) async fn run(self, target: &Target, screen: Screen) -> Done {
         export::refuse_full(&self.out)?;
         let desk = target.connect().await?;
-        let request = v1::LatenessRequest { id: self.id };
+        let request = v1::LatenessRequest {
+            id: self.id,
+            override_reason: self.reason.unwrap_or_default(),
+        };
         let mut parts = refused::answer(desk.audit().lateness(request).await)?;
         let mut folder = Folder::new(&self.out)?;
         let bar = Bar::items("writing evidence", 0);

@@ -38,6 +38,10 @@ pub(crate) fn render(verdict: &Verdict, clean: &str, screen: Screen) -> String {
     if !checked.is_empty() {
         let _ = writeln!(out, "checked: {checked}");
     }
+    let not_here = left_out(&verdict.counts);
+    if !not_here.is_empty() {
+        let _ = writeln!(out, "not in this export: {not_here}; {MANIFEST} says why");
+    }
     for finding in &verdict.findings {
         let (word, style) = match finding.severity {
             Severity::Error => ("WRONG", Style::Bad),
@@ -138,6 +142,22 @@ fn logs(verdict: &Verdict) -> Table {
         ]);
     }
     table
+}
+
+/// What is not there, in words.
+fn left_out(counts: &Counts) -> String {
+    [
+        (counts.bodies_withheld, "withheld"),
+        (counts.bodies_erased, "erased"),
+    ]
+    .into_iter()
+    .filter(|(number, _)| *number > 0)
+    .map(|(number, what)| match number {
+        1 => format!("1 body {what}"),
+        _ => format!("{number} bodies {what}"),
+    })
+    .collect::<Vec<_>>()
+    .join(", ")
 }
 
 fn checked(counts: &Counts) -> String {

@@ -84,7 +84,10 @@ impl Check {
 async fn from_node(code: &QrText, target: &Target, screen: Screen) -> Done {
     let desk = target.connect().await?;
     let id = code.id.to_string();
-    let request = v1::GetRequest { id: id.clone() };
+    let request = v1::GetRequest {
+        id: id.clone(),
+        ..v1::GetRequest::default()
+    };
     let message = match desk.desk().get(request).await {
         Err(status) if status.code() == Code::NotFound => {
             return tell(code, None, None, "this node", screen);

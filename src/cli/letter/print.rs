@@ -11,7 +11,7 @@ use super::followers;
 use crate::cli::connect::{Desk, Target};
 use crate::cli::exit::{Done, Exit, Failure};
 use crate::cli::print::{Screen, write_private};
-use crate::cli::show::get;
+use crate::cli::show::get_for;
 use crate::cli::{refused, when};
 use crate::document::letter::{Letter, LetterError};
 use crate::model::MessageId;
@@ -36,12 +36,17 @@ pub(crate) struct Print {
         default_values = ["Asia/Ho_Chi_Minh", "Asia/Shanghai"]
     )]
     zones: Vec<TimeZone>,
+    /// Why it may be printed although its handling code restricts that; it is recorded.
+    #[arg(long = "override", value_name = "REASON")]
+    reason: Option<String>,
 }
 
 impl Print {
     pub(crate) async fn run(self, target: &Target, screen: Screen) -> Done {
         let desk = target.connect().await?;
-        let message = get(&desk, &self.id.to_string()).await?;
+        let id = self.id.to_string();
+        let reason = self.reason.as_deref().unwrap_or_default();
+        let message = get_for(&desk, &id, v1::Purpose::Print, reason).await?;
         let proof = proof(&desk, &message).await?;
         let followers = followers(&desk, &message).await?;
         let letter = Letter::of(&message, proof.as_ref(), &followers).map_err(failure)?;

@@ -426,7 +426,10 @@ async fn a_time_that_had_passed_when_it_was_asked_makes_nobody_late() {
 /// Writes the evidence into a folder; the refusal's text if there is none.
 async fn lateness(pair: &Pair, id: &str, dir: &Path) -> Result<(), String> {
     let mut auditor = pair.counter.auditor().await;
-    let request = v1::LatenessRequest { id: id.to_owned() };
+    let request = v1::LatenessRequest {
+        id: id.to_owned(),
+        ..v1::LatenessRequest::default()
+    };
     let mut parts = match auditor.lateness(request).await {
         Ok(parts) => parts.into_inner(),
         Err(status) => {

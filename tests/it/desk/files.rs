@@ -67,6 +67,7 @@ async fn download(desk: &mut Caller, id: &str, sha256: [u8; 32]) -> Result<Vec<u
     let request = v1::DownloadAttachmentRequest {
         message_id: id.to_owned(),
         sha256: sha256.to_vec().into(),
+        ..v1::DownloadAttachmentRequest::default()
     };
     let mut stream = desk.download_attachment(request).await?.into_inner();
     let mut content = Vec::new();

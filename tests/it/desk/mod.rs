@@ -7,6 +7,7 @@ mod deadlines;
 mod evidence;
 mod files;
 mod following;
+mod handling;
 mod quotas;
 mod reading;
 mod roles;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use liaison::desk::quota::DeskQuotas;
 use liaison::desk::{self, Desk, DeskRules, NodeFacts};
 use liaison::exchange::Exchange;
+use liaison::journal::Journal;
 use liaison::link::accept::AcceptLimits;
 use liaison::link::connection::ConnectInfo;
 use liaison::link::dial::{DialLimits, dial_local};
@@ -53,7 +55,7 @@ struct Counter {
     side: Side,
     peer: Side,
     exchange: Arc<Exchange>,
-    journal: liaison::journal::Journal,
+    journal: Journal,
     socket: PathBuf,
     stop: CancellationToken,
 }
@@ -217,7 +219,10 @@ fn submission(draft: v1::Draft) -> v1::SubmitRequest {
 }
 
 fn get(id: &str) -> v1::GetRequest {
-    v1::GetRequest { id: id.to_owned() }
+    v1::GetRequest {
+        id: id.to_owned(),
+        ..v1::GetRequest::default()
+    }
 }
 
 fn id_of(number: u64) -> String {

@@ -4,6 +4,8 @@ use liaison::desk::caller::{Access, Method, access};
 use liaison::proto::v1::backup_service_client::BackupServiceClient;
 use liaison::proto::v1::bundle_service_client::BundleServiceClient;
 use liaison::proto::v1::erasure_service_client::ErasureServiceClient;
+use liaison::proto::v1::handling_service_client::HandlingServiceClient;
+use liaison::proto::v1::journal_service_client::JournalServiceClient;
 use liaison::proto::v1::key_copies_service_client::KeyCopiesServiceClient;
 use liaison::proto::v1::keys_service_client::KeysServiceClient;
 
@@ -26,6 +28,8 @@ async fn call(counter: &Counter, role: &'static str, method: Method) -> Result<(
     let mut bundle = BundleServiceClient::with_interceptor(counter.channel().await, As(role));
     let mut copies = KeyCopiesServiceClient::with_interceptor(counter.channel().await, As(role));
     let mut erasure = ErasureServiceClient::with_interceptor(counter.channel().await, As(role));
+    let mut handling = HandlingServiceClient::with_interceptor(counter.channel().await, As(role));
+    let mut journal = JournalServiceClient::with_interceptor(counter.channel().await, As(role));
     match method {
         Method::Submit => desk.submit(v1::SubmitRequest::default()).await.map(drop),
         Method::Get => desk.get(v1::GetRequest::default()).await.map(drop),
@@ -93,6 +97,18 @@ async fn call(counter: &Counter, role: &'static str, method: Method) -> Result<(
             let request = v1::LinkEvidenceRequest::default();
             links.link_evidence(request).await.map(drop)
         }
+        Method::ListJournal => {
+            let request = v1::ListJournalRequest::default();
+            journal.list_journal(request).await.map(drop)
+        }
+        Method::ExportJournal => {
+            let request = v1::ExportJournalRequest::default();
+            journal.export_journal(request).await.map(drop)
+        }
+        Method::AcceptJournal => {
+            let request = v1::AcceptJournalRequest::default();
+            journal.accept_journal(request).await.map(drop)
+        }
         Method::CopyKeys => {
             let request = v1::CopyKeysRequest::default();
             copies.copy_keys(request).await.map(drop)
@@ -100,6 +116,10 @@ async fn call(counter: &Counter, role: &'static str, method: Method) -> Result<(
         Method::Erase => {
             let request = v1::EraseRequest::default();
             erasure.erase(request).await.map(drop)
+        }
+        Method::Forward => {
+            let request = v1::ForwardRequest::default();
+            handling.forward(request).await.map(drop)
         }
         Method::Backup => {
             let both = backup.backup_file(v1::BackupFileRequest::default()).await;

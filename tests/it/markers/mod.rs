@@ -112,7 +112,10 @@ impl Speaker<'_> {
     }
 
     async fn digest_of(&mut self, id: &str) -> Vec<u8> {
-        let request = v1::GetRequest { id: id.to_owned() };
+        let request = v1::GetRequest {
+            id: id.to_owned(),
+            ..v1::GetRequest::default()
+        };
         let answer = self.client.get(request).await.unwrap().into_inner();
         answer.message.unwrap().body_digest.to_vec()
     }

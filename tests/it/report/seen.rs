@@ -268,7 +268,10 @@ async fn two_nodes_report_propose_verify_and_sign() {
 
     // A report with a figure that is not so: named, and not signed.
     let mut desk = left.desk().await;
-    let request = v1::GetRequest { id: id.to_owned() };
+    let request = v1::GetRequest {
+        id: id.to_owned(),
+        ..v1::GetRequest::default()
+    };
     let message = desk
         .get(request)
         .await
