@@ -114,6 +114,8 @@ mod rekeyed;
 mod renewal;
 #[path = "it/report.rs"]
 mod report;
+#[path = "it/retention.rs"]
+mod retention;
 #[path = "it/sides.rs"]
 mod sides;
 #[path = "it/sim/mod.rs"]

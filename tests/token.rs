@@ -256,3 +256,108 @@ fn a_node_does_not_start_with_a_token_that_is_not_the_one() {
     assert_eq!(code, 69, "{said}");
     assert!(said.contains("none.so"), "{said}");
 }
+
+/// The storage key wrapped by an AES key of the token: gone over to from a file, and nothing opens
+/// without the token, with another one, or for another node.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_storage_key_lies_wrapped_by_a_token() {
+    let dir = tempfile::tempdir().unwrap();
+    let token = Token::make(dir.path());
+    let keygen = |label: &str| {
+        run(Command::new("pkcs11-tool")
+            .env("SOFTHSM2_CONF", token.dir.join("conf"))
+            .args([
+                "--module",
+                SOFTHSM,
+                "--token-label",
+                "liaison",
+                "--login",
+                "--pin",
+                PIN,
+            ])
+            .args([
+                "--keygen",
+                "--key-type",
+                "AES:32",
+                "--sensitive",
+                "--label",
+                label,
+            ]));
+    };
+    keygen("storage");
+    keygen("another");
+    let mut left = Node::init(dir.path(), LEFT);
+    let right = Node::init(dir.path(), RIGHT);
+    left.add_peer(&right.card());
+    left.start();
+    let draft = letter(RIGHT, 1);
+    let id = draft.id.clone();
+    let submit = v1::SubmitRequest { draft: Some(draft) };
+    left.desk().await.submit(submit).await.unwrap();
+    left.stop();
+
+    let pin = left.dir.join("pin");
+    std::fs::write(&pin, format!("{PIN}\n")).unwrap();
+    run(Command::new("chmod").arg("600").arg(&pin));
+    let log = "log = \"keys/log.pem\"";
+    let uri = token.uri("object=storage");
+    let line = format!("storage = \"{uri}\"\nstorage_pin = \"file:pin\"");
+    configure(&left, log, &format!("{log}\n{line}"));
+    // The file is not silently left behind, and no new key is made.
+    let (code, said) = start_fails(&left);
+    assert_eq!(code, 64, "{said}");
+    assert!(said.contains("the storage key is missing"), "{said}");
+    let change = ["--config", &left.config(), "keys", "change-storage"];
+    let old = left.dir.join("keys/storage.pem");
+    let from = [&change[..], &["--from", "keys/storage.pem"]].concat();
+    let changed = liaison(&from);
+    let said = String::from_utf8_lossy(&changed.stderr).into_owned();
+    assert!(changed.status.success(), "{said}");
+    assert!(!old.exists());
+    let reads = async |left: &mut Node| {
+        left.start();
+        let request = v1::GetRequest { id: id.clone() };
+        let message = left.desk().await.get(request).await.unwrap().into_inner();
+        assert!(message.message.unwrap().body.is_some());
+        left.stop();
+    };
+    reads(&mut left).await;
+    // Anew, under the same AES key.
+    let wrapped = left.dir.join("keys/storage.wrapped");
+    let former = std::fs::read(&wrapped).unwrap();
+    assert!(liaison(&change).status.success());
+    assert_ne!(std::fs::read(&wrapped).unwrap(), former);
+    reads(&mut left).await;
+
+    // Gone, another key, changed: nothing starts, and each says what to do.
+    token.fault("gone");
+    let (code, said) = start_fails(&left);
+    assert_eq!(code, 69, "{said}");
+    assert!(said.contains("the storage key"), "{said}");
+    token.fault("");
+    configure(&left, "object=storage", "object=another");
+    let (code, said) = start_fails(&left);
+    assert_eq!(code, 64, "{said}");
+    assert!(said.contains("wrapped by another key"), "{said}");
+    configure(&left, "object=another", "object=nothing");
+    let (code, said) = start_fails(&left);
+    assert_eq!(code, 69, "{said}");
+    assert!(said.contains("AES key"), "{said}");
+    configure(&left, "object=nothing", "object=storage");
+    std::fs::write(&pin, "00000000\n").unwrap();
+    let (code, said) = start_fails(&left);
+    assert_eq!(code, 64, "{said}");
+    assert!(
+        said.contains("does not take the PIN") && !said.contains("00000000"),
+        "{said}"
+    );
+    std::fs::write(&pin, format!("{PIN}\n")).unwrap();
+    let other = dir.path().join(RIGHT);
+    std::fs::copy(&wrapped, other.join("keys/storage.wrapped")).unwrap();
+    std::fs::copy(&pin, other.join("pin")).unwrap();
+    configure(&right, log, &format!("{log}\n{line}"));
+    let (code, said) = start_fails(&right);
+    assert_eq!(code, 64, "{said}");
+    assert!(said.contains("for another node"), "{said}");
+    reads(&mut left).await;
+}

@@ -24,8 +24,8 @@ use crate::proto::v1;
 
 /// Copies everything the running node keeps into a folder: only what is new since the last time.
 ///
-/// The folder holds what the messages say, unencrypted. It holds no keys and no passphrases: keep
-/// copies of those elsewhere.
+/// What the messages say lies sealed in the folder, as on the node's disk; headers and logs are plain. It
+/// holds no keys and no passphrases: keep copies of those elsewhere (liaison keys backup).
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Backup {
@@ -62,6 +62,8 @@ async fn take(dir: &Path, target: &Target, screen: Screen) -> Done {
     stream(&desk, &mut taking).await?;
     fetch_files(&desk, &mut taking).await?;
     let taken = taking.finish(&config).map_err(take_failure)?;
+    let journal = super::journal::export_beside(&desk, dir).await?;
+    screen.note(format!("the journal is in {}", journal.display()));
     report(dir, &taken, screen)
 }
 

@@ -23,6 +23,7 @@ use crate::proto::v1::journal_service_client::JournalServiceClient;
 use crate::proto::v1::key_copies_service_client::KeyCopiesServiceClient;
 use crate::proto::v1::keys_service_client::KeysServiceClient;
 use crate::proto::v1::link_service_client::LinkServiceClient;
+use crate::proto::v1::retention_service_client::RetentionServiceClient;
 
 /// The configuration in the working directory, where none is named.
 const CONFIG_HERE: &str = "liaison.toml";
@@ -256,6 +257,12 @@ impl Desk {
         KeysServiceClient::new(self.channel.clone())
             .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX)
             .max_encoding_message_size(DESK_MESSAGE_BYTES_MAX)
+    }
+
+    /// For retention and legal holds.
+    pub(crate) fn retention(&self) -> RetentionServiceClient<Channel> {
+        RetentionServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX)
     }
 
     /// For copies of the files of keys.

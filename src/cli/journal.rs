@@ -14,12 +14,11 @@ use super::print::Screen;
 use super::refused;
 use super::table::{Cell, Fit, Style, Table};
 use super::when;
-use crate::crypto::vkey::VerifierKey;
+use crate::crypto::vkey::{Algorithm, VerifierKey};
 use crate::journal::folder::{CHECKPOINT_FILE, HEAD_FILE, Keys, Verdict, Verifier};
 use crate::journal::{Act, act_of, word_of};
 use crate::limits::JOURNAL_NOTE_BYTES_MAX;
 use crate::model::text::escape;
-use crate::node::peer_card::PeerCard;
 use crate::proto::v1;
 use crate::tlog::TILE_WIDTH;
 use crate::tlog::path::entries_path;
@@ -70,7 +69,7 @@ pub(crate) struct List {
 pub(crate) struct Verify {
     /// A folder that `journal export` has written; without it, that of the running node.
     dir: Option<PathBuf>,
-    /// A card of the node, or of a peer that witnesses: then only keys of these cards are believed.
+    /// A card of the node, or of a peer that witnesses, or a file of vkeys: then only these are believed.
     #[arg(long, value_name = "CARD")]
     trust: Vec<PathBuf>,
     /// A note of this journal that was got elsewhere, as from a peer: liaison journal witnessed.
@@ -246,6 +245,37 @@ impl Export {
     }
 }
 
+/// Writes the journal beside a backup, in place of the one of the backup before: `DIR.journal`.
+pub(super) async fn export_beside(desk: &Desk, backup: &Path) -> Result<PathBuf, Failure> {
+    let named = |end: &str| {
+        let mut name = backup.file_name().unwrap_or_default().to_owned();
+        name.push(end);
+        backup.with_file_name(name)
+    };
+    let (place, new, old) = (
+        named(".journal"),
+        named(".journal.new"),
+        named(".journal.old"),
+    );
+    let remove = |dir: &Path| match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    };
+    let failed = || format!("the journal beside the backup, {}", place.display());
+    // What an interrupted backup has left.
+    remove(&new).or_fail(Exit::CannotCreate, failed)?;
+    let mut folder = Folder::new(&new)?;
+    each_part(desk, |part| folder.take(part)).await?;
+    folder.finish()?;
+    remove(&old).or_fail(Exit::CannotCreate, failed)?;
+    if place.exists() {
+        fs::rename(&place, &old).or_fail(Exit::CannotCreate, failed)?;
+    }
+    fs::rename(&new, &place).or_fail(Exit::CannotCreate, failed)?;
+    remove(&old).or_fail(Exit::CannotCreate, failed)?;
+    Ok(place)
+}
+
 /// Every part of an export, as it comes.
 async fn each_part(
     desk: &Desk,
@@ -289,14 +319,12 @@ impl Verify {
     }
 }
 
-/// The log keys of every card, by node.
+/// The log keys of every file, as they stand on cards.
 fn cards_of(files: &[PathBuf]) -> Result<Vec<VerifierKey>, Failure> {
-    let mut keys = Vec::new();
-    for file in files {
-        let card = PeerCard::load(file).or_exit(Exit::Config)?;
-        keys.extend(card.log_keys().map(|key| key.vkey.clone()));
-    }
-    Ok(keys)
+    let keys = super::audit::read_trusted(files)?.into_iter();
+    Ok(keys
+        .filter(|key| key.algorithm() == Algorithm::Cosignature)
+        .collect())
 }
 
 fn keys_of(cards: &[VerifierKey], node: &str) -> Keys {

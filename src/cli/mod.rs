@@ -12,6 +12,7 @@
 //! `gate`, `demo`. Beside them what they share: `connect`
 //! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `audit`, `backup`,
 //! `restore`, `journal`, `calendar`, `gate`, `demo`. Beside them what they share: `connect`
+//! `bundle`, `backup`, `restore`, `erase`, `retention` (and `hold`), `calendar`, `gate`, `demo`. Beside them what they share: `connect`
 //! (which configuration, the way to the desk), `refused` (what the node's refusal means),
 //! `exit` (how a command ends), `draft`, `attach`; and for showing: `print` (the only place
 //! that prints), `table`, `when`, `words`, `levels`, `summary`, `form`.
@@ -50,6 +51,7 @@ mod recover;
 mod refused;
 mod report;
 mod restore;
+mod retention;
 mod send;
 mod show;
 mod status;
@@ -124,6 +126,9 @@ enum Command {
     Backup(backup::Backup),
     Restore(restore::Restore),
     Erase(erase::Erase),
+    Hold(retention::Hold),
+    #[command(subcommand)]
+    Retention(retention::Retention),
     #[command(subcommand)]
     Bundle(bundle::Bundle),
     #[command(subcommand)]
@@ -191,6 +196,8 @@ impl Cli {
             Command::Backup(backup) => in_turn(backup.run(&target, screen)),
             Command::Restore(restore) => restore.run(&target, screen),
             Command::Erase(erase) => in_turn(erase.run(&target, screen)),
+            Command::Hold(hold) => in_turn(hold.run(&target, screen)),
+            Command::Retention(retention) => in_turn(retention.run(&target, screen)),
             Command::Calendar(calendar) => calendar.run(&target, screen),
             Command::Gate(gate) => gate.run(screen),
             Command::Demo(demo) => on_threads(demo.run(screen)),

@@ -219,7 +219,8 @@ impl Withheld {
         let code = code_of(header.wire.handling.as_ref());
         if self.kinds.contains(&header.kind) {
             let kind = v1::Kind::try_from(header.kind).unwrap_or_default();
-            return Some(format!("kind {}, as asked for", kind.as_str_name()));
+            let word = kind.as_str_name().trim_start_matches("KIND_");
+            return Some(format!("kind {word}, as asked for"));
         }
         if self.codes.contains(&code) {
             let word = handling::code_word(code);
@@ -430,6 +431,27 @@ impl ExportLog {
     }
 }
 
+impl ExportLog {
+    fn why_erased(&self, index: u64) -> Result<String, ReadError> {
+        if let Some(erasure) = self.exchange.erasure_of(&self.link, self.side, index)? {
+            let at = i64::try_from(erasure.at_ms).unwrap_or(i64::MAX);
+            let at = jiff::Timestamp::from_millisecond(at).unwrap_or(jiff::Timestamp::MAX);
+            let (by, under) = (escape(&erasure.by), escape(&erasure.authority));
+            return Ok(format!("erased on {at} by {by} under {under}"));
+        }
+        // After the records were restored, the notice in the own log is all that tells of it.
+        let stored = self.reader.entry(index)?;
+        let header = header_of(&stored, &self.origin().to_string())?;
+        let said = self
+            .exchange
+            .erasure_said(&self.link, header.id, LogSide::Own)?;
+        Ok(said.map_or_else(
+            || "not held here, and no erasure is on record".to_owned(),
+            |notice| format!("erased under {}", escape(&notice.authority)),
+        ))
+    }
+}
+
 impl TileReader for ExportLog {
     type Error = ReadError;
 
@@ -479,18 +501,7 @@ impl LogSource for ExportLog {
         match absence {
             Absence::Withheld => Ok(self.why_withheld(&self.reader.entry(index)?)),
             // The reason is for this side only.
-            Absence::Erased => {
-                Ok(self
-                    .exchange
-                    .erasure_of(&self.link, self.side, index)?
-                    .map(|erasure| {
-                        let at = i64::try_from(erasure.at_ms).unwrap_or(i64::MAX);
-                        let at =
-                            jiff::Timestamp::from_millisecond(at).unwrap_or(jiff::Timestamp::MAX);
-                        let (by, under) = (escape(&erasure.by), escape(&erasure.authority));
-                        format!("erased on {at} by {by} under {under}")
-                    }))
-            }
+            Absence::Erased => self.why_erased(index).map(Some),
             Absence::Refused => Ok(None),
         }
     }

@@ -55,6 +55,10 @@ pub enum Method {
     ChangeKeys,
     /// Copies the files of keys.
     CopyKeys,
+    /// Puts a case on legal hold, or lifts that.
+    Hold,
+    /// What is on hold, and what the rules will erase.
+    ListRetention,
     /// Why a link is held, and was.
     ShowLink,
     /// The file that proves that a key signed two logs.
@@ -79,7 +83,7 @@ pub enum Method {
 
 impl Method {
     /// Every call.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 33] = [
         Self::Submit,
         Self::Get,
         Self::List,
@@ -101,6 +105,8 @@ impl Method {
         Self::ListKeys,
         Self::ChangeKeys,
         Self::CopyKeys,
+        Self::Hold,
+        Self::ListRetention,
         Self::ShowLink,
         Self::LinkEvidence,
         Self::Erase,
@@ -138,6 +144,8 @@ impl Method {
             Self::ListKeys => "ListKeys",
             Self::ChangeKeys => "ChangeKeys",
             Self::CopyKeys => "CopyKeys",
+            Self::Hold => "Hold",
+            Self::ListRetention => "ListRetention",
             Self::ShowLink => "ShowLink",
             Self::LinkEvidence => "LinkEvidence",
             Self::Erase => "Erase",
@@ -192,6 +200,8 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::ListCalendars
             | M::Lateness
             | M::ListKeys
+            | M::Hold
+            | M::ListRetention
             | M::ExportBundle
             | M::ImportBundle
             | M::ShowLink
@@ -214,6 +224,7 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::ListCalendars
             | M::Lateness
             | M::ListKeys
+            | M::ListRetention
             | M::ShowLink
             | M::LinkEvidence
             | M::ListJournal
@@ -227,6 +238,8 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::ListKeys
             | M::ChangeKeys
             | M::CopyKeys
+            | M::Hold
+            | M::ListRetention
             | M::ShowLink
             | M::ExportBundle
             | M::ImportBundle
@@ -330,6 +343,8 @@ mod tests {
             (Method::ListKeys, [Full, No, Full, Full]),
             (Method::ChangeKeys, [No, No, No, Full]),
             (Method::CopyKeys, [Own, No, No, Full]),
+            (Method::Hold, [Full, No, No, Full]),
+            (Method::ListRetention, [Full, No, Full, Full]),
             (Method::ShowLink, [Full, No, Full, Full]),
             (Method::LinkEvidence, [Full, No, Full, No]),
             (Method::Erase, [Own, No, No, Full]),

@@ -56,6 +56,7 @@ impl Desk {
         if would.already {
             return Ok(told(&would));
         }
+        self.check_no_hold(&link, id)?;
         let order = ErasureOrder {
             by: caller.author(),
             reason: request.reason,

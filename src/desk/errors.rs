@@ -68,10 +68,11 @@ pub enum DeskError {
         /// What it may.
         allowed: String,
     },
-    /// A backup is for administrators, or for the node's own user on its own machine.
+    /// A backup and the journal are for those whose office they are, or for the node's own user on its own
+    /// machine.
     #[error(
-        "a backup holds everything that was ever said: it is for the role admin, or for the node's \
-         own user at its socket"
+        "a backup holds everything that was ever said, the journal what everybody did: they are for the \
+         role admin, the journal for auditors too, or for the node's own user at its socket"
     )]
     NotAtSocket,
     /// The caller has too much under way.
@@ -215,6 +216,23 @@ pub enum DeskError {
         "nothing lies sealed here ([at_rest] encrypt = false), so there are no key files to copy"
     )]
     NotSealed,
+    /// The case is on legal hold.
+    #[error(
+        "{id} belongs to a case on legal hold, ordered by {by}: nothing of it is erased. If the hold has \
+         ended, lift it first: liaison hold lift {id} --reason TEXT"
+    )]
+    OnHold {
+        /// The message.
+        id: MessageId,
+        /// Who ordered the hold.
+        by: String,
+    },
+    /// Nothing to lift.
+    #[error("the case of {id} is not on hold; see: liaison hold list")]
+    NotOnHold {
+        /// The message.
+        id: MessageId,
+    },
     /// Submitting.
     #[error(transparent)]
     Submit(#[from] SubmitError),
@@ -328,6 +346,8 @@ fn row(error: &DeskError) -> (Code, &'static str) {
             SubmitError::Entropy(_) => (Code::Unavailable, "NO_RANDOMNESS"),
         },
         DeskError::Keys(error) => keys_row(error),
+        DeskError::OnHold { .. } => (Code::FailedPrecondition, "ON_HOLD"),
+        DeskError::NotOnHold { .. } => (Code::NotFound, "NOT_ON_HOLD"),
         DeskError::NotSealed => (Code::FailedPrecondition, "NOT_SEALED"),
         DeskError::Vault(error) => vault_row(error),
         DeskError::Record(error) => record_row(error),

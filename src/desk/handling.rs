@@ -155,10 +155,10 @@ impl Desk {
             );
         }
         if let Some(why) = not_forwarded(message.kind()) {
-            let kind = message.kind().as_str_name();
+            let kind = message.kind().as_str_name().trim_start_matches("KIND_");
             return fault(
                 "messageId",
-                format!("a {kind} is not forwarded: {why}"),
+                format!("{kind} is not forwarded: {why}"),
                 "write an official letter that says what the other authority may know",
             );
         }

@@ -35,8 +35,7 @@ fn admit_reader<T>(request: &Request<T>, method: Method) -> Result<Caller, Statu
     if access == Access::Full || local {
         return Ok(caller);
     }
-    let role = caller.role;
-    Err(refused(&caller, method, DeskError::Denied { role, method }))
+    Err(refused(&caller, method, DeskError::NotAtSocket))
 }
 
 #[tonic::async_trait]

@@ -14,6 +14,7 @@ use super::caller::Method;
 use super::errors::DeskError;
 use super::service::{admit, answer};
 use super::{Desk, blocking};
+use crate::journal::Act;
 use crate::limits::CHUNK_BYTES_MAX;
 use crate::proto::v1;
 use crate::proto::v1::key_copies_service_server::KeyCopiesService;
@@ -105,8 +106,12 @@ impl KeyCopiesService for Arc<Desk> {
     ) -> Result<Response<Parts>, Status> {
         let caller = admit_keeper(&request, Method::CopyKeys)?;
         let label = request.into_inner().label;
-        let copied = Desk::copy_keys(self, label).await;
-        answer(&caller, Method::CopyKeys, copied)
+        let copy = async {
+            let deed = Desk::deed(&caller, Act::KeysBackedUp).why(label.as_str());
+            self.note(deed).await?;
+            Desk::copy_keys(self, label).await
+        };
+        answer(&caller, Method::CopyKeys, copy.await)
     }
 
     async fn finish_key_copy(
@@ -138,6 +143,9 @@ impl KeyCopiesService for Arc<Desk> {
         let caller = admit_keeper(&request, Method::CopyKeys)?;
         let (id, by) = (request.into_inner().id, caller.author());
         let note = async {
+            let what = format!("key copy {id} destroyed");
+            self.note(Desk::deed(&caller, Act::KeysBackedUp).what(what))
+                .await?;
             let vault = self.vault()?;
             blocking(move || {
                 let noted = vault.note_destroyed_copy(&id, by.as_str());

@@ -9,6 +9,7 @@
 //!   `lateness`, `link`: the calls.
 //! - `key_copies`: copies of the files of keys.
 //! - [`keys`]: which keys hold, and changes of this node's own.
+//! - `retention`: what the rules will erase, and cases on hold.
 //! - `bundle`: what is carried by hand, out and in.
 //! - `backup`: everything, for administrators.
 //! - `handling`: what handling codes restrict, asked at each use; sending on to another peer.
@@ -40,6 +41,7 @@ mod link;
 pub mod quota;
 mod read;
 mod report;
+mod retention;
 mod seats;
 mod service;
 mod status;
@@ -61,6 +63,7 @@ use crate::limits::{
     CALLER_WATCHERS_MAX, DESK_MESSAGE_BYTES_MAX, DOWNLOADS_MAX, EXPORTS_MAX, READS_MAX,
     SUBMITS_MAX, UPLOADS_MAX, WATCHERS_MAX,
 };
+use crate::model::retention::Policy;
 use crate::proto::v1;
 use crate::proto::v1::audit_service_server::AuditServiceServer;
 use crate::proto::v1::backup_service_server::BackupServiceServer;
@@ -72,6 +75,7 @@ use crate::proto::v1::journal_service_server::JournalServiceServer;
 use crate::proto::v1::key_copies_service_server::KeyCopiesServiceServer;
 use crate::proto::v1::keys_service_server::KeysServiceServer;
 use crate::proto::v1::link_service_server::LinkServiceServer;
+use crate::proto::v1::retention_service_server::RetentionServiceServer;
 use errors::DeskError;
 use quota::DeskQuotas;
 use seats::Seats;
@@ -127,6 +131,8 @@ pub struct Desk {
     keeper: OnceLock<Arc<dyn keys::KeyKeeper>>,
     bundles: Arc<Semaphore>,
     backups: Arc<Semaphore>,
+    /// The rules of retention; set by the node that runs it.
+    retention: OnceLock<Arc<Policy>>,
 }
 
 impl Desk {
@@ -155,7 +161,14 @@ impl Desk {
             keeper: OnceLock::new(),
             bundles: Arc::new(Semaphore::new(BUNDLES_MAX)),
             backups: Arc::new(Semaphore::new(1)),
+            retention: OnceLock::new(),
         })
+    }
+
+    /// Gives the desk the rules of retention, to tell what they would erase. Without, there are none.
+    pub fn keep_to(&self, policy: Arc<Policy>) {
+        // A second one would be a mistake of the caller; the first stays.
+        drop(self.retention.set(policy));
     }
 
     /// Gives the desk who changes this node's keys. Without, keys can only be listed.
@@ -177,6 +190,8 @@ pub async fn services(desk: &Arc<Desk>) -> Routes {
         AuditServiceServer::new(Arc::clone(desk)).max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     let keys =
         KeysServiceServer::new(Arc::clone(desk)).max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
+    let retention = RetentionServiceServer::new(Arc::clone(desk))
+        .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     let key_copies = KeyCopiesServiceServer::new(Arc::clone(desk))
         .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     let links =
@@ -197,6 +212,7 @@ pub async fn services(desk: &Arc<Desk>) -> Routes {
         .add_service(handling)
         .add_service(keys)
         .add_service(key_copies)
+        .add_service(retention)
         .add_service(links)
         .add_service(backup)
         .add_service(carriage)

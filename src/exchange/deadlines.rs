@@ -174,10 +174,11 @@ impl Exchange {
         })?;
         let mut answers = Vec::with_capacity(breaches.len());
         for (count, breach) in (before..).zip(breaches) {
+            // Why follows from bodies: it is told with the case, to those who may read them.
             let said = format!(
-                "the peer's message {} (index {}) is not possible in its case: {}. It is kept and \
-                 has no effect; call the peer",
-                breach.message, breach.index, breach.reason
+                "the peer's message {0} (index {1}) is not possible in its case: `liaison case show \
+                 {0}` says why. It is kept and has no effect; call the peer",
+                breach.message, breach.index
             );
             let what = match count.cmp(&INCIDENTS_AN_HOUR) {
                 Ordering::Less => Some(said),

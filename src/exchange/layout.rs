@@ -92,12 +92,13 @@ pub(crate) enum Region {
     PeerHold = b'h',
     Erased = b'e',
     Erasing = b'g',
+    LegalHold = b'l',
     Naming = b'w',
 }
 
 impl Region {
     /// Every region.
-    pub(crate) const ALL: [Self; 32] = [
+    pub(crate) const ALL: [Self; 33] = [
         Self::Answers,
         Self::Author,
         Self::Checkpoint,
@@ -129,6 +130,7 @@ impl Region {
         Self::PeerHold,
         Self::Erased,
         Self::Erasing,
+        Self::LegalHold,
         Self::Naming,
     ];
 
@@ -438,6 +440,27 @@ pub(crate) fn erased(number: LinkNumber, side: LogSide, index: u64) -> Vec<u8> {
 /// `g link side index` → nothing: an erasure has begun and is not done, or not said to the peer.
 pub(crate) fn erasing(number: LinkNumber, side: LogSide, index: u64) -> Vec<u8> {
     indexed(Region::Erasing, number, Some(side), index)
+}
+
+/// `l link case` → why the case is on legal hold (JSON of [`super::retention::LegalHold`]).
+pub(crate) fn legal_hold(number: LinkNumber, case: MessageId) -> Vec<u8> {
+    key(
+        Region::LegalHold,
+        &[&number.0.to_be_bytes(), case.as_bytes()],
+    )
+}
+
+/// Every [`legal_hold`] of a link: first key and the key after the last.
+pub(crate) fn legal_holds(number: LinkNumber) -> (Vec<u8>, Vec<u8>) {
+    let start = key(Region::LegalHold, &[&number.0.to_be_bytes()]);
+    let mut end = start.clone();
+    end.extend_from_slice(&[0xff; 17]);
+    (start, end)
+}
+
+/// The case of a [`legal_hold`].
+pub(crate) fn held_case(key: &[u8]) -> Option<MessageId> {
+    MessageId::from_slice(key.get(3..)?).ok()
 }
 
 /// `w sha256 link side index` → nothing: the message at that place names the file.

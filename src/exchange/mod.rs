@@ -60,6 +60,7 @@ mod receipts;
 mod recorder;
 pub mod remind;
 pub mod restore;
+pub mod retention;
 pub mod rotate;
 mod sealed_facts;
 pub mod session;

@@ -718,7 +718,7 @@ fn check_ceiling(stated: Option<&v1::Handling>, link: &Link) -> Result<(), Submi
     Err(fault(
         "handling.classification",
         format!(
-            "it is {stated}; at most {} may be sent to {}",
+            "it is {stated}, and at most {} may be sent to {}",
             short(ceiling),
             link.peer
         ),

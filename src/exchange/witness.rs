@@ -38,14 +38,22 @@ impl Exchange {
         (!witnessing.without.contains(&link.peer)).then_some(&witnessing.journal)
     }
 
-    /// The log keys of one side of a link, as on its card; those that were revoked are not among them.
+    /// The log keys of one side of a link, as on its card: all there ever were, for what was signed once.
     fn log_keys_of(link: &Link, side: LogSide) -> Vec<VerifierKey> {
         let history = link.key_history(side);
         let keys = history.keys().iter();
-        let good = keys.filter(|key| {
-            key.role == KeyRole::Log && !key.ended.is_some_and(|ended| ended.revoked)
-        });
-        good.map(|key| key.vkey.clone()).collect()
+        keys.filter(|key| key.role == KeyRole::Log)
+            .map(|key| key.vkey.clone())
+            .collect()
+    }
+
+    /// Those of the peer that hold now, for what it signs now.
+    fn open_log_keys(link: &Link) -> Vec<VerifierKey> {
+        let history = link.key_history(LogSide::Mirror);
+        let keys = history.keys().iter();
+        keys.filter(|key| key.role == KeyRole::Log && key.is_open())
+            .map(|key| key.vkey.clone())
+            .collect()
     }
 
     /// The keys that a journal of this node may be judged with: its own, and those of its peers.
@@ -131,7 +139,7 @@ impl Exchange {
             old_size: offer.old_size,
             consistency: proof?,
         };
-        let peer_keys = Self::log_keys_of(link, LogSide::Mirror);
+        let peer_keys = Self::open_log_keys(link);
         match journal.witness(&link.peer, &offer, &peer_keys, &key).await {
             Ok(cosigned) => Some(v1::JournalAnswer {
                 cosigned,
@@ -179,7 +187,12 @@ impl Exchange {
         answer: v1::JournalAnswer,
     ) -> Option<v1::JournalOffer> {
         let own = Self::log_keys_of(link, LogSide::Own);
-        let witnesses = Self::log_keys_of(link, LogSide::Mirror);
+        // An earlier note may bear a key that has ended since.
+        let witnesses = if answer.cosigned.is_empty() {
+            Self::log_keys_of(link, LogSide::Mirror)
+        } else {
+            Self::open_log_keys(link)
+        };
         let note = if answer.cosigned.is_empty() {
             &answer.known
         } else {

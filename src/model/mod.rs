@@ -36,6 +36,7 @@ pub mod mrz;
 pub mod name;
 pub(crate) mod parts;
 pub mod report;
+pub mod retention;
 pub mod sample;
 pub mod search;
 pub mod template;

@@ -28,6 +28,7 @@ use crate::link::dial::Endpoint;
 use crate::link::identity::{DeskIdentity, Role};
 use crate::link::tls::{DeskFiles, OwnFiles};
 use crate::model::NodeName;
+use crate::model::retention::{Period, Policy, RULES_MAX, Rule, is_kept_always};
 use crate::proto::v1;
 
 /// Store cache, in MiB: sled's own use comes on top (see docs/storage.md).
@@ -75,6 +76,8 @@ pub struct Config {
     pub links_dir: PathBuf,
     /// One per peer, by name.
     pub links: Vec<LinkConfig>,
+    /// How long bodies are kept.
+    pub retention: Policy,
     /// Bounds that depend on the machine.
     pub limits: LimitsConfig,
     /// What is logged and how.
@@ -242,6 +245,7 @@ impl Config {
             desk: raw.desk.unwrap_or_default().check(document, limits.desk)?,
             links_dir: at(raw.links_dir, "links"),
             links: Vec::new(),
+            retention: retention(document, raw.retention.as_deref().unwrap_or_default())?,
             limits,
             log: raw.log.unwrap_or_default().check(document)?,
         })
@@ -261,6 +265,7 @@ struct RawConfig {
     at_rest: Option<RawAtRest>,
     exchange: RawExchange,
     desk: Option<RawDesk>,
+    retention: Option<Vec<RawRetention>>,
     limits: Option<RawLimits>,
     log: Option<RawLog>,
 }
@@ -623,6 +628,69 @@ impl RawIntegration {
 fn short_name(kind: v1::Kind) -> &'static str {
     let name = kind.as_str_name();
     name.strip_prefix("KIND_").unwrap_or(name)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRetention {
+    kind: Option<Spanned<String>>,
+    handling: Option<Spanned<String>>,
+    erase_body_after: Spanned<String>,
+}
+
+impl RawRetention {
+    fn check(&self, document: &Document) -> Result<Rule, Fault> {
+        let kind = self.kind.as_ref().map(|written| {
+            let kind = v1::Kind::from_str_name(&format!("KIND_{}", written.get_ref()));
+            match kind {
+                None | Some(v1::Kind::Unspecified) => {
+                    let remedy = "write it as in `liaison new`, such as HANDOVER_REQUEST";
+                    Err(document.fault(written, "no such kind", remedy))
+                }
+                Some(kind) if is_kept_always(kind) => Err(document.fault(
+                    written,
+                    "no rule erases this kind: a node says it by itself, or deadlines are reckoned by it",
+                    "remove the rule",
+                )),
+                Some(kind) => Ok(kind),
+            }
+        });
+        let handling = self.handling.as_ref().map(|written| {
+            let name = format!("HANDLING_CODE_{}", written.get_ref());
+            v1::HandlingCode::from_str_name(&name)
+                .ok_or_else(|| document.fault(written, "no such handling code", "such as H2"))
+        });
+        let written = &self.erase_body_after;
+        let erase_body_after = match written.get_ref().as_str() {
+            "never" => None,
+            text => Some(Period::parse(text).map_err(|error| {
+                let remedy = "write \"24 months\", \"90 days\", \"2 years\" or \"never\"";
+                document.fault(written, error, remedy)
+            })?),
+        };
+        Ok(Rule {
+            kind: kind.transpose()?,
+            handling: handling.transpose()?,
+            erase_body_after,
+        })
+    }
+}
+
+fn retention(document: &Document, raw: &[RawRetention]) -> Result<Policy, Fault> {
+    if let Some(first_over) = raw.get(RULES_MAX) {
+        let written = &first_over.erase_body_after;
+        return Err(document.fault(written, "more than 64 rules", "leave some out"));
+    }
+    let rules = raw.iter().map(|rule| rule.check(document));
+    Policy::new(rules.collect::<Result<_, _>>()?).map_err(|(number, before)| {
+        let reason = format!(
+            "rule {} never decides: whatever fits it fits rule {} before it",
+            number + 1,
+            before + 1
+        );
+        let remedy = "put the narrower rule first, or remove it";
+        document.fault(&raw[number].erase_body_after, reason, remedy)
+    })
 }
 
 #[derive(Default, Deserialize)]

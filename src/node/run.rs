@@ -226,7 +226,8 @@ pub async fn run_in(
         desk_tls,
     };
     running.serve_peers(&config).await?;
-    running.serve_desk(&config, journal).await?;
+    running.serve_desk(&config, journal.clone()).await?;
+    running.keep_retention(&config, journal);
     running.keep_links(&config);
     running.keep_deadlines();
     running.keep_space(&config);
@@ -450,6 +451,7 @@ impl Running {
             self.facts(config),
             self.no_more_work.clone(),
         );
+        desk.keep_to(Arc::new(config.retention.clone()));
         if let Some(keyring) = &self.keyring {
             desk.keep_keys(Arc::clone(keyring) as Arc<_>);
         }
@@ -558,6 +560,14 @@ impl Running {
     fn keep_deadlines(&self) {
         let exchange = Arc::clone(&self.exchange);
         self.tasks.spawn(exchange.keep_deadlines(self.stop.clone()));
+    }
+
+    /// Erases bodies whose time is over.
+    fn keep_retention(&self, config: &Config, journal: Journal) {
+        let policy = Arc::new(config.retention.clone());
+        let exchange = Arc::clone(&self.exchange);
+        self.tasks
+            .spawn(exchange.keep_retention(policy, journal, self.stop.clone()));
     }
 
     /// Watches the disk, and removes uploads that nobody named.

@@ -204,6 +204,14 @@ authority = "{node_authority}"
 #disk_percent = 10
 #in_flight = 64
 
+# How long bodies are kept. The first rule that fits decides; the time counts from when the case was
+# closed, and nothing of an open case or of one on hold (liaison hold) is erased. A period is of days,
+# months or years, or "never". Try it: liaison retention list --at 2029-01-01. Default: kept.
+#[[retention]]
+#kind = "HANDOVER_REQUEST"        # every kind, if left out
+#handling = "H2"                  # every code, if left out
+#erase_body_after = "24 months"
+
 [limits]
 # The store's cache in MiB, 16 to 4096. Memory in use may be twice that for moments.
 #cache_mib = 16

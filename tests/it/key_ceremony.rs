@@ -83,7 +83,7 @@ impl Station {
     }
 
     /// Types the commands of a block of the page. Root and the service manager are played.
-    fn run(&mut self, block: &str) -> String {
+    async fn run(&mut self, block: &str) -> String {
         let mut told = String::new();
         let commands = commands(block);
         assert!(!commands.is_empty(), "no block {block}");
@@ -93,7 +93,10 @@ impl Station {
                 .trim_start_matches("-u liaison ");
             match plain {
                 "systemctl stop liaison" => self.left.stop(),
-                "systemctl start liaison" => self.left.start(),
+                "systemctl start liaison" => {
+                    self.left.start();
+                    self.left.desk().await;
+                }
                 _ => told.push_str(&self.type_in(plain)),
             }
         }
@@ -165,7 +168,7 @@ fn commands(block: &str) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_is_done_from_set_up_to_decommissioning() {
     let mut station = Station::up().await;
-    let told = station.run("set-up");
+    let told = station.run("set-up").await;
     assert!(told.contains("storage key"), "{told}");
     assert!(
         told.contains("last copied") && !told.contains("could not be read"),
@@ -182,17 +185,17 @@ async fn the_page_is_done_from_set_up_to_decommissioning() {
     assert!(backup.join("BACKUP.json").exists());
 
     // The disk burns; what was sealed before comes back, to the letter.
-    station.run("drill");
+    station.run("drill").await;
     station.reads_all().await;
     station.say(10..12).await;
     // The restored node goes on in a block of its own, which no copy has: it says so.
-    let told = station.run("weekly");
+    let told = station.run("weekly").await;
     assert!(told.contains("could not be read"), "{told}");
     assert_eq!(station.copies()["uncopied"], 0);
 
     // A new storage key: the former one opens nothing, and all is read.
     let former = fs::read(station.left.dir.join("keys/storage.pem")).unwrap();
-    station.run("change");
+    station.run("change").await;
     station.reads_all().await;
     let copies = station.copies();
     let standing = |number: usize| copies["copies"][number]["storageKey"] == copies["storageKey"];
@@ -218,7 +221,7 @@ async fn the_page_is_done_from_set_up_to_decommissioning() {
         evidence,
         "--proofs",
     ]);
-    station.run("decommission");
+    station.run("decommission").await;
     assert!(station.refuses().contains("the storage key is missing"));
     station.right.stop();
 }
@@ -226,7 +229,7 @@ async fn the_page_is_done_from_set_up_to_decommissioning() {
 #[tokio::test(flavor = "multi_thread")]
 async fn key_files_that_are_lost_come_back_from_a_copy_or_are_given_up() {
     let mut station = Station::up().await;
-    station.run("set-up");
+    station.run("set-up").await;
     let early = station.said[0].clone();
     station.left.stop();
     station.left.start();
@@ -278,7 +281,7 @@ async fn key_files_that_are_lost_come_back_from_a_copy_or_are_given_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_storage_key_is_made_in_place_of_one_that_is_lost() {
     let mut station = Station::up().await;
-    station.run("set-up");
+    station.run("set-up").await;
     station.left.stop();
     let file = station.left.dir.join("keys/storage.pem");
     let kept = station.dir.path().join("kept.pem");
@@ -335,7 +338,7 @@ async fn copies_are_listed_until_someone_says_that_they_are_destroyed() {
     let run = |args: &[&str]| liaison(&[&["--config", &config, "keys"], args].concat());
     let none = succeed(&["--config", &config, "keys", "list"]);
     assert!(none.contains("never copied"), "{none}");
-    station.run("weekly");
+    station.run("weekly").await;
     // It does not fit: the copy is on the list, and not as a whole one.
     let blocked = station.dir.path().join("blocked");
     fs::write(&blocked, "").unwrap();

@@ -35,7 +35,7 @@ fn killed_at(nth: u32, args: &[&str]) -> Output {
 
 /// From now on a node that runs is killed at the n-th sync of one of its threads. What is returned
 /// ends with the node.
-fn kill_later(node: &Node, nth: u32) -> std::thread::JoinHandle<()> {
+pub(crate) fn kill_later(node: &Node, nth: u32) -> std::thread::JoinHandle<()> {
     let mut tracer = Command::new("strace")
         .args(inject(nth))
         .args(["-p", &node.pid().to_string()])
@@ -53,7 +53,7 @@ fn kill_later(node: &Node, nth: u32) -> std::thread::JoinHandle<()> {
     })
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     drop(std::fs::remove_dir_all(to));
     let copied = Command::new("cp").arg("-a").args([from, to]).status();
     assert!(copied.unwrap().success());

@@ -25,7 +25,7 @@ fn frames() -> Vec<(&'static str, frame::Frame)> {
         mirrored_checkpoint: "mirrored\n".to_owned(),
         sent_at: at,
         restoring: 0,
-        witnesses_journals: false,
+        witnesses_journals: true,
     };
     let push = v1::Push {
         start_index: 9,

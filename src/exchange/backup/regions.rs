@@ -31,6 +31,7 @@ pub(crate) const fn fate(region: Region) -> Fate {
         | Region::PeerHold
         | Region::Erased
         | Region::Erasing
+        | Region::LegalHold
         | Region::Restore => Fate::Carried,
         Region::Answers
         | Region::Derived

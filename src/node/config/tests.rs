@@ -266,3 +266,92 @@ fn a_missing_file_says_what_to_do() {
          the path (--config or LIAISON_CONFIG), or make one: liaison init DIR --name NODE"
     );
 }
+
+#[test]
+fn the_storage_key_is_a_file_a_credential_or_in_a_token() {
+    let with = |line: &str| {
+        let keys = format!("log = \"keys/log.pem\"\n{line}");
+        parse(&GOOD.replacen("log = \"keys/log.pem\"", &keys, 1))
+    };
+    let storage = |line: &str| with(line).unwrap().keys.storage;
+    let file = |path: &str| StorageSource::File(path.into());
+    assert_eq!(storage(""), file("/etc/liaison/keys/storage.pem"));
+    assert_eq!(storage("storage = \"/k/s.pem\""), file("/k/s.pem"));
+    assert_eq!(
+        storage("storage = \"credential:storage\""),
+        StorageSource::Credential("storage".to_owned())
+    );
+    let token = storage(
+        "storage = \"pkcs11:token=t;object=o?module-path=/m.so\"\nstorage_pin = \"credential:pin\"",
+    );
+    let StorageSource::Token { pin, wrapped, .. } = &token else {
+        panic!("{token:?}");
+    };
+    assert_eq!(*pin, Some(PassphraseSource::Credential("pin".to_owned())));
+    assert_eq!(wrapped, Path::new("/etc/liaison/keys/storage.wrapped"));
+    for (line, told) in [
+        ("storage = \"credential:../x\"", "no such credential"),
+        (
+            "storage = \"pkcs11:object=o\"",
+            "The storage key in a token",
+        ),
+        ("storage_pin = \"prompt\"", "a token wraps only"),
+    ] {
+        let fault = with(line).unwrap_err().to_string();
+        assert!(fault.contains(told), "{fault}");
+    }
+}
+
+#[test]
+fn rules_of_retention_are_read_and_judged() {
+    let with = |rules: &str| parse(&format!("{GOOD}\n{rules}"));
+    let rule = |lines: &str| format!("[[retention]]\n{lines}\n");
+    let good = [
+        rule("kind = \"HANDOVER_REQUEST\"\nhandling = \"H2\"\nerase_body_after = \"24 months\""),
+        rule("kind = \"CASE_NOTICE\"\nerase_body_after = \"never\""),
+        rule("erase_body_after = \"5 years\""),
+    ];
+    let config = with(&good.concat()).unwrap();
+    let rules: Vec<_> = config
+        .retention
+        .rules()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(
+        rules,
+        [
+            "HANDOVER_REQUEST, H2: 24 months",
+            "CASE_NOTICE: never",
+            "every kind: 5 years"
+        ]
+    );
+    assert!(parse(GOOD).unwrap().retention.is_idle());
+    for (rules, told) in [
+        (
+            rule("kind = \"LETTER\"\nerase_body_after = \"1 year\""),
+            "no such kind",
+        ),
+        (
+            rule("kind = \"CALENDAR\"\nerase_body_after = \"1 year\""),
+            "no rule erases this kind",
+        ),
+        (
+            rule("handling = \"H9\"\nerase_body_after = \"1 year\""),
+            "no such handling code",
+        ),
+        (rule("erase_body_after = \"2 weeks\""), "24 months"),
+        (rule("kind = \"OFFICIAL_LETTER\""), "erase_body_after"),
+        (
+            [good[2].as_str(), &good[0]].concat(),
+            "rule 2 never decides: whatever fits it fits rule 1 before it",
+        ),
+        (
+            rule("kind = \"OFFICIAL_LETTER\"\nerase_body_after = \"1 year\"").repeat(65),
+            "more than 64",
+        ),
+    ] {
+        let fault = with(&rules).unwrap_err().to_string();
+        assert!(fault.contains(told), "{fault}");
+    }
+}

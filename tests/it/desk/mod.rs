@@ -8,6 +8,7 @@ mod evidence;
 mod files;
 mod following;
 mod handling;
+mod journal;
 mod quotas;
 mod reading;
 mod roles;
@@ -34,6 +35,7 @@ use liaison::proto::v1;
 use liaison::proto::v1::audit_service_client::AuditServiceClient;
 use liaison::proto::v1::desk_service_client::DeskServiceClient;
 use liaison::proto::v1::link_service_client::LinkServiceClient;
+use liaison::store::MemoryStore;
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::MetadataValue;
 use tonic::service::interceptor::InterceptedService;
@@ -56,6 +58,7 @@ struct Counter {
     peer: Side,
     exchange: Arc<Exchange>,
     journal: Journal,
+    journal_store: MemoryStore,
     socket: PathBuf,
     stop: CancellationToken,
 }
@@ -110,7 +113,7 @@ impl Counter {
             }),
             zones: BTreeMap::new(),
         };
-        let journal = crate::journal::of_side(&side);
+        let (journal, journal_store) = crate::journal::of_side(&side);
         let desk = Desk::new(
             Arc::clone(&exchange),
             journal.clone(),
@@ -132,6 +135,7 @@ impl Counter {
             peer,
             exchange,
             journal,
+            journal_store,
             socket,
             stop,
         }

@@ -8,6 +8,7 @@ use liaison::proto::v1::handling_service_client::HandlingServiceClient;
 use liaison::proto::v1::journal_service_client::JournalServiceClient;
 use liaison::proto::v1::key_copies_service_client::KeyCopiesServiceClient;
 use liaison::proto::v1::keys_service_client::KeysServiceClient;
+use liaison::proto::v1::retention_service_client::RetentionServiceClient;
 
 use super::*;
 
@@ -23,13 +24,14 @@ async fn call(counter: &Counter, role: &'static str, method: Method) -> Result<(
     let mut desk = counter.caller(role).await;
     let mut audit = AuditServiceClient::with_interceptor(counter.channel().await, As(role));
     let mut keys = KeysServiceClient::with_interceptor(counter.channel().await, As(role));
+    let mut retention = RetentionServiceClient::with_interceptor(counter.channel().await, As(role));
     let mut links = LinkServiceClient::with_interceptor(counter.channel().await, As(role));
     let mut backup = BackupServiceClient::with_interceptor(counter.channel().await, As(role));
     let mut bundle = BundleServiceClient::with_interceptor(counter.channel().await, As(role));
+    let mut journal = JournalServiceClient::with_interceptor(counter.channel().await, As(role));
     let mut copies = KeyCopiesServiceClient::with_interceptor(counter.channel().await, As(role));
     let mut erasure = ErasureServiceClient::with_interceptor(counter.channel().await, As(role));
     let mut handling = HandlingServiceClient::with_interceptor(counter.channel().await, As(role));
-    let mut journal = JournalServiceClient::with_interceptor(counter.channel().await, As(role));
     match method {
         Method::Submit => desk.submit(v1::SubmitRequest::default()).await.map(drop),
         Method::Get => desk.get(v1::GetRequest::default()).await.map(drop),
@@ -89,6 +91,27 @@ async fn call(counter: &Counter, role: &'static str, method: Method) -> Result<(
             .rotate_key(v1::RotateKeyRequest::default())
             .await
             .map(drop),
+        Method::CopyKeys => {
+            let request = v1::CopyKeysRequest::default();
+            copies.copy_keys(request).await.map(drop)
+        }
+        Method::Hold => {
+            let lifted = retention.lift_hold(v1::LiftHoldRequest::default()).await;
+            let first = retention.hold_case(v1::HoldCaseRequest::default()).await;
+            let code = |outcome: &Status| outcome.code() == Code::PermissionDenied;
+            assert_eq!(
+                lifted.as_ref().is_err_and(code),
+                first.as_ref().is_err_and(code)
+            );
+            first.map(drop)
+        }
+        Method::ListRetention => {
+            let holds = retention.list_holds(v1::ListHoldsRequest {}).await;
+            let request = v1::ListRetentionRequest::default();
+            let listed = retention.list_retention(request).await.map(drop);
+            assert_eq!(holds.is_err(), listed.is_err());
+            listed
+        }
         Method::ShowLink => {
             let request = v1::ShowLinkRequest::default();
             links.show_link(request).await.map(drop)
@@ -108,10 +131,6 @@ async fn call(counter: &Counter, role: &'static str, method: Method) -> Result<(
         Method::AcceptJournal => {
             let request = v1::AcceptJournalRequest::default();
             journal.accept_journal(request).await.map(drop)
-        }
-        Method::CopyKeys => {
-            let request = v1::CopyKeysRequest::default();
-            copies.copy_keys(request).await.map(drop)
         }
         Method::Erase => {
             let request = v1::EraseRequest::default();

@@ -3,7 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod nodes;
 mod steps;
+mod tampered;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

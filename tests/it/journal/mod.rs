@@ -3,6 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod durable;
+mod judged;
+mod nodes;
+mod sessions;
+mod witnessed;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,6 +17,8 @@ use liaison::store::{Marks, MemoryStore};
 use tempfile::TempDir;
 
 use crate::sides::Side;
+
+static DISKS: AtomicU64 = AtomicU64::new(0);
 
 /// What outlives a process.
 pub(crate) struct Disk {
@@ -30,7 +36,8 @@ impl Disk {
             node: NodeName::parse(node).unwrap(),
             store: MemoryStore::new(),
             dir,
-            drawn: Arc::default(),
+            // No two draw the same salts.
+            drawn: Arc::new(AtomicU64::new(DISKS.fetch_add(1 << 32, Ordering::Relaxed))),
         }
     }
 
@@ -53,12 +60,12 @@ impl Disk {
 }
 
 /// The journal of a side that lives as long as the test.
-pub(crate) fn of_side(side: &Side) -> Journal {
+pub(crate) fn of_side(side: &Side) -> (Journal, MemoryStore) {
     let disk = Disk::new(side.name.as_str());
     let journal = disk.open(Mode::Inline).unwrap();
     // Marks are a file; the store is in memory.
     drop(disk.dir.keep());
-    journal
+    (journal, disk.store)
 }
 
 pub(crate) fn read(number: u64) -> Deed {
