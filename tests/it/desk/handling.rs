@@ -323,9 +323,9 @@ async fn act(two: &Two, role: &'static str, action: &str, at: &At, reason: &str)
             got(desk.acknowledge(request).await, |_| Got::Whole)
         }
         "erase" => {
-            // What it would destroy: the next cell wants it whole.
+            // What it would destroy: the next cell wants it whole. The own one's file is never fetched.
             let request = v1::EraseRequest {
-                id: at.own.clone(),
+                id: at.peers.clone(),
                 preview: true,
                 ..v1::EraseRequest::default()
             };
