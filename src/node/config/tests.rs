@@ -113,7 +113,7 @@ fn an_unknown_key_suggests_the_nearest() {
     assert_eq!(
         fault("[keys]\n", "colour = \"blue\"\n[keys]\n"),
         ":3: colour: unknown key; known here: node, time_zone, data_dir, journal_dir, links_dir, \
-         allow_example_ca, keys, exchange, desk, limits, log"
+         allow_example_ca, keys, at_rest, exchange, desk, retention, limits, log"
     );
     assert_eq!(
         fault("[exchange]\n", "[desc]\n[exchange]\n"),
