@@ -37,7 +37,10 @@ pub(super) fn protect() -> io::Result<()> {
 /// was being worked on (a text that was cut within a letter, both sides of a comparison, an error): the
 /// quoted part is left out.
 fn told(panic: &PanicHookInfo<'_>) -> String {
-    let message = panic.payload_as_str().unwrap_or_default();
+    let payload = panic.payload();
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    let message = text.or_else(|| payload.downcast_ref::<&str>().copied());
+    let message = message.unwrap_or_default();
     let at = panic.location().map_or_else(String::new, |at| {
         format!(" at {}:{}:{}", at.file(), at.line(), at.column())
     });
@@ -47,7 +50,8 @@ fn told(panic: &PanicHookInfo<'_>) -> String {
     let mut told = format!("liaison: a fault in the program{at}, thread {thread}: {own}");
     let trace = Backtrace::capture();
     if trace.status() == BacktraceStatus::Captured {
-        told.push_str(&format!("\n{trace}"));
+        let trace = trace.to_string();
+        told.extend(["\n", &trace]);
     }
     told
 }
@@ -60,26 +64,27 @@ fn own_words(message: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use std::panic::catch_unwind;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
 
     use super::*;
 
+    const NAME: &str = "Nguyễn Văn Mẫu";
+    type Fails = Box<dyn Fn()>;
+
     #[test]
     fn of_a_panic_that_quotes_only_the_programs_words_are_told() {
-        let name = "Nguyễn Văn Mẫu";
-        let parse = || name.parse::<u32>();
-        let failures: [(Box<dyn Fn() + std::panic::RefUnwindSafe>, &str); 5] = [
-            (Box::new(|| drop(name[..5].to_owned())), "end byte index"),
-            (Box::new(|| assert_eq!(name, "Nguyễn")), "assertion"),
-            (Box::new(|| panic!("the entry: {name}")), "the entry"),
+        let failures: [(Fails, &str); 5] = [
+            (Box::new(|| drop(NAME[..5].to_owned())), "end byte index"),
+            (Box::new(|| assert_eq!(NAME, "Nguyễn")), "assertion"),
+            (Box::new(|| panic!("the entry: {NAME}")), "the entry"),
             (
-                Box::new(move || drop(parse().map_err(|_| name).unwrap())),
+                Box::new(|| drop(NAME.parse::<u32>().map_err(|_| NAME).unwrap())),
                 "called",
             ),
             (Box::new(|| panic!("a lock is gone")), "a lock is gone"),
         ];
         for (fails, begins) in failures {
-            let message = catch_unwind(|| fails()).unwrap_err();
+            let message = catch_unwind(AssertUnwindSafe(fails)).unwrap_err();
             let message = message
                 .downcast_ref::<String>()
                 .map(String::as_str)

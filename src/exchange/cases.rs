@@ -271,7 +271,7 @@ impl Exchange {
 impl Exchange {
     /// Lets go of what is in memory of a case. Call it when the body of a message of it is no more: it is
     /// read again, without what that said.
-    pub(super) fn let_case_go(&self, link: &Link, case: MessageId) {
+    pub(super) fn let_case_go(link: &Link, case: MessageId) {
         if let Some(shelf) = lock(link).as_mut() {
             shelf.let_go(case);
         }
@@ -376,9 +376,10 @@ fn facts_at(
         Err(error) => return Err(error),
     };
     let Some((_, bytes)) = reader.body(stored)? else {
-        let facts = match stored.record.refused {
-            true => Facts::of(&header, None),
-            false => Facts::erased(&header),
+        let facts = if stored.record.refused {
+            Facts::of(&header, None)
+        } else {
+            Facts::erased(&header)
         };
         return Ok(Some((facts, None)));
     };

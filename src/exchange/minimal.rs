@@ -12,6 +12,7 @@ use super::holding::{PastHold, Release};
 use super::layout::{FileRef, HeadRecord, Record, Region};
 use super::remind::Reached;
 use super::restore::{Claim, OwedRefusal, Restoring};
+use super::retention::LegalHold;
 
 const ID: &str = "an id: drawn at random, with the time it was drawn";
 const PLACE: &str = "where something lies in a log";
@@ -65,6 +66,12 @@ fn allowed(region: Region) -> &'static [(&'static str, &'static str)] {
             ("reason", TYPED),
         ],
         Region::Erasing => &[("place", PLACE)],
+        Region::LegalHold => &[
+            ("case", ID),
+            ("at_ms", TIME),
+            ("by", STAFF),
+            ("reason", ERASURE),
+        ],
         Region::Naming => &[("sha256", FILE), ("place", PLACE)],
         Region::Facts => &[("case", ID), ("place", PLACE), ("facts", SEALED)],
         Region::Fault | Region::PeerHold => &HOLD,
@@ -256,7 +263,16 @@ fn a_field_that_is_added_is_added_to_the_list() {
             authority: _,
         } = erasure;
     };
-    let _ = (erased, reached, past, record, head, file, restoring, owed);
+    let legal = |hold: LegalHold| {
+        let LegalHold {
+            at_ms: _,
+            by: _,
+            reason: _,
+        } = hold;
+    };
+    let _ = (
+        legal, erased, reached, past, record, head, file, restoring, owed,
+    );
 }
 
 fn keys(value: &impl serde::Serialize) -> Vec<String> {

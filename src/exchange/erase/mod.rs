@@ -436,7 +436,7 @@ impl Exchange {
         }
         for (_, row) in &targets {
             if let Ok(case) = MessageId::parse(&row.case) {
-                self.let_case_go(link, case);
+                Self::let_case_go(link, case);
             }
         }
         for (place, mut row) in targets {
