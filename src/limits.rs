@@ -363,9 +363,9 @@ pub const JOURNAL_GROUP_MAX: usize = 256;
 pub const JOURNAL_PAGE_MAX: u32 = 500;
 /// Deeds looked at for one page; the next call goes on behind them.
 pub const JOURNAL_SCAN_MAX: u64 = 65_536;
-/// Free space below which nothing is journalled, as a part of the node's floor: reading goes on a while
-/// after nothing more is taken in, and a deed is 200 bytes.
-pub const JOURNAL_FLOOR_PART: u64 = 4;
+/// Free space below which nothing is journalled, in bytes; the node's own floor if that is lower. Reading
+/// goes on long after nothing more is taken in: a deed is 200 bytes.
+pub const JOURNAL_FLOOR_BYTES: u64 = 4 << 20;
 /// Page cache of the journal's store.
 pub const JOURNAL_CACHE_BYTES: u64 = 1 << 20;
 /// Held back on the disk so that the journal's store opens when it is full.

@@ -379,6 +379,7 @@ fn vault_row(error: &VaultError) -> (Code, &'static str) {
         | VaultError::OtherCopy { .. }
         | VaultError::Sealed { .. }
         | VaultError::Format { .. } => (Code::FailedPrecondition, "KEYS_MISSING"),
+        VaultError::Broken { .. } => (Code::Unavailable, "KEY_FILES_FAILED"),
         VaultError::Block(_) | VaultError::Seal => (Code::Unavailable, "NO_RANDOMNESS"),
     }
 }
@@ -487,7 +488,7 @@ fn store_row(error: &StoreError) -> (Code, &'static str) {
             (Code::DataLoss, "STORE_DAMAGED")
         }
         StoreError::Erased { .. } => (Code::FailedPrecondition, "ERASED"),
-        StoreError::Keys(_) => (Code::FailedPrecondition, "KEYS_MISSING"),
+        StoreError::Keys(error) => vault_row(error),
         StoreError::OutcomeUnknown { .. } => (Code::Unavailable, "STORE_STOPPED"),
         StoreError::Io { .. } | StoreError::InUse { .. } => (Code::Unavailable, "STORE_UNREADABLE"),
         StoreError::ValueTooLarge { .. }

@@ -306,7 +306,7 @@ impl LogReader {
         match open_body(vault, &leaf_hash(&stored.entry), key, bytes) {
             Ok(opened) => Ok(opened),
             Err(BodyError::NoVault) => Err(ReadError::NoVault),
-            Err(BodyError::Keys(error)) => Err(StoreError::Keys(Arc::new(error)).into()),
+            Err(BodyError::Keys(error)) => Err(StoreError::from(error).into()),
             Err(BodyError::Damaged) => Err(self.damaged("body", stored.index)),
         }
     }

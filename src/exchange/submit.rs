@@ -608,7 +608,8 @@ impl Exchange {
             }
         };
         let mut leaf = Leaf::inline(hash, entry.clone(), body);
-        leaf.kept_bytes = (entry.len() + SALT_BYTES + body_bytes) as u64;
+        let sealing = leaf.body.key().map_or(0, |_| at_rest::OVERHEAD_BYTES);
+        leaf.kept_bytes = (entry.len() + SALT_BYTES + body_bytes + sealing) as u64;
         if !layout::entry_fits(entry.len()) {
             let digest: [u8; 32] = {
                 use sha2::Digest as _;
@@ -641,10 +642,9 @@ impl Exchange {
         content: &[u8],
         share: Share,
     ) -> Result<StoredBody, StoreError> {
-        let keys = |error| StoreError::Keys(Arc::new(error));
-        let (key, secret) = vault.take().map_err(keys)?;
+        let (key, secret) = vault.take()?;
         let sealed = at_rest::seal(&secret, BodyContext::of(leaf).as_context(), content)
-            .map_err(|_| keys(VaultError::Seal))?;
+            .map_err(|_| VaultError::Seal)?;
         if layout::sealed_fits(entry.len(), sealed.len()) {
             let bytes = sealed.into();
             return Ok(StoredBody::Sealed { key, bytes });

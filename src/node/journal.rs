@@ -15,7 +15,7 @@ use super::config::Config;
 use super::run::NodeError;
 use crate::exchange::clock::{Clock, Entropy, SystemClock};
 use crate::journal::{Act, Deed, Ground, Journal, JournalError, Mode};
-use crate::limits::{JOURNAL_BALLAST_BYTES, JOURNAL_CACHE_BYTES, JOURNAL_FLOOR_PART};
+use crate::limits::{JOURNAL_BALLAST_BYTES, JOURNAL_CACHE_BYTES, JOURNAL_FLOOR_BYTES};
 use crate::store::{Marks, OpenOptions, SledStore, StoreError};
 
 /// In the data directory: a journal was made for this node.
@@ -27,7 +27,7 @@ fn options(config: &Config) -> OpenOptions {
     let mut options = OpenOptions::new(&config.journal_dir);
     options.cache_bytes = JOURNAL_CACHE_BYTES;
     options.ballast_bytes = JOURNAL_BALLAST_BYTES;
-    options.free_bytes_min = config.limits.disk_free_bytes_min / JOURNAL_FLOOR_PART;
+    options.free_bytes_min = config.limits.disk_free_bytes_min.min(JOURNAL_FLOOR_BYTES);
     options
 }
 

@@ -204,6 +204,16 @@ pub enum StoreError {
     },
 }
 
+impl From<VaultError> for StoreError {
+    /// What the disk refused stays that.
+    fn from(error: VaultError) -> Self {
+        match error {
+            VaultError::Store(error) => error,
+            other => Self::Keys(Arc::new(other)),
+        }
+    }
+}
+
 impl StoreError {
     /// Whether the store must not be used further: stop acknowledging and signing, and open it
     /// anew (which may refuse, with a remedy).

@@ -14,7 +14,6 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
@@ -79,7 +78,7 @@ impl SealedFile {
             VaultError::Destroyed => StoreError::Erased {
                 path: path.to_owned(),
             },
-            other => StoreError::Keys(Arc::new(other)),
+            other => other.into(),
         })?;
         let cipher = FileCipher::resume(&key, Context(&[b"file", name]), &head)
             .map_err(|error| unsealed(path, error))?;
@@ -98,10 +97,9 @@ impl SealedFile {
 
     /// Makes a new one, empty, in place of what a crash left under the name. Not durable.
     pub(super) fn create(path: &Path, vault: &Vault, name: &[u8; 32]) -> Result<Self, StoreError> {
-        let keys = |error| StoreError::Keys(Arc::new(error));
-        let (address, key) = vault.take().map_err(keys)?;
-        let (head, cipher) = FileCipher::begin(&key, Context(&[b"file", name]))
-            .map_err(|_| keys(VaultError::Seal))?;
+        let (address, key) = vault.take()?;
+        let (head, cipher) =
+            FileCipher::begin(&key, Context(&[b"file", name])).map_err(|_| VaultError::Seal)?;
         let start = [&MAGIC[..], &address.encode(), &head].concat();
         let file = File::options()
             .read(true)
@@ -279,7 +277,7 @@ impl SealedFile {
     fn seal(&self, number: u64, last: bool, mut segment: Vec<u8>) -> Result<(), StoreError> {
         self.cipher
             .seal(number, last, &mut segment)
-            .map_err(|_| StoreError::Keys(Arc::new(VaultError::Seal)))?;
+            .map_err(|_| VaultError::Seal)?;
         self.file
             .write_all_at(&segment, START_BYTES + number * SEALED_SEGMENT)
             .map_err(|e| StoreError::io("write", &self.path, e))

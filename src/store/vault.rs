@@ -16,7 +16,7 @@
 //!
 //! Deliberately absent: which body has which key. That is in the record of the entry.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -179,6 +179,15 @@ pub enum VaultError {
     /// The cipher refused.
     #[error("keys cannot be sealed")]
     Seal,
+    /// An earlier change of the files has failed.
+    #[error(
+        "the disk has failed under {}: no key is made or destroyed until the node is restarted",
+        dir.display()
+    )]
+    Broken {
+        /// Where the key files are.
+        dir: PathBuf,
+    },
     /// The disk refused.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -194,6 +203,10 @@ pub struct Vault {
     /// Beside the store, once it is open.
     marks: Mutex<Option<KeyMarks>>,
     copies: Mutex<KeyCopies>,
+    /// Months of which keys were destroyed in memory and not on the disk yet.
+    behind: Mutex<BTreeSet<Period>>,
+    /// The disk has failed.
+    is_broken: AtomicBool,
     /// Whatever is missing counts as lost.
     given_up: AtomicBool,
     /// Held as long as the files may change.
@@ -272,6 +285,8 @@ impl Vault {
             periods: Mutex::default(),
             marks: Mutex::default(),
             copies: Mutex::new(KeyCopies::open(dir)?),
+            behind: Mutex::default(),
+            is_broken: AtomicBool::new(false),
             given_up: AtomicBool::new(false),
             _lock: None,
         })
@@ -627,10 +642,15 @@ impl Vault {
                 .into_iter()
                 .filter(|leaf| tree.puncture(*leaf))
                 .count();
+            // What memory has forgotten stays forgotten, also if the disk refuses now: then the file is
+            // behind, whoever asked is told that it is not done, and who asks again has it written.
+            let mut behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner);
             if there > 0 {
-                // What memory has forgotten stays forgotten, also if the disk refuses now: then the
-                // file is behind, and whoever asked is told that it is not done.
+                behind.insert(period);
+            }
+            if behind.contains(&period) {
                 self.write(&period.to_string(), &tree.encode())?;
+                behind.remove(&period);
                 destroyed += there;
             }
         }
@@ -696,8 +716,22 @@ impl Vault {
         FileContext([MAGIC, self.node.as_bytes(), name])
     }
 
-    /// Replaces a file, and overwrites what it was.
+    /// Replaces a file, and overwrites what it was. After an error of the disk nobody knows what is on
+    /// it: then nothing is written until the files are opened anew.
     fn write(&self, name: &str, content: &[u8]) -> Result<(), VaultError> {
+        if self.is_broken.load(Ordering::Relaxed) {
+            return Err(VaultError::Broken {
+                dir: self.dir.clone(),
+            });
+        }
+        let written = self.replace(name, content);
+        if let Err(VaultError::Store(StoreError::Io { .. })) = &written {
+            self.is_broken.store(true, Ordering::Relaxed);
+        }
+        written
+    }
+
+    fn replace(&self, name: &str, content: &[u8]) -> Result<(), VaultError> {
         self.clean()?;
         let context = self.context(name.as_bytes());
         let sealed = at_rest::seal(self.key.leaf(), context.as_context(), content)

@@ -257,7 +257,7 @@ impl Model {
 
     /// The other side, as it was when the disk was copied.
     fn peer(&self) -> Side {
-        let peer = Side::new(self.b.name.as_str(), self.b.seed);
+        let peer = self.b.on_another_disk();
         for (key, value) in self.b.store.records() {
             let mut batch = liaison::store::Batch::new();
             batch.put(key, value);
@@ -287,7 +287,7 @@ impl Model {
             aside.move_away().unwrap();
             let replacement = Replacement {
                 options: options(dir),
-                vault: None,
+                vault: Some(&self.a.vault()),
                 links: &[SalvageLink {
                     peer: self.b.name.clone(),
                     own_start: self.a.card_for(&self.b).start(),

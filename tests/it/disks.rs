@@ -216,10 +216,11 @@ async fn on_a_file_system_that_turns_read_only_nothing_is_acknowledged() {
         id: told[0].id.clone(),
         ..v1::GetRequest::default()
     };
-    assert!(
-        desk.get(first).await.is_ok(),
-        "what is there can still be read"
-    );
+    // What is there can be seen; a body is shown to nobody who cannot be written down.
+    let listed = desk.list(v1::ListRequest::default()).await.unwrap();
+    assert!(!listed.into_inner().messages.is_empty());
+    let refused = desk.get(first).await.unwrap_err();
+    assert!(refused.message().contains("journal"), "{refused:?}");
     left.kill();
     disk.unmount();
     let disk = machines.mount("left", false);

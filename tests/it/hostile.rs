@@ -237,6 +237,7 @@ impl<'a> Hostile<'a> {
                     }
                 }
                 Some(frame::Frame::Push(push)) => self.mirror(push).await,
+                Some(frame::Frame::JournalAnswer(_) | frame::Frame::JournalOffer(_)) => {}
                 other => panic!("no receipt: {other:?}"),
             }
         }

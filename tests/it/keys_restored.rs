@@ -314,11 +314,12 @@ pub(crate) fn salvage(side: &mut Side, peer: &Side, at_hand: &[NextKey], with_st
         NextKey::Message(key) => Some(key.verifier(&side.name)),
         NextKey::Log(_) => None,
     });
+    let vault = side.vault();
     let salvage = Salvage {
         old: with_store.then_some(&side.store),
         marks: Some(&marks),
         new: &new,
-        vault: None,
+        vault: Some(&vault),
         node: &side.name,
         at_hand: at_hand.collect(),
         why: "the store was lost",

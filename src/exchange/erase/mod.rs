@@ -508,7 +508,8 @@ impl Exchange {
             row.step = Step::Gone;
             writes.extend(row.writes(*place));
         }
-        writes.push(self.punctured_row());
+        let destroyed = targets.iter().map(|(_, row)| row.keys.len() as u64).sum();
+        writes.push(self.destroyed_row(destroyed)?);
         self.ask(|reply| Command::Erase(writes, reply)).await?;
         // The record names it no more: what is left is ciphertext without a key.
         for (_, row) in &targets {
@@ -519,9 +520,15 @@ impl Exchange {
         Ok(())
     }
 
-    fn punctured_row(&self) -> Write {
-        let count = self.blobs.vault().map_or(0, |vault| vault.punctured());
-        (layout::punctured(), Some(count.to_be_bytes().to_vec()))
+    /// How many keys this store has had destroyed, with so many more.
+    fn destroyed_row(&self, more: u64) -> Result<Write, StoreError> {
+        let count = self.destroyed_count()?.unwrap_or(0) + more;
+        Ok((layout::punctured(), Some(count.to_be_bytes().to_vec())))
+    }
+
+    fn destroyed_count(&self) -> Result<Option<u64>, StoreError> {
+        let count = self.store.get(&layout::punctured())?;
+        Ok(count.and_then(|count| Some(u64::from_be_bytes(count.try_into().ok()?))))
     }
 
     /// Says to the peer that a body is gone, unless it was said.
@@ -637,12 +644,11 @@ impl Exchange {
         let Some(vault) = self.blobs.vault() else {
             return Ok(());
         };
-        let once = self.store.get(&layout::punctured())?;
-        let once = once.and_then(|count| Some(u64::from_be_bytes(count.try_into().ok()?)));
+        let once = self.destroyed_count()?;
         if once.is_some_and(|once| vault.punctured() >= once) {
             return Ok(());
         }
-        let mut behind = None;
+        let (mut behind, mut count) = (None, 0_u64);
         loop {
             let page = places(&*self.store, Region::Erased, behind, ERASE_AT_ONCE)?;
             let Some(last) = page.last() else { break };
@@ -652,6 +658,7 @@ impl Exchange {
                 let row = read(&*self.store, *place)?;
                 keys.extend(row.iter().flat_map(Row::key_addresses));
             }
+            count += keys.len() as u64;
             let destroyed = destroy_keys(Arc::clone(vault), keys).await?;
             if destroyed > 0 {
                 tracing::warn!(
@@ -660,7 +667,10 @@ impl Exchange {
                 );
             }
         }
-        let row = self.punctured_row();
+        if once == Some(count) || (once.is_none() && count == 0) {
+            return Ok(());
+        }
+        let row = (layout::punctured(), Some(count.to_be_bytes().to_vec()));
         Ok(self.ask(|reply| Command::Erase(vec![row], reply)).await?)
     }
 

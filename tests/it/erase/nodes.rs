@@ -16,7 +16,7 @@ fn command(node: &Node, args: &[&str]) -> String {
 
 /// The ids of own letters, oldest first.
 fn letters(node: &Node) -> Vec<String> {
-    let listed = command(node, &["list", "--json", "--side", "own"]);
+    let listed = command(node, &["list", "--json", "--own"]);
     let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
     let messages = listed["messages"].as_array().unwrap();
     let letters = messages
@@ -55,7 +55,7 @@ fn erase(node: &Node, id: &str) -> std::process::Output {
 }
 
 fn notices(node: &Node) -> usize {
-    let listed = command(node, &["list", "--json", "--side", "own"]);
+    let listed = command(node, &["list", "--json", "--own"]);
     listed.matches("\"KIND_ERASURE_NOTICE\"").count()
 }
 
