@@ -127,8 +127,13 @@ async fn a_bundle_is_taken_in_whole_however_often_the_node_is_killed() {
         if is_killed {
             killed += 1;
             assert!(!right.ended().success());
-            right.start();
-            right.desk().await;
+        } else {
+            // Before something else is, that is not looked at here.
+            right.kill();
+        }
+        right.start();
+        right.desk().await;
+        if is_killed {
             succeed(&import);
         }
         // What was flushed and not cosigned before the end is cosigned with what goes back.

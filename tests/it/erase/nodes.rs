@@ -164,9 +164,13 @@ async fn an_erasure_that_is_killed_at_any_sync_is_done_or_was_never_begun() {
         if is_killed {
             killed += 1;
             assert!(!left.ended().success());
-            left.start();
-            left.desk().await;
+        } else {
+            // Before the next look is journalled, and killed at that.
+            left.kill();
         }
+        tracer.join().unwrap();
+        left.start();
+        left.desk().await;
         if is_readable(&left, &ids[1]) {
             assert!(is_killed);
             kept += 1;
@@ -182,7 +186,6 @@ async fn an_erasure_that_is_killed_at_any_sync_is_done_or_was_never_begun() {
             "at {nth}"
         );
         left.kill();
-        tracer.join().unwrap();
         if !is_killed {
             break;
         }
