@@ -45,6 +45,7 @@ impl Desk {
         let id = parse_id("id", &request.id)?;
         let found = self.exchange.find(id)?;
         let (link, _) = found.ok_or(DeskError::NotFound { id })?;
+        self.check_no_hold(&link, id)?;
         let would = self.exchange.would_erase(&link, id)?;
         if request.preview && !would.already {
             let told = told(&would);
@@ -56,7 +57,6 @@ impl Desk {
         if would.already {
             return Ok(told(&would));
         }
-        self.check_no_hold(&link, id)?;
         let order = ErasureOrder {
             by: caller.author(),
             reason: request.reason,

@@ -407,6 +407,7 @@ fn erase_row(error: &EraseError) -> (Code, &'static str) {
         EraseError::NotDelivered { .. } => (Code::FailedPrecondition, "NOT_DELIVERED"),
         EraseError::FilesUnderWay { .. } => (Code::FailedPrecondition, "FILES_UNDER_WAY"),
         EraseError::Expressed { .. } => (Code::FailedPrecondition, "AHEAD_OF_ITS_TURN"),
+        EraseError::Held { .. } => (Code::FailedPrecondition, "ON_HOLD"),
         EraseError::System { .. } => (Code::FailedPrecondition, "SYSTEM_MESSAGE"),
         EraseError::Restoring => (Code::Unavailable, "RESTORING"),
         EraseError::Keys(_) => (Code::Unavailable, "NOT_ERASED_YET"),

@@ -13,7 +13,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::command::{Command, RecordError};
-use super::erase::{ERASE_AT_ONCE, ErasureOrder};
+use super::erase::{ERASE_AT_ONCE, EraseError, ErasureOrder};
 use super::layout::{self, LogSide, Place, StoredBody};
 use super::read::ReadError;
 use super::submit::{Author, header_of};
@@ -343,9 +343,17 @@ impl Exchange {
     ) -> Result<(), RetentionError> {
         let mut ids = Vec::with_capacity(bodies.len());
         for body in bodies {
-            // It may have been put on hold since it was judged.
-            if self.hold_of(link, body.case)?.is_some() {
-                continue;
+            // Before it is noted: what cannot be erased now is not on record as erased.
+            match self.would_erase(link, body.id) {
+                Ok(would) if would.already => continue,
+                Ok(_) => {}
+                // It was put on hold since it was judged.
+                Err(EraseError::Held { .. }) => continue,
+                Err(error) => {
+                    done.failed += 1;
+                    tracing::warn!(peer = %link.peer, %error, "a body that is due is not erased yet");
+                    continue;
+                }
             }
             let deed = Deed::new(RETENTION, Act::Erased)
                 .peer(&link.peer)

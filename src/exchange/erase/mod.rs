@@ -113,6 +113,12 @@ pub enum EraseError {
         /// The id.
         id: MessageId,
     },
+    /// Its case is on hold.
+    #[error("{id} is of a case on hold: nothing of it is erased. See liaison hold list")]
+    Held {
+        /// The id.
+        id: MessageId,
+    },
     /// Nodes say it of keys, places and digests.
     #[error(
         "{id} is a {kind} that a node says by itself: it names no person, and the log is judged by it"
@@ -346,6 +352,10 @@ impl Exchange {
         if body::is_system_kind(kind) {
             let kind = kind.as_str_name();
             return Err(EraseError::System { id, kind });
+        }
+        // Asked here, where whoever puts a case on hold waits for this to be over.
+        if self.hold_of(link, header.thread_id)?.is_some() {
+            return Err(EraseError::Held { id });
         }
         if side == LogSide::Own && index >= link.head().delivered_size {
             return Err(EraseError::NotDelivered { id });
@@ -743,7 +753,10 @@ impl Exchange {
                 self.go_on_erasing(link, vec![(place, target.row)]).await?;
                 Ok(had_body)
             }
-            Ok(Err(_)) | Err(EraseError::NotFound { .. } | EraseError::System { .. }) => Ok(false),
+            Ok(Err(_))
+            | Err(
+                EraseError::NotFound { .. } | EraseError::System { .. } | EraseError::Held { .. },
+            ) => Ok(false),
             Err(error) => Err(error),
         }
     }

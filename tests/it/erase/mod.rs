@@ -309,3 +309,26 @@ async fn what_the_peer_gives_back_of_an_erased_message_is_erased_again() {
     assert_eq!(told.authority, order().authority);
     assert_same_logs(&left, &right);
 }
+
+/// A hold that was put on between the question and the deed: it is asked again where nobody can come
+/// between.
+#[tokio::test]
+async fn nothing_of_a_case_on_hold_is_erased() {
+    let (_a, _b, left, _right, ids) = talked().await;
+    let link = link_of(&left);
+    let hold = liaison::exchange::retention::LegalHold {
+        at_ms: 1,
+        by: "admin/lan".to_owned(),
+        reason: "court order 17/2027".to_owned(),
+    };
+    assert!(left.hold_case(&link, ids[1], &hold).await.unwrap());
+    let error = left.erase_all(&link, &ids, &order()).await.unwrap_err();
+    assert!(
+        matches!(error, EraseError::Held { id } if id == ids[1]),
+        "{error}"
+    );
+    assert_eq!(readable(&left, LogSide::Own), [0, 1, 2].into());
+    left.lift_hold(&link, ids[1]).await.unwrap();
+    erase(&left, ids[1]).await.unwrap();
+    assert_eq!(readable(&left, LogSide::Own), [0, 2, 3].into());
+}
