@@ -1,6 +1,7 @@
 //! What is known of one link: its two logs, as last committed, and who may sign what on it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::{Mutex, watch};
@@ -186,6 +187,8 @@ pub struct Link {
     pub(crate) files: watch::Sender<u64>,
     /// Held while files are confirmed, so that none is confirmed twice.
     pub(crate) confirming: Mutex<()>,
+    /// What came back with its records was looked through for what had been erased.
+    pub(crate) erased_again: AtomicBool,
     /// What is carried by hand.
     pub(crate) carriage: Carriage,
     /// What follows from both logs.
@@ -561,6 +564,7 @@ impl Book {
             last_receipt: std::sync::Mutex::default(),
             files: watch::Sender::new(1),
             confirming: Mutex::default(),
+            erased_again: AtomicBool::new(false),
             carriage: Carriage::default(),
             cases: Cases::default(),
             dues: std::sync::Mutex::default(),

@@ -160,11 +160,6 @@ pub(crate) fn meta() -> Vec<u8> {
     key(Region::Meta, &[])
 }
 
-/// `M punctured` → how many keys of bodies and files were destroyed when this was last written, u64.
-pub(crate) fn punctured() -> Vec<u8> {
-    key(Region::Meta, &[b"punctured"])
-}
-
 /// `L link` → the peer's node name.
 pub(crate) fn link(number: LinkNumber) -> Vec<u8> {
     key(Region::Link, &[&number.0.to_be_bytes()])

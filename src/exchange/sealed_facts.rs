@@ -16,8 +16,8 @@ use super::layout::StoredBody;
 use super::read::BodyError;
 use crate::crypto::at_rest::{self, Context};
 use crate::model::MessageId;
-use crate::model::workflow::Facts;
-use crate::store::{KeyAddress, Vault, VaultError};
+use crate::model::workflow::{Facts, Said};
+use crate::store::{KeyAddress, Vault};
 
 /// First byte of facts that are sealed.
 const SEALED: u8 = 0xff;
@@ -40,17 +40,24 @@ impl<'a> FactsContext<'a> {
 pub(super) fn keep(facts: &Facts, body: &StoredBody, vault: Option<&Vault>) -> Option<Packed> {
     let case = facts.thread;
     let bytes = match body.key() {
+        // Whoever read the body a moment ago is late: what it said is forgotten.
+        None if *body == StoredBody::Absent && !tells_nothing(facts) => return None,
         None => facts.pack(),
+        // Header and nothing else: what is made anew of an erased message.
+        Some(_) if tells_nothing(facts) => facts.pack(),
         Some(address) => seal(vault?, address, &case, &Zeroizing::new(facts.pack()))?,
     };
     Some(Packed { case, bytes })
 }
 
+/// Whether facts hold nothing that is taken from a body.
+fn tells_nothing(facts: &Facts) -> bool {
+    matches!(facts.said, Said::Erased | Said::Unknown)
+}
+
 fn seal(vault: &Vault, address: KeyAddress, case: &MessageId, packed: &[u8]) -> Option<Vec<u8>> {
     let key = match vault.key(address) {
         Ok(key) => key,
-        // Header and nothing else: what is made anew of an erased message.
-        Err(VaultError::Destroyed) => return Some(packed.to_vec()),
         Err(_) => return None,
     };
     let context = FactsContext::of(case);

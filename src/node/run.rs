@@ -208,7 +208,7 @@ pub async fn run_in(
     let authority = config.exchange.authority.clone();
     let keyring = Keyring::open(Arc::clone(&exchange), files, public_file, authority, public)?;
     // Before anything is shown: what was to be gone is gone.
-    if let Err(error) = exchange.complete_erasures().await {
+    if let Err(error) = exchange.begin_erasures().await {
         tracing::error!(%error, "an erasure is not complete; it is tried again every hour");
     }
     fold_cases(&exchange).await?;

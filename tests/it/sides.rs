@@ -107,6 +107,19 @@ impl Side {
         Arc::clone(self.body_keys.open.get_or_init(open))
     }
 
+    /// Where the key files lie.
+    pub(crate) fn body_keys_dir(&self) -> std::path::PathBuf {
+        self.body_keys.dir().to_owned()
+    }
+
+    /// The keys as they lie on the disk, and not as they are in memory.
+    pub(crate) fn vault_on_disk(&self) -> Vault {
+        let copy = temp_dir();
+        copy_files(self.body_keys.dir(), copy.path());
+        let key = StorageKey::from_bytes(&[self.seed; 32]);
+        Vault::open(copy.path(), key, self.name.as_str(), || 0).unwrap()
+    }
+
     /// The files on a disk of this side, sealed as a node has them.
     pub(crate) fn blobs(&self, disk: &Path) -> Arc<Blobs> {
         Arc::new(Blobs::open(disk, 0).unwrap().sealed(self.vault()))

@@ -8,6 +8,8 @@
 //! 5  said      ERASURE_NOTICE in the own log, then the mark is removed             (two commits)
 //! ```
 //!
+//! Whether another message names a file is asked when it is decided, and again before its key is destroyed.
+//!
 //! After a crash the marks tell what to go on with ([`Exchange::complete_erasures`]): before 1 the body
 //! is as it was, from 1 on it will be gone. Nothing is said twice: before a notice is signed, those that
 //! answer the message are looked at.
@@ -15,33 +17,31 @@
 //! An entry signs the salted digest of its body, not the body, so nothing else is touched. What the cases
 //! know of it lies sealed under the same key, and is gone with it.
 
+mod act;
+mod again;
+mod look;
 mod row;
 
-use std::sync::Arc;
-
 use super::clock::timestamp_of_ms;
-use super::command::{Command, Holds, RecordError};
-use super::layout::{self, FileRef, Place, Region, StoredBody};
-use super::overlay::Write;
-use super::read::{LogReader, ReadError, Stored};
-use super::submit::{Author, SubmitError, files_of, header_of};
+use super::command::{Command, RecordError};
+use super::layout;
+use super::read::ReadError;
+use super::submit::{Author, SubmitError};
 use super::{Exchange, Link, LogSide};
 use crate::limits::LINE_BYTES_MAX;
-use crate::model::body::{self, Decoded};
+use crate::model::MessageId;
 use crate::model::text::is_steering;
-use crate::model::{Header, MessageId};
-use crate::proto::v1::{self, Kind};
-use crate::store::{Direction, KeyCopy, StoreError, Vault};
+use crate::proto::v1;
+use crate::store::{KeyCopy, StoreError};
 
 pub use row::Erasure;
 pub(crate) use row::{Row, places, read};
 
-use row::Step;
+use look::{Found, Target};
+use row::Place;
 
 /// Messages that are erased in one go.
 pub const ERASE_AT_ONCE: usize = 256;
-/// Times that a notice is signed anew because its key ended meanwhile.
-const SIGN_AGAIN_MAX: usize = 8;
 
 /// By whom and under what bodies are to be erased.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,13 +154,6 @@ impl From<StoreError> for EraseError {
     }
 }
 
-/// A message that is to be erased, looked at.
-struct Target {
-    place: row::Place,
-    row: Row,
-    was_sealed: bool,
-}
-
 impl From<&Erasure> for v1::Erasure {
     fn from(erasure: &Erasure) -> Self {
         Self {
@@ -252,30 +245,24 @@ impl Exchange {
         let mut done = Vec::with_capacity(ids.len());
         let mut targets: Vec<Target> = Vec::new();
         for id in ids {
-            let found = self.erasable(link, *id, &erasure, &targets)?;
-            match found {
-                Ok(target) => {
-                    done.push(Erased {
-                        erasure: erasure.clone(),
-                        files: target.row.files.len(),
-                        kept_files: target.row.kept_files.len(),
-                        was_sealed: target.was_sealed,
-                        already: false,
-                        copies: self.copies_of(&target.row),
-                    });
-                    targets.push(target);
-                }
-                Err(already) => done.push(already),
+            let others: Vec<Place> = targets.iter().map(|target| target.place).collect();
+            match self.erasable(link, *id, &erasure, &others)? {
+                Found::Target(target) => targets.push(*target),
+                Found::Gone(row) => done.push(self.told(&row, true)),
             }
         }
         let mut writes = Vec::new();
-        for Target { place, row, .. } in &targets {
+        for Target { place, row, .. } in targets.iter().filter(|target| !target.is_begun) {
             writes.extend(row.writes(*place));
             writes.push((layout::erasing(place.0, place.1, place.2), Some(Vec::new())));
         }
-        self.ask(|reply| Command::Erase(writes, reply)).await?;
+        if !writes.is_empty() {
+            self.ask(|reply| Command::Erase(writes, reply)).await?;
+        }
         let targets = targets.into_iter().map(|target| (target.place, target.row));
-        self.go_on_erasing(link, targets.collect()).await?;
+        for (_, row) in self.go_on_erasing(link, targets.collect()).await? {
+            done.push(self.told(&row, false));
+        }
         Ok(done)
     }
 
@@ -291,21 +278,25 @@ impl Exchange {
             authority: String::new(),
         };
         Ok(match self.erasable(link, id, &erasure, &[])? {
-            Err(already) => already,
-            Ok(target) => Erased {
-                files: target.row.files.len(),
-                kept_files: target.row.kept_files.len(),
-                was_sealed: target.was_sealed,
-                copies: self.copies_of(&target.row),
-                erasure,
-                already: false,
-            },
+            Found::Gone(row) => self.told(&row, true),
+            Found::Target(target) => self.told(&target.row, false),
         })
     }
 
-    fn copies_of(&self, row: &Row) -> Vec<KeyCopy> {
+    fn told(&self, row: &Row, already: bool) -> Erased {
+        // One that was made since does not hold what was destroyed by then.
+        let until_ms = row.gone_at_ms.unwrap_or(u64::MAX);
         let vault = self.blobs.vault();
-        vault.map_or_else(Vec::new, |vault| vault.copies_of(&row.key_addresses()))
+        let mut copies = vault.map_or_else(Vec::new, |vault| vault.copies_of(&row.key_addresses()));
+        copies.retain(|copy| copy.at_ms <= until_ms);
+        Erased {
+            erasure: row.erasure.clone(),
+            files: row.files.len(),
+            kept_files: row.kept_files.len(),
+            was_sealed: row.was_sealed(),
+            already,
+            copies,
+        }
     }
 
     /// Who erased a message of a log, when and why; `None` when nobody did.
@@ -321,476 +312,4 @@ impl Exchange {
         let row = read(&*self.store, (link.number, side, index))?;
         Ok(row.map(|row| row.erasure))
     }
-
-    fn erasable(
-        &self,
-        link: &Link,
-        id: MessageId,
-        erasure: &Erasure,
-        others: &[Target],
-    ) -> Result<Result<Target, Erased>, EraseError> {
-        let (side, index) = match self.place(link, id)? {
-            None => return Err(EraseError::NotFound { id }),
-            Some(Place::Expressed(_)) => return Err(EraseError::Expressed { id }),
-            Some(Place::Log(side, index)) => (side, index),
-        };
-        let place = (link.number, side, index);
-        if let Some(row) = read(&*self.store, place)? {
-            return Ok(Err(Erased {
-                files: row.files.len(),
-                kept_files: row.kept_files.len(),
-                was_sealed: !row.keys.is_empty(),
-                copies: self.copies_of(&row),
-                erasure: row.erasure,
-                already: true,
-            }));
-        }
-        let reader = self.reader(link, side);
-        let stored = reader.entry(index)?;
-        let header = header_of(&stored, &link.origin(side).to_string())?;
-        let kind = Kind::try_from(header.kind).unwrap_or(Kind::Unspecified);
-        if body::is_system_kind(kind) {
-            let kind = kind.as_str_name();
-            return Err(EraseError::System { id, kind });
-        }
-        // Asked here, where whoever puts a case on hold waits for this to be over.
-        if self.hold_of(link, header.thread_id)?.is_some() {
-            return Err(EraseError::Held { id });
-        }
-        if side == LogSide::Own && index >= link.head().delivered_size {
-            return Err(EraseError::NotDelivered { id });
-        }
-        if side == LogSide::Own
-            && self
-                .store
-                .get(&layout::outgoing(link.number, index))?
-                .is_some()
-        {
-            return Err(EraseError::FilesUnderWay { id });
-        }
-        let (mut keys, mut files, mut kept_files) = (Vec::new(), Vec::new(), Vec::new());
-        keys.extend(
-            stored
-                .record
-                .body
-                .key()
-                .map(|key| hex::encode(key.encode())),
-        );
-        let was_sealed = !keys.is_empty();
-        for file in named_in(&reader, &stored, &header)? {
-            let name = hex::encode(file.sha256);
-            if self.is_named_elsewhere(&file, place, others)? {
-                kept_files.push(name);
-                continue;
-            }
-            match self.blobs.key_of(&file.sha256) {
-                Ok(key) => keys.extend(key.map(|key| hex::encode(key.encode()))),
-                // With an erasure that was cut off.
-                Err(StoreError::Erased { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
-            files.push(name);
-        }
-        let row = Row {
-            erasure: erasure.clone(),
-            id: id.to_string(),
-            case: header.thread_id.to_string(),
-            keys,
-            body_file: stored.record.body.file().map(hex::encode),
-            files,
-            kept_files,
-            step: Step::Decided,
-        };
-        Ok(Ok(Target {
-            place,
-            row,
-            was_sealed,
-        }))
-    }
-
-    /// Whether another message names a file, that is not among those which are erased now. A store that
-    /// does not know by whom it is named at all, keeps it.
-    fn is_named_elsewhere(
-        &self,
-        file: &FileRef,
-        place: row::Place,
-        others: &[Target],
-    ) -> Result<bool, StoreError> {
-        let (start, end) = layout::naming_of(&file.sha256);
-        let rows = self
-            .store
-            .scan(&start, &end, ERASE_AT_ONCE + 1, Direction::Forward)?;
-        let own = |(number, side, index)| layout::naming(&file.sha256, number, side, index);
-        let here = own(place);
-        let others: Vec<_> = others.iter().map(|other| own(other.place)).collect();
-        let mut is_known = false;
-        for (key, _) in &rows {
-            is_known |= *key == here;
-            if *key != here && !others.contains(key) {
-                return Ok(true);
-            }
-        }
-        Ok(!is_known)
-    }
-
-    /// Goes on with erasures that are decided: from where each of them stands.
-    async fn go_on_erasing(
-        &self,
-        link: &Link,
-        targets: Vec<(row::Place, Row)>,
-    ) -> Result<(), EraseError> {
-        let decided = targets.iter().filter(|(_, row)| row.step == Step::Decided);
-        let decided: Vec<_> = decided.cloned().collect();
-        if !decided.is_empty() {
-            self.destroy(decided).await?;
-        }
-        for (_, row) in &targets {
-            if let Ok(case) = MessageId::parse(&row.case) {
-                Self::let_case_go(link, case);
-            }
-        }
-        for (place, mut row) in targets {
-            if row.step != Step::Said {
-                self.say_erased(link, place, &row).await?;
-            }
-            row.step = Step::Said;
-            let mut writes = row.writes(place);
-            writes.push((layout::erasing(place.0, place.1, place.2), None));
-            self.ask(|reply| Command::Erase(writes, reply)).await?;
-        }
-        Ok(())
-    }
-
-    /// Destroys keys, files and bodies.
-    async fn destroy(&self, mut targets: Vec<(row::Place, Row)>) -> Result<(), EraseError> {
-        let blobs = Arc::clone(&self.blobs);
-        let rows: Vec<Row> = targets.iter().map(|(_, row)| row.clone()).collect();
-        let work = move || {
-            let keys: Vec<_> = rows.iter().flat_map(Row::key_addresses).collect();
-            if !keys.is_empty() {
-                let vault = blobs
-                    .vault()
-                    .ok_or_else(|| ReadError::NoVault.to_string())?;
-                vault.destroy(&keys).map_err(|error| error.to_string())?;
-            }
-            for row in &rows {
-                for file in row.digests() {
-                    blobs.remove_attachment(&file).map_err(|e| e.to_string())?;
-                }
-            }
-            Ok(())
-        };
-        let destroyed = if self.is_inline() {
-            work()
-        } else {
-            let ended = tokio::task::spawn_blocking(work).await;
-            ended.unwrap_or_else(|_| Err("the node is going down".to_owned()))
-        };
-        destroyed.map_err(EraseError::Keys)?;
-        let mut writes = Vec::new();
-        for (place, row) in &mut targets {
-            let (number, side, index) = *place;
-            let reader = LogReader::new(&self.store, &self.blobs, number, side);
-            let mut record = reader.entry(index)?.record;
-            record.body = StoredBody::Absent;
-            writes.push((layout::entry(number, side, index), Some(record.encode())));
-            if side == LogSide::Mirror {
-                // What has not come of its files is wanted no more.
-                writes.push((layout::pending(number, index), None));
-            }
-            for file in row.digests() {
-                writes.push((layout::naming(&file, number, side, index), None));
-                for link in self.links() {
-                    for side in [LogSide::Own, LogSide::Mirror] {
-                        writes.push((layout::wanted(link.number, side, &file), None));
-                    }
-                }
-            }
-            for file in row
-                .kept_files
-                .iter()
-                .filter_map(|file| hex::decode(file).ok())
-            {
-                if let Ok(file) = <[u8; 32]>::try_from(file) {
-                    writes.push((layout::naming(&file, number, side, index), None));
-                }
-            }
-            row.step = Step::Gone;
-            writes.extend(row.writes(*place));
-        }
-        let destroyed = targets.iter().map(|(_, row)| row.keys.len() as u64).sum();
-        writes.push(self.destroyed_row(destroyed)?);
-        self.ask(|reply| Command::Erase(writes, reply)).await?;
-        // The record names it no more: what is left is ciphertext without a key.
-        for (_, row) in &targets {
-            if let Some(file) = row.body_digest() {
-                self.blobs.remove(&file)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// How many keys this store has had destroyed, with so many more.
-    fn destroyed_row(&self, more: u64) -> Result<Write, StoreError> {
-        let count = self.destroyed_count()?.unwrap_or(0) + more;
-        Ok((layout::punctured(), Some(count.to_be_bytes().to_vec())))
-    }
-
-    fn destroyed_count(&self) -> Result<Option<u64>, StoreError> {
-        let count = self.store.get(&layout::punctured())?;
-        Ok(count.and_then(|count| Some(u64::from_be_bytes(count.try_into().ok()?))))
-    }
-
-    /// Says to the peer that a body is gone, unless it was said.
-    async fn say_erased(
-        &self,
-        link: &Link,
-        place: row::Place,
-        row: &Row,
-    ) -> Result<(), EraseError> {
-        let Some((id, thread_id)) = row.ids() else {
-            return Ok(());
-        };
-        if self.own_notice_of(link, id)?.is_some() {
-            return Ok(());
-        }
-        let reader = self.reader(link, place.1);
-        let stored = reader.entry(place.2)?;
-        let header = header_of(&stored, &link.origin(place.1).to_string())?;
-        debug_assert_eq!((header.id, header.thread_id), (id, thread_id));
-        for _ in 0..SIGN_AGAIN_MAX {
-            let notice = self.erasure_notice(link, &header, &row.erasure);
-            let own = notice.map_err(|error| EraseError::Notice(Box::new(error)))?;
-            let said = self
-                .ask(|reply| Command::Append(link.number, Box::new(own), Holds::default(), reply))
-                .await;
-            match said {
-                Ok(_) => return Ok(()),
-                Err(RecordError::KeyEnded) => {}
-                Err(error) => return Err(EraseError::Notice(Box::new(error.into()))),
-            }
-        }
-        Err(EraseError::Notice(Box::new(RecordError::KeyEnded.into())))
-    }
-
-    /// Index of the notice in the own log that a message was erased here.
-    fn own_notice_of(&self, link: &Link, id: MessageId) -> Result<Option<u64>, StoreError> {
-        self.notice_of(link, id, LogSide::Own)
-    }
-
-    fn notice_of(
-        &self,
-        link: &Link,
-        id: MessageId,
-        by: LogSide,
-    ) -> Result<Option<u64>, StoreError> {
-        let (start, end) = layout::answers_of(link.number, id);
-        let rows = self
-            .store
-            .scan(&start, &end, usize::MAX, Direction::Forward)?;
-        Ok(rows.iter().find_map(|(key, value)| {
-            let (side, index) = layout::answer_place(key)?;
-            let kind = i32::from_be_bytes(value[..].try_into().ok()?);
-            (side == by && kind == Kind::ErasureNotice as i32).then_some(index)
-        }))
-    }
-
-    /// What a side has said of having erased its copy of a message: when, and under what authority.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub fn erasure_said(
-        &self,
-        link: &Link,
-        id: MessageId,
-        by: LogSide,
-    ) -> Result<Option<v1::ErasureNotice>, ReadError> {
-        let Some(index) = self.notice_of(link, id, by)? else {
-            return Ok(None);
-        };
-        let reader = self.reader(link, by);
-        let stored = reader.entry(index)?;
-        let Some((_, bytes)) = reader.body(&stored)? else {
-            return Ok(None);
-        };
-        Ok(prost::Message::decode(bytes).ok())
-    }
-
-    /// Goes on with erasures that a crash or a full disk has cut off; at each start before anything is
-    /// shown, and every hour. Destroys again what an older copy of the key files has brought back.
-    ///
-    /// # Errors
-    /// The first one's; the others are tried.
-    pub async fn complete_erasures(&self) -> Result<(), EraseError> {
-        let _alone = self.erasing.lock().await;
-        self.destroy_again().await?;
-        let mut first = Ok(());
-        let mut behind = None;
-        loop {
-            let open = places(&*self.store, Region::Erasing, behind, ERASE_AT_ONCE)?;
-            let Some(last) = open.last() else {
-                return first;
-            };
-            behind = Some(*last);
-            for place in open {
-                let link = self.links().find(|link| link.number == place.0);
-                let (Some(link), Some(row)) = (link, read(&*self.store, place)?) else {
-                    continue;
-                };
-                if link.head().restoring.is_some() {
-                    continue;
-                }
-                let link = Arc::clone(link);
-                let done = self.go_on_erasing(&link, vec![(place, row)]).await;
-                if let (Err(error), Ok(())) = (done, &first) {
-                    first = Err(error);
-                }
-            }
-        }
-    }
-
-    /// Destroys the keys of everything that was erased again, if fewer are destroyed than once were.
-    async fn destroy_again(&self) -> Result<(), EraseError> {
-        let Some(vault) = self.blobs.vault() else {
-            return Ok(());
-        };
-        let once = self.destroyed_count()?;
-        if once.is_some_and(|once| vault.punctured() >= once) {
-            return Ok(());
-        }
-        let (mut behind, mut count) = (None, 0_u64);
-        loop {
-            let page = places(&*self.store, Region::Erased, behind, ERASE_AT_ONCE)?;
-            let Some(last) = page.last() else { break };
-            behind = Some(*last);
-            let mut keys = Vec::new();
-            for place in &page {
-                let row = read(&*self.store, *place)?;
-                keys.extend(row.iter().flat_map(Row::key_addresses));
-            }
-            count += keys.len() as u64;
-            let destroyed = destroy_keys(Arc::clone(vault), keys).await?;
-            if destroyed > 0 {
-                tracing::warn!(
-                    destroyed,
-                    "an older copy of the key files was put back: keys of erased bodies are destroyed again"
-                );
-            }
-        }
-        if once == Some(count) || (once.is_none() && count == 0) {
-            return Ok(());
-        }
-        let row = (layout::punctured(), Some(count.to_be_bytes().to_vec()));
-        Ok(self.ask(|reply| Command::Erase(vec![row], reply)).await?)
-    }
-
-    /// Erases again what this side had said to be erased, and what came back with the records of a link.
-    ///
-    /// # Errors
-    /// The first one's.
-    pub async fn erase_what_came_back(&self, link: &Link) -> Result<usize, EraseError> {
-        let _alone = self.erasing.lock().await;
-        let (mut start, end) = layout::all_answers(link.number);
-        let mut erased = 0;
-        loop {
-            let rows = self
-                .store
-                .scan(&start, &end, ERASE_AT_ONCE, Direction::Forward)?;
-            let Some((last, _)) = rows.last() else {
-                return Ok(erased);
-            };
-            start.clone_from(last);
-            start.push(0);
-            for (key, value) in &rows {
-                let is_notice = value[..] == (Kind::ErasureNotice as i32).to_be_bytes();
-                let Some((LogSide::Own, index)) = layout::answer_place(key).filter(|_| is_notice)
-                else {
-                    continue;
-                };
-                let Some(id) = layout::answered(key) else {
-                    continue;
-                };
-                erased += usize::from(self.erase_again(link, id, index).await?);
-            }
-        }
-    }
-
-    /// Says whether there was something to erase.
-    async fn erase_again(
-        &self,
-        link: &Link,
-        id: MessageId,
-        notice: u64,
-    ) -> Result<bool, EraseError> {
-        let reader = self.reader(link, LogSide::Own);
-        let stored = reader.entry(notice)?;
-        let Some((_, said)) = reader.body(&stored)? else {
-            return Ok(false);
-        };
-        let Ok(said) = <v1::ErasureNotice as prost::Message>::decode(said) else {
-            return Ok(false);
-        };
-        let at = said.erased_at.unwrap_or_default();
-        let at_ms = u64::try_from(at.seconds).unwrap_or(0) * 1_000;
-        let erasure = Erasure {
-            at_ms: at_ms + u64::try_from(at.nanos / 1_000_000).unwrap_or(0),
-            by: "node".to_owned(),
-            reason: "this side had said so before its records were restored".to_owned(),
-            authority: said.authority,
-        };
-        match self.erasable(link, id, &erasure, &[]) {
-            Ok(Ok(target)) => {
-                let had_body = self
-                    .reader(link, target.place.1)
-                    .entry(target.place.2)?
-                    .record
-                    .body
-                    != StoredBody::Absent;
-                let place = target.place;
-                let mut writes = target.row.writes(place);
-                writes.push((layout::erasing(place.0, place.1, place.2), Some(Vec::new())));
-                self.ask(|reply| Command::Erase(writes, reply)).await?;
-                self.go_on_erasing(link, vec![(place, target.row)]).await?;
-                Ok(had_body)
-            }
-            Ok(Err(_))
-            | Err(
-                EraseError::NotFound { .. } | EraseError::System { .. } | EraseError::Held { .. },
-            ) => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-}
-
-async fn destroy_keys(
-    vault: Arc<Vault>,
-    keys: Vec<crate::store::KeyAddress>,
-) -> Result<usize, EraseError> {
-    let work = move || vault.destroy(&keys).map_err(|error| error.to_string());
-    let ended = tokio::task::spawn_blocking(work).await;
-    ended
-        .unwrap_or_else(|_| Err("the node is going down".to_owned()))
-        .map_err(EraseError::Keys)
-}
-
-/// The files that a message names, as far as its body can be read.
-fn named_in(
-    reader: &LogReader,
-    stored: &Stored,
-    header: &Header,
-) -> Result<Vec<FileRef>, EraseError> {
-    let read = match reader.body(stored) {
-        Ok(Some((_, bytes))) => body::decode(header.kind, &header.schema, &bytes),
-        // What does not open, nobody reads; that it is erased shall not hang on it.
-        Ok(None) | Err(ReadError::Damaged { .. } | ReadError::Missing { .. }) => {
-            return Ok(Vec::new());
-        }
-        Err(error) => return Err(error.into()),
-    };
-    Ok(match read {
-        Ok(Decoded::Known(v1::Body {
-            body: Some(content),
-        })) => files_of(&content),
-        _ => Vec::new(),
-    })
 }

@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 use super::super::layout::{self, LinkNumber, LogSide};
 use super::super::overlay::Write;
 use super::super::read::ReadError;
-use crate::model::MessageId;
 use crate::store::{Direction, KeyAddress, Store};
 
 /// By whom, when and under what a body was erased.
@@ -40,39 +39,60 @@ pub(crate) struct Row {
     pub(crate) erasure: Erasure,
     pub(crate) id: String,
     pub(crate) case: String,
-    /// Keys that are destroyed, in hexadecimal: of the body, of its attachments.
+    /// Keys of the body, in hexadecimal; those under which it lay before its records were restored too.
     pub(crate) keys: Vec<String>,
     /// The file of the body, if it lay in one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) body_file: Option<String>,
     /// Attachments that no other message names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) files: Vec<String>,
+    pub(crate) files: Vec<FileRow>,
     /// Attachments that stay, since other messages name them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) kept_files: Vec<String>,
+    /// When its keys were destroyed, milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) gone_at_ms: Option<u64>,
     pub(crate) step: Step,
+}
+
+/// An attachment that is destroyed, in hexadecimal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FileRow {
+    pub(crate) sha256: String,
+    /// None of a file that does not lie sealed, or is not here.
+    pub(crate) keys: Vec<String>,
+}
+
+impl FileRow {
+    pub(crate) fn digest(&self) -> Option<[u8; 32]> {
+        hex_of(&self.sha256)
+    }
 }
 
 impl Row {
     pub(crate) fn key_addresses(&self) -> Vec<KeyAddress> {
-        let keys = self.keys.iter();
+        let files = self.files.iter().flat_map(|file| &file.keys);
+        let keys = self.keys.iter().chain(files);
         keys.filter_map(|key| Some(KeyAddress::decode(hex_of(key)?)))
             .collect()
     }
 
+    /// Whether body and files lay sealed, as far as there were any.
+    pub(crate) fn was_sealed(&self) -> bool {
+        !self.keys.is_empty() && self.files.iter().all(|file| !file.keys.is_empty())
+    }
+
     pub(crate) fn digests(&self) -> impl Iterator<Item = [u8; 32]> {
-        self.files.iter().filter_map(|file| hex_of(file))
+        self.files.iter().filter_map(FileRow::digest)
+    }
+
+    pub(crate) fn kept_digests(&self) -> impl Iterator<Item = [u8; 32]> {
+        self.kept_files.iter().filter_map(|file| hex_of(file))
     }
 
     pub(crate) fn body_digest(&self) -> Option<[u8; 32]> {
         self.body_file.as_deref().and_then(hex_of)
-    }
-
-    /// The id of the message, and of the first one of its case.
-    pub(crate) fn ids(&self) -> Option<(MessageId, MessageId)> {
-        let id = MessageId::parse(&self.id).ok()?;
-        Some((id, MessageId::parse(&self.case).ok()?))
     }
 
     /// The rows that hold it.

@@ -1,5 +1,7 @@
 //! Files of earlier messages that were lost with the store: which, and when all are here again.
 
+use std::sync::atomic::Ordering;
+
 use super::super::layout::{self, FileRef, LogSide};
 use super::super::{Exchange, Link, RecordError};
 use super::RestoreStep;
@@ -100,9 +102,14 @@ impl Exchange {
     pub async fn note_files_back(&self, link: &Link) -> Result<bool, RecordError> {
         let head = link.head();
         if !head.files_lost || head.restoring.is_some() {
+            link.erased_again.store(false, Ordering::Relaxed);
             return Ok(!head.files_lost);
         }
-        if let Err(error) = self.erase_what_came_back(link).await {
+        // It looks at all of the log, and this is asked with every file.
+        if !link.erased_again.swap(true, Ordering::Relaxed)
+            && let Err(error) = self.erase_what_came_back(link).await
+        {
+            link.erased_again.store(false, Ordering::Relaxed);
             // Nothing is lost by it; it is tried again with the next file.
             tracing::error!(peer = %link.peer, %error, "what was erased came back and is not erased yet");
             return Ok(false);

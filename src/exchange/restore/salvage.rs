@@ -93,6 +93,9 @@ impl Salvage<'_> {
                 Region::PastHold,
                 Region::PeerHold,
                 Region::BundlesTaken,
+                Region::LegalHold,
+                Region::Erased,
+                Region::Erasing,
             ] {
                 self.copy(&mut found, region, |_| true)?;
             }

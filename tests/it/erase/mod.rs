@@ -332,3 +332,72 @@ async fn nothing_of_a_case_on_hold_is_erased() {
     erase(&left, ids[1]).await.unwrap();
     assert_eq!(readable(&left, LogSide::Own), [0, 2, 3].into());
 }
+
+/// `liaison recover`: holds and erasures of the lost store hold on, and what the peer gives back of an
+/// erased message is erased again.
+#[tokio::test]
+async fn holds_and_erasures_outlive_the_store() {
+    let (mut a, b, left, right, ids) = talked().await;
+    let link = link_of(&left);
+    let hold = liaison::exchange::retention::LegalHold {
+        at_ms: 1,
+        by: "admin/lan".to_owned(),
+        reason: "court order 17/2027".to_owned(),
+    };
+    left.hold_case(&link, ids[0], &hold).await.unwrap();
+    // The notice is not delivered: the old store alone knows of it.
+    erase(&left, ids[1]).await.unwrap();
+    drop((left, link));
+    crate::keys_restored::salvage(&mut a, &b, &[], true);
+    let left = a.open(&b);
+    let (_, running) = heal(&left, &right).await;
+    left.note_files_back(&link_of(&left)).await.unwrap();
+    quiet(&left, &right).await;
+    running.end().await;
+    let link = link_of(&left);
+    assert_eq!(left.hold_of(&link, ids[0]).unwrap(), Some(hold));
+    assert_eq!(readable(&left, LogSide::Own), [0, 2, 3].into());
+    let told = shown(&left, LogSide::Own, 1).erasure.unwrap();
+    assert_eq!(told.by, "admin/lan");
+    assert_eq!(link.head().own_size, 4, "said once");
+    assert_same_logs(&left, &right);
+}
+
+/// The key files cannot be written: it is not told as done, and asked again it is done.
+#[tokio::test]
+async fn what_the_disk_refused_is_not_told_as_done() {
+    let (a, b, left, _right, ids) = talked().await;
+    let dir = a.body_keys_dir();
+    let month = std::fs::read_dir(&dir).unwrap().find_map(|file| {
+        let path = file.unwrap().path();
+        path.extension().is_none().then_some(path).filter(|path| {
+            path.file_name()
+                .is_some_and(|name| name.to_str().unwrap().starts_with("20"))
+        })
+    });
+    // A directory where the new file is to be.
+    let in_the_way = month.unwrap().with_extension("new");
+    std::fs::create_dir(&in_the_way).unwrap();
+    let error = erase(&left, ids[1]).await.unwrap_err();
+    assert!(matches!(error, EraseError::Keys(_)), "{error}");
+    assert!(error.to_string().contains("tries again"), "{error}");
+    std::fs::remove_dir(&in_the_way).unwrap();
+    let erased = erase(&left, ids[1]).await.unwrap();
+    assert!(!erased.already);
+    // It is gone from the disk, and not from memory only.
+    drop(left);
+    let again = a.vault_on_disk();
+    let key = |index: usize| {
+        again.key(liaison::store::KeyAddress::decode([
+            0x5f,
+            2,
+            0,
+            0,
+            0,
+            u8::try_from(index).unwrap(),
+        ]))
+    };
+    assert!((0..3).filter(|index| key(*index).is_err()).count() == 1);
+    let left = a.open(&b);
+    assert_eq!(readable(&left, LogSide::Own), [0, 2, 3].into());
+}
