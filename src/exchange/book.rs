@@ -186,6 +186,8 @@ pub struct Link {
     pub(crate) files: watch::Sender<u64>,
     /// Held while files are confirmed, so that none is confirmed twice.
     pub(crate) confirming: Mutex<()>,
+    /// Held from sealing an entry of the peer until it is recorded.
+    pub(crate) admitting: Mutex<()>,
     /// What is carried by hand.
     pub(crate) carriage: Carriage,
     /// What follows from both logs.
@@ -561,6 +563,7 @@ impl Book {
             last_receipt: std::sync::Mutex::default(),
             files: watch::Sender::new(1),
             confirming: Mutex::default(),
+            admitting: Mutex::default(),
             carriage: Carriage::default(),
             cases: Cases::default(),
             dues: std::sync::Mutex::default(),
