@@ -104,6 +104,8 @@ mod peer_misbehaves;
 mod peer_quotas;
 #[path = "it/power_cut.rs"]
 mod power_cut;
+#[path = "it/pruned.rs"]
+mod pruned;
 #[path = "it/recover.rs"]
 mod recover;
 #[path = "it/recover_node.rs"]

@@ -2,6 +2,7 @@
 
 mod copies;
 mod offline;
+mod prune;
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
@@ -29,6 +30,7 @@ pub(crate) enum Keys {
     Backup(copies::BackupKeys),
     Restore(copies::RestoreKeys),
     ChangeStorage(copies::ChangeStorage),
+    Prune(prune::PruneKeys),
 }
 
 /// Makes a new key and takes it into use; the node goes on meanwhile.
@@ -83,6 +85,7 @@ impl Keys {
             Self::Backup(backup) => backup.run(target, screen).await,
             Self::Restore(restore) => restore.run(target, screen),
             Self::ChangeStorage(change) => change.run(target, screen),
+            Self::Prune(prune) => prune.run(target, screen).await,
         }
     }
 }

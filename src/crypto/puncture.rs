@@ -20,7 +20,7 @@
 //!
 //! Source: Boneh and Waters, "Constrained pseudorandom functions and their applications" (2013), §3.3.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
 use aws_lc_rs::hmac;
@@ -117,6 +117,8 @@ pub struct PuncturedTree {
     /// Leaves of the last block that were not taken yet: derived already, then from which on.
     ready: VecDeque<(u32, LeafKey)>,
     next: u32,
+    /// Leaves from here on are of blocks that were begun since the tree was read.
+    since: u32,
 }
 
 impl fmt::Debug for PuncturedTree {
@@ -155,6 +157,7 @@ impl PuncturedTree {
             lost: BTreeMap::new(),
             ready: VecDeque::new(),
             next: 0,
+            since: 0,
         }
     }
 
@@ -226,6 +229,71 @@ impl PuncturedTree {
         // What was derived ahead may hold it.
         self.ready.retain(|(ahead, _)| *ahead != leaf);
         true
+    }
+
+    /// Destroys every leaf that is not in `keep`, but for those of blocks that were begun since the tree
+    /// was read: one of these may have been given a moment ago. Says how many. As with
+    /// [`puncture`](Self::puncture), it counts once it is durable.
+    pub fn retain(&mut self, keep: &BTreeSet<u32>) -> u32 {
+        let since = self.since;
+        let mut destroyed = 0;
+        let mut left = BTreeMap::new();
+        let mut waiting: Vec<(u32, u8, Seed)> = std::mem::take(&mut self.nodes)
+            .into_iter()
+            .map(|(first, (levels, seed))| (first, levels, seed))
+            .collect();
+        while let Some((first, levels, seed)) = waiting.pop() {
+            let leaves = 1_u32 << levels;
+            let kept = if first >= since {
+                leaves as usize
+            } else {
+                keep.range(first..=first + (leaves - 1)).count()
+            };
+            if kept == leaves as usize {
+                left.insert(first, (levels, seed));
+            } else if kept == 0 {
+                destroyed += leaves;
+            } else {
+                let [one, other] = seed.children();
+                waiting.push((first, levels - 1, one));
+                waiting.push((first + leaves / 2, levels - 1, other));
+            }
+        }
+        self.nodes = left;
+        destroyed
+    }
+
+    /// Leaves that [`retain`](Self::retain) would destroy.
+    #[must_use]
+    pub fn unused(&self, keep: &BTreeSet<u32>) -> u32 {
+        let before = self.nodes.range(..self.since);
+        before
+            .map(|(first, (levels, _))| {
+                let leaves = 1_u32 << levels;
+                let kept = keep.range(*first..=*first + (leaves - 1)).count();
+                leaves - u32::try_from(kept).unwrap_or(leaves)
+            })
+            .sum()
+    }
+
+    /// As it is after one more block was begun; this one stays as it is.
+    ///
+    /// # Errors
+    /// As [`begin_block`](Self::begin_block).
+    pub fn with_block(&self) -> Result<Self, BlockError> {
+        let nodes = self.nodes.iter();
+        let mut larger = Self {
+            nodes: nodes
+                .map(|(first, (levels, seed))| (*first, (*levels, seed.clone())))
+                .collect(),
+            end: self.end,
+            lost: self.lost.clone(),
+            ready: VecDeque::new(),
+            next: self.end,
+            since: self.since,
+        };
+        larger.begin_block()?;
+        Ok(larger)
     }
 
     /// Whether no leaf can be derived.
@@ -394,6 +462,7 @@ impl PuncturedTree {
             lost,
             ready: VecDeque::new(),
             next: end,
+            since: end,
         })
     }
 

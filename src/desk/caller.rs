@@ -55,6 +55,8 @@ pub enum Method {
     ChangeKeys,
     /// Copies the files of keys.
     CopyKeys,
+    /// Destroys the keys that nothing here uses.
+    PruneKeys,
     /// Puts a case on legal hold, or lifts that.
     Hold,
     /// What is on hold, and what the rules will erase.
@@ -83,7 +85,7 @@ pub enum Method {
 
 impl Method {
     /// Every call.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::Submit,
         Self::Get,
         Self::List,
@@ -105,6 +107,7 @@ impl Method {
         Self::ListKeys,
         Self::ChangeKeys,
         Self::CopyKeys,
+        Self::PruneKeys,
         Self::Hold,
         Self::ListRetention,
         Self::ShowLink,
@@ -144,6 +147,7 @@ impl Method {
             Self::ListKeys => "ListKeys",
             Self::ChangeKeys => "ChangeKeys",
             Self::CopyKeys => "CopyKeys",
+            Self::PruneKeys => "PruneKeys",
             Self::Hold => "Hold",
             Self::ListRetention => "ListRetention",
             Self::ShowLink => "ShowLink",
@@ -238,6 +242,7 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::ListKeys
             | M::ChangeKeys
             | M::CopyKeys
+            | M::PruneKeys
             | M::Hold
             | M::ListRetention
             | M::ShowLink
@@ -257,6 +262,7 @@ pub const fn access(role: Role, method: Method) -> Access {
             Role::Operator,
             M::Backup
             | M::CopyKeys
+            | M::PruneKeys
             | M::Erase
             | M::ListJournal
             | M::ExportJournal
@@ -343,6 +349,7 @@ mod tests {
             (Method::ListKeys, [Full, No, Full, Full]),
             (Method::ChangeKeys, [No, No, No, Full]),
             (Method::CopyKeys, [Own, No, No, Full]),
+            (Method::PruneKeys, [Own, No, No, Full]),
             (Method::Hold, [Full, No, No, Full]),
             (Method::ListRetention, [Full, No, Full, Full]),
             (Method::ShowLink, [Full, No, Full, Full]),

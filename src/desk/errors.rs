@@ -16,6 +16,7 @@ use crate::crypto::dsse::DsseError;
 use crate::exchange::RecordError;
 use crate::exchange::bundle::BundleError;
 use crate::exchange::erase::EraseError;
+use crate::exchange::prune::PruneError;
 use crate::exchange::quota::{OverQuota, QuotaPart};
 use crate::exchange::read::ReadError;
 use crate::exchange::rotate::RotateError;
@@ -216,6 +217,9 @@ pub enum DeskError {
         "nothing lies sealed here ([at_rest] encrypt = false), so there are no key files to copy"
     )]
     NotSealed,
+    /// Keys that nothing uses were not destroyed.
+    #[error(transparent)]
+    Prune(#[from] PruneError),
     /// The case is on legal hold.
     #[error(
         "{id} belongs to a case on legal hold, ordered by {by}: nothing of it is erased. If the hold has \
@@ -350,6 +354,7 @@ fn row(error: &DeskError) -> (Code, &'static str) {
         DeskError::NotOnHold { .. } => (Code::NotFound, "NOT_ON_HOLD"),
         DeskError::NotSealed => (Code::FailedPrecondition, "NOT_SEALED"),
         DeskError::Vault(error) => vault_row(error),
+        DeskError::Prune(error) => prune_row(error),
         DeskError::Record(error) => record_row(error),
         DeskError::Store(error) => store_row(error),
         DeskError::Erase(error) => erase_row(error),
@@ -381,6 +386,17 @@ fn vault_row(error: &VaultError) -> (Code, &'static str) {
         | VaultError::Format { .. } => (Code::FailedPrecondition, "KEYS_MISSING"),
         VaultError::Broken { .. } => (Code::Unavailable, "KEY_FILES_FAILED"),
         VaultError::Block(_) | VaultError::Seal => (Code::Unavailable, "NO_RANDOMNESS"),
+    }
+}
+
+fn prune_row(error: &PruneError) -> (Code, &'static str) {
+    match error {
+        PruneError::NotSealed => (Code::FailedPrecondition, "NOT_SEALED"),
+        PruneError::NotWhole { .. } => (Code::FailedPrecondition, "NOT_WHOLE"),
+        PruneError::Store(error) => store_row(error),
+        PruneError::Vault(error) => vault_row(error),
+        PruneError::Record(error) => record_row(error),
+        PruneError::Stopping => (Code::Unavailable, "STOPPING"),
     }
 }
 

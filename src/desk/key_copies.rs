@@ -156,4 +156,23 @@ impl KeyCopiesService for Arc<Desk> {
         };
         answer(&caller, Method::CopyKeys, note.await)
     }
+
+    async fn prune_keys(
+        &self,
+        request: Request<v1::PruneKeysRequest>,
+    ) -> Result<Response<v1::PruneKeysResponse>, Status> {
+        let caller = admit_keeper(&request, Method::PruneKeys)?;
+        let preview = request.into_inner().preview;
+        let prune = async {
+            if !preview {
+                // Before it is noted: what is refused is not on record as done.
+                self.exchange.prune_keys(true).await?;
+                let deed = Desk::deed(&caller, Act::KeysChanged).what("prune");
+                self.note(deed).await?;
+            }
+            let keys = self.exchange.prune_keys(preview).await?;
+            Ok(v1::PruneKeysResponse { keys })
+        };
+        answer(&caller, Method::PruneKeys, prune.await)
+    }
 }

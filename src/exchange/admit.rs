@@ -11,7 +11,7 @@ use prost::Message as _;
 
 use super::command::{Effect, Facts, Leaf, PeerEntry};
 use super::keys::RunKeys;
-use super::layout::{FileRef, Place};
+use super::layout::{FileRef, Place, StoredBody};
 use super::read::ReadError;
 use super::submit::{files_of, goes_ahead, share_of};
 use super::{Exchange, Link, LogSide};
@@ -275,7 +275,7 @@ impl Exchange {
             Ok(authentic) => {
                 run.insert(authentic.id(), index);
                 Judged {
-                    entry: self.admitted(link, &authentic)?,
+                    entry: self.admitted(link, index, &authentic)?,
                     refused: None,
                 }
             }
@@ -311,28 +311,64 @@ impl Exchange {
         self.place_bytes(&item.entry, body, Share::Reserved)
     }
 
-    /// Entry, body and facts of an authentic entry, its files made durable.
+    /// Entry, body and facts of an authentic entry, its files made durable. What came ahead of its turn
+    /// stays sealed as it lies: a body has one key, and is gone when that one is destroyed.
     pub(crate) fn admitted(
         &self,
         link: &Link,
+        index: u64,
         authentic: &Authentic,
     ) -> Result<PeerEntry, StoreError> {
-        let body = (
-            authentic.salt,
-            authentic.body.clone(),
-            authentic.header.body_digest,
-        );
         let effect = self.effect(link, authentic)?;
         let share = share_of(authentic.goes_ahead());
+        let leaf = match self.sealed_ahead(link, index, authentic)? {
+            Some(body) => {
+                let entry = &authentic.envelope.bytes;
+                self.place_again(entry, body, authentic.body.len(), share)?
+            }
+            None => {
+                let body = (
+                    authentic.salt,
+                    authentic.body.clone(),
+                    authentic.header.body_digest,
+                );
+                self.place_leaf(&authentic.envelope, Some(body), share)?
+            }
+        };
         let refuses = matches!(effect, Effect::Refused(_));
         let said = authentic.said.clone().refusing(refuses);
         Ok(PeerEntry {
-            leaf: self
-                .place_leaf(&authentic.envelope, Some(body), share)?
-                .saying(Some(&said), self.blobs.vault()),
+            leaf: leaf.saying(Some(&said), self.blobs.vault()),
             facts: Some(authentic.facts()),
             effect,
         })
+    }
+
+    /// The body of this very entry as it was sealed when it came ahead of its turn, if it opens.
+    fn sealed_ahead(
+        &self,
+        link: &Link,
+        index: u64,
+        authentic: &Authentic,
+    ) -> Result<Option<StoredBody>, StoreError> {
+        if link.head().express_waiting.entries == 0 {
+            return Ok(None);
+        }
+        let reader = self.reader(link, LogSide::Mirror);
+        let stored = match reader.expressed(index) {
+            Ok(stored) => stored,
+            Err(ReadError::Store(error)) => return Err(error),
+            Err(_) => return Ok(None),
+        };
+        if stored.record.body.key().is_none() || stored.entry != authentic.envelope.bytes {
+            return Ok(None);
+        }
+        // One whose key is lost, or that was damaged, is sealed anew from what came.
+        let opens = matches!(
+            reader.body(&stored),
+            Ok(Some((salt, body))) if salt == authentic.salt && body == authentic.body
+        );
+        Ok(opens.then_some(stored.record.body))
     }
 
     /// What a system message of the peer settles here. A REFUSAL counts only for the very entry

@@ -189,6 +189,8 @@ pub struct Link {
     pub(crate) confirming: Mutex<()>,
     /// What came back with its records was looked through for what had been erased.
     pub(crate) erased_again: AtomicBool,
+    /// Held from sealing an entry of the peer until it is recorded.
+    pub(crate) admitting: Mutex<()>,
     /// What is carried by hand.
     pub(crate) carriage: Carriage,
     /// What follows from both logs.
@@ -565,6 +567,7 @@ impl Book {
             files: watch::Sender::new(1),
             confirming: Mutex::default(),
             erased_again: AtomicBool::new(false),
+            admitting: Mutex::default(),
             carriage: Carriage::default(),
             cases: Cases::default(),
             dues: std::sync::Mutex::default(),

@@ -55,6 +55,21 @@ impl Exchange {
         Ok(value.and_then(|v| Some(u64::from_be_bytes(v.try_into().ok()?))))
     }
 
+    /// As long as it is held, nothing is erased.
+    pub async fn no_erasure(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.erasing.lock().await
+    }
+
+    /// Whether a message of either side of a link names a file: if not, it was erased meanwhile.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn is_file_named(&self, link: &Link, sha256: &[u8; 32]) -> Result<bool, StoreError> {
+        let own = self.named_file(link, LogSide::Own, sha256)?;
+        let mirror = self.named_file(link, LogSide::Mirror, sha256)?;
+        Ok(own.or(mirror).is_some())
+    }
+
     /// Files that are not here yet, of the peer's messages from an index on. A file that the message
     /// names with another size than an earlier message cannot come and is left out.
     ///

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::command::{Command, RecordError};
 use super::hold::{self, Hold, Incident};
-use super::layout;
+use super::layout::{self, StoredBody};
 use super::noted::Cause;
+use super::prune::PruneError;
 use super::read::ReadError;
 use super::submit::{self, Author};
 use super::{Exchange, Link, LogSide, session};
@@ -85,6 +86,8 @@ impl Exchange {
             let reason = error.to_string();
             RecordError::Stopped { reason }
         })?;
+        let body = forgotten.as_ref().map(|(_, _, body)| body.clone());
+        let forgotten = forgotten.map(|(index, id, _)| (index, id));
         let release = Box::new(release);
         // What is restored is tried as often again before it holds.
         link.presence.send_if_modified(|presence| {
@@ -92,11 +95,38 @@ impl Exchange {
             false
         });
         self.ask(|reply| Command::Release(link.number, release, forgotten, incident, reply))
-            .await
+            .await?;
+        if let (Some((index, _)), Some(body)) = (forgotten, body) {
+            self.destroy_forgotten(link, index, &body).await;
+        }
+        Ok(())
+    }
+
+    /// Destroys the body of an expressed entry that was forgotten: nothing names it, so no erasure would.
+    async fn destroy_forgotten(&self, link: &Link, index: u64, body: &StoredBody) {
+        let reader = self.reader(link, LogSide::Mirror);
+        if !matches!(reader.expressed(index), Err(ReadError::Missing { .. })) {
+            return;
+        }
+        let keys: Vec<_> = body.key().into_iter().collect();
+        let destroyed = self.destroy_unnamed(keys).await.map(drop);
+        let removed = match (body, destroyed) {
+            (StoredBody::SealedFile { digest, .. }, Ok(())) => {
+                self.blobs.remove(digest).map_err(PruneError::from)
+            }
+            (_, destroyed) => destroyed,
+        };
+        if let Err(error) = removed {
+            // What is left of it nothing names: `liaison keys prune` destroys its key.
+            tracing::warn!(peer = %link.peer, index, %error, "a forgotten body was not destroyed");
+        }
     }
 
     /// The expressed entry because of which a link is held.
-    fn expressed_in_vain(&self, link: &Link) -> Result<Option<(u64, MessageId)>, ReadError> {
+    fn expressed_in_vain(
+        &self,
+        link: &Link,
+    ) -> Result<Option<(u64, MessageId, StoredBody)>, ReadError> {
         let Some(hold) = link.head().held else {
             return Ok(None);
         };
@@ -106,7 +136,7 @@ impl Exchange {
         match self.reader(link, LogSide::Mirror).expressed(hold.index) {
             Ok(stored) => {
                 let header = submit::header_of(&stored, &link.mirror.to_string())?;
-                Ok(Some((hold.index, header.id)))
+                Ok(Some((hold.index, header.id, stored.record.body)))
             }
             Err(ReadError::Missing { .. }) => Ok(None),
             Err(error) => Err(error),

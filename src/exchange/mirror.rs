@@ -101,16 +101,20 @@ impl Exchange {
         let signed = peer_checkpoint(link, &link.run_verifier(&keys), note, size)?;
         let items = Arc::new(items);
         let judged = self.judge_all(link, &keys, start_index, &items).await;
+        // What comes ahead is sealed and recorded before this looks, or after this is recorded: else
+        // a body would be sealed under two keys.
+        let alone = link.admitting.lock().await;
         let mut run = self.admit_run(link, &keys, start_index, &items, judged, &signed)?;
         run.charge = charge;
         for incident in &run.incidents {
             tracing::warn!(peer = %incident.peer, what = %incident.what, "refused");
         }
         let keep = signed.clone();
-        match self
+        let recorded = self
             .ask(|reply| Command::Mirror(Box::new(run), reply))
-            .await
-        {
+            .await;
+        drop(alone);
+        match recorded {
             Ok(()) => {}
             Err(RecordError::RootMismatch { size }) => {
                 // The entries show nothing of what the note's author signed; a note of that very
@@ -272,12 +276,15 @@ impl Exchange {
             let text = "two different entries were expressed for one index";
             return Err(mismatch(text, &known.entry));
         }
+        let alone = link.admitting.lock().await;
         let free = self
             .id_is_free(link, authentic.id(), index, &RunIds::new())
             .map_err(|error| unable(&error))?;
         let head = link.head();
         if free && index >= head.mirror_size && has_room(head.express_waiting, &item) {
-            let entry = self.admitted(link, &authentic).map_err(|e| unable(&e))?;
+            let entry = self
+                .admitted(link, index, &authentic)
+                .map_err(|e| unable(&e))?;
             let asked = self
                 .ask(|reply| Command::Express(link.number, index, Box::new(entry), reply))
                 .await;
@@ -290,6 +297,7 @@ impl Exchange {
                 Err(error) => return Err(error.into()),
             }
         }
+        drop(alone);
         // Its turn came first: then it must be what the mirror holds at that index.
         if index < link.head().mirror_size {
             let mirrored = self.reader(link, LogSide::Mirror).entry(index)?;

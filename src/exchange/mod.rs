@@ -53,6 +53,7 @@ mod mirror;
 mod noted;
 mod overlay;
 pub mod period;
+pub mod prune;
 mod push;
 pub mod quota;
 pub mod read;

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::command::{Command, RecordError};
 use super::erase::{ERASE_AT_ONCE, EraseError, ErasureOrder};
 use super::layout::{self, LogSide, Place, StoredBody};
-use super::read::ReadError;
+use super::read::{ReadError, Stored};
 use super::submit::{Author, header_of};
 use super::{Exchange, Link};
 use crate::journal::{Act, Deed, Journal, JournalError};
@@ -64,22 +64,37 @@ pub struct JudgedBody {
 pub struct Retained {
     /// Bodies erased.
     pub erased: u64,
-    /// Due, and not erased yet: it is tried again the next day.
+    /// Due and not erased yet, or so damaged that nobody can say: it is tried again in an hour.
     pub failed: u64,
 }
 
 /// Why a run stopped; what it had erased is erased.
 #[derive(Debug, thiserror::Error)]
 pub enum RetentionError {
-    /// The store cannot be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
     /// It cannot be journalled, so it is not done.
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// The node is going down.
     #[error("the node is going down")]
     Stopping,
+}
+
+/// Whether an error is of one entry or its case, and of nothing else.
+fn is_of_one(error: &ReadError) -> bool {
+    match error {
+        ReadError::Missing { .. } | ReadError::Damaged { .. } => true,
+        ReadError::Store(error) => matches!(error, StoreError::Corrupt { .. }),
+        ReadError::NoVault => false,
+    }
+}
+
+/// Logs that an entry cannot be judged; gives the error back if it is of more than that entry.
+fn not_judged(link: &Link, side: LogSide, index: u64, error: ReadError) -> Result<(), ReadError> {
+    if !is_of_one(&error) {
+        return Err(error);
+    }
+    tracing::warn!(peer = %link.peer, ?side, index, %error, "retention cannot judge an entry");
+    Ok(())
 }
 
 /// Why a case was not put on hold.
@@ -183,19 +198,21 @@ impl Exchange {
     }
 
     /// Judges every body of a link that a rule concerns and that was not erased, as of `now_ms`. Reads both
-    /// logs: not to be called where others wait.
+    /// logs: not to be called where others wait. Says how many entries could not be judged, since they or
+    /// their cases are damaged.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// When the store cannot be read at all.
     pub fn judge_retention(
         &self,
         link: &Link,
         policy: &Policy,
         now_ms: u64,
         mut take: impl FnMut(JudgedBody),
-    ) -> Result<(), ReadError> {
+    ) -> Result<u64, ReadError> {
+        let mut unjudged = 0;
         if policy.is_idle() {
-            return Ok(());
+            return Ok(unjudged);
         }
         let mut cases = HashMap::new();
         let head = link.head();
@@ -204,45 +221,84 @@ impl Exchange {
             (LogSide::Mirror, head.mirror_size),
         ] {
             let reader = self.reader(link, side);
-            let origin = link.origin(side).to_string();
             let mut next = 0;
             while next < size {
-                let page = reader.entries(next, size, PAGE)?;
-                let Some(last) = page.last() else { break };
-                next = last.index + 1;
+                let page = match reader.entries(next, size, PAGE) {
+                    Ok(page) => {
+                        let Some(last) = page.last() else { break };
+                        next = last.index + 1;
+                        page
+                    }
+                    // One of them: whoever is beside it is judged.
+                    Err(error) if is_of_one(&error) => {
+                        let until = size.min(next.saturating_add(PAGE as u64));
+                        let mut page = Vec::new();
+                        for index in next..until {
+                            match reader.entry(index) {
+                                Ok(stored) => page.push(stored),
+                                Err(error) => {
+                                    not_judged(link, side, index, error)?;
+                                    unjudged += 1;
+                                }
+                            }
+                        }
+                        next = until;
+                        page
+                    }
+                    Err(error) => return Err(error),
+                };
                 for stored in &page {
-                    if stored.record.refused || stored.record.body == StoredBody::Absent {
-                        continue;
+                    match self.judge_entry(link, side, stored, policy, now_ms, &mut cases) {
+                        Ok(Some(judged)) => take(judged),
+                        Ok(None) => {}
+                        Err(error) => {
+                            not_judged(link, side, stored.index, error)?;
+                            unjudged += 1;
+                        }
                     }
-                    let header = header_of(stored, &origin)?;
-                    let handling = header.wire.handling.unwrap_or_default().code;
-                    let kind = header.kind;
-                    let id = header.id;
-                    if !policy.concerns(kind, handling) {
-                        continue;
-                    }
-                    let case = self.case_for_retention(link, side, stored.index, id, &mut cases)?;
-                    if self.erasure_of(link, side, stored.index)?.is_some() {
-                        continue;
-                    }
-                    let held = Held {
-                        kind,
-                        handling,
-                        last_ms: case.last_ms.max(stored.record.recorded_at_ms),
-                        is_open: case.is_open,
-                        is_on_hold: case.is_on_hold,
-                    };
-                    take(JudgedBody {
-                        id,
-                        case: case.id,
-                        kind,
-                        handling,
-                        fate: policy.judge(&held, now_ms),
-                    });
                 }
             }
         }
-        Ok(())
+        Ok(unjudged)
+    }
+
+    /// What is to become of the body of one entry; `None` when no rule concerns it.
+    fn judge_entry(
+        &self,
+        link: &Link,
+        side: LogSide,
+        stored: &Stored,
+        policy: &Policy,
+        now_ms: u64,
+        cases: &mut HashMap<MessageId, Case>,
+    ) -> Result<Option<JudgedBody>, ReadError> {
+        if stored.record.refused || stored.record.body == StoredBody::Absent {
+            return Ok(None);
+        }
+        let header = header_of(stored, &link.origin(side).to_string())?;
+        let handling = header.wire.handling.unwrap_or_default().code;
+        let (kind, id) = (header.kind, header.id);
+        if !policy.concerns(kind, handling) {
+            return Ok(None);
+        }
+        let case = self.case_for_retention(link, side, stored.index, id, cases)?;
+        if self.erasure_of(link, side, stored.index)?.is_some() {
+            return Ok(None);
+        }
+        let held = Held {
+            kind,
+            handling,
+            last_ms: case.last_ms.max(stored.record.recorded_at_ms),
+            is_open: case.is_open,
+            is_on_hold: case.is_on_hold,
+        };
+        Ok(Some(JudgedBody {
+            id,
+            case: case.id,
+            kind,
+            handling,
+            fate: policy.judge(&held, now_ms),
+        }))
     }
 
     fn case_for_retention(
@@ -309,15 +365,25 @@ impl Exchange {
             let now_ms = self.clock.unix_ms();
             let judge = move || {
                 let mut due: Vec<Vec<JudgedBody>> = vec![Vec::new(); rules.rules().len()];
-                judging.judge_retention(&of, &rules, now_ms, |body| {
+                let unjudged = judging.judge_retention(&of, &rules, now_ms, |body| {
                     if let Fate::Due(rule, _) = body.fate {
                         due[rule].push(body);
                     }
                 })?;
-                Ok::<_, ReadError>(due)
+                Ok::<_, ReadError>((due, unjudged))
             };
-            let due = tokio::task::spawn_blocking(judge).await;
-            let due = due.map_err(|_| RetentionError::Stopping)??;
+            let judged = tokio::task::spawn_blocking(judge).await;
+            let due = match judged.map_err(|_| RetentionError::Stopping)? {
+                Ok((due, unjudged)) => {
+                    done.failed += unjudged;
+                    due
+                }
+                Err(error) => {
+                    done.failed += 1;
+                    tracing::error!(peer = %link.peer, %error, "retention was not carried out for a link");
+                    continue;
+                }
+            };
             for (rule, due) in policy.rules().iter().zip(due) {
                 let order = ErasureOrder {
                     by: Author::new(RETENTION),

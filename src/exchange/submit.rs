@@ -607,6 +607,38 @@ impl Exchange {
                 StoredBody::File { digest }
             }
         };
+        self.leaf_of(entry, hash, body, body_bytes, share)
+            .map_err(|(error, body)| {
+                if let Some(digest) = body.file() {
+                    // Whoever asked hears of the first error.
+                    let _ = self.blobs.forget(digest);
+                }
+                error
+            })
+    }
+
+    /// As [`Exchange::place_bytes`], of a body that lies here already.
+    pub(crate) fn place_again(
+        &self,
+        entry: &Bytes,
+        body: StoredBody,
+        body_bytes: usize,
+        share: Share,
+    ) -> Result<Leaf, StoreError> {
+        self.leaf_of(entry, leaf_hash(entry), body, body_bytes, share)
+            .map_err(|(error, _)| error)
+    }
+
+    /// The leaf of an entry whose body is placed; one too large for a record becomes a file. With the
+    /// error it gives the body back.
+    fn leaf_of(
+        &self,
+        entry: &Bytes,
+        hash: Hash,
+        body: StoredBody,
+        body_bytes: usize,
+        share: Share,
+    ) -> Result<Leaf, (StoreError, StoredBody)> {
         let mut leaf = Leaf::inline(hash, entry.clone(), body);
         let sealing = leaf.body.key().map_or(0, |_| at_rest::OVERHEAD_BYTES);
         leaf.kept_bytes = (entry.len() + SALT_BYTES + body_bytes + sealing) as u64;
@@ -620,11 +652,7 @@ impl Exchange {
                 .make_room(share, entry.len() as u64)
                 .and_then(|()| self.blobs.put(&digest, entry));
             if let Err(error) = put {
-                if let Some(digest) = leaf.body.file() {
-                    // Whoever asked hears of the first error.
-                    let _ = self.blobs.forget(digest);
-                }
-                return Err(error);
+                return Err((error, leaf.body));
             }
             leaf.entry = StoredEntry::File(digest);
         }

@@ -15,7 +15,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::connection::ConnectInfo;
 use super::identity::Identity;
 use super::stream::opened_here;
-use crate::exchange::layout::LinkNumber;
+use crate::exchange::layout::{FileRef, LinkNumber};
 use crate::exchange::quota::Bucket;
 use crate::exchange::{Exchange, Link, LogSide, session};
 use crate::limits::{
@@ -25,7 +25,7 @@ use crate::limits::{
 use crate::proto::v1::exchange_service_server::{ExchangeService, ExchangeServiceServer};
 use crate::proto::v1::put_attachment_request::Part;
 use crate::proto::v1::{self, SessionRequest, SessionResponse};
-use crate::store::StoreError;
+use crate::store::{Blobs, StoreError};
 
 /// Chunks of an attachment on their way to the peer.
 const CHUNKS_AHEAD: usize = 4;
@@ -244,9 +244,14 @@ impl ExchangeService for ExchangeDoor {
             })
             .await?;
         }
-        let complete = held_bytes == start.size;
+        // What holds more than that is a file that cannot go on: then it is begun again.
+        let complete = held_bytes >= start.size;
         if complete {
-            blocking(move || part.finish(&sha256, start.size)).await?;
+            let file = FileRef {
+                sha256,
+                size: start.size,
+            };
+            finish(&self.exchange, &link, part, file).await?;
             self.exchange.file_arrived(&link);
         }
         Ok(Response::new(v1::PutAttachmentResponse {
@@ -316,6 +321,28 @@ pub(super) async fn in_time<T>(
     tokio::time::timeout(SILENCE_TIME_MAX, answer)
         .await
         .unwrap_or_else(|_| Err(Status::deadline_exceeded("nothing came for three minutes")))
+}
+
+/// Publishes a file that has come whole. What was erased while it came is not: it is dropped, and its
+/// key destroyed.
+pub(super) async fn finish(
+    exchange: &Exchange,
+    link: &Link,
+    part: Arc<Blobs>,
+    file: FileRef,
+) -> Result<(), Status> {
+    // From the look at what is named until the file has its name.
+    let _alone = exchange.no_erasure().await;
+    let named = exchange.is_file_named(link, &file.sha256);
+    if named.map_err(|error| status_of(&error))? {
+        return blocking(move || part.finish(&file.sha256, file.size)).await;
+    }
+    if let Err(error) = exchange.drop_unfinished(part, file.sha256).await {
+        tracing::warn!(peer = %link.peer, %error, "what came of an erased file was not dropped");
+    }
+    Err(Status::failed_precondition(
+        "no message here names this file any more",
+    ))
 }
 
 /// Runs disk work off the runtime's threads.

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tokio_stream::StreamExt as _;
 use tonic::Status;
 
-use super::service::blocking;
+use super::service::{blocking, finish};
 use crate::exchange::layout::FileRef;
 use crate::exchange::{Exchange, Link, LogSide};
 use crate::limits::{CHUNK_BYTES_MAX, UPLOAD_PAUSE_MAX};
@@ -330,7 +330,7 @@ async fn fetch(
             .await?;
         }
     }
-    blocking(move || part.finish(&file.sha256, file.size)).await
+    finish(exchange, link, part, file).await
 }
 
 /// Brings a file that an own message names.

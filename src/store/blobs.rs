@@ -20,7 +20,7 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use sha2::{Digest as _, Sha256};
@@ -81,7 +81,7 @@ pub struct Blobs {
     /// What attachments are sealed with.
     vault: Option<Arc<Vault>>,
     /// Files that a thread is writing right now.
-    busy: Arc<Mutex<BTreeSet<PathBuf>>>,
+    busy: Arc<(Mutex<BTreeSet<PathBuf>>, Condvar)>,
 }
 
 impl Blobs {
@@ -449,11 +449,26 @@ impl Blobs {
         if let Some(vault) = &self.vault {
             let mut file = self.growing(&path, vault, digest)?;
             let held = file.mend()?;
-            if held != size {
+            if held < size {
                 return Err(StoreError::BlobOffset { held, asked: size });
             }
             let mut sum = Sha256::new();
-            file.end(|content| sum.update(content))?;
+            // A crash between the end and the new name leaves one that is ended: it cannot go on.
+            let ended = if held > size {
+                Err(StoreError::corrupt(&path, "it holds more than it has"))
+            } else {
+                file.end(|content| sum.update(content))
+            };
+            match ended {
+                Err(StoreError::Corrupt { .. }) => {
+                    remove(&path)?;
+                    return Err(StoreError::BlobDigest {
+                        expected: hex::encode(digest),
+                        found: "what does not open".to_owned(),
+                    });
+                }
+                ended => ended?,
+            }
             if let Err(error) = check_digest(digest, &sum.finalize().into()) {
                 remove(&path)?;
                 return Err(error);
@@ -545,13 +560,9 @@ impl Blobs {
         uploads_before: SystemTime,
         partials_before: SystemTime,
     ) -> Result<usize, StoreError> {
-        let partial = self.dir.join("partial");
-        let mut places = vec![
-            (self.uploads(), uploads_before),
-            (partial.clone(), partials_before),
-        ];
-        let owners = list(&partial)?.into_iter().filter(|path| path.is_dir());
-        places.extend(owners.map(|owner| (owner, partials_before)));
+        let mut places = vec![(self.uploads(), uploads_before)];
+        let partials = self.partial_dirs()?.into_iter();
+        places.extend(partials.map(|dir| (dir, partials_before)));
         let mut removed = 0;
         for (dir, before) in places {
             for path in list(&dir)? {
@@ -597,19 +608,49 @@ impl Blobs {
         Ok(self.open_sealed(digest)?.map(|file| file.address()))
     }
 
-    /// Removes an attachment, sealed or not, durably, and what is held of it unfinished here. That it is
-    /// not there is no error.
+    /// Where the keys of an attachment are: of the blob, of an upload, and of what anybody holds of it
+    /// unfinished. None of them is opened, so a damaged one, or one without a key, is no error.
     ///
     /// # Errors
-    /// [`StoreError::BlobBusy`], [`StoreError::Io`].
-    pub fn remove_attachment(&self, digest: &Digest) -> Result<(), StoreError> {
-        let path = self.attachment_path(digest);
-        let _busy = self.begin(path.clone(), digest)?;
-        for path in [path, self.path(digest), self.upload_path(digest)] {
-            remove(&path)?;
+    /// [`StoreError::Io`].
+    pub fn keys_of(&self, digest: &Digest) -> Result<Vec<KeyAddress>, StoreError> {
+        let mut keys = BTreeSet::new();
+        for path in self.places_of(digest)? {
+            if is_sealed(&path) {
+                keys.extend(sealed_file::address(&path)?);
+            }
         }
-        disk::sync_dir(&self.uploads())?;
-        disk::sync_dir(&self.dir)
+        Ok(keys.into_iter().collect())
+    }
+
+    /// Where the key of what is held here unfinished of an attachment is.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn partial_key(&self, digest: &Digest) -> Result<Option<KeyAddress>, StoreError> {
+        sealed_file::address(&self.partial.join(sealed(digest)))
+    }
+
+    /// Removes an attachment, sealed or not, durably: the blob, an upload, and what anybody holds of it
+    /// unfinished. That it is not there is no error. Whoever is writing a piece of it is waited for, and
+    /// then finds nothing to go on with.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn remove_attachment(&self, digest: &Digest) -> Result<(), StoreError> {
+        let places = self.places_of(digest)?;
+        let _busy: Vec<_> = places
+            .iter()
+            .map(|path| self.begin_behind(path.clone()))
+            .collect();
+        let mut dirs = BTreeSet::new();
+        for path in &places {
+            if remove_if_there(path)? {
+                dirs.extend(path.parent());
+            }
+        }
+        dirs.insert(&self.dir);
+        dirs.into_iter().try_for_each(disk::sync_dir)
     }
 
     /// Removes a blob that was just put and that nothing came to name. Not durable: after a crash it
@@ -756,13 +797,46 @@ impl Blobs {
     }
 
     fn begin(&self, path: PathBuf, digest: &Digest) -> Result<Busy<'_>, StoreError> {
-        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut busy = self.busy.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !busy.insert(path.clone()) {
             return Err(StoreError::BlobBusy {
                 digest: hex::encode(digest),
             });
         }
         Ok(Busy { blobs: self, path })
+    }
+
+    /// As [`begin`](Self::begin), behind whoever is writing it now: a chunk, or the end of a file. To take
+    /// several, take them in the order of their paths.
+    fn begin_behind(&self, path: PathBuf) -> Busy<'_> {
+        let (busy, is_free) = &*self.busy;
+        let busy = busy.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut busy = is_free
+            .wait_while(busy, |busy| busy.contains(&path))
+            .unwrap_or_else(PoisonError::into_inner);
+        busy.insert(path.clone());
+        drop(busy);
+        Busy { blobs: self, path }
+    }
+
+    /// Everywhere that an attachment, or a part of it, may lie, sealed or not; in order.
+    fn places_of(&self, digest: &Digest) -> Result<BTreeSet<PathBuf>, StoreError> {
+        let mut dirs = self.partial_dirs()?;
+        dirs.extend([self.uploads(), self.dir.clone()]);
+        let names = [hex::encode(digest), sealed(digest)];
+        let places = dirs
+            .iter()
+            .flat_map(|dir| names.iter().map(|name| dir.join(name)));
+        Ok(places.collect())
+    }
+
+    /// Where unfinished files lie, whoever's they are.
+    fn partial_dirs(&self) -> Result<Vec<PathBuf>, StoreError> {
+        let partial = self.dir.join("partial");
+        let owners = list(&partial)?.into_iter().filter(|path| path.is_dir());
+        let mut dirs: Vec<_> = owners.collect();
+        dirs.push(partial);
+        Ok(dirs)
     }
 }
 
@@ -774,34 +848,42 @@ struct Busy<'a> {
 
 impl Drop for Busy<'_> {
     fn drop(&mut self) {
-        self.blobs
-            .busy
-            .lock()
+        let (busy, is_free) = &*self.blobs.busy;
+        busy.lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&self.path);
+        is_free.notify_all();
     }
 }
 
 impl Blobs {
-    /// Gives the address of the key of every file that lies sealed here. A file without a head is
-    /// passed over: whoever reads it finds that.
+    /// Gives the address of the key of every file that lies sealed here, whole, uploaded or unfinished. A
+    /// file without a head is passed over: whoever reads it finds that. What is finished or adopted
+    /// meanwhile is not missed.
     ///
     /// # Errors
     /// [`StoreError::Io`].
     pub fn key_addresses(&self, mut take: impl FnMut(KeyAddress)) -> Result<(), StoreError> {
-        let entries = fs::read_dir(&self.dir).map_err(|e| StoreError::io("list", &self.dir, e))?;
-        for entry in entries {
-            let path = entry
-                .map_err(|e| StoreError::io("list", &self.dir, e))?
-                .path();
-            if path.extension().is_some_and(|ending| ending == SEALED)
-                && let Some(address) = sealed_file::address(&path)?
-            {
-                take(address);
+        let mut dirs = self.partial_dirs()?;
+        dirs.extend([self.uploads(), self.dir.clone()]);
+        for dir in dirs {
+            let entries = fs::read_dir(&dir).map_err(|e| StoreError::io("list", &dir, e))?;
+            for entry in entries {
+                let path = entry.map_err(|e| StoreError::io("list", &dir, e))?.path();
+                if is_sealed(&path)
+                    && let Some(address) = sealed_file::address(&path)?
+                {
+                    take(address);
+                }
             }
         }
         Ok(())
     }
+}
+
+/// Whether a file is of the sealed ones, by its name.
+fn is_sealed(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == SEALED)
 }
 
 /// The file name of sealed content.
@@ -847,8 +929,14 @@ fn list(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
 }
 
 fn remove(path: &Path) -> Result<(), StoreError> {
+    remove_if_there(path).map(drop)
+}
+
+/// Says whether it was there.
+fn remove_if_there(path: &Path) -> Result<bool, StoreError> {
     match fs::remove_file(path) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(StoreError::io("remove", path, e)),
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(StoreError::io("remove", path, e)),
     }
 }

@@ -301,13 +301,21 @@ pub(super) fn length(path: &Path, whole: bool) -> Result<Option<u64>, StoreError
     }
 }
 
-/// Where the key of the sealed file at `path` is; `None` when it has no head.
+/// Where the key of the sealed file at `path` is, read without opening it; `None` when there is no such
+/// file, or it has no head.
 pub(super) fn address(path: &Path) -> Result<Option<KeyAddress>, StoreError> {
     let mut start = [0; MAGIC.len() + KeyAddress::BYTES];
     let read = File::open(path).and_then(|file| file.read_exact_at(&mut start, 0));
     match read {
         Ok(()) => {}
-        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        Err(e)
+            if matches!(
+                e.kind(),
+                io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound
+            ) =>
+        {
+            return Ok(None);
+        }
         Err(e) => return Err(StoreError::io("read", path, e)),
     }
     let address = start

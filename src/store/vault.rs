@@ -38,6 +38,9 @@ const MAGIC: &[u8; 16] = b"liaison keys v1\n";
 const SHRED_BYTES: usize = 64 << 10;
 /// What a file of keys is at most: a month whose every second body was destroyed, at 100 million.
 const FILE_BYTES_MAX: u64 = 4 << 30;
+/// Input/output error, and a file system that was made read-only because of one.
+const EIO: i32 = 5;
+const EROFS: i32 = 30;
 const NEW: &str = "new";
 const OLD: &str = "old";
 
@@ -498,6 +501,8 @@ impl Vault {
         self.copies().merge(&found.others)?;
         self.copies()
             .merge(std::slice::from_ref(&found.copied.copy))?;
+        // It was verified when it was found, and opens: the copy that saves the node is a whole one.
+        self.finish_copy(&found.copied.copy.id)?;
         let mut back = 0;
         let marks: BTreeMap<Period, u32> = marks.into_iter().collect();
         let mut periods = self.lock();
@@ -582,11 +587,7 @@ impl Vault {
             return Ok((KeyAddress { period, leaf }, key));
         }
         // In a copy: what is not durable must not be taken.
-        let mut larger = PuncturedTree::decode(&tree.encode()).map_err(|source| {
-            let path = self.path(period);
-            VaultError::Format { path, source }
-        })?;
-        larger.begin_block()?;
+        let larger = tree.with_block()?;
         self.write(&period.to_string(), &larger.encode())?;
         let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(marks) = &mut *marks {
@@ -657,6 +658,42 @@ impl Vault {
         Ok(destroyed)
     }
 
+    /// Destroys every key that is not in `used` and was not given since the files were opened, durably
+    /// when this answers `Ok`. Says how many; with `preview` nothing is destroyed.
+    ///
+    /// # Errors
+    /// [`VaultError`]; the keys of the months before the one that failed are destroyed.
+    pub fn prune(&self, used: &BTreeSet<KeyAddress>, preview: bool) -> Result<u64, VaultError> {
+        let mut by_period: BTreeMap<Period, BTreeSet<u32>> = BTreeMap::new();
+        for address in used {
+            by_period
+                .entry(address.period)
+                .or_default()
+                .insert(address.leaf);
+        }
+        let nothing = BTreeSet::new();
+        let mut pruned = 0;
+        let mut periods = self.lock();
+        for (period, tree) in periods.iter_mut() {
+            let keep = by_period.get(period).unwrap_or(&nothing);
+            if preview {
+                pruned += u64::from(tree.unused(keep));
+                continue;
+            }
+            let destroyed = tree.retain(keep);
+            let mut behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner);
+            if destroyed > 0 {
+                behind.insert(*period);
+            }
+            if behind.contains(period) {
+                self.write(&period.to_string(), &tree.encode())?;
+                behind.remove(period);
+            }
+            pruned += u64::from(destroyed);
+        }
+        Ok(pruned)
+    }
+
     /// How many keys were destroyed. It never falls, but by an older copy of the files.
     #[must_use]
     pub fn punctured(&self) -> u64 {
@@ -675,10 +712,6 @@ impl Vault {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Period, PuncturedTree>> {
         self.periods.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn path(&self, period: Period) -> PathBuf {
-        self.dir.join(period.to_string())
     }
 
     fn read(&self, path: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, VaultError> {
@@ -716,8 +749,9 @@ impl Vault {
         FileContext([MAGIC, self.node.as_bytes(), name])
     }
 
-    /// Replaces a file, and overwrites what it was. After an error of the disk nobody knows what is on
-    /// it: then nothing is written until the files are opened anew.
+    /// Replaces a file, and overwrites what it was. When the disk itself fails nobody knows what is on
+    /// it: then nothing is written until the files are opened anew. What passes, such as too many open
+    /// files, is tried again by whoever asks next.
     fn write(&self, name: &str, content: &[u8]) -> Result<(), VaultError> {
         if self.is_broken.load(Ordering::Relaxed) {
             return Err(VaultError::Broken {
@@ -725,7 +759,9 @@ impl Vault {
             });
         }
         let written = self.replace(name, content);
-        if let Err(VaultError::Store(StoreError::Io { .. })) = &written {
+        if let Err(VaultError::Store(StoreError::Io { source, .. })) = &written
+            && matches!(source.raw_os_error(), Some(EIO | EROFS))
+        {
             self.is_broken.store(true, Ordering::Relaxed);
         }
         written
@@ -1108,6 +1144,7 @@ mod tests {
         let next = vault.take().unwrap().0;
         assert_eq!(next.leaf, 12_288, "never a second time");
         assert_eq!(vault.restore_from(&found, marks().months()).unwrap(), 8_192);
+        assert!(vault.known_copies().iter().all(|copy| copy.finished));
         vault.keep_marks(data.path()).unwrap();
         for vault in [vault, fresh()] {
             assert_eq!(vault.key(middle).unwrap().mac(b""), secret);

@@ -1,7 +1,7 @@
 //! Express: what is urgent does not wait behind a backlog.
 
 use liaison::exchange::LogSide;
-use liaison::exchange::layout::Place;
+use liaison::exchange::layout::{Place, StoredBody};
 use liaison::exchange::view::Detail;
 use liaison::limits::{ACKNOWLEDGEMENTS_AHEAD_MAX, WINDOW_ENTRIES_MAX};
 use liaison::proto::v1::{WatchEvent, frame};
@@ -53,6 +53,9 @@ async fn a_flash_behind_ten_thousand_letters_is_shown_before_them() {
     assert_eq!(place, Place::Expressed(10_000));
     let message = right.message(&link, place, Detail::Full).unwrap();
     assert!(message.expressed && message.body.is_some());
+    let ahead = right.reader(&link, LogSide::Mirror);
+    let ahead = ahead.expressed(10_000).unwrap().record.body;
+    assert!(matches!(ahead, StoredBody::Sealed { .. }));
     // Shown is not receipted: that follows in its turn.
     assert!(link_of(&left).head().delivered_size <= 10_000);
 
@@ -62,6 +65,8 @@ async fn a_flash_behind_ten_thousand_letters_is_shown_before_them() {
     assert_eq!(place, Place::Log(LogSide::Mirror, 10_000));
     let reader = right.reader(&link, LogSide::Mirror);
     assert!(reader.all_expressed().unwrap().is_empty());
+    // It stays sealed as it was: an erasure destroys the one key that it ever had.
+    assert_eq!(reader.entry(10_000).unwrap().record.body, ahead);
     // Each message once, the urgent one not again.
     patiently(async {
         while received < 10_001 {

@@ -133,6 +133,18 @@ impl Side {
         }
     }
 
+    /// The same side after its process ended: its key files are opened anew.
+    pub(crate) fn restarted(self) -> Self {
+        let keys = Arc::try_unwrap(self.body_keys).unwrap();
+        Self {
+            body_keys: Arc::new(BodyKeys {
+                dir: keys.dir,
+                open: OnceLock::new(),
+            }),
+            ..self
+        }
+    }
+
     pub(crate) fn keys(&self) -> NodeKeys {
         NodeKeys {
             message: MessageKey::from_seed(&[self.seed; 32]),

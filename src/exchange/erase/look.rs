@@ -96,10 +96,7 @@ impl Exchange {
                 kept_files.push(sha256);
                 continue;
             }
-            let keys = match self.blobs.key_of(&file.sha256) {
-                Err(StoreError::Erased { .. }) => None,
-                found => found?,
-            };
+            let keys = self.blobs.keys_of(&file.sha256)?;
             let keys = keys.iter().map(|key| hex::encode(key.encode())).collect();
             files.push(FileRow { sha256, keys });
         }

@@ -95,6 +95,10 @@ async fn call(counter: &Counter, role: &'static str, method: Method) -> Result<(
             let request = v1::CopyKeysRequest::default();
             copies.copy_keys(request).await.map(drop)
         }
+        Method::PruneKeys => {
+            let request = v1::PruneKeysRequest::default();
+            copies.prune_keys(request).await.map(drop)
+        }
         Method::Hold => {
             let lifted = retention.lift_hold(v1::LiftHoldRequest::default()).await;
             let first = retention.hold_case(v1::HoldCaseRequest::default()).await;

@@ -1,0 +1,144 @@
+//! Keys that nothing here uses: they are destroyed, so that what they sealed opens nowhere.
+//!
+//! A store that was made again seals every body under a new key. The old store, and every backup of it,
+//! opens with the keys of before as long as these are in the key files: also after a body was erased,
+//! for an erasure destroys the key that the store names.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::Exchange;
+use super::command::{Command, RecordError};
+use super::key_ends::keys_in_use;
+use super::layout;
+use crate::store::{Blobs, KeyAddress, StoreError, VaultError};
+
+/// Why keys were not destroyed.
+#[derive(Debug, thiserror::Error)]
+pub enum PruneError {
+    /// Nothing lies sealed here.
+    #[error(
+        "nothing lies sealed here ([at_rest] encrypt = false), so there are no keys to destroy"
+    )]
+    NotSealed,
+    /// A link is not whole.
+    #[error(
+        "the records or files of the link with {peer} are not all back: the keys of what is missing may be \
+         needed. Wait until `liaison status` shows every link whole"
+    )]
+    NotWhole {
+        /// Whose link.
+        peer: String,
+    },
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The key files were not changed, or not all of them.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The keys are destroyed; that was not recorded.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The node is going down.
+    #[error("the node is going down; nothing may have been destroyed: do it again when it runs")]
+    Stopping,
+}
+
+impl Exchange {
+    /// Destroys every key that nothing here uses, durably when this returns, and says how many; with
+    /// `preview` nothing is destroyed. Keys that were given since this process has begun stay.
+    ///
+    /// # Errors
+    /// [`PruneError`]; nothing is destroyed unless it says so.
+    pub async fn prune_keys(&self, preview: bool) -> Result<u64, PruneError> {
+        let vault = self.blobs.vault().ok_or(PruneError::NotSealed)?;
+        // Nothing is erased meanwhile: a key that is destroyed there is not counted here too.
+        let _alone = self.erasing.lock().await;
+        for link in self.links() {
+            let head = link.head();
+            if head.restoring.is_some() || head.files_lost {
+                let peer = link.peer.to_string();
+                return Err(PruneError::NotWhole { peer });
+            }
+        }
+        let (vault, store, blobs) = (
+            Arc::clone(vault),
+            Arc::clone(&self.store),
+            Arc::clone(&self.blobs),
+        );
+        let pruned = self.off_thread(move || {
+            let mut used = BTreeSet::new();
+            keys_in_use(&*store, &blobs, |address| {
+                used.insert(address);
+            })?;
+            Ok(vault.prune(&used, preview)?)
+        });
+        let pruned = pruned.await?;
+        if !preview && pruned > 0 {
+            self.count_destroyed(pruned).await?;
+        }
+        Ok(pruned)
+    }
+
+    /// Destroys keys of what no record names any more, durably when this returns.
+    pub(super) async fn destroy_unnamed(&self, keys: Vec<KeyAddress>) -> Result<(), PruneError> {
+        let Some(vault) = self.blobs.vault().cloned() else {
+            return Ok(());
+        };
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let _alone = self.erasing.lock().await;
+        let destroyed = self.off_thread(move || Ok(vault.destroy(&keys)?)).await?;
+        Ok(self.count_destroyed(destroyed as u64).await?)
+    }
+
+    /// Drops what is held in `part` of a file that nothing names any more, and destroys its key. To be
+    /// called while [`Exchange::no_erasure`] is held.
+    ///
+    /// # Errors
+    /// [`PruneError`]; it is swept when it is old then.
+    pub async fn drop_unfinished(
+        &self,
+        part: Arc<Blobs>,
+        sha256: [u8; 32],
+    ) -> Result<(), PruneError> {
+        let dropped = self.off_thread(move || {
+            let key = part.partial_key(&sha256)?;
+            let destroyed = match (part.vault(), key) {
+                (Some(vault), Some(key)) => vault.destroy(&[key])?,
+                _ => 0,
+            };
+            part.discard(&sha256)?;
+            Ok(destroyed as u64)
+        });
+        match dropped.await? {
+            0 => Ok(()),
+            destroyed => Ok(self.count_destroyed(destroyed).await?),
+        }
+    }
+
+    /// Counts keys that were destroyed: by that count an older copy of the key files is noticed.
+    async fn count_destroyed(&self, more: u64) -> Result<(), RecordError> {
+        let stopped = |error: StoreError| RecordError::Stopped {
+            reason: error.to_string(),
+        };
+        let count = self.store.get(&layout::punctured()).map_err(stopped)?;
+        let count = count.and_then(|count| Some(u64::from_be_bytes(count.try_into().ok()?)));
+        let count = count.unwrap_or(0).saturating_add(more);
+        let row = (layout::punctured(), Some(count.to_be_bytes().to_vec()));
+        self.ask(|reply| Command::Erase(vec![row], reply)).await
+    }
+
+    /// Work on the disk, off the runtime's threads.
+    async fn off_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, PruneError> + Send + 'static,
+    ) -> Result<T, PruneError> {
+        if self.is_inline() {
+            return work();
+        }
+        let ended = tokio::task::spawn_blocking(work).await;
+        ended.unwrap_or(Err(PruneError::Stopping))
+    }
+}
