@@ -44,6 +44,21 @@ impl Desk {
         Deed::new(caller.author().as_str(), act)
     }
 
+    /// Notes what comes again and again: the first at once, then once a minute with how often.
+    ///
+    /// # Errors
+    /// As [`Desk::note`].
+    pub(super) async fn note_counted(&self, deed: Deed, caller: &Caller) -> Result<(), DeskError> {
+        let now_ms = self.exchange.clock().unix_ms();
+        let counted = self
+            .repeats
+            .count(caller, deed, JOURNAL_REFUSAL_INTERVAL, now_ms);
+        match counted {
+            Some(deed) => self.note(deed).await,
+            None => Ok(()),
+        }
+    }
+
     /// Notes that somebody is about to search the bodies: never for what. Page after page of one search is
     /// noted once a minute.
     pub(super) async fn note_search(
