@@ -161,7 +161,7 @@ impl Desk {
         };
         let size = blocking(move || Ok(file.size(&blobs)?)).await?;
         let size = size.ok_or(DeskError::NoFile)?;
-        self.note_counted(Self::deed(caller, Act::BackedUp).what("files"), caller)
+        self.note_counted(Self::deed(caller, Act::BackedUp).what("files"))
             .await?;
         let seat = self.downloads.take(caller);
         let seat = seat.ok_or(DeskError::Crowded { what: "downloads" })?;
