@@ -943,7 +943,7 @@ async fn each_override_and_each_refusal_is_journalled_with_the_message_and_the_r
     assert_eq!(deeds(Act::Refused), uses.map(|what| by(what, "")));
     let mut overridden = uses.map(|what| by(what, REASON)).to_vec();
     let auditor = "auditor/kt-1".to_owned();
-    let export = "export of logs".to_owned();
+    let export = "export of logs H2".to_owned();
     overridden.push((auditor, String::new(), export, REASON.to_owned()));
     assert_eq!(deeds(Act::Overrode), overridden);
     for act in [Act::Printed, Act::Forwarded, Act::Downloaded] {
