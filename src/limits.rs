@@ -372,6 +372,12 @@ pub const JOURNAL_CACHE_BYTES: u64 = 1 << 20;
 pub const JOURNAL_BALLAST_BYTES: u64 = 8 << 20;
 /// How often one refusal of one caller is journalled; those between are counted.
 pub const JOURNAL_REFUSAL_INTERVAL: Duration = Duration::from_secs(60);
+/// How long something waits to be journalled before it is refused.
+pub const JOURNAL_NOTE_TIME_MAX: Duration = Duration::from_secs(10);
+/// The same where it goes on without: a login, an alert that is shown without its body.
+pub const JOURNAL_HURRY_TIME_MAX: Duration = Duration::from_secs(2);
+/// The same while the journal's disk has just been found to hang.
+pub const JOURNAL_HUNG_TIME_MAX: Duration = Duration::from_millis(50);
 /// How often a program's coming is journalled; it may connect for each call.
 pub const JOURNAL_LOGIN_INTERVAL: Duration = Duration::from_secs(3_600);
 /// Callers and calls whose repetitions are counted, 400 bytes each. The oldest makes room.

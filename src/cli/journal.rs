@@ -102,9 +102,12 @@ pub(crate) struct Accept {
 }
 
 fn parse_act(word: &str) -> Result<Act, String> {
-    act_of(word).ok_or_else(|| {
+    // Who submitted what is told by the logs, and never here.
+    let is_written = |act: &Act| *act != Act::Submitted;
+    act_of(word).filter(is_written).ok_or_else(|| {
         let known: Vec<_> = (1..)
             .map_while(|number| Act::try_from(number).ok())
+            .filter(is_written)
             .map(word_of)
             .collect();
         format!("no such act; known: {}", known.join(", "))

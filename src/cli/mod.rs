@@ -2,17 +2,10 @@
 //!
 //! # Layout
 //!
-//! One file per noun: `init`, `peer`, `node`, `new`, `check`, `send`, `list`, `show`, `case`,
-//! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `keys`, `recover`, `audit`,
-//! `bundle`, `backup`, `restore`, `erase`, `retention` (and `hold`), `calendar`, `gate`, `demo`. Beside them what they share: `connect`
-//! `bundle`, `backup`, `restore`, `erase`, `calendar`, `gate`, `demo`. Beside them what they share: `connect`
 //! One file per noun: `init`, `peer`, `node`, `new`, `check`, `send`, `list`, `show`, `forward`, `case`,
-//! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `keys`, `audit`, `calendar`,
-//! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `audit`, `bundle`, `calendar`,
-//! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `recover`, `audit`, `calendar`,
-//! `gate`, `demo`. Beside them what they share: `connect`
-//! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `audit`, `backup`,
-//! `restore`, `journal`, `calendar`, `gate`, `demo`. Beside them what they share: `connect`
+//! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `keys`, `recover`, `audit`,
+//! `bundle`, `backup`, `restore`, `erase`, `retention` (and `hold`), `journal`, `calendar`, `gate`, `demo`.
+//! Beside them what they share: `connect`
 //! (which configuration, the way to the desk), `refused` (what the node's refusal means),
 //! `exit` (how a command ends), `draft`, `attach`; and for showing: `print` (the only place
 //! that prints), `table`, `when`, `words`, `levels`, `summary`, `form`.

@@ -1,6 +1,6 @@
 //! Evidence: one receipt, or whole logs as files.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,11 +9,11 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use super::Desk;
 use super::caller::{Access, Caller};
 use super::errors::DeskError;
 use super::handling::reason_of;
 use super::read::parse_id;
+use super::{Desk, blocking};
 use crate::audit::Absence;
 use crate::audit::export::{
     Annex, ExportError, ExportHead, ExportKey, FileSink, LogSource, SourceBody, SourceReceipt,
@@ -26,7 +26,7 @@ use crate::exchange::read::{LogReader, ReadError, Stored};
 use crate::exchange::submit::header_of;
 use crate::exchange::{Exchange, Link, LogSide};
 use crate::journal::Act;
-use crate::limits::{CHUNK_BYTES_MAX, READER_TIME_MAX};
+use crate::limits::{CHUNK_BYTES_MAX, JOURNAL_WHAT_BYTES_MAX, READER_TIME_MAX};
 use crate::model::handling::{self, Permit, Use, code_of, permits};
 use crate::model::text::escape;
 use crate::model::{Header, Origin};
@@ -122,18 +122,30 @@ impl Desk {
         if request.withhold_bodies {
             job = job.bodies(Bodies::Withheld);
         }
-        if let Some(why) = reason {
-            let deed = Self::deed(caller, Act::Overrode)
-                .peer(&request.peer)
-                .what("export of logs")
-                .why(why);
-            self.note(deed).await?;
+        // What leaves is settled and written down before any of it does.
+        let told = request.clone();
+        let (job, logs, leaving) = blocking(move || {
+            let logs = job.logs()?;
+            let leaving = leaving(&logs, &told)?;
+            Ok((job, logs, leaving))
+        })
+        .await?;
+        for link in leaving {
+            let deed = |act| Self::deed(caller, act).peer(&link.peer);
+            let exported = deed(Act::Exported).what(link.what);
+            self.note(exported.why(reason.unwrap_or_default())).await?;
+            for (code, times) in link.overridden {
+                let word = handling::code_word(code);
+                let overrode = deed(Act::Overrode).what(format_args!("export of logs {word}"));
+                let why = reason.unwrap_or_default();
+                self.note(overrode.why(why).times(times)).await?;
+            }
         }
         let (parts, stream) = mpsc::channel(AHEAD_PARTS);
         let stop = self.stop.clone();
         tokio::task::spawn_blocking(move || {
             let mut sink = PartSink::new(parts, stop);
-            if let Err(error) = job.run(&mut sink) {
+            if let Err(error) = job.run_with(&logs, &mut sink) {
                 tracing::warn!(reason = error.reason(), "an export has ended early");
                 sink.fail(error.into());
             }
@@ -298,6 +310,11 @@ impl ExportJob {
     }
 
     pub(super) fn run(&self, sink: &mut PartSink) -> Result<(), DeskError> {
+        self.run_with(&self.logs()?, sink)
+    }
+
+    /// The logs as of now: two of each link.
+    fn logs(&self) -> Result<Vec<ExportLog>, DeskError> {
         let mut logs = Vec::new();
         for link in &self.links {
             for side in [LogSide::Own, LogSide::Mirror] {
@@ -314,7 +331,11 @@ impl ExportJob {
                 });
             }
         }
-        for log in &logs {
+        Ok(logs)
+    }
+
+    fn run_with(&self, logs: &[ExportLog], sink: &mut PartSink) -> Result<(), DeskError> {
+        for log in logs {
             sink.files_total += log.files(self.proofs)?;
         }
         let annexed = self.annex.dated.len() + self.annex.files.len();
@@ -328,7 +349,7 @@ impl ExportJob {
             proofs: self.proofs,
             annex: self.annex.clone(),
         };
-        match export(&head, &logs, sink) {
+        match export(&head, logs, sink) {
             Ok(_) | Err(ExportError::Sink(Gone::Reader)) => Ok(()),
             Err(ExportError::Sink(Gone::Node)) => Err(DeskError::Stopping),
             Err(ExportError::Source(error)) => Err(error.into()),
@@ -351,6 +372,69 @@ impl ExportJob {
         keys.into_iter().map(ExportKey::unlimited).collect()
     }
 }
+
+/// What leaves with an export, of one link.
+struct Leaving {
+    peer: String,
+    /// Sizes of both logs, and what is left out.
+    what: String,
+    /// How many bodies of which handling code are in it only because there is a reason.
+    overridden: BTreeMap<i32, u32>,
+}
+
+fn leaving(logs: &[ExportLog], request: &v1::ExportRequest) -> Result<Vec<Leaving>, DeskError> {
+    let mut all = Vec::new();
+    for pair in logs.chunks(2) {
+        let mut sizes = Vec::new();
+        let mut overridden = BTreeMap::new();
+        for log in pair {
+            let size = log.latest.as_ref().map_or(0, |(size, _)| *size);
+            sizes.push(size.to_string());
+            for index in 0..size {
+                if let Some(code) = log.overridden(index)? {
+                    let count: &mut u32 = overridden.entry(code).or_default();
+                    *count = count.saturating_add(1);
+                }
+            }
+        }
+        let Some(log) = pair.first() else { continue };
+        all.push(Leaving {
+            peer: log.link.peer.to_string(),
+            what: format!("logs {}{}", sizes.join("+"), left_out(request)),
+            overridden,
+        });
+    }
+    Ok(all)
+}
+
+/// What an export was asked to leave out, as the journal has it.
+fn left_out(request: &v1::ExportRequest) -> String {
+    if request.withhold_bodies {
+        return " without bodies".to_owned();
+    }
+    let (kinds, codes) = (&request.withhold_kinds, &request.withhold_codes);
+    let kinds: BTreeSet<_> = kinds.iter().map(ToString::to_string).collect();
+    let codes: BTreeSet<_> = codes
+        .iter()
+        .map(|code| handling::code_word(*code))
+        .collect();
+    let mut text = String::new();
+    if !kinds.is_empty() {
+        let kinds: Vec<_> = kinds.into_iter().collect();
+        text = format!(" without kinds {}", kinds.join(","));
+    }
+    if !codes.is_empty() {
+        let codes: Vec<_> = codes.into_iter().collect();
+        text = format!("{text} without {}", codes.join(","));
+    }
+    if text.len() > LEFT_OUT_BYTES_MAX {
+        return " without many kinds".to_owned();
+    }
+    text
+}
+
+/// Bytes of what was left out, beside two sizes of 20 digits at most in a field of 128.
+const LEFT_OUT_BYTES_MAX: usize = JOURNAL_WHAT_BYTES_MAX - 5 - 20 - 1 - 20;
 
 /// The keys that it takes to check one log: of its entries, its checkpoints, both cosignatures.
 pub(super) fn keys_of_log(link: &Link, side: LogSide) -> Vec<VerifierKey> {
@@ -413,6 +497,23 @@ impl ExportLog {
                 _ => return Ok(count),
             }
         }
+    }
+
+    /// The handling code of a body that is in the export though its code restricts that.
+    fn overridden(&self, index: u64) -> Result<Option<i32>, ReadError> {
+        if self.withheld.restricted {
+            return Ok(None);
+        }
+        let stored = self.reader.entry(index)?;
+        let Ok(header) = header_of(&stored, "") else {
+            return Ok(None);
+        };
+        let code = code_of(header.wire.handling.as_ref());
+        let is_free = matches!(permits(code, Use::Export), Permit::Allowed);
+        if is_free || stored.record.body == StoredBody::Absent {
+            return Ok(None);
+        }
+        Ok(self.why_withheld(&stored).is_none().then_some(code))
     }
 
     /// Why a body is left out of this export; nothing if it is not.

@@ -30,17 +30,7 @@ impl AuditService for Arc<Desk> {
         request: Request<v1::ExportRequest>,
     ) -> Result<Response<audit::Parts>, Status> {
         let (caller, _) = admit(&request, Method::Export)?;
-        let deed = Desk::deed(&caller, Act::Exported)
-            .peer(super::journal::shown_peer(&request.get_ref().peer))
-            .what(if request.get_ref().withhold_bodies {
-                "logs without bodies"
-            } else {
-                "logs"
-            });
-        let result = match self.note(deed).await {
-            Ok(()) => Desk::export(self, &caller, request.get_ref()).await,
-            Err(error) => Err(error),
-        };
+        let result = Desk::export(self, &caller, request.get_ref()).await;
         answer(&caller, Method::Export, result)
     }
 

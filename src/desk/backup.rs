@@ -1,7 +1,8 @@
 //! Everything that the node keeps, for its administrators: one backup at a time.
 //!
-//! It holds every body. An administrator, who else sees none, may read them all from it; so may the
-//! node's own user at its socket, who could read the store's files as well.
+//! It holds every body and every attachment as they lie: sealed, and without their keys. So an
+//! administrator, who sees no body, sees none in it either; nothing is ever opened for a backup. What
+//! lies unsealed, of a time before this node sealed, is given as it is.
 
 use std::sync::Arc;
 
@@ -41,7 +42,7 @@ impl BackupService for Arc<Desk> {
         request: Request<v1::BackupRequest>,
     ) -> Result<Response<Pieces>, Status> {
         let caller = admit_keeper(&request, Method::Backup)?;
-        tracing::info!(%caller, "a backup is asked for: everything that is kept, bodies included");
+        tracing::info!(%caller, "a backup is asked for: everything that is kept, as it lies");
         let deed = Desk::deed(&caller, Act::BackedUp);
         let result = match self.note(deed).await {
             Ok(()) => Desk::backup(self, request.into_inner()).await,
@@ -151,13 +152,17 @@ impl Desk {
         let sha256 = <[u8; 32]>::try_from(&request.sha256[..])
             .map_err(|_| DeskError::field("sha256", "it has not 32 bytes", "give a SHA-256"))?;
         let blobs = Arc::clone(self.exchange.blobs());
-        let content = <[u8; 32]>::try_from(&request.content_sha256[..]).ok();
-        let file = match content {
-            Some(content) => NamedFile::Sealed(content),
-            None => NamedFile::AsItIs(sha256),
+        let file = match &request.content_sha256[..] {
+            [] => NamedFile::AsItIs(sha256),
+            content => NamedFile::Sealed(content.try_into().map_err(|_| {
+                let fault = "it has neither 32 bytes nor none";
+                DeskError::field("contentSha256", fault, "give the one of Backup's answer")
+            })?),
         };
         let size = blocking(move || Ok(file.size(&blobs)?)).await?;
         let size = size.ok_or(DeskError::NoFile)?;
+        self.note_counted(Self::deed(caller, Act::BackedUp).what("files"))
+            .await?;
         let seat = self.downloads.take(caller);
         let seat = seat.ok_or(DeskError::Crowded { what: "downloads" })?;
         let (chunks, stream) = mpsc::channel(AHEAD_CHUNKS);
@@ -184,7 +189,7 @@ impl Desk {
 /// A file that a backup asks for.
 #[derive(Debug, Clone, Copy)]
 enum NamedFile {
-    /// By the digest of what lies there.
+    /// By the digest of what lies there. By that of what is sealed in one, there is no such file.
     AsItIs([u8; 32]),
     /// By the digest of what is sealed in it; given as it lies.
     Sealed([u8; 32]),
@@ -193,14 +198,14 @@ enum NamedFile {
 impl NamedFile {
     fn size(self, blobs: &Blobs) -> Result<Option<u64>, StoreError> {
         match self {
-            Self::AsItIs(digest) => blobs.size(&digest),
+            Self::AsItIs(digest) => blobs.plain_size(&digest),
             Self::Sealed(content) => Ok(blobs.sealed_as(&content)?.map(|(_, size)| size)),
         }
     }
 
     fn read(self, blobs: &Blobs, offset: u64) -> Result<Option<Vec<u8>>, StoreError> {
         match self {
-            Self::AsItIs(digest) => blobs.read_at(&digest, offset, CHUNK_BYTES_MAX),
+            Self::AsItIs(digest) => blobs.read_plain_at(&digest, offset, CHUNK_BYTES_MAX),
             Self::Sealed(content) => blobs.read_sealed_at(&content, offset, CHUNK_BYTES_MAX),
         }
     }

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::caller::Method;
+use super::caller::{Caller, Method};
 use super::errors::DeskError;
 use super::service::{admit, answer};
 use super::{Desk, blocking};
@@ -52,8 +52,8 @@ impl BundleService for Arc<Desk> {
     ) -> Result<Response<v1::ImportBundleResponse>, Status> {
         let (caller, _) = admit(&request, Method::ImportBundle)?;
         let deed = Desk::deed(&caller, Act::BundleImported);
-        let result = match self.note(deed).await {
-            Ok(()) => Desk::import_bundle(self, request.into_inner()).await,
+        let result = match self.note(deed.what("begun")).await {
+            Ok(()) => Desk::import_bundle(self, &caller, request.into_inner()).await,
             Err(error) => Err(error),
         };
         answer(&caller, Method::ImportBundle, result)
@@ -107,6 +107,7 @@ impl Desk {
 
     async fn import_bundle(
         self: &Arc<Self>,
+        caller: &Caller,
         mut parts: Streaming<v1::ImportBundleRequest>,
     ) -> Result<v1::ImportBundleResponse, DeskError> {
         let permit = Arc::clone(&self.bundles).try_acquire_owned();
@@ -134,10 +135,11 @@ impl Desk {
             drop(permit);
             taken
         });
-        taking
-            .await
-            .unwrap_or(Err(DeskError::Stopping))
-            .map(response)
+        let imported = taking.await.unwrap_or(Err(DeskError::Stopping))?;
+        // Whose it is stands in it, and is known only once it was judged.
+        let deed = Self::deed(caller, Act::BundleImported).peer(&imported.statement.sender);
+        self.try_note(deed.what("taken")).await;
+        Ok(response(imported))
     }
 }
 

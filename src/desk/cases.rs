@@ -114,6 +114,7 @@ impl Desk {
         if access == Access::Outline {
             answer.case.iter_mut().for_each(outline);
             for message in &mut answer.messages {
+                message.standing = v1::Standing::default().into();
                 message.standing_reason.clear();
             }
         }
@@ -121,8 +122,9 @@ impl Desk {
     }
 }
 
-/// Takes out what follows from bodies: states, persons, what is owed and possible.
+/// Takes out what follows from bodies: states, persons, what is owed and possible, breaches.
 fn outline(case: &mut v1::Case) {
+    case.breach_count = 0;
     for matter in &mut case.matters {
         matter.state.clear();
         matter.persons.clear();

@@ -213,8 +213,13 @@ impl Desk {
             .map(|file| file.size)
             .next()
             .ok_or(DeskError::NoSuchFile { id })?;
-        self.permit(caller, &message, wanted, &request.override_reason)
+        // Whatever it is said to be for, it is a copy that goes out.
+        self.permit(caller, &message, Use::Export, &request.override_reason)
             .await?;
+        if wanted == Use::Forward {
+            self.permit(caller, &message, wanted, &request.override_reason)
+                .await?;
+        }
         let blobs = self.exchange.blobs();
         if blobs.size(&digest)? != Some(size) {
             let held = blobs.partial(&digest)?;
@@ -225,6 +230,7 @@ impl Desk {
         let deed = Self::deed(caller, Act::Downloaded)
             .peer(&link.peer)
             .message(id)
+            .what(wanted)
             .digest(digest);
         self.note(deed).await?;
         let (chunks, stream) = mpsc::channel(AHEAD_CHUNKS);

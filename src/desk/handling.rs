@@ -79,7 +79,12 @@ impl Desk {
                 .what(format_args!("{wanted} {word}"))
         };
         let Some(reason) = reason else {
-            self.note(deed(Act::Refused)).await?;
+            let refusal = deed(Act::Refused);
+            if caller.role == Role::Integration {
+                self.note_of_program(caller, refusal).await?;
+            } else {
+                self.note_counted(refusal).await?;
+            }
             return Err(DeskError::Restricted {
                 id: message.id.clone(),
                 code: word,
@@ -87,7 +92,11 @@ impl Desk {
                 wanted,
             });
         };
-        self.note(deed(Act::Overrode).why(reason)).await
+        let overriding = deed(Act::Overrode).why(reason);
+        if caller.role == Role::Integration {
+            return self.note_of_program(caller, overriding).await;
+        }
+        self.note(overriding).await
     }
 
     async fn forward(

@@ -1,4 +1,4 @@
-//! Health and reflection. Serving means: this node can sign and append.
+//! Health and reflection. Serving means: this node can sign and append, and journal what it shows.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;

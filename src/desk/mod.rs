@@ -14,7 +14,7 @@
 //! - `backup`: everything, for administrators.
 //! - `handling`: what handling codes restrict, asked at each use; sending on to another peer.
 //! - `journal`: who comes and who is refused, around every call; what calls do is noted by them.
-//! - `health`: serving means: can sign, can append.
+//! - `health`: serving means: can sign, can append, can journal.
 //!
 //! Nothing here decides what a message may say (`model`) or how it is recorded
 //! ([`exchange`](crate::exchange)); the desk decides who may ask.
@@ -117,6 +117,7 @@ pub struct Desk {
     /// Who did what. What is to be noted there is noted before it is done.
     journal: Journal,
     repeats: journal::Repeats,
+    journal_health: journal::JournalHealth,
     rules: DeskRules,
     facts: NodeFacts,
     /// The node is going down: streams end.
@@ -149,6 +150,7 @@ impl Desk {
             exchange,
             journal,
             repeats: journal::Repeats::default(),
+            journal_health: journal::JournalHealth::default(),
             rules,
             facts,
             stop,
@@ -182,7 +184,8 @@ impl Desk {
 /// clones to the listeners, whose connections must tell who calls
 /// ([`ConnectInfo`](crate::link::connection::ConnectInfo)); without that, every call is refused.
 ///
-/// Starts the task that keeps the health up to date; it ends with the node.
+/// Starts the tasks that keep the health up to date and write down what was counted; they end with the
+/// node.
 pub async fn services(desk: &Arc<Desk>) -> Routes {
     let calls =
         DeskServiceServer::new(Arc::clone(desk)).max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
@@ -219,6 +222,7 @@ pub async fn services(desk: &Arc<Desk>) -> Routes {
         .add_service(journal)
         .add_service(health::serve(desk).await)
         .add_service(health::reflection());
+    desk.keep_counts();
     let noted = routes
         .into_axum_router()
         .layer(journal::Journalled(Arc::clone(desk)));

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use super::Desk;
-use super::caller::{Access, Caller};
+use super::caller::{Access, Caller, Role};
 use super::errors::DeskError;
 use super::handling::use_of;
 use crate::exchange::layout::Place;
+use crate::exchange::quota::Class;
 use crate::exchange::view::Detail;
 use crate::exchange::{Link, LogSide};
-use crate::journal::Act;
+use crate::journal::{Act, Deed};
+use crate::limits::JOURNAL_ENTRY_BYTES_MAX;
 use crate::model::MessageId;
 use crate::model::handling::Use;
 use crate::proto::v1;
@@ -68,10 +70,11 @@ impl Desk {
             self.permit(caller, &message, wanted, &request.override_reason)
                 .await?;
             match wanted {
-                Use::Read => self.note_read(caller, access, &message).await?,
+                Use::Read => self.note_read(caller, access, &message, "").await?,
+                // Nothing is sent by it: that is another call.
+                Use::Forward => self.note_read(caller, access, &message, "forward").await?,
                 Use::Export => self.note_use(caller, Act::Exported, &message).await?,
                 Use::Print => self.note_use(caller, Act::Printed, &message).await?,
-                Use::Forward => self.note_use(caller, Act::Forwarded, &message).await?,
             }
         }
         Ok(v1::GetResponse {
@@ -79,30 +82,69 @@ impl Desk {
         })
     }
 
-    /// Notes that a caller is about to be shown a message, if its body is in it. A program that is shown
-    /// what it has submitted itself is not noted.
-    pub(super) async fn note_read(
+    /// Notes that a caller is about to be shown a message, if that is to be noted.
+    async fn note_read(
         &self,
         caller: &Caller,
         access: Access,
         message: &v1::Message,
+        what: &str,
     ) -> Result<(), DeskError> {
-        if message.body.is_none() || access == Access::Own {
-            return Ok(());
+        match Self::reading_of(caller, access, message) {
+            Some(deed) => self.note(deed.what(what)).await,
+            None => Ok(()),
         }
-        self.note_use(caller, Act::Read, message).await
     }
 
+    /// What is noted before a caller is shown a message, if its body is in it. A program that is shown
+    /// what it has submitted itself is not noted.
+    pub(super) fn reading_of(
+        caller: &Caller,
+        access: Access,
+        message: &v1::Message,
+    ) -> Option<Deed> {
+        if message.body.is_none() || access == Access::Own {
+            return None;
+        }
+        Some(Self::deed_with(caller, Act::Read, message))
+    }
+
+    fn deed_with(caller: &Caller, act: Act, message: &v1::Message) -> Deed {
+        Self::deed(caller, act)
+            .peer(&message.peer)
+            .message(&message.id)
+    }
+
+    /// Notes a use. A program that uses the same again and again is counted, and pays for what it makes
+    /// the journal grow by.
     async fn note_use(
         &self,
         caller: &Caller,
         act: Act,
         message: &v1::Message,
     ) -> Result<(), DeskError> {
-        let deed = Self::deed(caller, act)
-            .peer(&message.peer)
-            .message(&message.id);
+        let deed = Self::deed_with(caller, act, message);
+        if caller.role == Role::Integration {
+            return self.note_of_program(caller, deed).await;
+        }
         self.note(deed).await
+    }
+
+    /// Notes, counted, what a program could do without end.
+    pub(super) async fn note_of_program(
+        &self,
+        caller: &Caller,
+        deed: Deed,
+    ) -> Result<(), DeskError> {
+        if !self.is_due(&deed) {
+            return self.note_counted(deed).await;
+        }
+        self.check_room(Class::Bulk)?;
+        let bytes = JOURNAL_ENTRY_BYTES_MAX as u64;
+        let charge = self.charge(caller, Class::Bulk, 1, bytes).await?;
+        self.note_counted(deed).await?;
+        self.exchange.keep_charge(charge).await;
+        Ok(())
     }
 
     pub(super) fn list(
@@ -140,7 +182,7 @@ impl Desk {
 }
 
 /// Takes out the body and what tells of it.
-fn withhold(message: &mut v1::Message) {
+pub(super) fn withhold(message: &mut v1::Message) {
     message.body = None;
     message.attachments.clear();
     message.body_withheld = true;
@@ -148,6 +190,7 @@ fn withhold(message: &mut v1::Message) {
         // It quotes what was wrong with the body.
         refusal.detail.clear();
     }
-    // It says what the body would have done in its case.
+    // They say what the body would have done in its case.
+    message.standing = v1::Standing::default().into();
     message.standing_reason.clear();
 }

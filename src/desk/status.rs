@@ -22,7 +22,7 @@ fn peer_restores(presence: &Presence) -> &'static str {
 }
 
 impl Desk {
-    /// Why this node can neither sign nor append; `None` when it can.
+    /// Why this node can neither sign nor append, or shows no body; `None` when it can all that.
     pub(super) fn trouble(&self) -> Option<String> {
         if let Some(reason) = self.exchange.trouble() {
             return Some(format!(
@@ -31,7 +31,7 @@ impl Desk {
         }
         let floor = self.facts.disk_free_bytes_min;
         match self.exchange.free_bytes() {
-            Ok(free) if free >= floor => None,
+            Ok(free) if free >= floor => self.journal_trouble(),
             Ok(free) => Some(format!(
                 "the disk is full: {free} bytes are free, {floor} must stay so; free some space, \
                  the node goes on by itself"

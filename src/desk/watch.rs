@@ -10,6 +10,7 @@ use super::Desk;
 use super::caller::{Access, Caller};
 use super::due::reached_stage;
 use super::errors::DeskError;
+use super::read::withhold;
 use crate::exchange::watch::{Event, Watcher};
 use crate::limits::READER_TIME_MAX;
 use crate::proto::v1;
@@ -58,7 +59,7 @@ impl Desk {
         events: &mpsc::Sender<Result<v1::WatchResponse, Status>>,
     ) -> Result<(), DeskError> {
         while let Some(event) = watcher.next().await {
-            let event = event?;
+            let mut event = event?;
             // Programs are told of their messages.
             if access == Access::Own && event.link.is_some() {
                 continue;
@@ -71,8 +72,12 @@ impl Desk {
                 tokio::task::yield_now().await;
                 continue;
             }
-            if let Some(message) = &event.message {
-                self.note_read(caller, access, message).await?;
+            if let Some(message) = &mut event.message
+                && let Some(deed) = Self::reading_of(caller, access, message)
+                && !self.try_note(deed).await
+            {
+                // That something has come must be told in any case.
+                withhold(message);
             }
             let sent = events.send(Ok(response(event)));
             match tokio::time::timeout(READER_TIME_MAX, sent).await {

@@ -66,12 +66,6 @@ fn allowed(region: Region) -> &'static [(&'static str, &'static str)] {
             ("reason", TYPED),
         ],
         Region::Erasing => &[("place", PLACE)],
-        Region::LegalHold => &[
-            ("case", ID),
-            ("at_ms", TIME),
-            ("by", STAFF),
-            ("reason", ERASURE),
-        ],
         Region::Naming => &[("sha256", FILE), ("place", PLACE)],
         Region::Facts => &[("case", ID), ("place", PLACE), ("facts", SEALED)],
         Region::Fault | Region::PeerHold => &HOLD,

@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError};
 
 use prost::Message as _;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use super::cases::told;
 use super::clock::{timestamp_of_ms, timestamp_of_seconds};
@@ -135,6 +136,12 @@ impl Exchange {
         // Asked for once: what is told of one message is of one moment.
         let delivered = side == LogSide::Mirror || stored.index < link.head().delivered_size;
         self.fill_standing(link, side, stored, delivered, &header, &mut message)?;
+        if detail == Detail::Line
+            && let Some(refusal) = &mut message.refusal
+        {
+            // It quotes what was wrong with the body.
+            refusal.detail.clear();
+        }
         if detail == Detail::Full {
             self.fill_body(link, side, stored, &header, &mut message)?;
             self.fill_erasure(link, side, stored, &header, &mut message)?;
@@ -351,7 +358,7 @@ impl Exchange {
             }
         }
         let positions: Vec<Position> = streams.iter().map(|stream| stream.position).collect();
-        page.next_page_token = token_of(&positions);
+        page.next_page_token = token_of(&positions, request);
         Ok(page)
     }
 
@@ -412,7 +419,7 @@ impl Exchange {
     fn streams(&self, request: &v1::ListRequest) -> Result<Vec<Stream>, PageError> {
         let resumed: Option<Vec<Position>> = match request.page_token.as_str() {
             "" => None,
-            token => Some(positions_of(token).ok_or(PageError::Token)?),
+            token => Some(positions_of(token, request).ok_or(PageError::Token)?),
         };
         if !request.peer.is_empty() && self.link(&request.peer).is_none() {
             return Err(PageError::Peer {
@@ -499,7 +506,10 @@ pub(super) fn cosigned_at(link: &Link, note: &str) -> Option<u64> {
 #[derive(Debug, thiserror::Error)]
 pub enum PageError {
     /// The page token is none of ours.
-    #[error("pageToken: it is not one that List gave; leave it empty to start again")]
+    #[error(
+        "pageToken: it is not one that List gave for these filters and words; leave it empty to start \
+         again"
+    )]
     Token,
     /// Too large a page.
     #[error("pageSize: {asked} is more than {PAGE_MESSAGES_MAX}; ask for fewer")]
@@ -557,16 +567,42 @@ impl Position {
     }
 }
 
-fn token_of(positions: &[Position]) -> String {
-    let open: Vec<_> = positions.iter().filter(|p| p.before > 0).collect();
+/// What a page token says.
+#[derive(Serialize, Deserialize)]
+struct Token {
+    /// [`query_digest`].
+    query: String,
+    at: Vec<Position>,
+}
+
+fn token_of(positions: &[Position], request: &v1::ListRequest) -> String {
+    let open = positions.iter().filter(|p| p.before > 0).copied();
+    let open: Vec<_> = open.collect();
     if open.is_empty() {
         return String::new();
     }
-    hex::encode(serde_json::to_vec(&open).unwrap_or_default())
+    let token = Token {
+        query: hex::encode(query_digest(request)),
+        at: open,
+    };
+    hex::encode(serde_json::to_vec(&token).unwrap_or_default())
 }
 
-fn positions_of(token: &str) -> Option<Vec<Position>> {
-    serde_json::from_slice(&hex::decode(token).ok()?).ok()
+/// The positions of a token that was given for the same query.
+fn positions_of(token: &str, request: &v1::ListRequest) -> Option<Vec<Position>> {
+    let token: Token = serde_json::from_slice(&hex::decode(token).ok()?).ok()?;
+    (token.query == hex::encode(query_digest(request))).then_some(token.at)
+}
+
+/// SHA-256 over what is asked for: filters and words, not which page of it and how large.
+#[must_use]
+pub fn query_digest(request: &v1::ListRequest) -> [u8; 32] {
+    let query = v1::ListRequest {
+        page_token: String::new(),
+        page_size: 0,
+        ..request.clone()
+    };
+    Sha256::digest(query.encode_to_vec()).into()
 }
 
 /// What was opened for one page.

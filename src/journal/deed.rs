@@ -79,6 +79,11 @@ impl Deed {
         self
     }
 
+    /// Its bytes, undated and without salt: the same for the same deed.
+    pub(crate) fn encoded(&self) -> Vec<u8> {
+        self.entry.encode_to_vec()
+    }
+
     /// What was done.
     #[must_use]
     pub fn act(&self) -> Act {

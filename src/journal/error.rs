@@ -37,6 +37,12 @@ pub enum JournalError {
         /// Why.
         reason: String,
     },
+    /// Its disk does not answer.
+    #[error(
+        "the journal's disk does not answer: what should be journalled is refused meanwhile. Look at \
+         that disk; the node goes on by itself once it answers"
+    )]
+    Hangs,
     /// The journal is not what it was.
     #[error(
         "the journal was set back: {what}. Somebody put an older copy in its place, or its disk lost \
@@ -86,6 +92,7 @@ impl JournalError {
             Self::TooLong { .. } => "JOURNAL_FIELD_TOO_LONG",
             Self::Full { .. } => "DISK_FULL",
             Self::Stopped { .. } => "JOURNAL_STOPPED",
+            Self::Hangs => "JOURNAL_HANGS",
             Self::SetBack { .. } => "JOURNAL_SET_BACK",
             Self::Gone { .. } => "JOURNAL_GONE",
             Self::Damaged { .. } => "JOURNAL_DAMAGED",

@@ -41,7 +41,7 @@ use crate::limits::JOURNAL_QUEUE_MAX;
 use crate::model::NodeName;
 use crate::store::{Marks, Store};
 use crate::tlog::{Hash, Tree};
-use writer::{Command, Writer};
+use writer::{Command, Trouble, Writer};
 
 /// Everything a journal stands on.
 pub struct Ground {
@@ -84,6 +84,7 @@ struct Inner {
     unix_ms: Arc<dyn Fn() -> u64 + Send + Sync>,
     /// All that is durable.
     tree: Arc<RwLock<Tree>>,
+    trouble: Trouble,
     /// Gone once the journal is closed.
     queue: Mutex<Option<Queue>>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
@@ -111,7 +112,7 @@ impl Journal {
         let (node, store) = (ground.node.clone(), Arc::clone(&ground.store));
         let unix_ms = Arc::clone(&ground.unix_ms);
         let writer = Writer::open(ground)?;
-        let tree = writer.published();
+        let (tree, trouble) = (writer.published(), writer.trouble());
         let (queue, thread) = match mode {
             Mode::Inline => (Queue::Inline(Arc::new(Mutex::new(writer))), None),
             Mode::Thread => {
@@ -130,6 +131,7 @@ impl Journal {
             store,
             unix_ms,
             tree,
+            trouble,
             queue: Mutex::new(Some(queue)),
             thread: Mutex::new(thread),
         })))
@@ -143,6 +145,15 @@ impl Journal {
     pub async fn note(&self, deed: Deed) -> Result<u64, JournalError> {
         let entry = Box::new(deed.check()?);
         self.ask(|reply| Command::Note(entry, reply)).await
+    }
+
+    /// Why nothing could be written down when that was tried last, for people; `None` while it works. What
+    /// must be journalled is refused meanwhile. Each deed tries it again, where that can help.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        let trouble = self.0.trouble.read();
+        let trouble = trouble.unwrap_or_else(PoisonError::into_inner);
+        trouble.as_ref().map(ToString::to_string)
     }
 
     /// Whose it is.

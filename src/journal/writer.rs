@@ -43,7 +43,11 @@ pub(super) struct Writer {
     tail: Vec<Vec<u8>>,
     published: Arc<RwLock<Tree>>,
     stopped: Option<String>,
+    trouble: Trouble,
 }
+
+/// Why nothing can be written down now; nothing while that goes well.
+pub(super) type Trouble = Arc<RwLock<Option<JournalError>>>;
 
 /// What a group adds, beside the state until it is durable.
 struct Stage {
@@ -112,12 +116,24 @@ impl Writer {
             tree,
             tail,
             stopped: None,
+            trouble: Trouble::default(),
         })
     }
 
     /// What readers see: all that is durable.
     pub(super) fn published(&self) -> Arc<RwLock<Tree>> {
         Arc::clone(&self.published)
+    }
+
+    /// What is shown of its state.
+    pub(super) fn trouble(&self) -> Trouble {
+        Arc::clone(&self.trouble)
+    }
+
+    fn tell<T>(&self, outcome: Result<T, JournalError>) -> Result<T, JournalError> {
+        let mut trouble = self.trouble.write().unwrap_or_else(PoisonError::into_inner);
+        *trouble = outcome.as_ref().err().cloned();
+        outcome
     }
 
     /// Takes commands until every handle is gone; whatever has gathered meanwhile is one commit.
@@ -165,6 +181,7 @@ impl Writer {
             return;
         }
         let outcome = self.commit(stage);
+        let outcome = self.tell(outcome);
         for (reply, index) in answers {
             drop(reply.send(outcome.clone().map(|()| index)));
         }
@@ -290,7 +307,9 @@ impl Writer {
         let reason = error.to_string();
         tracing::error!(%reason, "the journal has failed: what it must record is refused");
         self.stopped = Some(reason.clone());
-        JournalError::Stopped { reason }
+        let stopped = JournalError::Stopped { reason };
+        drop(self.tell(Err::<(), _>(stopped.clone())));
+        stopped
     }
 }
 

@@ -6,7 +6,7 @@
 //! well.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -193,6 +193,7 @@ pub async fn recover(
             .map_err(NodeError::from)?,
         desk_tls: None,
         journal: None,
+        desk: OnceLock::new(),
         keyring: None,
         exchange,
     };

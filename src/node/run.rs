@@ -4,7 +4,7 @@
 //! that is not what it was.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -221,6 +221,7 @@ pub async fn run_in(
         tasks: TaskTracker::new(),
         exchange,
         journal: Some(journal.clone()),
+        desk: OnceLock::new(),
         keyring: Some(keyring),
         exchange_tls,
         desk_tls,
@@ -395,6 +396,8 @@ pub(super) struct Running {
     pub(super) exchange: Arc<Exchange>,
     /// Who did what; not while records are only fetched back.
     pub(super) journal: Option<Journal>,
+    /// The desk, once it is served.
+    pub(super) desk: OnceLock<Arc<Desk>>,
     /// Changes the keys; not while records are only fetched back.
     pub(super) keyring: Option<Arc<Keyring>>,
     pub(super) exchange_tls: Arc<Reloader<ExchangeTls>>,
@@ -455,6 +458,7 @@ impl Running {
         if let Some(keyring) = &self.keyring {
             desk.keep_keys(Arc::clone(keyring) as Arc<_>);
         }
+        drop(self.desk.set(Arc::clone(&desk)));
         let routes = desk::services(&desk).await;
         if let (Some(tcp), Some(tls)) = (&config.desk.tcp, &self.desk_tls) {
             let listener = bind(tcp.listen).await?;
@@ -646,6 +650,9 @@ impl Running {
             tracing::warn!("some work did not end in time and was cut");
             Drained::Cut
         };
+        if let Some(desk) = self.desk.get() {
+            desk.note_counts(true).await;
+        }
         let (exchange, journal) = (self.exchange, self.journal);
         let finish = move || {
             exchange.finish();

@@ -221,6 +221,19 @@ impl Blobs {
         if let Some(file) = self.open_sealed(digest)? {
             return file.read_at(offset, bytes_max).map(Some);
         }
+        self.read_plain_at(digest, offset, bytes_max)
+    }
+
+    /// As [`Blobs::read_at`], of what lies here under its own digest and not sealed: nothing is opened.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn read_plain_at(
+        &self,
+        digest: &Digest,
+        offset: u64,
+        bytes_max: usize,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
         let path = self.path(digest);
         let file = match File::open(&path) {
             Ok(file) => file,
@@ -327,6 +340,15 @@ impl Blobs {
     /// [`StoreError::Io`].
     pub fn size(&self, digest: &Digest) -> Result<Option<u64>, StoreError> {
         self.size_in(&self.dir, digest)
+    }
+
+    /// Bytes of a blob that lies here under its own digest and not sealed: where it lies sealed only,
+    /// there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn plain_size(&self, digest: &Digest) -> Result<Option<u64>, StoreError> {
+        length(&self.path(digest))
     }
 
     /// Bytes that are held of a blob that is not whole yet: where to go on.

@@ -14,6 +14,8 @@ use liaison::exchange::{Foundations, LinkTerms, RecorderMode};
 use liaison::journal::{Act, Query};
 use liaison::limits::OVERRIDE_REASON_BYTES_MAX;
 use liaison::model::handling::{Permit, Use, permits};
+use liaison::proto::v1::backup_response::Piece;
+use liaison::proto::v1::backup_service_client::BackupServiceClient;
 use liaison::proto::v1::body::Body;
 use liaison::proto::v1::erasure_service_client::ErasureServiceClient;
 use liaison::proto::v1::handling_service_client::HandlingServiceClient;
@@ -482,6 +484,89 @@ async fn nothing_above_the_ceiling_is_signed_and_what_came_from_above_it_is_kept
     two.end().await;
 }
 
+/// A backup is for those who see no body: whatever they ask it for, nothing that is sealed is opened.
+#[tokio::test]
+async fn no_digest_of_a_backup_leads_an_administrator_to_a_file() {
+    let counter = Counter::open().await;
+    let mut desk = counter.operator().await;
+    upload(&mut desk).await;
+    let draft = with_file(counter.letter(1));
+    desk.submit(submission(draft)).await.unwrap();
+    let channel = counter.channel().await;
+    let mut backup = BackupServiceClient::with_interceptor(channel, As("admin/qt-1"));
+    let pieces = backup.backup(v1::BackupRequest::default()).await.unwrap();
+    let (mut pieces, mut named) = (pieces.into_inner(), Vec::new());
+    while let Some(piece) = pieces.message().await.unwrap() {
+        if let Some(Piece::Files(files)) = piece.piece {
+            named.extend(files.files);
+        }
+    }
+    let sealed = named.iter().find(|file| !file.content_sha256.is_empty());
+    let sealed = sealed.unwrap();
+    assert_eq!(sealed.content_sha256[..], Sha256::digest(FILE)[..]);
+    let as_it_lies = v1::BackupFileRequest {
+        sha256: sealed.sha256.clone(),
+        content_sha256: sealed.content_sha256.clone(),
+    };
+    let mut requests = vec![as_it_lies.clone()];
+    for digest in [&sealed.sha256, &sealed.content_sha256] {
+        requests.push(v1::BackupFileRequest {
+            sha256: digest.clone(),
+            ..v1::BackupFileRequest::default()
+        });
+    }
+    for request in requests {
+        let mut parts = match backup.backup_file(request.clone()).await {
+            Ok(parts) => parts.into_inner(),
+            Err(status) => {
+                assert_ne!(request, as_it_lies);
+                assert_refused::<()>(Err(status), Code::NotFound, "NO_SUCH_FILE");
+                continue;
+            }
+        };
+        assert_eq!(request, as_it_lies);
+        let mut bytes = Vec::new();
+        while let Some(part) = parts.message().await.unwrap() {
+            bytes.extend_from_slice(&part.chunk);
+        }
+        assert_eq!(bytes.len() as u64, sealed.size);
+        assert!(!bytes.windows(FILE.len()).any(|window| window == FILE));
+    }
+    let deeds = counter.journal.list(&crate::journal::all()).unwrap().deeds;
+    let whats = deeds.iter().filter(|(_, deed)| deed.act() == Act::BackedUp);
+    let whats: Vec<_> = whats.map(|(_, deed)| deed.what.as_str()).collect();
+    assert_eq!(whats, ["files", ""]);
+}
+
+#[tokio::test]
+async fn a_file_is_a_copy_whatever_it_is_said_to_be_for() {
+    let counter = Counter::open().await;
+    let mut desk = counter.operator().await;
+    upload(&mut desk).await;
+    let draft = with_file(counter.letter(1));
+    let draft = handled(draft, Classification::Internal, HandlingCode::H0);
+    let sent = desk.submit(submission(draft)).await.unwrap().into_inner();
+    let request = |purpose: Purpose, reason: &str| v1::DownloadAttachmentRequest {
+        message_id: sent.id.clone(),
+        sha256: Sha256::digest(FILE).to_vec().into(),
+        purpose: purpose.into(),
+        override_reason: reason.to_owned(),
+    };
+    for purpose in [Purpose::Print, Purpose::Export, Purpose::Forward] {
+        let answer = desk.download_attachment(request(purpose, "")).await;
+        let answer = answer.map(drop);
+        assert_refused(answer, Code::FailedPrecondition, "HANDLING_RESTRICTED");
+        let answer = desk.download_attachment(request(purpose, REASON)).await;
+        answer.unwrap();
+    }
+    let deeds = counter.journal.list(&crate::journal::all()).unwrap().deeds;
+    let whats = deeds
+        .iter()
+        .filter(|(_, deed)| deed.act() == Act::Downloaded);
+    let whats: Vec<_> = whats.map(|(_, deed)| deed.what.as_str()).collect();
+    assert_eq!(whats, ["forward", "export", "print"]);
+}
+
 #[tokio::test]
 async fn a_reason_has_its_limit() {
     let two = Two::open([Classification::Confidential; 2]).await;
@@ -858,7 +943,7 @@ async fn each_override_and_each_refusal_is_journalled_with_the_message_and_the_r
     assert_eq!(deeds(Act::Refused), uses.map(|what| by(what, "")));
     let mut overridden = uses.map(|what| by(what, REASON)).to_vec();
     let auditor = "auditor/kt-1".to_owned();
-    let export = "export of logs".to_owned();
+    let export = "export of logs H2".to_owned();
     overridden.push((auditor, String::new(), export, REASON.to_owned()));
     assert_eq!(deeds(Act::Overrode), overridden);
     for act in [Act::Printed, Act::Forwarded, Act::Downloaded] {

@@ -158,10 +158,71 @@ async fn what_cannot_be_noted_is_not_done() {
         let refused = auditor.export(v1::ExportRequest::default()).await;
         assert_refused(refused.map(drop), Code::Unavailable, "JOURNAL_STOPPED");
     }
-    // What shows no body, and what must get through, goes on.
-    operator.status(v1::StatusRequest {}).await.unwrap();
+    // What shows no body, and what must get through, goes on; and it is said that something is wrong.
+    let status = operator.status(v1::StatusRequest {}).await.unwrap();
+    let status = status.into_inner();
+    assert!(
+        !status.serving && status.trouble.contains("journal"),
+        "{status:?}"
+    );
+    assert_eq!(status.incidents.len(), 1);
     operator.list(v1::ListRequest::default()).await.unwrap();
     operator.submit(submission(counter.alert())).await.unwrap();
+    // Whoever watches is told of everything, without bodies.
+    let request = v1::WatchRequest {
+        from_start: true,
+        ..v1::WatchRequest::default()
+    };
+    let mut events = operator.watch(request).await.unwrap().into_inner();
+    for _ in 0..2 {
+        let event = events.message().await.unwrap().unwrap();
+        let message = event.message.unwrap();
+        assert!(message.body.is_none() && message.body_withheld);
+    }
+}
+
+#[tokio::test]
+async fn a_peers_message_is_acknowledged_while_the_journal_fails() {
+    let counter = Counter::open().await;
+    let theirs = counter.peer.open(&counter.side);
+    let running = crate::sides::join(&counter.exchange, &theirs);
+    let said = crate::sides::letter(&counter.side, 1);
+    let said = crate::sides::submit(&theirs, said).await.unwrap();
+    crate::sides::quiet(&counter.exchange, &theirs).await;
+    counter.journal_store.fail_commit(0, Failure::Before);
+    let request = v1::AcknowledgeRequest {
+        id: said.id.to_string(),
+        officer: Some(v1::Officer {
+            office: "Trạm 1".to_owned(),
+            name: "Sĩ quan Mẫu".to_owned(),
+            rank: "Đại úy".to_owned(),
+            ..v1::Officer::default()
+        }),
+        ..v1::AcknowledgeRequest::default()
+    };
+    let mut operator = counter.caller("operator/mai").await;
+    operator.acknowledge(request).await.unwrap();
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_program_that_asks_without_end_is_counted() {
+    let counter = Counter::open().await;
+    let mut radar = counter.caller("integration/radar").await;
+    let alert = radar.submit(submission(counter.alert())).await.unwrap();
+    let print = v1::GetRequest {
+        id: alert.into_inner().id,
+        purpose: v1::Purpose::Print.into(),
+        ..v1::GetRequest::default()
+    };
+    for _ in 0..40 {
+        radar.get(print.clone()).await.unwrap();
+    }
+    let printed = ("integration/radar".to_owned(), Act::Printed);
+    assert_eq!(acts(&counter), [printed.clone()]);
+    counter.desk.note_counts(true).await;
+    assert_eq!(acts(&counter), [printed.clone(), printed]);
+    assert_eq!(deeds(&counter)[1].2.times, 39);
 }
 
 #[tokio::test]

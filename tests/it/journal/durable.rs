@@ -79,8 +79,10 @@ async fn a_full_disk_refuses_and_goes_on_when_there_is_space() {
     let refused = journal.note(read(1)).await;
     assert!(matches!(refused, Err(JournalError::Full { .. })));
     assert_eq!(journal.size(), 1);
+    assert!(journal.trouble().unwrap().contains("the disk is full"));
     disk.store.set_full(false);
     assert_eq!(journal.note(read(2)).await.unwrap(), 1);
+    assert_eq!(journal.trouble(), None);
     assert_eq!(recomputed(&journal), journal.root());
 }
 
@@ -97,6 +99,7 @@ async fn a_failed_disk_refuses_until_a_restart_which_finds_a_whole_tree() {
         assert!(matches!(refused, Err(JournalError::Stopped { .. })));
         let refused = journal.note(read(301)).await;
         assert!(matches!(refused, Err(JournalError::Stopped { .. })));
+        assert!(journal.trouble().unwrap().contains("started again"));
         disk.store.crash();
         disk.store.reopen();
         let journal = disk.open(Mode::Inline).unwrap();
