@@ -245,6 +245,15 @@ impl Journal {
             .collect())
     }
 
+    /// What was cosigned last of a peer's journal.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn last_witnessed(&self, peer: &NodeName) -> Result<Option<JournalWitness>, JournalError> {
+        let row = self.0.store.get(&layout::witnessed(peer.as_str()))?;
+        Ok(row.and_then(|row| JournalWitness::decode(row.as_slice()).ok()))
+    }
+
     /// Cosigns a checkpoint of a peer's journal, if it extends what was cosigned of it before; that is
     /// durable before it is cosigned. Returns the cosigned note.
     ///
@@ -279,8 +288,7 @@ impl Journal {
             .ask(|reply| Command::Advance(Box::new(advance), reply))
             .await?;
         let before = || -> Result<String, JournalError> {
-            let row = self.0.store.get(&layout::witnessed(peer.as_str()))?;
-            let kept = row.and_then(|row| JournalWitness::decode(row.as_slice()).ok());
+            let kept = self.last_witnessed(peer)?;
             Ok(kept.map(|kept| kept.note).unwrap_or_default())
         };
         match advanced {
