@@ -114,6 +114,7 @@ impl Journal {
         keys: Keys,
         give: Give<'_, E>,
     ) -> Result<(), E> {
+        self.store()?;
         let size = signed.checkpoint.size;
         let head = Head {
             node: self.node().clone(),

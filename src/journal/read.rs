@@ -66,6 +66,7 @@ impl Journal {
     /// # Errors
     /// [`JournalError::Damaged`].
     pub fn list(&self, query: &Query) -> Result<Found, JournalError> {
+        self.store()?;
         let size = self.size();
         let mut below = query.below.unwrap_or(size).min(size);
         let lowest = below.saturating_sub(JOURNAL_SCAN_MAX);
@@ -97,7 +98,7 @@ impl Journal {
     /// # Errors
     /// [`JournalError::Damaged`] when one is missing.
     pub fn entries(&self, start: u64, end: u64) -> Result<Vec<Vec<u8>>, JournalError> {
-        entries(&*self.0.store, self.size(), start, end)
+        entries(&**self.store()?, self.size(), start, end)
     }
 }
 
