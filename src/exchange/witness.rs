@@ -90,9 +90,22 @@ impl Exchange {
                     keys.own.push(key);
                 }
             }
-            keys.witnesses
-                .extend(Self::log_keys_of(link, LogSide::Mirror));
+            let open = Self::open_log_keys(link);
+            for key in Self::log_keys_of(link, LogSide::Mirror) {
+                if !open.contains(&key) {
+                    keys.ended.push(key.clone());
+                }
+                keys.witnesses.push(key);
+            }
         }
+        // What this node signs with now holds, also where a peer has not heard of its end yet.
+        let ring = self.ring.log();
+        let in_use = |key: &VerifierKey| {
+            let mut ring = ring.iter();
+            ring.any(|own| own.cosigner_verifier(&self.node) == *key)
+        };
+        let ended = keys.own.iter().filter(|key| !in_use(key)).cloned();
+        keys.ended.extend(ended.collect::<Vec<_>>());
         keys
     }
 

@@ -52,7 +52,7 @@ impl Query {
 }
 
 /// When, milliseconds since 1970.
-fn ms_of(entry: &JournalEntry) -> u64 {
+pub(super) fn ms_of(entry: &JournalEntry) -> u64 {
     let at = entry.at.unwrap_or_default();
     let seconds = u64::try_from(at.seconds).unwrap_or_default();
     let ms = u64::try_from(at.nanos / 1_000_000).unwrap_or_default();

@@ -7,7 +7,7 @@ use liaison::tlog::{Tree, leaf_hash};
 use super::{Disk, all, read};
 
 /// The root of what is kept, made again from the bytes of every deed.
-fn recomputed(journal: &liaison::journal::Journal) -> liaison::tlog::Hash {
+fn recomputed(journal: &Journal) -> liaison::tlog::Hash {
     let mut tree = Tree::new();
     let size = journal.size();
     for start in (0..size).step_by(256) {
