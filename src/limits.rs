@@ -395,5 +395,8 @@ pub const JOURNAL_PROOF_HASHES_MAX: usize = 65;
 pub const JOURNAL_OFFER_INTERVAL: Duration = HEARTBEAT_INTERVAL;
 /// Offers of a peer's journal that are looked at in one session in one go; one more each interval.
 pub const JOURNAL_OFFERS_BURST_MAX: u32 = 4;
+/// Sessions in a row in which a peer that was witnessed shows no journal before it is an incident, if none of
+/// them lasts for an interval.
+pub const JOURNAL_SILENT_SESSIONS_MAX: u32 = 3;
 /// Frames about journals that wait to be looked at; each has at most 8 KiB.
 pub const JOURNAL_FRAMES_MAX: usize = 4;

@@ -332,7 +332,11 @@ fn cards_of(files: &[PathBuf]) -> Result<Vec<VerifierKey>, Failure> {
 
 fn keys_of(cards: &[VerifierKey], node: &str) -> Keys {
     let (own, witnesses) = cards.iter().cloned().partition(|key| key.name() == node);
-    Keys { own, witnesses }
+    Keys {
+        own,
+        witnesses,
+        ended: Vec::new(),
+    }
 }
 
 fn read_note(file: &Path) -> Result<String, Failure> {
@@ -463,6 +467,7 @@ fn show(verdict: &Verdict, screen: Screen) -> Done {
             "unwitnessed": verdict.unwitnessed(),
             "keysWereGiven": verdict.keys_were_given,
             "findings": verdict.findings,
+            "notes": verdict.notes,
             "good": good,
         }))?;
         return Ok(if good { Exit::Ok } else { Exit::Negative });
@@ -477,11 +482,22 @@ fn show(verdict: &Verdict, screen: Screen) -> Done {
             verdict.size
         ))?;
     }
-    for (peer, (size, _)) in &verdict.witnessed {
-        screen.line(format!(
-            "{} has cosigned the first {size}: nobody can have changed them since",
-            escape(peer)
-        ))?;
+    for (peer, (size, at)) in &verdict.witnessed {
+        let at = i64::try_from(*at).ok();
+        let at = at.and_then(|at| Timestamp::from_second(at).ok());
+        let (peer, on) = (escape(peer), at.map_or_else(String::new, when::full));
+        if verdict.keys_were_given && good {
+            screen.line(format!(
+                "{peer} has cosigned the first {size} on {on}: nobody can have changed them since"
+            ))?;
+        } else {
+            screen.line(format!(
+                "the first {size} bear a cosignature of {peer}, dated {on}"
+            ))?;
+        }
+    }
+    for note in &verdict.notes {
+        screen.note(escape(note));
     }
     if verdict.unwitnessed() > 0 {
         screen.note(format!(
@@ -491,8 +507,9 @@ fn show(verdict: &Verdict, screen: Screen) -> Done {
     }
     if !verdict.keys_were_given {
         screen.note(
-            "the keys are those that the journal itself names. Name the cards of the node and of a peer to \
-             be sure: --trust CARD",
+            "the keys are those that the journal itself names, and whoever wrote it anew could name others. \
+             Who has signed and cosigned it is known only with the cards of the node and of the peers: \
+             --trust CARD --trust CARD",
         );
     }
     Ok(if good { Exit::Ok } else { Exit::Negative })

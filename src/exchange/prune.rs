@@ -8,9 +8,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Exchange;
-use super::command::{Command, RecordError};
+use super::command::RecordError;
 use super::key_ends::keys_in_use;
-use super::layout;
 use crate::store::{Blobs, KeyAddress, StoreError, VaultError};
 
 /// Why keys were not destroyed.
@@ -73,11 +72,7 @@ impl Exchange {
             })?;
             Ok(vault.prune(&used, preview)?)
         });
-        let pruned = pruned.await?;
-        if !preview && pruned > 0 {
-            self.count_destroyed(pruned).await?;
-        }
-        Ok(pruned)
+        pruned.await
     }
 
     /// Destroys keys of what no record names any more, durably when this returns.
@@ -89,8 +84,8 @@ impl Exchange {
             return Ok(());
         }
         let _alone = self.erasing.lock().await;
-        let destroyed = self.off_thread(move || Ok(vault.destroy(&keys)?)).await?;
-        Ok(self.count_destroyed(destroyed as u64).await?)
+        self.off_thread(move || Ok(vault.destroy(&keys)?)).await?;
+        Ok(())
     }
 
     /// Drops what is held in `part` of a file that nothing names any more, and destroys its key. To be
@@ -105,29 +100,12 @@ impl Exchange {
     ) -> Result<(), PruneError> {
         let dropped = self.off_thread(move || {
             let key = part.partial_key(&sha256)?;
-            let destroyed = match (part.vault(), key) {
-                (Some(vault), Some(key)) => vault.destroy(&[key])?,
-                _ => 0,
-            };
-            part.discard(&sha256)?;
-            Ok(destroyed as u64)
+            if let (Some(vault), Some(key)) = (part.vault(), key) {
+                vault.destroy(&[key])?;
+            }
+            Ok(part.discard(&sha256)?)
         });
-        match dropped.await? {
-            0 => Ok(()),
-            destroyed => Ok(self.count_destroyed(destroyed).await?),
-        }
-    }
-
-    /// Counts keys that were destroyed: by that count an older copy of the key files is noticed.
-    async fn count_destroyed(&self, more: u64) -> Result<(), RecordError> {
-        let stopped = |error: StoreError| RecordError::Stopped {
-            reason: error.to_string(),
-        };
-        let count = self.store.get(&layout::punctured()).map_err(stopped)?;
-        let count = count.and_then(|count| Some(u64::from_be_bytes(count.try_into().ok()?)));
-        let count = count.unwrap_or(0).saturating_add(more);
-        let row = (layout::punctured(), Some(count.to_be_bytes().to_vec()));
-        self.ask(|reply| Command::Erase(vec![row], reply)).await
+        dropped.await
     }
 
     /// Work on the disk, off the runtime's threads.

@@ -3,8 +3,12 @@
 //! Both sides of a link witness each other's journal unless one of them is told not to. They exchange
 //! checkpoints and proofs, hashes only. A journal that was set back or written anew is an incident with both
 //! notes as evidence; it does not hold the link, whose own logs it does not touch.
+//!
+//! Who has something to hide need not show it: so it is an incident as well if a peer was told what was
+//! cosigned and shows nothing that extends it, and if one that was witnessed shows no journal any more.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 
 use super::hold::Incident;
 use super::noted::Cause;
@@ -12,7 +16,7 @@ use super::{Exchange, Link, LogSide};
 use crate::crypto::vkey::VerifierKey;
 use crate::journal::folder::Keys;
 use crate::journal::{Journal, JournalError, Offer, Unwitnessed};
-use crate::limits::JOURNAL_PROOF_HASHES_MAX;
+use crate::limits::{JOURNAL_PROOF_HASHES_MAX, JOURNAL_SILENT_SESSIONS_MAX};
 use crate::model::NodeName;
 use crate::proto::v1::{self, KeyRole};
 use crate::tlog::Hash;
@@ -22,6 +26,19 @@ use crate::tlog::Hash;
 pub(super) struct Witnessing {
     journal: Journal,
     without: BTreeSet<NodeName>,
+    owed: Mutex<BTreeMap<NodeName, Owed>>,
+}
+
+/// What a peer owes the witness of its journal.
+#[derive(Debug, Default)]
+struct Owed {
+    /// It was told that so many entries were cosigned, and has yet to show a journal that extends them: that
+    /// number, the note cosigned and the one it showed.
+    extension: Option<(u64, Vec<String>)>,
+    /// Sessions in a row that have begun and shown no journal yet, where one was witnessed before.
+    silent: u32,
+    /// Whether it was said already that it shows none.
+    told: bool,
 }
 
 impl Exchange {
@@ -29,7 +46,11 @@ impl Exchange {
     /// it witnesses of theirs. Once; without, nothing is witnessed.
     pub fn keep_journal(&self, journal: Journal, without: BTreeSet<NodeName>) {
         // A second one would be a mistake of the caller; the first stays.
-        drop(self.witnessing.set(Witnessing { journal, without }));
+        drop(self.witnessing.set(Witnessing {
+            journal,
+            without,
+            owed: Mutex::default(),
+        }));
     }
 
     /// The journal, if the two sides of this link may witness each other's.
@@ -69,9 +90,22 @@ impl Exchange {
                     keys.own.push(key);
                 }
             }
-            keys.witnesses
-                .extend(Self::log_keys_of(link, LogSide::Mirror));
+            let open = Self::open_log_keys(link);
+            for key in Self::log_keys_of(link, LogSide::Mirror) {
+                if !open.contains(&key) {
+                    keys.ended.push(key.clone());
+                }
+                keys.witnesses.push(key);
+            }
         }
+        // What this node signs with now holds, also where a peer has not heard of its end yet.
+        let ring = self.ring.log();
+        let in_use = |key: &VerifierKey| {
+            let mut ring = ring.iter();
+            ring.any(|own| own.cosigner_verifier(&self.node) == *key)
+        };
+        let ended = keys.own.iter().filter(|key| !in_use(key)).cloned();
+        keys.ended.extend(ended.collect::<Vec<_>>());
         keys
     }
 
@@ -86,7 +120,8 @@ impl Exchange {
         of_links.or_else(|| self.ring.log().first().cloned())
     }
 
-    /// The own journal's checkpoint for the peer of a link, if there is anything new for it to cosign.
+    /// The own journal's checkpoint for the peer of a link, if there is anything new for it to cosign, or it
+    /// is to be shown in any case.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -95,6 +130,7 @@ impl Exchange {
         link: &Link,
         journal: &Journal,
         old_size: Option<u64>,
+        in_any_case: bool,
     ) -> Result<Option<v1::JournalOffer>, JournalError> {
         let old_size = match old_size {
             Some(size) => size,
@@ -102,7 +138,8 @@ impl Exchange {
                 .last_cosigned(&link.peer)?
                 .map_or(0, |(size, _)| size),
         };
-        if old_size == journal.size() {
+        let size = journal.size();
+        if size == 0 || (old_size == size && !in_any_case) {
             return Ok(None);
         }
         let Some(key) = self.log_key(link, link.head().signable_size) else {
@@ -141,15 +178,27 @@ impl Exchange {
         };
         let peer_keys = Self::open_log_keys(link);
         match journal.witness(&link.peer, &offer, &peer_keys, &key).await {
-            Ok(cosigned) => Some(v1::JournalAnswer {
-                cosigned,
-                ..v1::JournalAnswer::default()
-            }),
-            Err(Unwitnessed::OtherSize { known, note, .. }) => Some(v1::JournalAnswer {
-                known_size: known,
-                known: note,
-                ..v1::JournalAnswer::default()
-            }),
+            Ok(cosigned) => {
+                self.journal_owed(link, |owed| *owed = Owed::default());
+                Some(v1::JournalAnswer {
+                    cosigned,
+                    ..v1::JournalAnswer::default()
+                })
+            }
+            Err(Unwitnessed::OtherSize { known, note, .. }) => {
+                // It may have missed an answer. It may also hide that it was set back: what it shows from
+                // here on tells.
+                let evidence = vec![note.clone(), offer.note];
+                self.journal_owed(link, |owed| {
+                    let first = owed.extension.take();
+                    owed.extension = first.or(Some((known, evidence)));
+                });
+                Some(v1::JournalAnswer {
+                    known_size: known,
+                    known: note,
+                    ..v1::JournalAnswer::default()
+                })
+            }
             Err(error @ Unwitnessed::Contradiction { .. }) => {
                 let what = format!(
                     "{error}. Ask the other side by another way what happened to it; if there is a good \
@@ -163,6 +212,10 @@ impl Exchange {
                     _ => (0, Vec::new()),
                 };
                 let known = evidence.first().cloned().unwrap_or_default();
+                // That says it all.
+                self.journal_owed(link, |owed| {
+                    (owed.extension, owed.silent) = (None, 0);
+                });
                 self.note_journal(link, what, evidence).await;
                 Some(v1::JournalAnswer {
                     known_size,
@@ -172,6 +225,10 @@ impl Exchange {
                 })
             }
             Err(error) => {
+                if matches!(error, Unwitnessed::Journal(_)) {
+                    // It is this node that cannot.
+                    self.journal_owed(link, |owed| (owed.extension, owed.silent) = (None, 0));
+                }
                 tracing::warn!(peer = %link.peer, %error, "the peer's journal was not witnessed");
                 None
             }
@@ -209,11 +266,10 @@ impl Exchange {
             Err(error @ JournalError::SetBack { .. }) => {
                 self.note_journal(link, error.to_string(), vec![note.clone()])
                     .await;
-                return None;
+                // Goes on: the peer is shown what there is, so that it holds the contradiction, signed.
             }
             Err(error) => {
                 tracing::warn!(peer = %link.peer, %error, "no cosignature of the journal");
-                return None;
             }
             Ok(Some(kept)) => {
                 tracing::debug!(peer = %link.peer, size = kept.size, "journal witnessed");
@@ -229,13 +285,77 @@ impl Exchange {
         if !answer.cosigned.is_empty() {
             return None;
         }
-        match self.offer_journal(link, journal, Some(answer.known_size)) {
+        match self.offer_journal(link, journal, Some(answer.known_size), true) {
             Ok(offer) => offer,
             Err(error) => {
                 tracing::warn!(peer = %link.peer, %error, "the journal is not offered");
                 None
             }
         }
+    }
+
+    /// What the peer of a link owes, changed.
+    fn journal_owed<T>(&self, link: &Link, change: impl FnOnce(&mut Owed) -> T) -> Option<T> {
+        let witnessing = self.witnessing.get()?;
+        let mut owed = witnessing
+            .owed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        Some(change(owed.entry(link.peer.clone()).or_default()))
+    }
+
+    /// A session begins in which journals may be witnessed; `shows`: the peer says that it takes part.
+    pub(crate) async fn journal_session_begins(&self, link: &Link, journal: &Journal, shows: bool) {
+        self.journal_session_ends(link).await;
+        match journal.last_witnessed(&link.peer) {
+            Ok(Some(_)) => {}
+            Ok(None) => return,
+            Err(error) => {
+                tracing::warn!(peer = %link.peer, %error, "what was witnessed cannot be read");
+                return;
+            }
+        }
+        let silent = self.journal_owed(link, |owed| {
+            owed.silent = owed.silent.saturating_add(1);
+            owed.silent
+        });
+        if !shows || silent.is_some_and(|silent| silent > JOURNAL_SILENT_SESSIONS_MAX) {
+            self.journal_not_shown(link).await;
+        }
+    }
+
+    /// The peer has had its time: it is an incident if it was witnessed before and shows no journal, once
+    /// until it shows one that is cosigned.
+    pub(crate) async fn journal_not_shown(&self, link: &Link) {
+        self.journal_session_ends(link).await;
+        let is_new = self.journal_owed(link, |owed| {
+            let is_new = owed.silent > 0 && !owed.told;
+            owed.told |= is_new;
+            is_new
+        });
+        if is_new == Some(true) {
+            let what = "the peer's journal was witnessed here, and is no longer shown: it has failed, was \
+                        switched off (witness_journal = false), or somebody hides it. Ask the other side by \
+                        another way";
+            self.note_journal(link, what.to_owned(), Vec::new()).await;
+        }
+    }
+
+    /// A session has ended, or has lasted: it is an incident if the peer was told what was cosigned of its
+    /// journal and has not shown one that extends it.
+    pub(crate) async fn journal_session_ends(&self, link: &Link) {
+        let Some(Some((known, evidence))) = self.journal_owed(link, |owed| owed.extension.take())
+        else {
+            return;
+        };
+        let what = format!(
+            "{known} entries of the peer's journal were cosigned here; it showed a journal with another past, \
+             was told so, and has not shown that it extends them: it was set back or written anew, or the \
+             session was cut just then. Compare: liaison journal witnessed {peer}, and the peer's own journal \
+             verify --against",
+            peer = link.peer
+        );
+        self.note_journal(link, what, evidence).await;
     }
 
     async fn note_journal(&self, link: &Link, what: String, evidence: Vec<String>) {

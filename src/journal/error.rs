@@ -43,6 +43,15 @@ pub enum JournalError {
          that disk; the node goes on by itself once it answers"
     )]
     Hangs,
+    /// It cannot be opened for now.
+    #[error(
+        "the journal does not open ({reason}): what should be journalled is refused. It is tried again with \
+         each thing to note, until it opens"
+    )]
+    NotOpen {
+        /// Why.
+        reason: String,
+    },
     /// The journal is not what it was.
     #[error(
         "the journal was set back: {what}. Somebody put an older copy in its place, or its disk lost \
@@ -85,6 +94,16 @@ pub enum JournalError {
 }
 
 impl JournalError {
+    /// Whether a node must not start with such a journal: it is not the one that was made here, or not one
+    /// of this program. With any other the node starts, and refuses what must be journalled.
+    #[must_use]
+    pub fn forbids_start(&self) -> bool {
+        matches!(
+            self,
+            Self::SetBack { .. } | Self::Gone { .. } | Self::Format { .. }
+        )
+    }
+
     /// A word for programs.
     #[must_use]
     pub fn reason(&self) -> &'static str {
@@ -93,6 +112,7 @@ impl JournalError {
             Self::Full { .. } => "DISK_FULL",
             Self::Stopped { .. } => "JOURNAL_STOPPED",
             Self::Hangs => "JOURNAL_HANGS",
+            Self::NotOpen { .. } => "JOURNAL_NOT_OPEN",
             Self::SetBack { .. } => "JOURNAL_SET_BACK",
             Self::Gone { .. } => "JOURNAL_GONE",
             Self::Damaged { .. } => "JOURNAL_DAMAGED",

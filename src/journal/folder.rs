@@ -31,6 +31,8 @@ pub const HEADER: &str = "liaison/journal@v1";
 pub const HEAD_FILE: &str = "journal.txt";
 /// The file with the checkpoint of the whole.
 pub const CHECKPOINT_FILE: &str = "checkpoint";
+/// Seconds by which the clocks of two nodes may differ before it is worth a word.
+const CLOCKS_APART: u64 = 300;
 /// Findings that are told one by one.
 const FINDINGS_MAX: usize = 100;
 /// Keys that a head may name: of 128 links, 8 each.
@@ -43,6 +45,9 @@ pub struct Keys {
     pub own: Vec<VerifierKey>,
     /// Of its peers.
     pub witnesses: Vec<VerifierKey>,
+    /// Those of both that have ended, retired or revoked: whoever has one of them may sign with it today, and
+    /// date that as they like.
+    pub ended: Vec<VerifierKey>,
 }
 
 /// Takes a file of an export: its path and all of it.
@@ -64,7 +69,11 @@ impl Head {
     #[must_use]
     pub fn encode(&self) -> String {
         let mut text = format!("{HEADER}\nnode {}\nsize {}\n", self.node, self.size);
-        for (role, keys) in [("own", &self.keys.own), ("witness", &self.keys.witnesses)] {
+        for (role, keys) in [
+            ("own", &self.keys.own),
+            ("witness", &self.keys.witnesses),
+            ("ended", &self.keys.ended),
+        ] {
             for key in keys {
                 // Writing to a string cannot fail.
                 let _ = writeln!(text, "{role} {key}");
@@ -89,9 +98,10 @@ impl Head {
             match role {
                 "own" => keys.own.push(key),
                 "witness" => keys.witnesses.push(key),
+                "ended" => keys.ended.push(key),
                 _ => return None,
             }
-            if keys.own.len() + keys.witnesses.len() > KEYS_MAX {
+            if keys.own.len() + keys.witnesses.len() + keys.ended.len() > KEYS_MAX {
                 return None;
             }
         }
@@ -114,6 +124,7 @@ impl Journal {
         keys: Keys,
         give: Give<'_, E>,
     ) -> Result<(), E> {
+        self.store()?;
         let size = signed.checkpoint.size;
         let head = Head {
             node: self.node().clone(),
@@ -151,15 +162,25 @@ pub struct Verdict {
     pub size: u64,
     /// Root of them all, as recomputed.
     pub root: Option<Hash>,
-    /// The newest checkpoint of each witness that holds: peer, size, Unix seconds.
+    /// The newest checkpoint of each witness whose key holds and whose tree is the one found here: peer,
+    /// size, Unix seconds.
     pub witnessed: BTreeMap<String, (u64, u64)>,
     /// Whether the keys were named by whoever judges, and not by the journal itself.
     pub keys_were_given: bool,
     /// What is wrong; empty if nothing is.
     pub findings: Vec<String>,
+    /// What somebody should know and that may have a good reason: times that contradict each other, keys
+    /// that have ended.
+    pub notes: Vec<String>,
 }
 
 impl Verdict {
+    fn note(&mut self, what: impl Into<String>) {
+        if self.notes.len() < FINDINGS_MAX {
+            self.notes.push(what.into());
+        }
+    }
+
     /// Deeds that no witness has cosigned yet.
     #[must_use]
     pub fn unwitnessed(&self) -> u64 {
@@ -174,13 +195,27 @@ impl Verdict {
     }
 }
 
+/// What a note says.
+#[derive(Debug)]
+struct Claim {
+    root: Hash,
+    /// Whose note it is, for people.
+    what: String,
+    /// Who vouches for it, and when they signed, Unix seconds.
+    witness: Option<(String, u64)>,
+}
+
 /// Judges a journal file by file, in the order of an export.
 #[derive(Debug)]
 pub struct Verifier {
     given: Option<Keys>,
     head: Option<Head>,
-    /// Notes of trees that the deeds must make, by size: root and whose note it is.
-    claims: BTreeMap<u64, Vec<(Hash, String)>>,
+    /// Notes of trees that the deeds must make, by size.
+    claims: BTreeMap<u64, Vec<Claim>>,
+    /// The latest date of an entry so far, Unix milliseconds, and of which.
+    latest: (u64, u64),
+    /// Entries that are dated before one that they follow, and the first of them.
+    backwards: Option<(u64, u64)>,
     has_checkpoint: bool,
     against: Vec<String>,
     tree: Tree,
@@ -200,6 +235,8 @@ impl Verifier {
             given,
             head: None,
             claims: BTreeMap::new(),
+            latest: (0, 0),
+            backwards: None,
             has_checkpoint: false,
             against,
             tree: Tree::new(),
@@ -253,6 +290,11 @@ impl Verifier {
             return;
         };
         let keys = self.given.as_ref().unwrap_or(&head.keys);
+        // The journal cannot make a key hold that has ended, but it may say that one has.
+        let has_ended = |key: &VerifierKey| {
+            let mut ended = keys.ended.iter().chain(&head.keys.ended);
+            ended.any(|ended| ended == key)
+        };
         let note = String::from_utf8_lossy(content);
         let judged = match notes::verify(&head.node, &note, &keys.own, &keys.witnesses) {
             Ok(judged) => judged,
@@ -262,29 +304,52 @@ impl Verifier {
             }
         };
         let size = judged.checkpoint.size;
+        let mut claim = Claim {
+            root: judged.checkpoint.root,
+            what: what.to_owned(),
+            witness: None,
+        };
         if let Some(witness) = witness {
-            let mut by = judged.witnessed.iter();
-            let by = by.find(|(key, _)| witness.is_empty() || key.name() == witness);
-            match by {
-                None => {
-                    let why = "bears no cosignature by a key that was named";
-                    self.verdict.find(format!("{what} at {size} {why}"));
-                    return;
-                }
-                Some((key, at)) => {
-                    let newest = self.verdict.witnessed.entry(key.name().to_owned());
-                    let newest = newest.or_insert((size, *at));
-                    *newest = (*newest).max((size, *at));
-                }
+            let by: Vec<_> = judged
+                .witnessed
+                .iter()
+                .filter(|(key, _)| witness.is_empty() || key.name() == witness)
+                .collect();
+            if by.is_empty() {
+                let why = "bears no cosignature by a key that was named";
+                self.verdict.find(format!("{what} at {size} {why}"));
+                return;
             }
-        } else if size != head.size {
-            let said = head.size;
-            self.verdict.find(format!(
-                "{what} is of {size} entries, {said} are said to be there"
-            ));
+            let holding = by.iter().find(|(key, _)| !has_ended(key));
+            claim.witness = holding.map(|(key, at)| (key.name().to_owned(), *at));
+            if claim.witness.is_none() {
+                self.verdict.note(format!(
+                    "{what} at {size} is cosigned with a key that has ended since: it is not counted"
+                ));
+            }
+        } else {
+            // No witness says when it was signed: the key must hold now.
+            let open: Vec<_> = keys
+                .own
+                .iter()
+                .filter(|key| !has_ended(key))
+                .cloned()
+                .collect();
+            if notes::verify(&head.node, &note, &open, &[]).is_err() {
+                self.verdict.find(format!(
+                    "{what} is signed with a key that has ended: whoever has that key may have written all \
+                     this"
+                ));
+                return;
+            }
+            if size != head.size {
+                let said = head.size;
+                self.verdict.find(format!(
+                    "{what} is of {size} entries, {said} are said to be there"
+                ));
+            }
         }
-        let claims = self.claims.entry(size).or_default();
-        claims.push((judged.checkpoint.root, what.to_owned()));
+        self.claims.entry(size).or_default().push(claim);
     }
 
     fn take_bundle(&mut self, path: &str, content: &[u8]) {
@@ -315,23 +380,49 @@ impl Verifier {
         }
         for bytes in entries {
             let index = self.tree.size();
-            if JournalEntry::decode(bytes).is_err() {
-                self.verdict.find(format!("entry {index} cannot be read"));
+            match JournalEntry::decode(bytes) {
+                Ok(entry) => self.take_date(index, super::read::ms_of(&entry)),
+                Err(_) => self.verdict.find(format!("entry {index} cannot be read")),
             }
             self.tree.append(leaf_hash(bytes), &mut Vec::new());
             self.check_claims();
         }
     }
 
+    fn take_date(&mut self, index: u64, ms: u64) {
+        if ms < self.latest.0 {
+            let (_, count) = self.backwards.get_or_insert((index, 0));
+            *count += 1;
+        } else {
+            self.latest = (ms, index);
+        }
+    }
+
     fn check_claims(&mut self) {
         let size = self.tree.size();
-        for (root, what) in self.claims.remove(&size).unwrap_or_default() {
+        for claim in self.claims.remove(&size).unwrap_or_default() {
+            let Claim {
+                root,
+                what,
+                witness,
+            } = claim;
             if root != self.tree.root() {
                 self.verdict.find(format!(
                     "{what} is of another journal: the first {size} entries here are not those that were \
                      signed. One of them was altered, added or taken away"
                 ));
+                continue;
             }
+            let Some((peer, at)) = witness else { continue };
+            let (latest_ms, latest) = self.latest;
+            if size > 0 && latest_ms / 1_000 > at.saturating_add(CLOCKS_APART) {
+                self.verdict.note(format!(
+                    "{what} at {size} is dated before entry {latest}, which it covers: the clock of one of \
+                     the two was wrong, or that entry was dated on purpose"
+                ));
+            }
+            let newest = self.verdict.witnessed.entry(peer).or_insert((size, at));
+            *newest = (*newest).max((size, at));
         }
     }
 
@@ -350,15 +441,21 @@ impl Verifier {
             self.verdict
                 .find(format!("{found} entries are there, {said} should be"));
         }
-        for (root, what) in self.claims.remove(&0).unwrap_or_default() {
+        for Claim { root, what, .. } in self.claims.remove(&0).unwrap_or_default() {
             if root != Hash::EMPTY_ROOT {
                 self.verdict
                     .find(format!("{what} is of an empty journal and has a root"));
             }
         }
+        if let Some((index, count)) = self.backwards {
+            self.verdict.note(format!(
+                "{count} entries are dated before one that they follow, the first of them entry {index}: \
+                 the node's clock was set back"
+            ));
+        }
         let beyond = std::mem::take(&mut self.claims);
         for (size, claims) in beyond {
-            for (_, what) in claims {
+            for Claim { what, .. } in claims {
                 self.verdict.find(format!(
                     "{what} is of {size} entries, {found} are there: entries were taken away, or the \
                      journal was set back"

@@ -27,7 +27,7 @@ mod witness;
 mod writer;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -41,7 +41,7 @@ use crate::limits::JOURNAL_QUEUE_MAX;
 use crate::model::NodeName;
 use crate::store::{Marks, Store};
 use crate::tlog::{Hash, Tree};
-use writer::{Command, Trouble, Writer};
+use writer::{Command, Pen, Start, Trouble};
 
 /// Everything a journal stands on.
 pub struct Ground {
@@ -80,20 +80,29 @@ pub struct Journal(Arc<Inner>);
 
 struct Inner {
     node: NodeName,
-    store: Arc<dyn Store>,
     unix_ms: Arc<dyn Fn() -> u64 + Send + Sync>,
-    /// All that is durable.
-    tree: Arc<RwLock<Tree>>,
+    /// Nothing until the journal could be opened.
+    base: Arc<OnceLock<Base>>,
     trouble: Trouble,
     /// Gone once the journal is closed.
     queue: Mutex<Option<Queue>>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
 
+/// What readers read.
+struct Base {
+    store: Arc<dyn Store>,
+    /// All that is durable.
+    tree: Arc<RwLock<Tree>>,
+}
+
+/// Finds what a journal stands on; asked again until that goes well.
+pub type Reach = Box<dyn FnMut() -> Result<Ground, JournalError> + Send>;
+
 #[derive(Clone)]
 enum Queue {
     Thread(mpsc::Sender<Command>),
-    Inline(Arc<Mutex<Writer>>),
+    Inline(Arc<Mutex<Pen>>),
 }
 
 impl fmt::Debug for Journal {
@@ -109,17 +118,54 @@ impl Journal {
     /// [`JournalError::SetBack`], [`JournalError::Damaged`], [`JournalError::Format`],
     /// [`JournalError::Stopped`]: nothing that must be journalled may be done then.
     pub fn open(ground: Ground, mode: Mode) -> Result<Self, JournalError> {
-        let (node, store) = (ground.node.clone(), Arc::clone(&ground.store));
-        let unix_ms = Arc::clone(&ground.unix_ms);
-        let writer = Writer::open(ground)?;
-        let (tree, trouble) = (writer.published(), writer.trouble());
+        let (node, unix_ms) = (ground.node.clone(), Arc::clone(&ground.unix_ms));
+        let mut ground = Some(ground);
+        let reach = Box::new(move || {
+            ground.take().ok_or_else(|| JournalError::Stopped {
+                reason: "it was opened once".to_owned(),
+            })
+        });
+        let mut pen = Pen::new(reach);
+        pen.open()?;
+        Self::run(node, unix_ms, pen, mode)
+    }
+
+    /// As [`Journal::open`], but a journal that does not open for now, as on a full disk or a failed one, is
+    /// a journal that refuses everything and is tried again with each thing to note.
+    ///
+    /// # Errors
+    /// What [`JournalError::forbids_start`].
+    pub fn open_when_possible(
+        node: NodeName,
+        unix_ms: Arc<dyn Fn() -> u64 + Send + Sync>,
+        reach: Reach,
+        mode: Mode,
+    ) -> Result<Self, JournalError> {
+        let mut pen = Pen::new(reach);
+        match pen.open() {
+            Err(error) if error.forbids_start() => return Err(error),
+            Err(error) => {
+                tracing::error!(reason = %error, "the journal does not open yet");
+            }
+            Ok(()) => {}
+        }
+        Self::run(node, unix_ms, pen, mode)
+    }
+
+    fn run(
+        node: NodeName,
+        unix_ms: Arc<dyn Fn() -> u64 + Send + Sync>,
+        pen: Pen,
+        mode: Mode,
+    ) -> Result<Self, JournalError> {
+        let (base, trouble) = (pen.base(), pen.trouble());
         let (queue, thread) = match mode {
-            Mode::Inline => (Queue::Inline(Arc::new(Mutex::new(writer))), None),
+            Mode::Inline => (Queue::Inline(Arc::new(Mutex::new(pen))), None),
             Mode::Thread => {
                 let (sender, commands) = mpsc::channel(JOURNAL_QUEUE_MAX);
                 let thread = std::thread::Builder::new()
                     .name("journal".to_owned())
-                    .spawn(move || writer.run(commands))
+                    .spawn(move || pen.run(commands))
                     .map_err(|error| JournalError::Stopped {
                         reason: format!("no thread for it: {error}"),
                     })?;
@@ -128,9 +174,8 @@ impl Journal {
         };
         Ok(Self(Arc::new(Inner {
             node,
-            store,
             unix_ms,
-            tree,
+            base,
             trouble,
             queue: Mutex::new(Some(queue)),
             thread: Mutex::new(thread),
@@ -168,7 +213,7 @@ impl Journal {
         notes::origin(&self.0.node)
     }
 
-    /// Deeds in it, all durable.
+    /// Deeds in it, all durable; none while it could not be opened.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.tree().size()
@@ -180,26 +225,49 @@ impl Journal {
         self.tree().root()
     }
 
+    /// The store, once it is open.
+    fn store(&self) -> Result<&Arc<dyn Store>, JournalError> {
+        let trouble = || {
+            let trouble = self.0.trouble.read();
+            let trouble = trouble.unwrap_or_else(PoisonError::into_inner).clone();
+            trouble.unwrap_or_else(|| JournalError::NotOpen {
+                reason: "it was not tried yet".to_owned(),
+            })
+        };
+        self.0
+            .base
+            .get()
+            .map(|base| &base.store)
+            .ok_or_else(trouble)
+    }
+
     fn tree(&self) -> Tree {
-        let tree = self.0.tree.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(base) = self.0.base.get() else {
+            return Tree::new();
+        };
+        let tree = base.tree.read().unwrap_or_else(PoisonError::into_inner);
         tree.clone()
     }
 
-    /// Notes that the node runs with a configuration, if it is another than the one noted last. Its digest
-    /// is kept in the same commit as the deed.
+    /// Notes that the node starts, as what, and with which configuration if that is another than the one
+    /// noted last; in a new journal, that it was begun. What cannot be written now is written before
+    /// anything else is.
     ///
     /// # Errors
-    /// [`JournalError`].
-    pub async fn note_configuration(&self, digest: [u8; 32]) -> Result<(), JournalError> {
-        let before = self.0.store.get(&layout::configuration())?;
-        if before.as_deref() == Some(&digest[..]) {
-            return Ok(());
-        }
-        let deed = Deed::new("node", Act::ConfigurationChanged).digest(digest);
-        let entry = Box::new(deed.check()?);
-        self.ask(|reply| Command::Configuration(entry, digest, reply))
+    /// [`JournalError`]: it is not written yet.
+    pub async fn start(&self, what: &str, configuration: [u8; 32]) -> Result<(), JournalError> {
+        let deed = |act| Deed::new("node", act);
+        let start = Start {
+            begun: deed(Act::Begun).check()?,
+            started: deed(Act::Started).what(what).check()?,
+            changed: deed(Act::ConfigurationChanged)
+                .digest(configuration)
+                .check()?,
+            configuration,
+            at_ms: (self.0.unix_ms)(),
+        };
+        self.ask(|reply| Command::Start(Box::new(start), reply))
             .await
-            .map(drop)
     }
 
     /// Ends the writer when everything queued is durable. What comes later is refused.

@@ -52,7 +52,7 @@ impl Query {
 }
 
 /// When, milliseconds since 1970.
-fn ms_of(entry: &JournalEntry) -> u64 {
+pub(super) fn ms_of(entry: &JournalEntry) -> u64 {
     let at = entry.at.unwrap_or_default();
     let seconds = u64::try_from(at.seconds).unwrap_or_default();
     let ms = u64::try_from(at.nanos / 1_000_000).unwrap_or_default();
@@ -66,6 +66,7 @@ impl Journal {
     /// # Errors
     /// [`JournalError::Damaged`].
     pub fn list(&self, query: &Query) -> Result<Found, JournalError> {
+        self.store()?;
         let size = self.size();
         let mut below = query.below.unwrap_or(size).min(size);
         let lowest = below.saturating_sub(JOURNAL_SCAN_MAX);
@@ -97,7 +98,7 @@ impl Journal {
     /// # Errors
     /// [`JournalError::Damaged`] when one is missing.
     pub fn entries(&self, start: u64, end: u64) -> Result<Vec<Vec<u8>>, JournalError> {
-        entries(&*self.0.store, self.size(), start, end)
+        entries(&**self.store()?, self.size(), start, end)
     }
 }
 

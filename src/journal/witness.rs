@@ -123,6 +123,7 @@ impl Journal {
     /// [`JournalError::SetBack`] if the witness has cosigned more than there is;
     /// [`JournalError::Damaged`].
     pub fn offer(&self, key: &LogKey, old_size: u64) -> Result<Offer, JournalError> {
+        self.store()?;
         let tree = self.tree();
         if old_size > tree.size() {
             let size = tree.size();
@@ -130,7 +131,7 @@ impl Journal {
                 what: format!("a peer has cosigned {old_size} entries of it, {size} are there"),
             });
         }
-        let tiles = Tiles::new(&self.0.store);
+        let tiles = Tiles::new(self.store()?);
         let consistency = tree
             .snapshot(&tiles)
             .consistency_proof(old_size, tree.size())?;
@@ -155,6 +156,7 @@ impl Journal {
         own: &[VerifierKey],
         witnesses: &[VerifierKey],
     ) -> Result<Kept, JournalError> {
+        self.store()?;
         let judged = notes::verify(&self.0.node, note, own, witnesses)?;
         let Some((_, at)) = judged.witnessed.first() else {
             return Err(JournalError::Note(CheckpointError::MissingSignature {
@@ -166,7 +168,7 @@ impl Journal {
         let (size, at) = (judged.checkpoint.size, *at);
         let tree = self.tree();
         let is_ours = size <= tree.size() && {
-            let tiles = Tiles::new(&self.0.store);
+            let tiles = Tiles::new(self.store()?);
             tree.snapshot(&tiles).root_at(size)? == judged.checkpoint.root
         };
         if !is_ours {
@@ -200,7 +202,7 @@ impl Journal {
     /// When the store cannot be read.
     pub fn last_cosigned(&self, peer: &NodeName) -> Result<Option<(u64, String)>, JournalError> {
         let (start, end) = layout::prefix(&layout::cosigned_by(peer.as_str()));
-        let rows = self.0.store.scan(&start, &end, 1, Direction::Backward)?;
+        let rows = self.store()?.scan(&start, &end, 1, Direction::Backward)?;
         Ok(rows.into_iter().next().and_then(|(key, value)| {
             let (_, size) = layout::parse_cosigned(&key)?;
             Some((size, String::from_utf8(value).ok()?))
@@ -214,8 +216,7 @@ impl Journal {
     pub fn cosigned(&self) -> Result<Vec<(String, u64, String)>, JournalError> {
         let (start, end) = layout::region(b'C');
         let rows = self
-            .0
-            .store
+            .store()?
             .scan(&start, &end, usize::MAX, Direction::Forward)?;
         Ok(rows
             .into_iter()
@@ -233,8 +234,7 @@ impl Journal {
     pub fn witnessed(&self) -> Result<Vec<(String, JournalWitness)>, JournalError> {
         let (start, end) = layout::region(b'W');
         let rows = self
-            .0
-            .store
+            .store()?
             .scan(&start, &end, usize::MAX, Direction::Forward)?;
         Ok(rows
             .into_iter()
@@ -243,6 +243,15 @@ impl Journal {
                 Some((peer, JournalWitness::decode(value.as_slice()).ok()?))
             })
             .collect())
+    }
+
+    /// What was cosigned last of a peer's journal.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn last_witnessed(&self, peer: &NodeName) -> Result<Option<JournalWitness>, JournalError> {
+        let row = self.store()?.get(&layout::witnessed(peer.as_str()))?;
+        Ok(row.and_then(|row| JournalWitness::decode(row.as_slice()).ok()))
     }
 
     /// Cosigns a checkpoint of a peer's journal, if it extends what was cosigned of it before; that is
@@ -279,8 +288,7 @@ impl Journal {
             .ask(|reply| Command::Advance(Box::new(advance), reply))
             .await?;
         let before = || -> Result<String, JournalError> {
-            let row = self.0.store.get(&layout::witnessed(peer.as_str()))?;
-            let kept = row.and_then(|row| JournalWitness::decode(row.as_slice()).ok());
+            let kept = self.last_witnessed(peer)?;
             Ok(kept.map(|kept| kept.note).unwrap_or_default())
         };
         match advanced {

@@ -1,13 +1,13 @@
 //! The one writer of a journal: it alone changes tree, store and marks.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::deed::{self, SALT_BYTES};
 use super::read::{self, Tiles};
 use super::witness::{Advance, Advanced};
-use super::{Ground, JournalError, layout};
+use super::{Base, Ground, JournalError, Reach, layout};
 use crate::crypto::journal::origin;
 use crate::limits::JOURNAL_GROUP_MAX;
 use crate::model::NodeName;
@@ -21,14 +21,145 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, JournalError>>;
 pub(super) enum Command {
     /// Writes a deed down.
     Note(Box<JournalEntry>, Reply<u64>),
-    /// The same, and which configuration it speaks of.
-    Configuration(Box<JournalEntry>, [u8; 32], Reply<u64>),
+    /// Writes down that the node starts, before anything else.
+    Start(Box<Start>, Reply<()>),
     /// Moves the mark of a peer's journal, if it extends what the mark says.
     Advance(Box<Advance>, Reply<Advanced>),
     /// Sets the mark of a peer's journal back to nothing.
     Forget(String, Reply<()>),
     /// Keeps notes.
     Put(Batch, Reply<()>),
+}
+
+impl Command {
+    fn refuse(self, error: JournalError) {
+        match self {
+            Self::Note(_, reply) => drop(reply.send(Err(error))),
+            Self::Start(_, reply) | Self::Forget(_, reply) | Self::Put(_, reply) => {
+                drop(reply.send(Err(error)));
+            }
+            Self::Advance(_, reply) => drop(reply.send(Err(error))),
+        }
+    }
+}
+
+/// What is written down when a node starts.
+pub(super) struct Start {
+    /// If there is nothing yet.
+    pub(super) begun: JournalEntry,
+    pub(super) started: JournalEntry,
+    /// If the configuration is not the one noted last.
+    pub(super) changed: JournalEntry,
+    pub(super) configuration: [u8; 32],
+    /// When it started.
+    pub(super) at_ms: u64,
+}
+
+/// Who writes, once the journal is open; until then whoever asks makes it try again.
+pub(super) struct Pen {
+    reach: Reach,
+    writer: Option<Writer>,
+    base: Arc<OnceLock<Base>>,
+    trouble: Trouble,
+    /// What has yet to be written before anything else, and whether that has failed before.
+    start: Option<(Box<Start>, bool)>,
+}
+
+impl Pen {
+    pub(super) fn new(reach: Reach) -> Self {
+        Self {
+            reach,
+            writer: None,
+            base: Arc::default(),
+            trouble: Trouble::default(),
+            start: None,
+        }
+    }
+
+    /// What readers read, once there is something.
+    pub(super) fn base(&self) -> Arc<OnceLock<Base>> {
+        Arc::clone(&self.base)
+    }
+
+    /// What is shown of its state.
+    pub(super) fn trouble(&self) -> Trouble {
+        Arc::clone(&self.trouble)
+    }
+
+    /// Opens the journal, if it is not.
+    pub(super) fn open(&mut self) -> Result<(), JournalError> {
+        if self.writer.is_some() {
+            return Ok(());
+        }
+        let opened = (self.reach)().and_then(|ground| {
+            let store = Arc::clone(&ground.store);
+            Ok((store, Writer::open(ground, Arc::clone(&self.trouble))?))
+        });
+        // It is not stopped: it is tried again.
+        let opened = opened.map_err(|error| match error {
+            JournalError::Stopped { reason } => JournalError::NotOpen { reason },
+            error => error,
+        });
+        let mut trouble = self.trouble.write().unwrap_or_else(PoisonError::into_inner);
+        *trouble = opened.as_ref().err().cloned();
+        let (store, writer) = opened?;
+        let tree = writer.published();
+        // It is set once: a writer is never given up.
+        drop(self.base.set(Base { store, tree }));
+        self.writer = Some(writer);
+        Ok(())
+    }
+
+    /// Takes commands until every handle is gone; whatever has gathered meanwhile is one commit.
+    pub(super) fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        while let Some(first) = commands.blocking_recv() {
+            let mut group = vec![first];
+            while group.len() < JOURNAL_GROUP_MAX {
+                let Ok(next) = commands.try_recv() else { break };
+                group.push(next);
+            }
+            self.group(group);
+        }
+    }
+
+    /// Carries out a group of commands, if the journal is open and knows that the node has started.
+    pub(super) fn group(&mut self, commands: Vec<Command>) {
+        let (mut rest, mut starts) = (Vec::new(), Vec::new());
+        for command in commands {
+            match command {
+                Command::Start(start, reply) => {
+                    self.start = Some((start, false));
+                    starts.push(reply);
+                }
+                command => rest.push(command),
+            }
+        }
+        let ready = self.open().and_then(|()| self.write_start());
+        if let (Err(_), Some((_, is_late))) = (&ready, &mut self.start) {
+            *is_late = true;
+        }
+        for reply in starts {
+            drop(reply.send(ready.clone()));
+        }
+        match (ready, &mut self.writer) {
+            (Ok(()), Some(writer)) => writer.group(rest),
+            (Ok(()), None) => {}
+            (Err(error), _) => {
+                for command in rest {
+                    command.refuse(error.clone());
+                }
+            }
+        }
+    }
+
+    fn write_start(&mut self) -> Result<(), JournalError> {
+        let (Some((start, is_late)), Some(writer)) = (&self.start, &mut self.writer) else {
+            return Ok(());
+        };
+        writer.write_start(start, *is_late)?;
+        self.start = None;
+        Ok(())
+    }
 }
 
 /// The writer and all it owns.
@@ -58,7 +189,7 @@ struct Stage {
 
 impl Writer {
     /// Reads the state back and judges it against the mark.
-    pub(super) fn open(ground: Ground) -> Result<Self, JournalError> {
+    pub(super) fn open(ground: Ground, trouble: Trouble) -> Result<Self, JournalError> {
         let Ground {
             node,
             store,
@@ -116,7 +247,7 @@ impl Writer {
             tree,
             tail,
             stopped: None,
-            trouble: Trouble::default(),
+            trouble,
         })
     }
 
@@ -125,36 +256,15 @@ impl Writer {
         Arc::clone(&self.published)
     }
 
-    /// What is shown of its state.
-    pub(super) fn trouble(&self) -> Trouble {
-        Arc::clone(&self.trouble)
-    }
-
     fn tell<T>(&self, outcome: Result<T, JournalError>) -> Result<T, JournalError> {
         let mut trouble = self.trouble.write().unwrap_or_else(PoisonError::into_inner);
         *trouble = outcome.as_ref().err().cloned();
         outcome
     }
 
-    /// Takes commands until every handle is gone; whatever has gathered meanwhile is one commit.
-    pub(super) fn run(mut self, mut commands: mpsc::Receiver<Command>) {
-        while let Some(first) = commands.blocking_recv() {
-            let mut group = vec![first];
-            while group.len() < JOURNAL_GROUP_MAX {
-                let Ok(next) = commands.try_recv() else { break };
-                group.push(next);
-            }
-            self.group(group);
-        }
-    }
-
     /// Carries out a group of commands: all of them durable, or none.
     pub(super) fn group(&mut self, commands: Vec<Command>) {
-        let mut stage = Stage {
-            batch: Batch::new(),
-            tree: self.tree.clone(),
-            tail: self.tail.clone(),
-        };
+        let mut stage = self.stage();
         let mut answers: Vec<(Reply<u64>, u64)> = Vec::new();
         for command in commands {
             match command {
@@ -162,15 +272,8 @@ impl Writer {
                     Ok(index) => answers.push((reply, index)),
                     Err(error) => drop(reply.send(Err(error))),
                 },
-                Command::Configuration(entry, digest, reply) => {
-                    match self.append(&mut stage, *entry) {
-                        Ok(index) => {
-                            stage.batch.put(layout::configuration(), digest.to_vec());
-                            answers.push((reply, index));
-                        }
-                        Err(error) => drop(reply.send(Err(error))),
-                    }
-                }
+                // Written before the group.
+                Command::Start(_, reply) => drop(reply.send(Ok(()))),
                 // These are not of the tree, and rare: each by itself, at once.
                 Command::Advance(advance, reply) => drop(reply.send(self.advance(&advance))),
                 Command::Forget(origin, reply) => drop(reply.send(self.forget(origin))),
@@ -185,6 +288,43 @@ impl Writer {
         for (reply, index) in answers {
             drop(reply.send(outcome.clone().map(|()| index)));
         }
+    }
+
+    fn stage(&self) -> Stage {
+        Stage {
+            batch: Batch::new(),
+            tree: self.tree.clone(),
+            tail: self.tail.clone(),
+        }
+    }
+
+    /// Writes down that the node has started; `is_late`: it was tried before.
+    fn write_start(&mut self, start: &Start, is_late: bool) -> Result<(), JournalError> {
+        let written = self.stage_start(start, is_late);
+        let written = written.and_then(|stage| self.commit(stage));
+        self.tell(written)
+    }
+
+    fn stage_start(&self, start: &Start, is_late: bool) -> Result<Stage, JournalError> {
+        let mut stage = self.stage();
+        if stage.tree.size() == 0 {
+            self.append(&mut stage, start.begun.clone())?;
+        }
+        let mut started = start.started.clone();
+        if is_late {
+            let at = i64::try_from(start.at_ms / 1_000).unwrap_or(i64::MAX);
+            if let Ok(at) = jiff::Timestamp::from_second(at) {
+                started.why = format!("at {at}; nothing could be noted until now");
+            }
+        }
+        self.append(&mut stage, started)?;
+        let before = self.store.get(&layout::configuration())?;
+        if before.as_deref() != Some(&start.configuration[..]) {
+            self.append(&mut stage, start.changed.clone())?;
+            let digest = start.configuration.to_vec();
+            stage.batch.put(layout::configuration(), digest);
+        }
+        Ok(stage)
     }
 
     fn advance(&mut self, advance: &Advance) -> Result<Advanced, JournalError> {

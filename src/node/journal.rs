@@ -37,8 +37,18 @@ fn io_error(action: &str, path: &Path, error: &std::io::Error) -> JournalError {
     }
 }
 
-/// Opens the journal of a node; where none was ever made, makes it.
+/// Opens the journal of a node; where none was ever made, makes it. One that does not open for now refuses
+/// what must be journalled until it does.
 pub(super) fn open(config: &Config, clock: &Arc<dyn Clock>) -> Result<Journal, JournalError> {
+    let (reached, dating) = (config.clone(), Arc::clone(clock));
+    let reach = Box::new(move || ground(&reached, &dating));
+    let clock = Arc::clone(clock);
+    let unix_ms = Arc::new(move || clock.unix_ms());
+    Journal::open_when_possible(config.node.clone(), unix_ms, reach, Mode::Thread)
+}
+
+/// What the journal stands on.
+fn ground(config: &Config, clock: &Arc<dyn Clock>) -> Result<Ground, JournalError> {
     let made = config.data_dir.join(MADE);
     let mut options = options(config);
     options.create = !made.exists();
@@ -52,20 +62,18 @@ pub(super) fn open(config: &Config, clock: &Arc<dyn Clock>) -> Result<Journal, J
         error => error.into(),
     })?;
     let marks = Marks::open(&config.journal_dir)?;
+    if options.create {
+        mark_made(&made)?;
+    }
     let entropy = Entropy::system();
     let clock = Arc::clone(clock);
-    let ground = Ground {
+    Ok(Ground {
         node: config.node.clone(),
         store: Arc::new(store),
         marks,
         unix_ms: Arc::new(move || clock.unix_ms()),
         salt: Arc::new(move || entropy.bytes().ok()),
-    };
-    let journal = Journal::open(ground, Mode::Thread)?;
-    if !made.exists() {
-        mark_made(&made)?;
-    }
-    Ok(journal)
+    })
 }
 
 /// Says durably that a journal was made: after it was.
@@ -80,16 +88,21 @@ fn mark_made(path: &Path) -> Result<(), JournalError> {
     write().map_err(|error| io_error("write", path, &error))
 }
 
-/// Notes that the node starts, and with what if that is not what it had before.
+/// Notes that the node starts, and with what if that is not what it had before. A journal that takes nothing
+/// now gets it later: the node runs meanwhile, and refuses what must be journalled.
 pub(super) async fn begin(journal: &Journal, config: &Config) -> Result<(), NodeError> {
-    if journal.size() == 0 {
-        journal.note(Deed::new("node", Act::Begun)).await?;
-    }
     let what = concat!("version ", env!("CARGO_PKG_VERSION"));
-    let started = Deed::new("node", Act::Started).what(what);
-    journal.note(started).await?;
-    journal.note_configuration(digest(config)?).await?;
-    Ok(())
+    match journal.start(what, digest(config)?).await {
+        Err(error) if error.forbids_start() => Err(error.into()),
+        Err(error) => {
+            tracing::error!(
+                reason = %error,
+                "the node starts all the same; what must be journalled is refused"
+            );
+            Ok(())
+        }
+        Ok(()) => Ok(()),
+    }
 }
 
 /// SHA-256 over the configuration and the files of every link: name, length and content of each.

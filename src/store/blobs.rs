@@ -622,14 +622,6 @@ impl Blobs {
         disk::sync_dir(&self.dir)
     }
 
-    /// Where the key of an attachment is; `None` when it does not lie sealed here.
-    ///
-    /// # Errors
-    /// [`StoreError`]; [`StoreError::Erased`] when its key was destroyed.
-    pub fn key_of(&self, digest: &Digest) -> Result<Option<KeyAddress>, StoreError> {
-        Ok(self.open_sealed(digest)?.map(|file| file.address()))
-    }
-
     /// Where the keys of an attachment are: of the blob, of an upload, and of what anybody holds of it
     /// unfinished. None of them is opened, so a damaged one, or one without a key, is no error.
     ///

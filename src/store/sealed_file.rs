@@ -37,7 +37,6 @@ pub(super) struct SealedFile {
     file: File,
     path: PathBuf,
     cipher: FileCipher,
-    address: KeyAddress,
     /// Bytes of content.
     bytes: u64,
 }
@@ -90,7 +89,6 @@ impl SealedFile {
             file,
             path: path.to_owned(),
             cipher,
-            address,
             bytes: content_bytes(sealed, !growing),
         }))
     }
@@ -114,14 +112,8 @@ impl SealedFile {
             file,
             path: path.to_owned(),
             cipher,
-            address,
             bytes: 0,
         })
-    }
-
-    /// Where its key is.
-    pub(super) fn address(&self) -> KeyAddress {
-        self.address
     }
 
     /// The file itself, to be synced.

@@ -289,6 +289,7 @@ async fn converse(
         pulse(exchange, link, outgoing),
         witness(exchange, link, outgoing, greeted.witnesses_journals, mail),
     );
+    exchange.journal_session_ends(link).await;
     match ended {
         Err(stop) => stop,
         // Each part runs for ever.

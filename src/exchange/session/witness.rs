@@ -17,8 +17,8 @@ pub(super) enum Letter {
     Answer(v1::JournalAnswer),
 }
 
-/// Offers the own journal when the session begins and then once a minute if something was noted, and answers
-/// what the peer offers: so many, and one more a minute, since each costs two flushes.
+/// Offers the own journal when the session begins, in any case, and then once a minute if something was
+/// noted; and answers what the peer offers: so many, and one more a minute, since each costs two flushes.
 pub(super) async fn witness(
     exchange: &Exchange,
     link: &Link,
@@ -36,6 +36,10 @@ pub(super) async fn witness(
     let mut since = Instant::now();
     // Of one that is offered, one answer is looked at, and one more if it named another size.
     let mut answers = 0_u32;
+    let mut begins = true;
+    exchange
+        .journal_session_begins(link, journal, peer_witnesses)
+        .await;
     loop {
         let letter = tokio::select! {
             _ = ticks.tick() => None,
@@ -48,9 +52,16 @@ pub(super) async fn witness(
             since += JOURNAL_OFFER_INTERVAL;
             left = left.saturating_add(1).min(JOURNAL_OFFERS_BURST_MAX);
         }
+        let in_any_case = begins && letter.is_none();
+        if letter.is_none() {
+            begins = false;
+            if !in_any_case {
+                exchange.journal_not_shown(link).await;
+            }
+        }
         match letter {
             None if !peer_witnesses => {}
-            None => match exchange.offer_journal(link, journal, None) {
+            None => match exchange.offer_journal(link, journal, None, in_any_case) {
                 Ok(None) => {}
                 Ok(Some(offer)) => {
                     answers = 2;

@@ -1,13 +1,13 @@
 //! What a journal keeps: everything that was answered, once, in order.
 
-use liaison::journal::{Act, Deed, JournalError, Mode, Query};
+use liaison::journal::{Act, Deed, Journal, JournalError, Mode, Query};
 use liaison::store::Failure;
 use liaison::tlog::{Tree, leaf_hash};
 
 use super::{Disk, all, read};
 
 /// The root of what is kept, made again from the bytes of every deed.
-fn recomputed(journal: &liaison::journal::Journal) -> liaison::tlog::Hash {
+fn recomputed(journal: &Journal) -> liaison::tlog::Hash {
     let mut tree = Tree::new();
     let size = journal.size();
     for start in (0..size).step_by(256) {
@@ -84,6 +84,59 @@ async fn a_full_disk_refuses_and_goes_on_when_there_is_space() {
     assert_eq!(journal.note(read(2)).await.unwrap(), 1);
     assert_eq!(journal.trouble(), None);
     assert_eq!(recomputed(&journal), journal.root());
+}
+
+#[tokio::test]
+async fn on_a_full_disk_it_refuses_until_there_is_space_and_then_says_first_that_the_node_started()
+{
+    let disk = Disk::new("a.example");
+    let journal = disk.open(Mode::Inline).unwrap();
+    journal.start("version 1", [7; 32]).await.unwrap();
+    drop(journal);
+    // Opened on a full disk, and one where nothing can even be reached.
+    for is_reached in [true, false] {
+        let before = disk.open(Mode::Inline).unwrap().size();
+        let reached = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(is_reached));
+        let (now, ground) = (std::sync::Arc::clone(&reached), disk.ground());
+        let mut ground = Some(ground);
+        let reach = Box::new(move || {
+            if now.load(std::sync::atomic::Ordering::Relaxed) {
+                Ok(ground.take().unwrap())
+            } else {
+                Err(JournalError::Full { free: 1, needed: 2 })
+            }
+        });
+        disk.store.set_full(true);
+        let unix_ms = std::sync::Arc::new(|| 1_795_000_000_000);
+        let journal =
+            Journal::open_when_possible(disk.node.clone(), unix_ms, reach, Mode::Inline).unwrap();
+        let refused = journal.start("version 2", [7; 32]).await;
+        assert!(matches!(refused, Err(JournalError::Full { .. })));
+        let refused = journal.note(read(1)).await;
+        assert!(matches!(refused, Err(JournalError::Full { .. })));
+        assert!(journal.trouble().is_some());
+        assert_eq!(journal.list(&all()).is_ok(), is_reached);
+        disk.store.set_full(false);
+        reached.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(journal.note(read(2)).await.unwrap(), before + 1);
+        assert_eq!(journal.trouble(), None);
+        let found = journal.list(&all()).unwrap();
+        let (index, started) = &found.deeds[1];
+        assert_eq!((*index, started.act()), (before, Act::Started));
+        assert_eq!(
+            started.why,
+            "at 2026-11-18T11:06:40Z; nothing could be noted until now"
+        );
+        assert_eq!(recomputed(&journal), journal.root());
+    }
+    // One that was set back is no such case.
+    let reach = Box::new(|| {
+        let what = "it was".to_owned();
+        Err(JournalError::SetBack { what })
+    });
+    let unix_ms = std::sync::Arc::new(|| 0);
+    let opened = Journal::open_when_possible(disk.node.clone(), unix_ms, reach, Mode::Inline);
+    assert!(matches!(opened, Err(JournalError::SetBack { .. })));
 }
 
 #[tokio::test]

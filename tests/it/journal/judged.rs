@@ -1,6 +1,8 @@
 //! A journal as files: whatever is changed in it is found, by whom it is done.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use liaison::journal::folder::{Keys, Verdict, Verifier};
 use liaison::journal::{Journal, JournalError, Mode};
@@ -15,6 +17,7 @@ fn keys(a: &Disk, b: &Disk) -> Keys {
     Keys {
         own: vec![vkey(a, 1)],
         witnesses: vec![vkey(b, 2)],
+        ended: Vec::new(),
     }
 }
 
@@ -203,6 +206,8 @@ async fn who_holds_the_log_key_and_not_the_witness_is_found() {
     // What the witness has cosigned contradicts it, be it kept in the journal or at the witness.
     let verdict = judge(&files, None, vec![world.note.clone()]);
     assert!(first(&verdict).contains("altered"), "{verdict:?}");
+    // Nobody has cosigned what is there.
+    assert_eq!((verdict.witnessed.len(), verdict.unwitnessed()), (0, 600));
     let at = files.iter().position(|(path, _)| path.starts_with("tile/"));
     let cosigned = ("cosigned/b.example/400".to_owned(), world.note.into_bytes());
     files.insert(at.unwrap(), cosigned);
@@ -223,6 +228,76 @@ async fn who_holds_the_log_key_and_not_the_witness_is_found() {
     );
     let verdict = judge(&files, None, vec![note.unwrap()]);
     assert!(first(&verdict).contains("set back"), "{verdict:?}");
+}
+
+#[tokio::test]
+async fn keys_that_have_ended_neither_sign_nor_witness_anything_anew() {
+    let world = world().await;
+    let named = keys(&world.a, &world.b);
+    // The own key has ended, and another is in use.
+    let own = Keys {
+        own: vec![vkey(&world.a, 1), vkey(&world.a, 3)],
+        ended: vec![vkey(&world.a, 1)],
+        ..named.clone()
+    };
+    for (by_journal, given) in [
+        (own.clone(), None),
+        (own.clone(), Some(named.clone())),
+        (named.clone(), Some(own)),
+    ] {
+        let verdict = judge(&export(&world.journal, by_journal), given, vec![]);
+        assert!(first(&verdict).contains("has ended"), "{verdict:?}");
+    }
+    // The witness's.
+    let by = Keys {
+        ended: vec![vkey(&world.b, 2)],
+        ..named.clone()
+    };
+    let verdict = judge(&export(&world.journal, by), Some(named), vec![]);
+    assert_eq!(verdict.findings, Vec::<String>::new());
+    assert_eq!(verdict.unwitnessed(), 600);
+    assert!(verdict.notes[0].contains("not counted"), "{verdict:?}");
+}
+
+#[tokio::test]
+async fn dates_that_contradict_each_other_are_told() {
+    let (a, b) = (Disk::new("a.example"), Disk::new("b.example"));
+    let clock = Arc::new(AtomicU64::new(1_795_000_000_000));
+    let mut ground = a.ground();
+    let shown = Arc::clone(&clock);
+    ground.unix_ms = Arc::new(move || shown.load(Ordering::Relaxed));
+    let journal = Journal::open(ground, Mode::Inline).unwrap();
+    let witness = b.open(Mode::Inline).unwrap();
+    journal.note(read(0)).await.unwrap();
+    // Within what clocks differ by.
+    clock.fetch_add(300_000, Ordering::Relaxed);
+    journal.note(read(1)).await.unwrap();
+    let (own, by) = ([vkey(&a, 1)], [vkey(&b, 2)]);
+    let told = async || {
+        let offer = journal.offer(&key_of(1), 0).unwrap();
+        witness.accept_anew(&a.node).await.unwrap();
+        let note = witness.witness(&a.node, &offer, &own, &key_of(2)).await;
+        let note = note.unwrap();
+        let kept = journal.keep_cosigned(&b.node, &note, &own, &by).await;
+        kept.unwrap();
+        let verdict = judge(&export(&journal, keys(&a, &b)), None, vec![]);
+        assert_eq!(verdict.findings, Vec::<String>::new());
+        verdict.notes
+    };
+    assert_eq!(told().await, Vec::<String>::new());
+    clock.fetch_add(1_000, Ordering::Relaxed);
+    journal.note(read(2)).await.unwrap();
+    let notes = told().await;
+    assert_eq!(notes.len(), 1);
+    assert!(notes[0].contains("dated before entry 2"), "{notes:?}");
+    clock.fetch_sub(2_000, Ordering::Relaxed);
+    journal.note(read(3)).await.unwrap();
+    let notes = told().await;
+    assert!(
+        notes[1].contains("1 entries are dated before one that they follow"),
+        "{notes:?}"
+    );
+    assert!(notes[1].contains("entry 3"));
 }
 
 #[tokio::test]

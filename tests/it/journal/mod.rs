@@ -42,8 +42,12 @@ impl Disk {
     }
 
     pub(crate) fn open(&self, mode: Mode) -> Result<Journal, JournalError> {
+        Journal::open(self.ground(), mode)
+    }
+
+    pub(crate) fn ground(&self) -> Ground {
         let drawn = Arc::clone(&self.drawn);
-        let ground = Ground {
+        Ground {
             node: self.node.clone(),
             store: Arc::new(self.store.clone()),
             marks: Marks::open(self.dir.path()).unwrap(),
@@ -54,8 +58,7 @@ impl Disk {
                 salt[..8].copy_from_slice(&number.to_be_bytes());
                 Some(salt)
             }),
-        };
-        Journal::open(ground, mode)
+        }
     }
 }
 

@@ -156,6 +156,40 @@ async fn two_nodes_witness_each_other_and_a_rewritten_journal_is_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn with_a_journal_that_does_not_open_the_node_runs_and_refuses_until_it_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut left, mut right) = pair(dir.path());
+    left.start();
+    right.start();
+    left.say(RIGHT, 0..2).await;
+    left.delivered(RIGHT).await;
+    left.kill();
+    // What no program opens.
+    let lock = left.dir.join("journal/LOCK");
+    std::fs::remove_file(&lock).unwrap();
+    std::fs::create_dir(&lock).unwrap();
+    left.start();
+    // The desk answers, messages go both ways.
+    left.say(RIGHT, 2..4).await;
+    left.delivered(RIGHT).await;
+    let mut desk = left.desk().await;
+    let page = desk.list(v1::ListRequest::default()).await.unwrap();
+    let id = page.into_inner().messages[0].id.clone();
+    let refused = desk.get(one(&id)).await.unwrap_err();
+    assert!(refused.message().contains("does not open"), "{refused}");
+    std::fs::remove_dir(&lock).unwrap();
+    desk.get(one(&id)).await.unwrap();
+    let started = listed(&left, &["--act", "started"]);
+    assert_eq!(started.len(), 2);
+    let why = started[0]["why"].as_str().unwrap();
+    assert!(why.contains("nothing could be noted until now"), "{why}");
+    let (good, told) = verdict(&["--config", &left.config()]);
+    assert!(good, "{told:#}");
+    left.stop();
+    right.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn killed_again_and_again_it_loses_and_doubles_nothing_that_was_answered() {
     let dir = tempfile::tempdir().unwrap();
     let (mut left, right) = pair(dir.path());

@@ -97,6 +97,11 @@ async fn a_journal_that_was_written_anew_is_an_incident_on_both_sides_and_holds_
     // Here it is the old size that is wrong: what the peer has cosigned shows whose journal it was.
     let own = incident(&x, "set back").await;
     assert_eq!(own.evidence.len(), 1);
+    // And the peer is shown what there is now: it holds both notes, signed by the node.
+    let theirs = incident(&y, "set back or written anew").await;
+    assert_eq!(theirs.evidence.len(), 2);
+    assert!(theirs.evidence[0].contains("\n20\n"));
+    assert!(theirs.evidence[1].contains("\n26\n"));
     running.end().await;
     assert!(anew.last_cosigned(&b.name).unwrap().is_none());
     // A shorter one is seen by the peer itself.
@@ -115,6 +120,73 @@ async fn a_journal_that_was_written_anew_is_an_incident_on_both_sides_and_holds_
     let running = join(&x, &y);
     cosigned(&short, &b.name, 2).await;
     running.end().await;
+}
+
+/// The offer as a frame.
+fn framed(offer: liaison::journal::Offer) -> frame::Frame {
+    let consistency = offer.consistency.iter().map(|h| h.0.to_vec().into());
+    frame::Frame::JournalOffer(v1::JournalOffer {
+        checkpoint: offer.note,
+        old_size: offer.old_size,
+        consistency: consistency.collect(),
+    })
+}
+
+async fn answered(hostile: &mut Hostile<'_>) -> v1::JournalAnswer {
+    loop {
+        match patiently(hostile.next()).await {
+            Some(frame::Frame::JournalAnswer(answer)) => return answer,
+            Some(_) => {}
+            None => panic!("the session has ended"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_is_told_what_was_cosigned_and_shows_nothing_that_extends_it_is_an_incident() {
+    let (me, node) = sides();
+    let (journal, _) = of_side(&node);
+    let exchange = open(&node, &me, &journal);
+    let key = me.keys().log;
+    let (mine, _) = of_side(&me);
+    note(&mine, 5).await;
+    let mut hostile = Hostile::meet(&me, &node, &exchange).await;
+    hostile.send(framed(mine.offer(&key, 0).unwrap())).await;
+    assert!(!answered(&mut hostile).await.cosigned.is_empty());
+    // Another journal that has grown past what was cosigned, from an older past that both have.
+    let (other, _) = of_side(&me);
+    note(&other, 9).await;
+    hostile.send(framed(other.offer(&key, 2).unwrap())).await;
+    let answer = answered(&mut hostile).await;
+    assert_eq!((answer.known_size, answer.contradiction), (5, false));
+    assert_eq!(exchange.incidents(10).unwrap().len(), 0);
+    hostile.hang_up().await;
+    let told = incident(&exchange, "has not shown that it extends them").await;
+    assert_eq!(told.evidence.len(), 2);
+    assert!(told.evidence[1].contains("\n9\n"));
+}
+
+#[tokio::test]
+async fn who_was_witnessed_and_shows_no_journal_any_more_is_one_incident() {
+    let (me, node) = sides();
+    let (journal, _) = of_side(&node);
+    let exchange = open(&node, &me, &journal);
+    let (mine, _) = of_side(&me);
+    note(&mine, 5).await;
+    let mut hostile = Hostile::meet(&me, &node, &exchange).await;
+    let offer = mine.offer(&me.keys().log, 0).unwrap();
+    hostile.send(framed(offer)).await;
+    assert!(!answered(&mut hostile).await.cosigned.is_empty());
+    hostile.hang_up().await;
+    assert_eq!(exchange.incidents(10).unwrap().len(), 0);
+    // Its Hello says that it takes no part.
+    for _ in 0..2 {
+        hostile.connect();
+        hostile.greet().await;
+        incident(&exchange, "no longer shown").await;
+        hostile.hang_up().await;
+    }
+    assert_eq!(exchange.incidents(10).unwrap().len(), 1);
 }
 
 #[tokio::test]
