@@ -50,6 +50,7 @@ async fn after_a_recovery_the_old_store_opens_until_its_keys_are_pruned() {
     assert!(matches!(refused, Err(PruneError::NotWhole { .. })));
     let (_, running) = heal(&left, &right).await;
     running.end().await;
+    assert!(left.note_files_back(&link_of(&left)).await.unwrap());
     // Keys that this process gave, or took over a moment ago, stay whatever becomes of them.
     assert_eq!(left.prune_keys(false).await.unwrap(), 0);
     drop(left);
