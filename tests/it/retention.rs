@@ -12,6 +12,7 @@ use liaison::journal::{Act, Journal};
 use liaison::model::MessageId;
 use liaison::model::retention::{Fate, Period, Policy, Rule};
 use liaison::proto::v1::{self, Kind};
+use liaison::store::{Batch, Direction, Store as _};
 use prost::Message as _;
 
 use crate::journal::of_side;
@@ -71,6 +72,26 @@ async fn say(
 
 async fn run(node: &Arc<Exchange>, policy: &Arc<Policy>, journal: &Journal) -> Retained {
     node.apply_retention(policy, journal).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_damaged_entry_keeps_no_other_from_its_day() {
+    let (a, b) = sides();
+    let (left, right) = (a.open(&b), b.open(&a));
+    let (journal, _) = of_side(&a);
+    let start = a.clock.unix_ms();
+    for number in 0..3 {
+        say((&left, &right), (&a, &b), number).await;
+    }
+    // The cases are known; then the first letter's record goes bad.
+    assert_eq!(fates(&left, &policy("6 months"), start).len(), 3);
+    let rows = a.store.scan(b"E", b"F", 1, Direction::Forward).unwrap();
+    let mut batch = Batch::new();
+    batch.put(rows[0].0.clone(), b"no record".to_vec());
+    a.store.commit(batch).unwrap();
+    set(&a, &b, start + 400 * DAY);
+    let done = run(&left, &policy("6 months"), &journal).await;
+    assert_eq!((done.erased, done.failed), (2, 1));
 }
 
 #[tokio::test]
