@@ -78,7 +78,7 @@ mod tests {
             (Box::new(|| assert_eq!(NAME, "Nguyễn")), "assertion"),
             (Box::new(|| panic!("the entry: {NAME}")), "the entry"),
             (
-                Box::new(|| drop(NAME.parse::<u32>().map_err(|_| NAME).unwrap())),
+                Box::new(|| assert_eq!(NAME.parse::<u32>().map_err(|_| NAME).unwrap(), 0)),
                 "called",
             ),
             (Box::new(|| panic!("a lock is gone")), "a lock is gone"),

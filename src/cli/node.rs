@@ -76,7 +76,9 @@ pub(super) fn failure_of(error: NodeError) -> Failure {
         }
         NodeError::Storage(StorageError::Key(
             StorageKeyError::Away { .. } | StorageKeyError::Missing { .. },
-        )) => Exit::Unavailable,
+        ))
+        | NodeError::Bind { .. }
+        | NodeError::Local(_) => Exit::Unavailable,
         NodeError::Vault(VaultError::Store(StoreError::InUse { .. }))
         | NodeError::Store(StoreError::InUse { .. })
         | NodeError::Journal(JournalError::Full { .. }) => Exit::TryLater,
@@ -91,7 +93,6 @@ pub(super) fn failure_of(error: NodeError) -> Failure {
         | NodeError::PublicKeys(_)
         | NodeError::SaveKeys { .. }
         | NodeError::Material(_) => Exit::Config,
-        NodeError::Bind { .. } | NodeError::Local(_) => Exit::Unavailable,
         NodeError::Store(_) | NodeError::Open(_) | NodeError::Journal(_) | NodeError::Signal(_) => {
             Exit::Internal
         }

@@ -213,7 +213,8 @@ mod tests {
     #[test]
     fn what_is_sealed_opens_with_its_key_and_context_only() {
         let key = LeafKey([1; 32]);
-        for content in [&b""[..], b"body", &[7; 100_000]] {
+        let long = vec![7; 100_000];
+        for content in [&b""[..], b"body", &long] {
             let sealed = seal(&key, CONTEXT, content).unwrap();
             assert_eq!(sealed.len(), content.len() + OVERHEAD_BYTES);
             assert_eq!(open(&key, CONTEXT, &sealed).unwrap(), content);

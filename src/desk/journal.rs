@@ -47,9 +47,10 @@ impl Desk {
     pub(super) async fn try_note(&self, deed: Deed) -> bool {
         let act = word_of(deed.act());
         // Of a disk that has just hung, it is soon known whether it still does.
-        let time = match self.journal_health.hangs() {
-            true => JOURNAL_HUNG_TIME_MAX,
-            false => JOURNAL_HURRY_TIME_MAX,
+        let time = if self.journal_health.hangs() {
+            JOURNAL_HUNG_TIME_MAX
+        } else {
+            JOURNAL_HURRY_TIME_MAX
         };
         let noted = self.note_within(deed, time).await;
         if let Err(error) = &noted {

@@ -475,7 +475,7 @@ impl Exchange {
                     }
                 }
                 Err(error) => {
-                    tracing::error!(%error, "retention was not carried out; again in an hour")
+                    tracing::error!(%error, "retention was not carried out; again in an hour");
                 }
             }
         }

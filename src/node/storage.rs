@@ -116,34 +116,32 @@ pub fn change_storage(config: &Config, from: Option<&str>) -> Result<StorageChan
     let mut changed = go_on(&files.storage, dir, opening)?;
     let source = &files.storage;
     let removed;
-    let to = match from {
-        Some(from) => {
-            let old = storage_source_of(config, from)?;
-            if old == *source {
-                return Err(StorageError::SamePlace(old.to_string()).into());
-            }
-            let from = old.load(opening)?;
-            let to = match source.exists() {
-                true => source.load(opening)?,
-                false => source.create(opening)?,
-            };
-            changed += Vault::reseal(dir, opening.node.as_str(), from, to.clone())?;
-            removed = old.file().map(Path::to_owned);
-            to
+    let to = if let Some(from) = from {
+        let old = storage_source_of(config, from)?;
+        if old == *source {
+            return Err(StorageError::SamePlace(old.to_string()).into());
         }
-        None => {
-            let Some(file) = source.file() else {
-                return Err(StorageError::NameOld.into());
-            };
-            if changed == 0 {
-                // What is there must open before anything is made.
-                drop(open_vault(&files, dir)?);
-                source.with_file(beside(file, "next")).create(opening)?;
-                changed += go_on(source, dir, opening)?;
-            }
-            removed = None;
+        let from = old.load(opening)?;
+        let to = if source.exists() {
             source.load(opening)?
+        } else {
+            source.create(opening)?
+        };
+        changed += Vault::reseal(dir, opening.node.as_str(), from, to.clone())?;
+        removed = old.file().map(Path::to_owned);
+        to
+    } else {
+        let Some(file) = source.file() else {
+            return Err(StorageError::NameOld.into());
+        };
+        if changed == 0 {
+            // What is there must open before anything is made.
+            drop(open_vault(&files, dir)?);
+            source.with_file(beside(file, "next")).create(opening)?;
+            changed += go_on(source, dir, opening)?;
         }
+        removed = None;
+        source.load(opening)?
     };
     let vault = Vault::open(dir, to, opening.node.as_str(), || 0)?;
     if config.data_dir.is_dir() && KeyMarks::read(&config.data_dir)?.is_some() {

@@ -403,7 +403,7 @@ impl Blobs {
         self.check_free_for_files(chunk.len() as u64)?;
         let path = self.partial_path(digest);
         if let Some(vault) = &self.vault {
-            let mut file = self.growing(&path, vault, digest)?;
+            let mut file = Self::growing(&path, vault, digest)?;
             let held = file.mend()?;
             if held != offset {
                 return Err(StoreError::BlobOffset {
@@ -428,12 +428,7 @@ impl Blobs {
     }
 
     /// The unfinished sealed file at `path`, made when there is none.
-    fn growing(
-        &self,
-        path: &Path,
-        vault: &Vault,
-        digest: &Digest,
-    ) -> Result<SealedFile, StoreError> {
+    fn growing(path: &Path, vault: &Vault, digest: &Digest) -> Result<SealedFile, StoreError> {
         match SealedFile::open(path, vault, digest, true)? {
             Some(file) => Ok(file),
             None => SealedFile::create(path, vault, digest),
@@ -469,7 +464,7 @@ impl Blobs {
             return disk::sync_dir(dir);
         }
         if let Some(vault) = &self.vault {
-            let mut file = self.growing(&path, vault, digest)?;
+            let mut file = Self::growing(&path, vault, digest)?;
             let held = file.mend()?;
             if held < size {
                 return Err(StoreError::BlobOffset { held, asked: size });

@@ -24,7 +24,8 @@ use crate::crypto::at_rest::{
 
 const MAGIC: &[u8; 8] = b"LIAISON1";
 /// Bytes before the segments.
-const START_BYTES: u64 = (MAGIC.len() + KeyAddress::BYTES + HEAD_BYTES) as u64;
+const START_BYTES: u64 = START as u64;
+const START: usize = MAGIC.len() + KeyAddress::BYTES + HEAD_BYTES;
 const SEGMENT: u64 = SEGMENT_BYTES as u64;
 const SEALED_SEGMENT: u64 = SEALED_SEGMENT_BYTES as u64;
 const TAG: u64 = SEALED_SEGMENT - SEGMENT;
@@ -54,7 +55,7 @@ impl SealedFile {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(StoreError::io("open", path, e)),
         };
-        let mut start = [0; START_BYTES as usize];
+        let mut start = [0; START];
         match file.read_exact_at(&mut start, 0) {
             Ok(()) => {}
             // A crash right after it was made: nothing of it is held.

@@ -213,7 +213,7 @@ pub struct Vault {
     /// Whatever is missing counts as lost.
     given_up: AtomicBool,
     /// Held as long as the files may change.
-    _lock: Option<VaultLock>,
+    lock: Option<VaultLock>,
 }
 
 /// The files of keys, for this process alone.
@@ -291,14 +291,14 @@ impl Vault {
             behind: Mutex::default(),
             is_broken: AtomicBool::new(false),
             given_up: AtomicBool::new(false),
-            _lock: None,
+            lock: None,
         })
     }
 
     /// Keeps the lock as long as this is open.
     #[must_use]
     pub fn holding(mut self, lock: VaultLock) -> Self {
-        self._lock = Some(lock);
+        self.lock = Some(lock);
         self
     }
 
@@ -962,7 +962,7 @@ mod tests {
         for (address, secret) in &given {
             assert_eq!(vault.key(*address).unwrap().mac(b""), *secret);
         }
-        let distinct: std::collections::BTreeSet<_> = given.values().collect();
+        let distinct: BTreeSet<_> = given.values().collect();
         assert_eq!(distinct.len(), given.len());
     }
 
@@ -1007,7 +1007,7 @@ mod tests {
         );
         let steps: [(&str, bool, &dyn Fn()); 6] = [
             ("new half written", false, &|| {
-                fs::write(&new, &after[..40]).unwrap()
+                fs::write(&new, &after[..40]).unwrap();
             }),
             ("new written", false, &|| fs::write(&new, &after).unwrap()),
             ("old linked", false, &|| {
@@ -1025,7 +1025,7 @@ mod tests {
                 fs::write(&old, [0; 20]).unwrap();
             }),
             ("the new one lost by a hand", false, &|| {
-                fs::rename(&path, &old).unwrap()
+                fs::rename(&path, &old).unwrap();
             }),
         ];
         for (step, is_after, make) in steps {

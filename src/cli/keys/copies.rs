@@ -191,19 +191,19 @@ pub(super) fn standing(known: &v1::ListKeyCopiesResponse) -> (String, Style) {
         None => "key files: never copied".to_owned(),
     };
     let style = if known.uncopied > 0 {
-        text.push_str(&format!(
-            ". If they were lost now, up to {} bodies and files could not be read: liaison keys backup TO",
+        text = format!(
+            "{text}. If they were lost now, up to {} bodies and files could not be read: liaison keys backup TO",
             known.uncopied
-        ));
+        );
         Style::Bad
     } else {
         Style::Plain
     };
     if known.lost > 0 {
-        text.push_str(&format!(
-            ". Up to {} keys are LOST; a copy that has them brings them back: liaison keys restore COPY",
+        text = format!(
+            "{text}. Up to {} keys are LOST; a copy that has them brings them back: liaison keys restore COPY",
             known.lost
-        ));
+        );
     }
     (text, style)
 }
