@@ -113,6 +113,13 @@ async fn two_nodes_witness_each_other_and_a_rewritten_journal_is_found() {
     // The administrator begins another journal. The node says so, and the peer sees it.
     let config = left.config();
     std::fs::rename(left.dir.join("journal"), left.dir.join("hidden")).unwrap();
+    // A reason that cannot be taken moves nothing.
+    for reason in ["", "a\u{202e}b", &"y".repeat(513)] {
+        let begun = ["--config", &config, "journal", "begin", "--reason", reason];
+        assert!(!liaison(&begun).status.success());
+        assert!(!left.dir.join("journal").exists());
+        assert!(left.dir.join("data/JOURNAL").exists());
+    }
     left.start();
     let log = loop {
         if let Some(status) = Some(left.ended()) {
