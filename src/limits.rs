@@ -391,6 +391,9 @@ pub const KEY_COPY_LABEL_BYTES_MAX: usize = 256;
 pub const KEY_COPIES_MAX: usize = 4_096;
 /// Hashes of a consistency proof: at most 65 for a tree of 2^63 leaves.
 pub const JOURNAL_PROOF_HASHES_MAX: usize = 65;
+/// Notes that are kept of each peer, of this node's journal and of the peer's: one a day for eleven years, 1 KiB
+/// each. The oldest makes room.
+pub const JOURNAL_NOTES_MAX: usize = 4_096;
 /// How often a journal is offered to a peer, if something was noted.
 pub const JOURNAL_OFFER_INTERVAL: Duration = HEARTBEAT_INTERVAL;
 /// Offers of a peer's journal that are looked at in one session in one go; one more each interval.

@@ -171,9 +171,10 @@ impl List {
             screen.note(format!("{size} entries in all"));
             for standing in witnesses {
                 screen.note(format!(
-                    "{} has cosigned the first {}",
+                    "{} has cosigned the first {}, at {}",
                     escape(&standing.peer),
-                    standing.size
+                    standing.size,
+                    when::full_wire(standing.at.as_ref())
                 ));
             }
         }
@@ -250,6 +251,11 @@ impl Export {
 
 /// Writes the journal beside a backup, in place of the one of the backup before: `DIR.journal`.
 pub(super) async fn export_beside(desk: &Desk, backup: &Path) -> Result<PathBuf, Failure> {
+    // As in `backup .`: the directory has another name.
+    let backup = fs::canonicalize(backup);
+    let backup = backup.or_fail(Exit::CannotCreate, || {
+        "the directory of the backup".to_owned()
+    })?;
     let named = |end: &str| {
         let mut name = backup.file_name().unwrap_or_default().to_owned();
         name.push(end);

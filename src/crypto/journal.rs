@@ -105,6 +105,26 @@ pub fn cosign(
     Ok(cosigned.to_string())
 }
 
+/// The text of a note and those lines under it that are by the keys given, as they stand on cards; nothing
+/// is judged. What others have added is not kept: it could be anything, as large as it fits.
+///
+/// # Errors
+/// [`CheckpointError::Note`] if it is no note, or bears no line of these.
+pub fn only_by(note: &str, keys: &[VerifierKey]) -> Result<String, CheckpointError> {
+    let parsed = Note::parse(note)?;
+    let logs: Vec<VerifierKey> = keys
+        .iter()
+        .filter_map(|key| journal_key(key).ok())
+        .collect();
+    let is_by = |line: &SignatureLine| {
+        let mut keys = logs.iter().chain(keys);
+        keys.any(|key| key.name() == line.name && key.key_id() == line.key_id)
+    };
+    let lines = parsed.signatures().iter().filter(|line| is_by(line));
+    let lines: Vec<SignatureLine> = lines.cloned().collect();
+    Ok(Note::new(parsed.text(), &lines)?.to_string())
+}
+
 fn dated_line(key: &LogKey, name: &NodeName, text: &str, unix_seconds: u64) -> SignatureLine {
     let signature = key.sign(&cosignature::message(unix_seconds, text));
     SignatureLine {

@@ -90,6 +90,15 @@ impl Deed {
         self.entry.act()
     }
 
+    /// The same, if every field is within its limit.
+    ///
+    /// # Errors
+    /// [`JournalError::TooLong`].
+    pub fn checked(self) -> Result<Self, JournalError> {
+        let entry = self.check()?;
+        Ok(Self { entry })
+    }
+
     /// Checks every limit.
     ///
     /// # Errors

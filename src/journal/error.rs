@@ -85,6 +85,9 @@ pub enum JournalError {
         /// Known.
         known: u32,
     },
+    /// The reason for something cannot be taken.
+    #[error("the reason is empty, or holds control or direction characters: say in one line why")]
+    Reason,
     /// No key to sign with.
     #[error("no log key is at hand to sign the journal with")]
     NoKey,
@@ -117,6 +120,7 @@ impl JournalError {
             Self::Gone { .. } => "JOURNAL_GONE",
             Self::Damaged { .. } => "JOURNAL_DAMAGED",
             Self::Format { .. } => "JOURNAL_FORMAT",
+            Self::Reason => "JOURNAL_REASON",
             Self::NoKey => "JOURNAL_NO_KEY",
             Self::Note(_) => "JOURNAL_NOTE",
         }

@@ -6,6 +6,7 @@
 //! | `checkpoint` | the whole, signed when it was exported |
 //! | `cosigned/<peer>/<size>` | the checkpoint of that size as the peer cosigned it |
 //! | `witnessed/<peer>` | what this node cosigned last of that peer's journal |
+//! | `witnessed-before/<peer>/<unix seconds>` | what it cosigned before: of each day the last, and what an accepted one replaced |
 //! | `tile/entries/…` | the deeds, as C2SP entry bundles of 256 |
 //!
 //! Files come in this order, the bundles last and in theirs: so a journal is judged in constant memory while
@@ -139,6 +140,12 @@ impl Journal {
         for (peer, kept) in self.witnessed()? {
             give(&format!("witnessed/{peer}"), kept.note.into_bytes())?;
         }
+        for (peer, at, kept) in self.witnessed_before()? {
+            give(
+                &format!("witnessed-before/{peer}/{at}"),
+                kept.note.into_bytes(),
+            )?;
+        }
         for start in (0..size).step_by(256) {
             let end = size.min(start + TILE_WIDTH);
             let entries = self.entries(start, end)?;
@@ -259,7 +266,7 @@ impl Verifier {
         } else if let Some(rest) = path.strip_prefix("cosigned/") {
             let peer = rest.split('/').next().unwrap_or_default().to_owned();
             self.take_note(&format!("what {peer} has cosigned"), content, Some(&peer));
-        } else if path.starts_with("witnessed/") {
+        } else if path.starts_with("witnessed/") || path.starts_with("witnessed-before/") {
             // Of the peers' journals: nothing that this one could contradict.
         } else if path.starts_with("tile/entries/") {
             self.take_bundle(path, content);

@@ -37,28 +37,46 @@ pub(super) fn tile(level: u8, index: u64) -> Vec<u8> {
     key
 }
 
-/// The checkpoint of a size, with the cosignature of a peer.
-pub(super) fn cosigned(peer: &str, size: u64) -> Vec<u8> {
-    let mut key = cosigned_by(peer);
-    key.extend_from_slice(&size.to_be_bytes());
-    key
+/// The newest checkpoint of a day, by this node's clock, with the cosignature of a peer.
+pub(super) fn cosigned(peer: &str, day: u64) -> Vec<u8> {
+    of_peer(b'C', peer, day)
 }
 
 /// What all keys of a peer's cosigned checkpoints begin with.
 pub(super) fn cosigned_by(peer: &str) -> Vec<u8> {
-    let mut key = vec![b'C'];
+    by_peer(b'C', peer)
+}
+
+/// What was cosigned of a peer's journal before what is cosigned of it now, by when that was, Unix seconds.
+pub(super) fn witnessed_before(peer: &str, at: u64) -> Vec<u8> {
+    of_peer(b'V', peer, at)
+}
+
+/// What all keys of these begin with.
+pub(super) fn all_witnessed_before(peer: &str) -> Vec<u8> {
+    by_peer(b'V', peer)
+}
+
+fn of_peer(region: u8, peer: &str, number: u64) -> Vec<u8> {
+    let mut key = by_peer(region, peer);
+    key.extend_from_slice(&number.to_be_bytes());
+    key
+}
+
+fn by_peer(region: u8, peer: &str) -> Vec<u8> {
+    let mut key = vec![region];
     key.extend_from_slice(peer.as_bytes());
     key.push(0);
     key
 }
 
-/// Peer and size of a key of [`cosigned`].
-pub(super) fn parse_cosigned(key: &[u8]) -> Option<(String, u64)> {
-    let (rest, size) = key.strip_prefix(b"C")?.split_last_chunk::<8>()?;
+/// Peer and number of a key of [`cosigned`] or [`witnessed_before`].
+pub(super) fn parse_of_peer(key: &[u8]) -> Option<(String, u64)> {
+    let (rest, number) = key.get(1..)?.split_last_chunk::<8>()?;
     let peer = rest.strip_suffix(&[0])?;
     Some((
         String::from_utf8(peer.to_vec()).ok()?,
-        u64::from_be_bytes(*size),
+        u64::from_be_bytes(*number),
     ))
 }
 
@@ -156,7 +174,7 @@ mod tests {
         assert!((start.clone()..end.clone()).contains(&cosigned("a.b", u64::MAX)));
         assert!(!(start..end).contains(&cosigned("a.bc", 0)));
         assert_eq!(
-            parse_cosigned(&cosigned("a.b", 7)),
+            parse_of_peer(&cosigned("a.b", 7)),
             Some(("a.b".to_owned(), 7))
         );
     }

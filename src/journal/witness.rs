@@ -10,11 +10,12 @@ use super::read::Tiles;
 use super::writer::Command;
 use super::{Journal, JournalError, layout};
 use crate::crypto::Verified;
+use crate::crypto::checkpoint::Checkpoint;
 use crate::crypto::checkpoint::CheckpointError;
 use crate::crypto::journal::{self as notes, JournalCheckpoint};
 use crate::crypto::keys::LogKey;
 use crate::crypto::vkey::VerifierKey;
-use crate::limits::{JOURNAL_NOTE_BYTES_MAX, JOURNAL_PROOF_HASHES_MAX};
+use crate::limits::{JOURNAL_NOTE_BYTES_MAX, JOURNAL_NOTES_MAX, JOURNAL_PROOF_HASHES_MAX};
 use crate::model::NodeName;
 use crate::proto::v1::JournalWitness;
 use crate::store::{Batch, Direction};
@@ -144,7 +145,8 @@ impl Journal {
         })
     }
 
-    /// Keeps a peer's cosignature of this journal, after judging it. Of each day the last one stays.
+    /// Keeps a peer's cosignature of this journal, after judging it: this node's lines and the peer's, no
+    /// others. Of each day, by this node's clock, the last one stays; of one size the first.
     ///
     /// # Errors
     /// [`JournalError::Note`] if it is none; [`JournalError::SetBack`] if it is one, of another journal than
@@ -158,7 +160,8 @@ impl Journal {
     ) -> Result<Kept, JournalError> {
         self.store()?;
         let judged = notes::verify(&self.0.node, note, own, witnesses)?;
-        let Some((_, at)) = judged.witnessed.first() else {
+        let is_by = |key: &VerifierKey| key.name() == peer.as_str();
+        let Some((_, at)) = judged.witnessed.iter().find(|(key, _)| is_by(key)) else {
             return Err(JournalError::Note(CheckpointError::MissingSignature {
                 role: "the witness",
                 name: peer.to_string(),
@@ -178,22 +181,54 @@ impl Journal {
                 ),
             });
         }
+        let now = (self.0.unix_ms)() / 1_000;
+        let mut day = now / DAY;
         let mut batch = Batch::new();
-        if let Some((earlier, note)) = self.last_cosigned(peer)? {
-            let earlier_at = notes::verify(&self.0.node, &note, own, witnesses)
-                .ok()
-                .and_then(|note| note.witnessed.first().map(|(_, at)| *at));
-            let is_same_day = earlier_at.is_some_and(|earlier| earlier / DAY == at / DAY);
-            if earlier > size {
+        if let Some((earlier, known)) = self.newest_cosigned(peer)? {
+            // Never before the newest, whatever becomes of the clock: else an older one would count as that.
+            day = day.max(earlier);
+            let newest = size_of(&known).unwrap_or_default();
+            let holds = notes::verify(&self.0.node, &known, own, witnesses)
+                .is_ok_and(|known| known.witnessed.iter().any(|(key, _)| is_by(key)));
+            if newest > size || (newest == size && holds) {
                 return Ok(Kept { size, at });
             }
-            if is_same_day {
+            if newest == size {
                 batch.delete(layout::cosigned(peer.as_str(), earlier));
             }
+            if day > earlier {
+                self.make_room(&mut batch, &layout::cosigned_by(peer.as_str()))?;
+            }
         }
-        batch.put(layout::cosigned(peer.as_str(), size), note.as_bytes());
+        let of_peer = witnesses.iter().filter(|key| is_by(key));
+        let keys: Vec<VerifierKey> = own.iter().chain(of_peer).cloned().collect();
+        let kept = notes::only_by(note, &keys)?;
+        batch.put(layout::cosigned(peer.as_str(), day), kept.into_bytes());
         self.put(batch).await?;
         Ok(Kept { size, at })
+    }
+
+    /// Removes the oldest of the rows that begin so, if one more would be too many.
+    fn make_room(&self, batch: &mut Batch, rows: &[u8]) -> Result<(), JournalError> {
+        let (start, end) = layout::prefix(rows);
+        let store = self.store()?;
+        let rows = store.scan(&start, &end, JOURNAL_NOTES_MAX, Direction::Forward)?;
+        if rows.len() >= JOURNAL_NOTES_MAX
+            && let Some((oldest, _)) = rows.into_iter().next()
+        {
+            batch.delete(oldest);
+        }
+        Ok(())
+    }
+
+    /// The day and the note.
+    fn newest_cosigned(&self, peer: &NodeName) -> Result<Option<(u64, String)>, JournalError> {
+        let (start, end) = layout::prefix(&layout::cosigned_by(peer.as_str()));
+        let rows = self.store()?.scan(&start, &end, 1, Direction::Backward)?;
+        Ok(rows.into_iter().next().and_then(|(key, value)| {
+            let (_, day) = layout::parse_of_peer(&key)?;
+            Some((day, String::from_utf8(value).ok()?))
+        }))
     }
 
     /// The newest checkpoint of this journal that a peer has cosigned: size and note.
@@ -201,12 +236,8 @@ impl Journal {
     /// # Errors
     /// When the store cannot be read.
     pub fn last_cosigned(&self, peer: &NodeName) -> Result<Option<(u64, String)>, JournalError> {
-        let (start, end) = layout::prefix(&layout::cosigned_by(peer.as_str()));
-        let rows = self.store()?.scan(&start, &end, 1, Direction::Backward)?;
-        Ok(rows.into_iter().next().and_then(|(key, value)| {
-            let (_, size) = layout::parse_cosigned(&key)?;
-            Some((size, String::from_utf8(value).ok()?))
-        }))
+        let newest = self.newest_cosigned(peer)?;
+        Ok(newest.and_then(|(_, note)| Some((size_of(&note)?, note))))
     }
 
     /// Every checkpoint of this journal that is kept with a peer's cosignature: peer, size, note.
@@ -221,8 +252,9 @@ impl Journal {
         Ok(rows
             .into_iter()
             .filter_map(|(key, value)| {
-                let (peer, size) = layout::parse_cosigned(&key)?;
-                Some((peer, size, String::from_utf8(value).ok()?))
+                let (peer, _) = layout::parse_of_peer(&key)?;
+                let note = String::from_utf8(value).ok()?;
+                Some((peer, size_of(&note)?, note))
             })
             .collect())
     }
@@ -271,11 +303,11 @@ impl Journal {
             return Err(Unwitnessed::TooLarge { bytes, hashes });
         }
         let origin = notes::origin(peer);
-        let signed = notes::verify(peer, &offer.note, peer_keys, &[]).map_err(|error| {
-            Unwitnessed::Note {
-                origin: origin.clone(),
-                error,
-            }
+        let believed = notes::only_by(&offer.note, peer_keys)
+            .and_then(|note| notes::verify(peer, &note, peer_keys, &[]));
+        let signed = believed.map_err(|error| Unwitnessed::Note {
+            origin: origin.clone(),
+            error,
         })?;
         let advance = Advance {
             origin: origin.clone(),
@@ -327,6 +359,12 @@ impl Journal {
             }),
         };
         let mut batch = Batch::new();
+        if let Some(former) = self.last_witnessed(peer)? {
+            let at = seconds_of(&former);
+            if at / DAY != now_ms / 1_000 / DAY {
+                self.keep_former(&mut batch, peer, &former)?;
+            }
+        }
         batch.put(layout::witnessed(peer.as_str()), kept.encode_to_vec());
         self.put(batch).await?;
         Ok(cosigned)
@@ -338,8 +376,45 @@ impl Journal {
     /// # Errors
     /// [`JournalError`].
     pub async fn accept_anew(&self, peer: &NodeName) -> Result<(), JournalError> {
+        if let Some(former) = self.last_witnessed(peer)? {
+            let mut batch = Batch::new();
+            self.keep_former(&mut batch, peer, &former)?;
+            self.put(batch).await?;
+        }
         let origin = notes::origin(peer);
         self.ask(|reply| Command::Forget(origin, reply)).await
+    }
+
+    /// Keeps what was cosigned of a peer's journal beside what will be: it may prove something one day.
+    fn keep_former(
+        &self,
+        batch: &mut Batch,
+        peer: &NodeName,
+        former: &JournalWitness,
+    ) -> Result<(), JournalError> {
+        self.make_room(batch, &layout::all_witnessed_before(peer.as_str()))?;
+        let key = layout::witnessed_before(peer.as_str(), seconds_of(former));
+        batch.put(key, former.encode_to_vec());
+        Ok(())
+    }
+
+    /// What was cosigned here of the peers' journals before [`Journal::witnessed`]: of each day the last, and
+    /// what was there before a person accepted another journal. Peer, Unix seconds and what is kept.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn witnessed_before(&self) -> Result<Vec<(String, u64, JournalWitness)>, JournalError> {
+        let (start, end) = layout::region(b'V');
+        let store = self.store()?;
+        let rows = store.scan(&start, &end, usize::MAX, Direction::Forward)?;
+        Ok(rows
+            .into_iter()
+            .filter_map(|(key, value)| {
+                let (peer, at) = layout::parse_of_peer(&key)?;
+                let kept = JournalWitness::decode(value.as_slice()).ok()?;
+                Some((peer, at, kept))
+            })
+            .collect())
     }
 
     async fn put(&self, batch: Batch) -> Result<(), JournalError> {
@@ -348,3 +423,15 @@ impl Journal {
 }
 
 const DAY: u64 = 86_400;
+
+fn seconds_of(kept: &JournalWitness) -> u64 {
+    let at = kept.at.unwrap_or_default();
+    u64::try_from(at.seconds).unwrap_or_default()
+}
+
+/// The size that a note speaks of; it was judged when it was kept.
+fn size_of(note: &str) -> Option<u64> {
+    let (text, _) = note.split_once("\n\n")?;
+    let checkpoint = Checkpoint::parse(&format!("{text}\n")).ok()?;
+    Some(checkpoint.size)
+}

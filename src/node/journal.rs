@@ -16,7 +16,8 @@ use super::run::NodeError;
 use crate::exchange::clock::{Clock, Entropy, SystemClock};
 use crate::journal::{Act, Deed, Ground, Journal, JournalError, Mode};
 use crate::limits::{JOURNAL_BALLAST_BYTES, JOURNAL_CACHE_BYTES, JOURNAL_FLOOR_BYTES};
-use crate::store::{Marks, OpenOptions, SledStore, StoreError};
+use crate::model::text::is_steering;
+use crate::store::{Marks, OpenOptions, SledStore, StoreError, Unused};
 
 /// In the data directory: a journal was made for this node.
 const MADE: &str = "JOURNAL";
@@ -132,7 +133,7 @@ fn digest(config: &Config) -> Result<[u8; 32], NodeError> {
 /// beside it. Returns where to.
 ///
 /// # Errors
-/// [`JournalError`]: also while the node runs.
+/// [`JournalError`]: also while the node runs. Nothing is moved then.
 pub async fn begin_journal(config: &Config, reason: &str) -> Result<Option<PathBuf>, JournalError> {
     if UnixStream::connect(&config.desk.socket).is_ok() {
         return Err(JournalError::Stopped {
@@ -142,9 +143,21 @@ pub async fn begin_journal(config: &Config, reason: &str) -> Result<Option<PathB
             ),
         });
     }
-    let deed = Deed::new("node", Act::Begun).why(reason);
+    // Everything that can be refused, before anything is moved.
+    let reason = reason.trim();
+    if reason.is_empty() || reason.chars().any(is_steering) {
+        return Err(JournalError::Reason);
+    }
+    let deed = Deed::new("node", Act::Begun).why(reason).checked()?;
+    // A node that does not answer may run all the same.
+    let _node = Unused::take(&config.data_dir)?;
     let dir = &config.journal_dir;
     let aside = if dir.exists() {
+        let _journal = match Unused::take(dir) {
+            Err(error @ StoreError::InUse { .. }) => return Err(error.into()),
+            // It may be why another is begun.
+            taken => taken.ok(),
+        };
         let mut name = dir.file_name().unwrap_or_default().to_owned();
         name.push(format!(".lost-{}", SystemClock.unix_seconds()));
         let aside = dir.with_file_name(name);

@@ -41,7 +41,7 @@ pub use key_copies::{CopiedKeys, FoundCopy, KEY_COPY_MANIFEST, KeyCopies, KeyCop
 pub use key_marks::KeyMarks;
 pub use marks::{Held, Mark, Marks, MarksFile, Shortfall};
 pub use memory::{Failure, MemoryStore, Space};
-pub use sled_store::{OpenOptions, SledStore, SyncPolicy};
+pub use sled_store::{OpenOptions, SledStore, SyncPolicy, Unused};
 pub use vault::{KeyAddress, Period, Uncopied, Vault, VaultError, VaultLock, shred as shred_file};
 
 /// A key and its value.

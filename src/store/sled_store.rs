@@ -105,6 +105,20 @@ pub struct SledStore {
     _lock: File,
 }
 
+/// A directory that no store is opened in, until this is dropped.
+#[derive(Debug)]
+pub struct Unused(#[expect(dead_code, reason = "it locks while it is open")] File);
+
+impl Unused {
+    /// Takes the directory of a store, without opening what is in it.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`], [`StoreError::Io`].
+    pub fn take(dir: &Path) -> Result<Self, StoreError> {
+        Layout::new(dir).lock().map(Self)
+    }
+}
+
 impl SledStore {
     /// Opens a store, or makes one when [`OpenOptions::create`] says so and there is none.
     ///

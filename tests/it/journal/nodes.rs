@@ -75,6 +75,25 @@ async fn two_nodes_witness_each_other_and_a_rewritten_journal_is_found() {
     let folder = dir.path().join("journal");
     let folder = folder.to_str().unwrap();
     journal(&left, &["export", folder]);
+    // A backup brings it along, each time in place of the one before, and it verifies by itself.
+    let bak = dir.path().join("bak");
+    for _ in 0..2 {
+        let config = left.config();
+        succeed(&["--config", &config, "backup", bak.to_str().unwrap()]);
+        let beside = dir.path().join("bak.journal");
+        let (good, told) = verdict(&[
+            beside.to_str().unwrap(),
+            "--trust",
+            left_card,
+            "--trust",
+            right_card,
+        ]);
+        assert!(good, "{told:#}");
+        assert_eq!(told["witnessed"][0]["peer"], RIGHT);
+        for gone in ["bak.journal.new", "bak.journal.old"] {
+            assert!(!dir.path().join(gone).exists());
+        }
+    }
     let note = dir.path().join("note");
     std::fs::write(&note, journal(&right, &["witnessed", LEFT])).unwrap();
     left.stop();
@@ -113,6 +132,13 @@ async fn two_nodes_witness_each_other_and_a_rewritten_journal_is_found() {
     // The administrator begins another journal. The node says so, and the peer sees it.
     let config = left.config();
     std::fs::rename(left.dir.join("journal"), left.dir.join("hidden")).unwrap();
+    // A reason that cannot be taken moves nothing.
+    for reason in ["", "a\u{202e}b", &"y".repeat(513)] {
+        let begun = ["--config", &config, "journal", "begin", "--reason", reason];
+        assert!(!liaison(&begun).status.success());
+        assert!(!left.dir.join("journal").exists());
+        assert!(left.dir.join("data/JOURNAL").exists());
+    }
     left.start();
     let log = loop {
         if let Some(status) = Some(left.ended()) {

@@ -8,6 +8,9 @@ use liaison::journal::{Journal, JournalError, Mode, Offer, Unwitnessed};
 use liaison::limits::{JOURNAL_NOTE_BYTES_MAX, JOURNAL_PROOF_HASHES_MAX};
 use liaison::tlog::Hash;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::{Disk, read};
 
 pub(super) fn key_of(seed: u8) -> LogKey {
@@ -149,11 +152,79 @@ async fn a_fork_and_a_rollback_are_refused_with_both_notes() {
         refused,
         Err(Unwitnessed::Contradiction { known: 12, .. })
     ));
+    let before = again.last_witnessed(&two.a.node).unwrap().unwrap();
     again.accept_anew(&two.a.node).await.unwrap();
     again
         .witness(&two.a.node, &offer, &keys, &key_of(2))
         .await
         .unwrap();
+    // What was cosigned before is still there.
+    let former = again.witnessed_before().unwrap();
+    assert_eq!(former.len(), 1);
+    assert_eq!((former[0].0.as_str(), &former[0].2), ("a.example", &before));
+}
+
+#[tokio::test]
+async fn of_each_day_one_note_is_kept_on_both_sides_whatever_the_peer_adds_and_dates() {
+    const DAY_MS: u64 = 86_400_000;
+    let (a, b) = (Disk::new("a.example"), Disk::new("b.example"));
+    let clock = Arc::new(AtomicU64::new(1_795_000_000_000));
+    let open = |disk: &Disk| {
+        let (mut ground, shown) = (disk.ground(), Arc::clone(&clock));
+        ground.unix_ms = Arc::new(move || shown.load(Ordering::Relaxed));
+        Journal::open(ground, Mode::Inline).unwrap()
+    };
+    let (own, witness) = (open(&a), open(&b));
+    let (keys, by) = ([vkey(&a, 1)], [vkey(&b, 2)]);
+    let padding = VerifierKey::parse(&vkey(&b, 9).to_string()).unwrap();
+    for (number, days) in [(0, 0), (1, 0), (2, 1), (3, 0), (4, 1)] {
+        clock.fetch_add(days * DAY_MS, Ordering::Relaxed);
+        own.note(read(number)).await.unwrap();
+        let old = own
+            .last_cosigned(&b.node)
+            .unwrap()
+            .map_or(0, |(size, _)| size);
+        let offer = own.offer(&key_of(1), old).unwrap();
+        let cosigned = witness.witness(&a.node, &offer, &keys, &key_of(2)).await;
+        let cosigned = cosigned.unwrap();
+        // The peer dates it as it likes, and adds lines of keys that nobody knows.
+        let signed = verify(&a.node, &cosigned, &keys, &[]).unwrap();
+        let odd = (7_000 + number) * 86_400;
+        let odd = liaison::crypto::journal::cosign(&key_of(2), &b.node, &signed, odd).unwrap();
+        let mut sent = odd.clone();
+        let line = format!(
+            "\u{2014} {} {}\n",
+            padding.name(),
+            liaison_base64(&[&padding.key_id().to_be_bytes()[..], &[7; 72]].concat())
+        );
+        while sent.len() + line.len() < 3_000 {
+            sent.push_str(&line.replacen("b.example", &format!("x{}.example", sent.len()), 1));
+        }
+        let kept = own.keep_cosigned(&b.node, &sent, &keys, &by).await.unwrap();
+        assert_eq!(kept.size, number + 1);
+        // Once more the same: nothing is added.
+        own.keep_cosigned(&b.node, &sent, &keys, &by).await.unwrap();
+        let (_, held) = own.last_cosigned(&b.node).unwrap().unwrap();
+        assert_eq!(held, odd);
+    }
+    let sizes: Vec<_> = own
+        .cosigned()
+        .unwrap()
+        .into_iter()
+        .map(|row| row.1)
+        .collect();
+    assert_eq!(sizes, [2, 4, 5]);
+    let before: Vec<_> = witness.witnessed_before().unwrap();
+    let sizes: Vec<_> = before
+        .iter()
+        .map(|row| row.2.note.lines().nth(1).unwrap())
+        .collect();
+    assert_eq!(sizes, ["2", "4"]);
+}
+
+fn liaison_base64(bytes: &[u8]) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(bytes)
 }
 
 #[tokio::test]
