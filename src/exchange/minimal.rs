@@ -248,6 +248,7 @@ fn a_field_that_is_added_is_added_to_the_list() {
             body_file: _,
             files: _,
             kept_files: _,
+            gone_at_ms: _,
             step: _,
         } = row;
         let Erasure {
