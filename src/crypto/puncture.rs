@@ -551,7 +551,7 @@ mod tests {
         for (leaf, key) in &taken {
             assert_eq!(all[*leaf as usize], Some(key.0));
         }
-        let distinct: std::collections::BTreeSet<_> = all.iter().flatten().collect();
+        let distinct: BTreeSet<_> = all.iter().flatten().collect();
         assert_eq!(distinct.len(), all.len());
     }
 

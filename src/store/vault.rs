@@ -962,7 +962,7 @@ mod tests {
         for (address, secret) in &given {
             assert_eq!(vault.key(*address).unwrap().mac(b""), *secret);
         }
-        let distinct: std::collections::BTreeSet<_> = given.values().collect();
+        let distinct: BTreeSet<_> = given.values().collect();
         assert_eq!(distinct.len(), given.len());
     }
 
