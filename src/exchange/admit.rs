@@ -321,19 +321,16 @@ impl Exchange {
     ) -> Result<PeerEntry, StoreError> {
         let effect = self.effect(link, authentic)?;
         let share = share_of(authentic.goes_ahead());
-        let leaf = match self.sealed_ahead(link, index, authentic)? {
-            Some(body) => {
-                let entry = &authentic.envelope.bytes;
-                self.place_again(entry, body, authentic.body.len(), share)?
-            }
-            None => {
-                let body = (
-                    authentic.salt,
-                    authentic.body.clone(),
-                    authentic.header.body_digest,
-                );
-                self.place_leaf(&authentic.envelope, Some(body), share)?
-            }
+        let leaf = if let Some(body) = self.sealed_ahead(link, index, authentic)? {
+            let entry = &authentic.envelope.bytes;
+            self.place_again(entry, body, authentic.body.len(), share)?
+        } else {
+            let body = (
+                authentic.salt,
+                authentic.body.clone(),
+                authentic.header.body_digest,
+            );
+            self.place_leaf(&authentic.envelope, Some(body), share)?
         };
         let refuses = matches!(effect, Effect::Refused(_));
         let said = authentic.said.clone().refusing(refuses);

@@ -56,10 +56,7 @@ fn tells_nothing(facts: &Facts) -> bool {
 }
 
 fn seal(vault: &Vault, address: KeyAddress, case: &MessageId, packed: &[u8]) -> Option<Vec<u8>> {
-    let key = match vault.key(address) {
-        Ok(key) => key,
-        Err(_) => return None,
-    };
+    let key = vault.key(address).ok()?;
     let context = FactsContext::of(case);
     let sealed = at_rest::seal(&key, context.as_context(), packed).ok()?;
     Some([&[SEALED][..], &address.encode(), &sealed].concat())

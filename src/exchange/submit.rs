@@ -608,7 +608,8 @@ impl Exchange {
             }
         };
         self.leaf_of(entry, hash, body, body_bytes, share)
-            .map_err(|(error, body)| {
+            .map_err(|failed| {
+                let (error, body) = *failed;
                 if let Some(digest) = body.file() {
                     // Whoever asked hears of the first error.
                     let _ = self.blobs.forget(digest);
@@ -626,7 +627,7 @@ impl Exchange {
         share: Share,
     ) -> Result<Leaf, StoreError> {
         self.leaf_of(entry, leaf_hash(entry), body, body_bytes, share)
-            .map_err(|(error, _)| error)
+            .map_err(|failed| failed.0)
     }
 
     /// The leaf of an entry whose body is placed; one too large for a record becomes a file. With the
@@ -638,7 +639,7 @@ impl Exchange {
         body: StoredBody,
         body_bytes: usize,
         share: Share,
-    ) -> Result<Leaf, (StoreError, StoredBody)> {
+    ) -> Result<Leaf, Box<(StoreError, StoredBody)>> {
         let mut leaf = Leaf::inline(hash, entry.clone(), body);
         let sealing = leaf.body.key().map_or(0, |_| at_rest::OVERHEAD_BYTES);
         leaf.kept_bytes = (entry.len() + SALT_BYTES + body_bytes + sealing) as u64;
@@ -652,7 +653,7 @@ impl Exchange {
                 .make_room(share, entry.len() as u64)
                 .and_then(|()| self.blobs.put(&digest, entry));
             if let Err(error) = put {
-                return Err((error, leaf.body));
+                return Err(Box::new((error, leaf.body)));
             }
             leaf.entry = StoredEntry::File(digest);
         }

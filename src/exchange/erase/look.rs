@@ -23,7 +23,7 @@ pub(super) struct Target {
 pub(super) enum Found {
     Target(Box<Target>),
     /// It was erased before.
-    Gone(Row),
+    Gone(Box<Row>),
 }
 
 impl Exchange {
@@ -43,7 +43,7 @@ impl Exchange {
         let place = (link.number, side, index);
         if let Some(row) = read(&*self.store, place)? {
             if row.step == Step::Said {
-                return Ok(Found::Gone(row));
+                return Ok(Found::Gone(Box::new(row)));
             }
             let is_begun = true;
             let target = Target {
