@@ -118,7 +118,7 @@ async fn an_entry_altered_dropped_or_swapped_is_found() {
         let mut files = whole.clone();
         // The last byte is of the salt: still a message, another leaf.
         change(&mut files, path, |entries| {
-            *entries[7].last_mut().unwrap() ^= 1
+            *entries[7].last_mut().unwrap() ^= 1;
         });
         assert!(
             first(&judge(&files, None, vec![])).contains("altered"),

@@ -382,7 +382,7 @@ async fn carried(dir: &Path, is_sealed: bool) -> Markers {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_that_was_said_lies_in_the_clear() {
     let dir = tempfile::tempdir().unwrap();
-    let markers = carried(dir.path(), true).await;
+    let markers = Box::pin(carried(dir.path(), true)).await;
     assert!(markers.needles.len() > 300, "{}", markers.needles.len());
     let needles = Needles::new(&markers.needles);
     let hits = needles.found_below(dir.path());
@@ -393,7 +393,7 @@ async fn nothing_that_was_said_lies_in_the_clear() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_sealing_the_search_finds_it() {
     let dir = tempfile::tempdir().unwrap();
-    let markers = carried(dir.path(), false).await;
+    let markers = Box::pin(carried(dir.path(), false)).await;
     let needles = Needles::new(&markers.needles);
     let hits = needles.found_below(dir.path());
     let found = |part: &str| {
