@@ -37,15 +37,6 @@ pub enum JournalError {
         /// Why.
         reason: String,
     },
-    /// It cannot be opened for now.
-    #[error(
-        "the journal does not open ({reason}): what should be journalled is refused. It is tried again with \
-         each thing to note, until it opens"
-    )]
-    NotOpen {
-        /// Why.
-        reason: String,
-    },
     /// The journal is not what it was.
     #[error(
         "the journal was set back: {what}. Somebody put an older copy in its place, or its disk lost \
@@ -108,7 +99,6 @@ impl JournalError {
             Self::TooLong { .. } => "JOURNAL_FIELD_TOO_LONG",
             Self::Full { .. } => "DISK_FULL",
             Self::Stopped { .. } => "JOURNAL_STOPPED",
-            Self::NotOpen { .. } => "JOURNAL_NOT_OPEN",
             Self::SetBack { .. } => "JOURNAL_SET_BACK",
             Self::Gone { .. } => "JOURNAL_GONE",
             Self::Damaged { .. } => "JOURNAL_DAMAGED",
