@@ -43,15 +43,6 @@ pub enum JournalError {
          that disk; the node goes on by itself once it answers"
     )]
     Hangs,
-    /// It cannot be opened for now.
-    #[error(
-        "the journal does not open ({reason}): what should be journalled is refused. It is tried again with \
-         each thing to note, until it opens"
-    )]
-    NotOpen {
-        /// Why.
-        reason: String,
-    },
     /// The journal is not what it was.
     #[error(
         "the journal was set back: {what}. Somebody put an older copy in its place, or its disk lost \
@@ -115,7 +106,6 @@ impl JournalError {
             Self::Full { .. } => "DISK_FULL",
             Self::Stopped { .. } => "JOURNAL_STOPPED",
             Self::Hangs => "JOURNAL_HANGS",
-            Self::NotOpen { .. } => "JOURNAL_NOT_OPEN",
             Self::SetBack { .. } => "JOURNAL_SET_BACK",
             Self::Gone { .. } => "JOURNAL_GONE",
             Self::Damaged { .. } => "JOURNAL_DAMAGED",

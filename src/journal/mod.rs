@@ -96,7 +96,7 @@ struct Base {
     tree: Arc<RwLock<Tree>>,
 }
 
-/// Finds what a journal stands on; asked again until that goes well.
+/// Finds what a journal stands on; asked again while the disk is full.
 pub type Reach = Box<dyn FnMut() -> Result<Ground, JournalError> + Send>;
 
 #[derive(Clone)]
@@ -130,8 +130,8 @@ impl Journal {
         Self::run(node, unix_ms, pen, mode)
     }
 
-    /// As [`Journal::open`], but a journal that does not open for now, as on a full disk or a failed one, is
-    /// a journal that refuses everything and is tried again with each thing to note.
+    /// As [`Journal::open`], but a journal that does not open is one that refuses everything: on a full disk it
+    /// is tried again with each thing to note; after any other failure it is not, until a restart.
     ///
     /// # Errors
     /// What [`JournalError::forbids_start`].
@@ -230,7 +230,7 @@ impl Journal {
         let trouble = || {
             let trouble = self.0.trouble.read();
             let trouble = trouble.unwrap_or_else(PoisonError::into_inner).clone();
-            trouble.unwrap_or_else(|| JournalError::NotOpen {
+            trouble.unwrap_or_else(|| JournalError::Stopped {
                 reason: "it was not tried yet".to_owned(),
             })
         };

@@ -55,9 +55,11 @@ pub(super) struct Start {
     pub(super) at_ms: u64,
 }
 
-/// Who writes, once the journal is open; until then whoever asks makes it try again.
+/// Who writes, once the journal is open. While the disk is full, whoever asks makes it try again; after any
+/// other failure nobody does: what a failed sync has left must be read from the disk by another process.
 pub(super) struct Pen {
     reach: Reach,
+    failed: Option<JournalError>,
     writer: Option<Writer>,
     base: Arc<OnceLock<Base>>,
     trouble: Trouble,
@@ -69,6 +71,7 @@ impl Pen {
     pub(super) fn new(reach: Reach) -> Self {
         Self {
             reach,
+            failed: None,
             writer: None,
             base: Arc::default(),
             trouble: Trouble::default(),
@@ -91,15 +94,18 @@ impl Pen {
         if self.writer.is_some() {
             return Ok(());
         }
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
         let opened = (self.reach)().and_then(|ground| {
             let store = Arc::clone(&ground.store);
             Ok((store, Writer::open(ground, Arc::clone(&self.trouble))?))
         });
-        // It is not stopped: it is tried again.
-        let opened = opened.map_err(|error| match error {
-            JournalError::Stopped { reason } => JournalError::NotOpen { reason },
-            error => error,
-        });
+        self.failed = opened
+            .as_ref()
+            .err()
+            .filter(|error| !matches!(error, JournalError::Full { .. }))
+            .cloned();
         let mut trouble = self.trouble.write().unwrap_or_else(PoisonError::into_inner);
         *trouble = opened.as_ref().err().cloned();
         let (store, writer) = opened?;

@@ -38,8 +38,8 @@ fn io_error(action: &str, path: &Path, error: &std::io::Error) -> JournalError {
     }
 }
 
-/// Opens the journal of a node; where none was ever made, makes it. One that does not open for now refuses
-/// what must be journalled until it does.
+/// Opens the journal of a node; where none was ever made, makes it. One that does not open refuses
+/// what must be journalled.
 pub(super) fn open(config: &Config, clock: &Arc<dyn Clock>) -> Result<Journal, JournalError> {
     let (reached, dating) = (config.clone(), Arc::clone(clock));
     let reach = Box::new(move || ground(&reached, &dating));

@@ -129,6 +129,18 @@ async fn on_a_full_disk_it_refuses_until_there_is_space_and_then_says_first_that
         );
         assert_eq!(recomputed(&journal), journal.root());
     }
+    // After any other failure it is not tried again.
+    let mut tries = 0;
+    let reach = Box::new(move || {
+        tries += 1;
+        assert_eq!(tries, 1);
+        let reason = "it failed".to_owned();
+        Err(JournalError::Stopped { reason })
+    });
+    let unix_ms = std::sync::Arc::new(|| 0);
+    let failed = Journal::open_when_possible(disk.node.clone(), unix_ms, reach, Mode::Inline);
+    let refused = failed.unwrap().note(read(1)).await;
+    assert!(matches!(refused, Err(JournalError::Stopped { .. })));
     // One that was set back is no such case.
     let reach = Box::new(|| {
         let what = "it was".to_owned();
