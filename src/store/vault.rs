@@ -591,7 +591,8 @@ impl Vault {
         self.write(&period.to_string(), &larger.encode())?;
         let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(marks) = &mut *marks {
-            marks.raise(&self.key.id(), &[(period, larger.leaves())])?;
+            let raised = marks.raise(&self.key.id(), &[(period, larger.leaves())]);
+            self.watch_disk(raised.map_err(VaultError::from))?;
         }
         drop(marks);
         *tree = larger;
@@ -758,13 +759,17 @@ impl Vault {
                 dir: self.dir.clone(),
             });
         }
-        let written = self.replace(name, content);
-        if let Err(VaultError::Store(StoreError::Io { source, .. })) = &written
+        self.watch_disk(self.replace(name, content))
+    }
+
+    /// Takes note when it is the disk that failed.
+    fn watch_disk(&self, done: Result<(), VaultError>) -> Result<(), VaultError> {
+        if let Err(VaultError::Store(StoreError::Io { source, .. })) = &done
             && matches!(source.raw_os_error(), Some(EIO | EROFS))
         {
             self.is_broken.store(true, Ordering::Relaxed);
         }
-        written
+        done
     }
 
     fn replace(&self, name: &str, content: &[u8]) -> Result<(), VaultError> {
