@@ -316,7 +316,10 @@ async fn the_storage_key_lies_wrapped_by_a_token() {
     assert!(!old.exists());
     let reads = async |left: &mut Node| {
         left.start();
-        let request = v1::GetRequest { id: id.clone() };
+        let request = v1::GetRequest {
+            id: id.clone(),
+            ..v1::GetRequest::default()
+        };
         let message = left.desk().await.get(request).await.unwrap().into_inner();
         assert!(message.message.unwrap().body.is_some());
         left.stop();
