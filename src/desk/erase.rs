@@ -15,6 +15,7 @@ use crate::exchange::clock::timestamp_of_ms;
 use crate::exchange::erase::{EraseError, Erased, ErasureOrder};
 use crate::journal::Act;
 use crate::limits::JOURNAL_WHAT_BYTES_MAX;
+use crate::model::text::cut;
 use crate::proto::v1;
 use crate::proto::v1::erasure_service_server::ErasureService;
 
@@ -66,7 +67,7 @@ impl Desk {
         let deed = Self::deed(caller, Act::Erased)
             .peer(&link.peer)
             .message(id)
-            .what(short(&order.authority))
+            .what(cut(&order.authority, JOURNAL_WHAT_BYTES_MAX))
             .why(order.reason.clone());
         self.note(deed).await?;
         let erased = self.exchange.erase(&link, id, &order).await?;
@@ -111,13 +112,4 @@ impl From<EraseError> for DeskError {
 
 fn count(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
-}
-
-/// As much of an authority as the journal takes for what was done.
-fn short(authority: &str) -> &str {
-    let mut end = authority.len().min(JOURNAL_WHAT_BYTES_MAX);
-    while !authority.is_char_boundary(end) {
-        end -= 1;
-    }
-    &authority[..end]
 }

@@ -28,7 +28,7 @@ use crate::limits::{PAGE_MESSAGES_MAX, REFUSAL_DETAILS_BYTES_MAX, REFUSAL_MESSAG
 use crate::model::MessageId;
 use crate::model::check::FieldFault;
 use crate::model::handling::Use;
-use crate::model::text::escape;
+use crate::model::text::{cut, escape};
 use crate::proto::v1;
 use crate::store::{KeyCopyError, StoreError, VaultError};
 
@@ -728,11 +728,7 @@ fn clip(text: &str, bytes_max: usize) -> String {
     if text.len() <= bytes_max {
         return text.to_owned();
     }
-    let mut end = bytes_max.saturating_sub('…'.len_utf8());
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    format!("{}…", &text[..end])
+    format!("{}…", cut(text, bytes_max.saturating_sub('…'.len_utf8())))
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ use crate::limits::{
     JOURNAL_NOTE_TIME_MAX, JOURNAL_REFUSAL_INTERVAL, JOURNAL_WHAT_BYTES_MAX,
 };
 use crate::link::connection::ConnectInfo;
+use crate::model::text::cut;
 use crate::model::{MessageId, NodeName};
 use crate::proto::v1::ListRequest;
 
@@ -210,11 +211,7 @@ impl Desk {
 
     /// Notes that somebody was refused: at once, and then once a minute with how often.
     async fn note_refusal(&self, caller: &Caller, call: &str) {
-        let mut end = call.len().min(JOURNAL_WHAT_BYTES_MAX);
-        while !call.is_char_boundary(end) {
-            end -= 1;
-        }
-        let deed = Self::deed(caller, Act::Refused).what(&call[..end]);
+        let deed = Self::deed(caller, Act::Refused).what(cut(call, JOURNAL_WHAT_BYTES_MAX));
         if let Err(error) = self.note_counted(deed).await {
             tracing::error!(%caller, reason = error.reason(), "a refusal could not be journalled");
         }

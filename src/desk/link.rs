@@ -13,7 +13,7 @@ use crate::exchange::clock::timestamp_of_ms;
 use crate::exchange::hold::Hold;
 use crate::journal::Act;
 use crate::limits::LINE_BYTES_MAX;
-use crate::model::text::{escape, is_steering};
+use crate::model::text::{escape, line_fault};
 use crate::proto::v1;
 use crate::proto::v1::link_service_server::LinkService;
 
@@ -142,19 +142,7 @@ impl Desk {
 /// A reason as a person typed it, in one line.
 pub(super) fn check_reason(text: &str) -> Result<&str, DeskError> {
     let reason = text.trim();
-    let fault = if reason.is_empty() {
-        Some("it is empty".to_owned())
-    } else if reason.len() > LINE_BYTES_MAX {
-        Some(format!(
-            "{} bytes, over the limit of {LINE_BYTES_MAX}",
-            reason.len()
-        ))
-    } else if reason.chars().any(is_steering) {
-        Some("it holds control or direction characters".to_owned())
-    } else {
-        None
-    };
-    if let Some(fault) = fault {
+    if let Some(fault) = line_fault(reason, LINE_BYTES_MAX) {
         return Err(DeskError::field(
             "reason",
             fault,

@@ -16,7 +16,7 @@ use crate::journal::Act;
 use crate::limits::{DUES_LISTED_MAX, LINE_BYTES_MAX};
 use crate::model::MessageId;
 use crate::model::retention::Fate;
-use crate::model::text::is_steering;
+use crate::model::text::line_fault;
 use crate::proto::v1;
 use crate::proto::v1::retention_service_server::RetentionService;
 
@@ -31,13 +31,7 @@ impl From<HoldError> for DeskError {
 
 /// One line, as it is recorded.
 fn check_reason(reason: &str) -> Result<(), DeskError> {
-    let fault = if reason.trim().is_empty() {
-        "it is empty".to_owned()
-    } else if reason.len() > LINE_BYTES_MAX {
-        format!("{} bytes, over the limit of {LINE_BYTES_MAX}", reason.len())
-    } else if reason.chars().any(is_steering) {
-        "it holds control or direction characters".to_owned()
-    } else {
+    let Some(fault) = line_fault(reason, LINE_BYTES_MAX) else {
         return Ok(());
     };
     let remedy = "say in one line why; it is recorded. Name no person in it";

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::layout;
 use crate::crypto::dsse;
 use crate::limits::EVIDENCE_BYTES_MAX;
+use crate::model::text::cut;
 use crate::proto::v1::FaultCode;
 use crate::store::{Direction, Store, StoreError};
 use crate::tlog::equivocation::Equivocation;
@@ -86,15 +87,6 @@ pub struct Incident {
 /// A piece of evidence: verbatim, cut where no note goes on, nor an entry in base64.
 pub(crate) fn evidence(text: &str) -> String {
     cut(text, EVIDENCE_BYTES_MAX).to_owned()
-}
-
-/// The beginning of a text, at most so many bytes of it.
-pub(crate) fn cut(text: &str, bytes_max: usize) -> &str {
-    let mut end = text.len().min(bytes_max);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
 }
 
 /// An entry as evidence.

@@ -312,6 +312,18 @@ impl Exchange {
         self.recorder.is_inline()
     }
 
+    /// Work on the disk, off the runtime's threads; within the caller where everything is. `None` when the
+    /// node is going down.
+    pub(crate) async fn off_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        if self.is_inline() {
+            return Some(work());
+        }
+        tokio::task::spawn_blocking(work).await.ok()
+    }
+
     /// Reads one log of a link.
     #[must_use]
     pub fn reader(&self, link: &Link, side: LogSide) -> LogReader {

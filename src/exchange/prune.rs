@@ -72,7 +72,7 @@ impl Exchange {
             })?;
             Ok(vault.prune(&used, preview)?)
         });
-        pruned.await
+        pruned.await.unwrap_or(Err(PruneError::Stopping))
     }
 
     /// Destroys keys of what no record names any more, durably when this returns.
@@ -84,7 +84,8 @@ impl Exchange {
             return Ok(());
         }
         let _alone = self.erasing.lock().await;
-        self.off_thread(move || Ok(vault.destroy(&keys)?)).await?;
+        let destroyed = self.off_thread(move || vault.destroy(&keys)).await;
+        destroyed.ok_or(PruneError::Stopping)??;
         Ok(())
     }
 
@@ -105,18 +106,6 @@ impl Exchange {
             }
             Ok(part.discard(&sha256)?)
         });
-        dropped.await
-    }
-
-    /// Work on the disk, off the runtime's threads.
-    async fn off_thread<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> Result<T, PruneError> + Send + 'static,
-    ) -> Result<T, PruneError> {
-        if self.is_inline() {
-            return work();
-        }
-        let ended = tokio::task::spawn_blocking(work).await;
-        ended.unwrap_or(Err(PruneError::Stopping))
+        dropped.await.unwrap_or(Err(PruneError::Stopping))
     }
 }

@@ -13,7 +13,7 @@ use prost::Message as _;
 use tokio::sync::mpsc;
 
 use super::clock::timestamp_of_ms;
-use super::hold::{self, Incident};
+use super::hold::Incident;
 use super::layout::Urgency;
 use super::noted::Cause;
 use super::quota::{Charge, Class, OverQuota, QuotaPart};
@@ -22,7 +22,7 @@ use super::submit::goes_ahead;
 use super::{Exchange, Link, LogSide};
 use crate::limits::{ACKNOWLEDGEMENTS_AHEAD_MAX, FAULT_TEXT_BYTES_MAX, SPACE_INTERVAL};
 use crate::model::Header;
-use crate::model::text::escape;
+use crate::model::text::{cut, escape};
 use crate::proto::v1::{self, frame};
 use crate::store::{Share, StoreError};
 
@@ -147,7 +147,7 @@ impl Exchange {
 
     /// The peer takes ordinary messages no further for now.
     pub(super) async fn slowed_by_peer(&self, link: &Link, slowed: &v1::Slowed) {
-        let text = escape(hold::cut(&slowed.text, FAULT_TEXT_BYTES_MAX)).into_owned();
+        let text = escape(cut(&slowed.text, FAULT_TEXT_BYTES_MAX)).into_owned();
         let said = format!("the peer takes no ordinary messages for now: {text}");
         let news = link.presence.send_if_modified(|presence| {
             let news = presence.slowed.as_ref() != Some(&said);

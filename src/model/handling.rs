@@ -10,7 +10,7 @@ use std::fmt;
 
 use crate::limits::OVERRIDE_REASON_BYTES_MAX;
 use crate::model::check::FieldFault;
-use crate::model::text::is_steering;
+use crate::model::text::line_fault;
 use crate::proto::v1::{Classification, Handling, HandlingCode, Kind};
 
 /// What somebody wants a message for.
@@ -183,16 +183,7 @@ pub const fn not_forwarded(kind: Kind) -> Option<&'static str> {
 /// The fault, of the field `overrideReason`.
 pub fn check_reason(typed: &str) -> Result<&str, FieldFault> {
     let reason = typed.trim();
-    let fault = if reason.is_empty() {
-        "it is empty".to_owned()
-    } else if reason.len() > OVERRIDE_REASON_BYTES_MAX {
-        format!(
-            "{} bytes, over the limit of {OVERRIDE_REASON_BYTES_MAX}",
-            reason.len()
-        )
-    } else if reason.chars().any(is_steering) {
-        "it holds control or direction characters".to_owned()
-    } else {
+    let Some(fault) = line_fault(reason, OVERRIDE_REASON_BYTES_MAX) else {
         return Ok(reason);
     };
     Err(FieldFault {

@@ -30,6 +30,31 @@ pub fn is_steering(c: char) -> bool {
         )
 }
 
+/// The beginning of a text, at most so many bytes of it, cut between characters.
+#[must_use]
+pub fn cut(text: &str, bytes_max: usize) -> &str {
+    let mut end = text.len().min(bytes_max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+/// Why a text is not one line that a person typed to be put on record; `None` if it is one.
+#[must_use]
+pub fn line_fault(text: &str, bytes_max: usize) -> Option<String> {
+    let bytes = text.len();
+    if text.trim().is_empty() {
+        Some("it is empty".to_owned())
+    } else if bytes > bytes_max {
+        Some(format!("{bytes} bytes, over the limit of {bytes_max}"))
+    } else if text.chars().any(is_steering) {
+        Some("it holds control or direction characters".to_owned())
+    } else {
+        None
+    }
+}
+
 /// Shows every steering character as `\u{202E}`, for one line on a terminal or in a log.
 ///
 /// Line feeds and tabs are shown so too; the text of a letter wants [`escape_lines`].

@@ -695,16 +695,6 @@ impl Vault {
         Ok(pruned)
     }
 
-    /// How many keys were destroyed. It never falls, but by an older copy of the files.
-    #[must_use]
-    pub fn punctured(&self) -> u64 {
-        let periods = self.lock();
-        periods
-            .values()
-            .map(|tree| u64::from(tree.punctured()))
-            .sum()
-    }
-
     /// The months of which there are keys.
     #[must_use]
     pub fn periods(&self) -> Vec<Period> {

@@ -78,12 +78,8 @@ impl Exchange {
             }
             Ok(())
         };
-        let destroyed = if self.is_inline() {
-            work()
-        } else {
-            let ended = tokio::task::spawn_blocking(work).await;
-            ended.unwrap_or_else(|_| Err("the node is going down".to_owned()))
-        };
+        let destroyed = self.off_thread(work).await;
+        let destroyed = destroyed.unwrap_or_else(|| Err("the node is going down".to_owned()));
         destroyed.map_err(EraseError::Keys)?;
         let mut writes = Vec::new();
         for (place, row) in &mut targets {

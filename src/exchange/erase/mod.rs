@@ -30,7 +30,7 @@ use super::submit::{Author, SubmitError};
 use super::{Exchange, Link, LogSide};
 use crate::limits::LINE_BYTES_MAX;
 use crate::model::MessageId;
-use crate::model::text::is_steering;
+use crate::model::text::line_fault;
 use crate::proto::v1;
 use crate::store::{KeyCopy, StoreError};
 
@@ -184,14 +184,7 @@ impl ErasureOrder {
             ),
         ];
         for (field, text, remedy) in texts {
-            let fault = if text.trim().is_empty() {
-                "it is empty".to_owned()
-            } else if text.len() > LINE_BYTES_MAX {
-                let bytes = text.len();
-                format!("{bytes} bytes, over the limit of {LINE_BYTES_MAX}")
-            } else if text.chars().any(is_steering) {
-                "it holds control or direction characters".to_owned()
-            } else {
+            let Some(fault) = line_fault(text, LINE_BYTES_MAX) else {
                 continue;
             };
             return Err(EraseError::Text {

@@ -4,10 +4,11 @@ use tokio::sync::mpsc;
 use tokio_stream::StreamExt as _;
 
 use super::super::channel::Incoming;
-use super::super::hold::{self, Hold};
+use super::super::hold::Hold;
 use super::super::{Exchange, Link};
 use super::{End, Stop, framed};
 use crate::limits::{FAREWELL_TIME_MAX, FAULT_TEXT_BYTES_MAX};
+use crate::model::text;
 use crate::proto::v1::{self, FaultCode, Frame, frame};
 
 /// Tells the peer and the record how the session ended.
@@ -103,7 +104,7 @@ pub(super) async fn part(outgoing: mpsc::Sender<Frame>, mut incoming: Incoming) 
 
 /// The end by a Fault of the peer, its texts cut to what is worth showing.
 pub(crate) fn peer_fault(fault: &v1::Fault) -> Stop {
-    let cut = |text| hold::cut(text, FAULT_TEXT_BYTES_MAX).to_owned();
+    let cut = |said| text::cut(said, FAULT_TEXT_BYTES_MAX).to_owned();
     Stop::End(End::PeerFault(Box::new(v1::Fault {
         code: fault.code,
         origin: cut(&fault.origin),
