@@ -32,6 +32,9 @@ const BLOCK_LEVELS: u8 = 12;
 pub const BLOCK_LEAVES: u32 = 1 << BLOCK_LEVELS;
 /// Leaves whose keys are derived in one go, on the way to the next.
 const READY_LEVELS: u8 = 6;
+/// Keys of leaves taken last that are kept: whoever takes one uses it again a moment later, and to derive
+/// it anew is [`BLOCK_LEVELS`] hashes.
+const RECENT: usize = 1_024;
 /// Bytes of a seed.
 const SEED_BYTES: usize = 32;
 /// Bytes of a node as written: first leaf, level, seed.
@@ -116,6 +119,8 @@ pub struct PuncturedTree {
     lost: BTreeMap<u32, u32>,
     /// Leaves of the last block that were not taken yet: derived already, then from which on.
     ready: VecDeque<(u32, LeafKey)>,
+    /// The last leaves that were taken, in order; never one that was destroyed.
+    recent: VecDeque<(u32, LeafKey)>,
     next: u32,
     /// Leaves from here on are of blocks that were begun since the tree was read.
     since: u32,
@@ -156,6 +161,7 @@ impl PuncturedTree {
             end: 0,
             lost: BTreeMap::new(),
             ready: VecDeque::new(),
+            recent: VecDeque::new(),
             next: 0,
             since: 0,
         }
@@ -164,8 +170,9 @@ impl PuncturedTree {
     /// Takes a leaf that was never taken; `None` when a block must be begun first.
     pub fn take(&mut self) -> Option<(u32, LeafKey)> {
         loop {
-            if let Some(leaf) = self.ready.pop_front() {
-                return Some(leaf);
+            if let Some((leaf, key)) = self.ready.pop_front() {
+                self.remember(leaf, &key);
+                return Some((leaf, key));
             }
             if self.next >= self.end {
                 return None;
@@ -177,6 +184,17 @@ impl PuncturedTree {
                 self.ready = expand(first, READY_LEVELS, seed);
             }
         }
+    }
+
+    fn remember(&mut self, leaf: u32, key: &LeafKey) {
+        if self.recent.capacity() == 0 {
+            // Of its full size from the start: growing would leave copies of keys behind.
+            self.recent.reserve_exact(RECENT);
+        }
+        if self.recent.len() == RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back((leaf, key.clone()));
     }
 
     /// Adds a block: from now on its leaves may be taken. It must be durable before one is used.
@@ -197,6 +215,12 @@ impl PuncturedTree {
     /// The key of a leaf; `None` when it was destroyed or never was.
     #[must_use]
     pub fn leaf(&self, leaf: u32) -> Option<LeafKey> {
+        if let Ok(at) = self
+            .recent
+            .binary_search_by_key(&leaf, |(recent, _)| *recent)
+        {
+            return Some(self.recent[at].1.clone());
+        }
         self.seed_over(leaf, 0).map(|seed| seed.leaf())
     }
 
@@ -226,8 +250,9 @@ impl PuncturedTree {
                 from = middle;
             }
         }
-        // What was derived ahead may hold it.
+        // What was derived ahead, or is remembered, may hold it.
         self.ready.retain(|(ahead, _)| *ahead != leaf);
+        self.recent.retain(|(recent, _)| *recent != leaf);
         true
     }
 
@@ -260,6 +285,7 @@ impl PuncturedTree {
             }
         }
         self.nodes = left;
+        self.recent.clear();
         destroyed
     }
 
@@ -289,6 +315,7 @@ impl PuncturedTree {
             end: self.end,
             lost: self.lost.clone(),
             ready: VecDeque::new(),
+            recent: VecDeque::new(),
             next: self.end,
             since: self.since,
         };
@@ -461,6 +488,7 @@ impl PuncturedTree {
             end,
             lost,
             ready: VecDeque::new(),
+            recent: VecDeque::new(),
             next: end,
             since: end,
         })
@@ -604,6 +632,27 @@ mod tests {
         for leaf in taken {
             assert!(tree.leaf(leaf).is_some());
         }
+    }
+
+    /// What is remembered of leaves that were taken is what is derived, and goes with the seed.
+    #[test]
+    fn what_is_remembered_is_destroyed_too() {
+        let mut tree = PuncturedTree::new();
+        tree.begin_block().unwrap();
+        let taken: Vec<_> = std::iter::from_fn(|| tree.take()).collect();
+        assert_eq!(tree.recent.len(), RECENT, "and no more");
+        let late = &taken[taken.len() - RECENT..];
+        let fresh = PuncturedTree::decode(&tree.encode()).unwrap();
+        for (leaf, key) in late {
+            assert_eq!(tree.leaf(*leaf).unwrap().0, key.0);
+            assert_eq!(fresh.leaf(*leaf).unwrap().0, key.0);
+        }
+        assert!(tree.puncture(late[5].0));
+        assert!(tree.leaf(late[5].0).is_none() && tree.leaf(late[6].0).is_some());
+        tree.since = tree.end;
+        tree.retain(&BTreeSet::from([late[6].0]));
+        assert!(tree.recent.is_empty() && tree.leaf(late[7].0).is_none());
+        assert_eq!(tree.leaf(late[6].0).unwrap().0, late[6].1.0);
     }
 
     /// At most one seed a leaf, whatever is destroyed: 37 bytes.
