@@ -24,7 +24,7 @@ fn limits(report: &Report, screen: Screen) -> Result<(), Failure> {
     let (machine, limits) = (&report.machine, &report.limits);
     screen.styled("What this machine can do", Style::Bold)?;
     screen.line(format!(
-        "  {} cores, {}, Linux {}",
+        "    {} cores, {}, Linux {}",
         machine.cores, machine.model, machine.kernel
     ))?;
     let mut table = Table::new(&[
@@ -61,7 +61,7 @@ fn limits(report: &Report, screen: Screen) -> Result<(), Failure> {
     }
     screen.table(&table)?;
     screen.line(format!(
-        "  mutual TLS, a stream: {} MiB/s, {} µs of processor time for a MiB, both ends",
+        "    mutual TLS, a stream: {} MiB/s, {} µs of processor time for a MiB, both ends",
         thousands(limits.tls_mib_per_second),
         thousands(limits.tls_cpu_micros_per_mib)
     ))
@@ -69,7 +69,7 @@ fn limits(report: &Report, screen: Screen) -> Result<(), Failure> {
 
 fn figures(run: &Run, screen: Screen) -> Result<(), Failure> {
     let title = format!(
-        "{}: {} notifications of {} bytes ({}), {} on their way until {}; median of {}",
+        "{}: {} notifications of {} bytes ({}), {} on their way until {}; {}",
         run.scenario,
         thousands_of(run.count),
         thousands_of(run.payload_bytes as u64),
@@ -81,12 +81,12 @@ fn figures(run: &Run, screen: Screen) -> Result<(), Failure> {
         },
         match run.rounds {
             1 => "1 round".to_owned(),
-            rounds => format!("{rounds} rounds"),
+            rounds => format!("median of {rounds} rounds"),
         },
     );
     screen.styled(&title, Style::Bold)?;
     screen.line(format!(
-        "  {} a second, each signed, durable on both sides, its receipt verified and durable",
+        "    {} a second, each signed, durable on both sides, its receipt verified and durable",
         thousands(run.per_second)
     ))?;
     let mut table = Table::new(&[
@@ -172,7 +172,7 @@ fn figures(run: &Run, screen: Screen) -> Result<(), Failure> {
         return Ok(());
     }
     screen.line(format!(
-        "  Bytes for each byte of payload, both sides: {}",
+        "    Bytes for each byte of payload, both sides: {}",
         of_bytes.join(", ")
     ))
 }
@@ -217,12 +217,12 @@ fn reached(bounds: &Bounds, ratios: &Ratios, screen: Screen) -> Result<(), Failu
     if !table.is_empty() {
         screen.table(&table)?;
     }
-    if let Some(ratio) = ratios.single_p99 {
-        screen.line(format!("  p99 is {ratio:.2} × the bound of a single one"))?;
+    if let Some(ratio) = ratios.single_p99_to_p50 {
+        screen.line(format!("    p99 is {ratio:.2} × p50"))?;
     }
     if let Some(ratio) = ratios.cpu_to_cryptography {
         screen.line(format!(
-            "  processor time of both sides: {ratio:.2} × that of the cryptography alone"
+            "    Processor time of both sides: {ratio:.2} × that of its cryptography alone"
         ))?;
     }
     Ok(())
