@@ -222,12 +222,14 @@ impl Bench {
         scratch: &Scratch,
     ) -> Result<Report, Failure> {
         let is_remote = remote.is_some();
-        let ways = match remote {
-            Some(ways) => ways,
-            None => pair.start(plan).await?,
+        let ways = if let Some(ways) = remote {
+            ways
+        } else {
+            let _waiting = Bar::waiting("starting two nodes");
+            pair.start(plan).await?
         };
         let mut taker = Taker::default();
-        taker.take(scratch.path(), &pair.0, self.size)?;
+        self.take_limits(&mut taker, pair, scratch)?;
         let entries_before = entries(&ways, self.recipient()).await?;
         let kept_before = pair.disk_bytes();
         let count = usize::from(self.rounds);
@@ -240,7 +242,7 @@ impl Bench {
             }
         };
         let kept_bytes = pair.disk_bytes().saturating_sub(kept_before);
-        taker.take(scratch.path(), &pair.0, self.size)?;
+        self.take_limits(&mut taker, pair, scratch)?;
         let machine = Machine::here();
         let around = Around {
             scenario: self.scenario.as_str(),
@@ -255,6 +257,16 @@ impl Bench {
         let limits = taker.limits();
         let run = run(plan, &around, &measured, &limits);
         Ok(report(machine, limits, vec![run]))
+    }
+
+    fn take_limits(
+        &self,
+        taker: &mut Taker,
+        pair: &Pair,
+        scratch: &Scratch,
+    ) -> Result<(), Failure> {
+        let _waiting = Bar::waiting("what this machine can do");
+        taker.take(scratch.path(), &pair.0, self.size)
     }
 
     fn tell(&self, report: &Report, screen: Screen) -> Done {
