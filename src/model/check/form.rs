@@ -564,10 +564,12 @@ pub(super) fn check(content: &Body, message: &Message<'_>, at: &str, faults: &mu
         at,
         kind: body::kind_of(content),
         listed: HashMap::new(),
+        lengths: 0,
         path: String::new(),
         faults,
     };
     for (index, path) in listed.iter().enumerate() {
+        form.lengths |= length_bit(path);
         if form.listed.insert(path, (index, false)).is_some() {
             form.refuse_listed(index, path, "is listed twice", "remove one of the two");
         }
@@ -576,11 +578,17 @@ pub(super) fn check(content: &Body, message: &Message<'_>, at: &str, faults: &mu
     form.finish();
 }
 
+fn length_bit(path: &str) -> u64 {
+    1 << (path.len() % 64)
+}
+
 struct Form<'a> {
     at: &'a str,
     kind: v1::Kind,
     /// Path below the kind's message → index in the list, and whether such a field was met.
     listed: HashMap<&'a str, (usize, bool)>,
+    /// [`length_bit`] of each of them: most fields are of another length, and need not be looked up.
+    lengths: u64,
     /// Of the field at which the check is, below the kind's message.
     path: String,
     faults: &'a mut Faults,
@@ -611,8 +619,8 @@ impl Form<'_> {
 
     fn field(&mut self, value: Option<&Value<'_>>, rule: Rule) {
         let filled = value.filter(|value| is_filled(value));
-        let listed = self.listed.get_mut(self.path.as_str());
-        if let Some((index, met)) = listed {
+        let may_be_listed = self.lengths & length_bit(&self.path) != 0;
+        if may_be_listed && let Some((index, met)) = self.listed.get_mut(self.path.as_str()) {
             *met = true;
             let index = *index;
             self.judge_listed(index, rule, filled.is_some());

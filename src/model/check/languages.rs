@@ -43,7 +43,7 @@ pub(super) fn check(draft: &Message<'_>, common: &v1::Common, at: &str, faults: 
             }
         }
         for tag in &declared {
-            if texts.iter().all(|(given, _)| given != tag) {
+            if texts.binary_search_by_key(tag, |(tag, _)| *tag).is_err() {
                 faults.add(
                     path.as_str(),
                     format!(

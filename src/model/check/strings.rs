@@ -107,7 +107,7 @@ fn check_line(path: &Path, line: &str, faults: &mut Faults) {
             "shorten it; long texts belong into a field with languages or an attachment",
         );
     }
-    if let Some(found) = line.chars().find(|c| text::is_steering(*c)) {
+    if let Some(found) = text::first_steering(line, &[]) {
         steering(path.as_str(), found, "", faults);
     }
 }
@@ -124,8 +124,7 @@ fn check_text(path: &dyn Fn() -> String, text: &str, faults: &mut Faults) {
             "shorten it, or send it as an attachment",
         );
     }
-    let is_refused = |c: &char| text::is_steering(*c) && !matches!(c, '\n' | '\t');
-    if let Some(found) = text.chars().find(is_refused) {
+    if let Some(found) = text::first_steering(text, &['\n', '\t']) {
         let kept = "; line feeds and tabs may stay";
         steering(path(), found, kept, faults);
     }
@@ -151,8 +150,7 @@ fn check_document(path: &Path, document: &str, faults: &mut Faults) {
             "send it as an attachment",
         );
     }
-    let is_refused = |c: &char| text::is_steering(*c) && !matches!(c, '\n' | '\t' | '\r');
-    if let Some(found) = document.chars().find(is_refused) {
+    if let Some(found) = text::first_steering(document, &['\n', '\t', '\r']) {
         let kept = "; line breaks and tabs may stay";
         steering(path.as_str(), found, kept, faults);
     }

@@ -6,6 +6,9 @@ use prost_types::Timestamp;
 use super::{Field, Shape, What};
 use crate::model::wire::{Fields, Raw, varint};
 
+/// Room for as many fields is made at once: most messages have no more.
+const SET_AT_FIRST: usize = 8;
+
 /// A message whose fields are known by their descriptors.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Message<'a> {
@@ -27,7 +30,7 @@ pub(crate) enum Value<'a> {
     Time(Timestamp),
     Message(Message<'a>),
     List(Vec<Value<'a>>),
-    /// Language and text, by language.
+    /// Language and text, by ascending language.
     Texts(Vec<(&'a str, &'a str)>),
 }
 
@@ -45,6 +48,11 @@ impl<'a> Message<'a> {
             set: Vec::new(),
             size: bytes.len(),
         };
+        if !bytes.is_empty() {
+            message
+                .set
+                .reserve_exact(shape.fields.len().min(SET_AT_FIRST));
+        }
         for (number, raw) in Fields::of(bytes) {
             if let Some((at, field)) = shape.field(number) {
                 message.take(at, field, raw);
@@ -98,7 +106,7 @@ impl<'a> Message<'a> {
         match &mut self.set[place].1 {
             Value::Texts(texts) => {
                 if let Raw::Bytes(entry) = raw {
-                    texts.push(text_of(entry));
+                    add_text(texts, text_of(entry));
                 }
             }
             Value::List(items) => add(items, field, raw),
@@ -149,6 +157,17 @@ fn add<'a>(items: &mut Vec<Value<'a>>, field: &'static Field, raw: Raw<'a>) {
         What::Four => items.extend(packed.chunks_exact(4).map(bits).map(Value::Number)),
         What::Eight => items.extend(packed.chunks_exact(8).map(bits).map(Value::Number)),
         _ => items.extend(single(field, raw)),
+    }
+}
+
+/// Adds a text in its order; of two with one key the last one counts.
+fn add_text<'a>(texts: &mut Vec<(&'a str, &'a str)>, (key, text): (&'a str, &'a str)) {
+    if texts.last().is_none_or(|(last, _)| *last < key) {
+        return texts.push((key, text));
+    }
+    match texts.binary_search_by_key(&key, |(key, _)| key) {
+        Ok(place) => texts[place].1 = text,
+        Err(place) => texts.insert(place, (key, text)),
     }
 }
 

@@ -190,6 +190,41 @@ fn samples_are_read_as_reflection_reads_them() {
 }
 
 #[test]
+fn the_order_on_the_wire_does_not_matter() {
+    let back = v1::Common {
+        to_office: "b".to_owned(),
+        languages: vec!["vi".to_owned()],
+        ..v1::Common::default()
+    };
+    let front = v1::Common {
+        from_office: "a".to_owned(),
+        languages: vec!["en".to_owned()],
+        ..v1::Common::default()
+    };
+    let bytes = [back.encode_to_vec(), front.encode_to_vec()].concat();
+    let dynamic = json::decode_dynamic("liaison.v1.Common", &bytes).unwrap();
+    assert_eq!(Message::read::<v1::Common>(&bytes), reflected(&dynamic));
+
+    let texts = |texts: &[(&str, &str)]| {
+        let texts = texts
+            .iter()
+            .map(|(tag, text)| ((*tag).to_owned(), (*text).to_owned()));
+        let texts = texts.collect();
+        v1::LocalizedText { texts }.encode_to_vec()
+    };
+    let bytes = [
+        texts(&[("vi", "1"), ("zh", "2")]),
+        texts(&[("en", "3"), ("vi", "4")]),
+    ]
+    .concat();
+    let dynamic = json::decode_dynamic("liaison.v1.LocalizedText", &bytes).unwrap();
+    assert_eq!(
+        Message::read::<v1::LocalizedText>(&bytes).set,
+        reflected(&dynamic).set
+    );
+}
+
+#[test]
 fn every_message_and_field_has_its_shape() {
     for (at, shape) in Shape::all().iter().enumerate() {
         assert_eq!(shape.at, at);
