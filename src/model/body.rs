@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use prost::Message as _;
 
-use super::{check, json, parts};
+use super::shape::{Message, Shape};
+use super::{check, parts};
 use crate::limits::BODY_PARTS_MAX;
 use crate::proto::v1;
 use crate::proto::v1::body::Body;
@@ -71,6 +72,16 @@ macro_rules! kinds {
         #[must_use]
         pub fn encode(body: &Body) -> Bytes {
             match body { $(Body::$kind(message) => message.encode_to_vec().into(),)+ }
+        }
+
+        /// The first time in a body that no notification may carry, as JSON path in it.
+        fn first_bad_time(body: &Body) -> Option<String> {
+            match body {
+                $(Body::$kind(message) => {
+                    let bytes = message.encode_to_vec();
+                    check::first_bad_time(&Message::read::<v1::$kind>(&bytes))
+                })+
+            }
         }
 
         /// Reads the message of a known kind and schema; `None` if this version knows them not.
@@ -164,19 +175,22 @@ pub enum Decoded {
 /// others, or a time outside what RFC 3339 can express.
 pub fn decode(kind: i32, schema: &str, body: &[u8]) -> Result<Decoded, BodyError> {
     // Before anything is made of it.
-    if let Some(descriptor) = is_known_schema(schema).then(|| json::descriptor_named(schema))
-        && descriptor.is_some_and(|known| parts::exceed(&known, body, BODY_PARTS_MAX))
-    {
-        return Err(BodyError::TooManyParts);
-    }
+    let shape = is_known_schema(schema).then(|| Shape::named(schema));
+    let odd_time = match shape.flatten() {
+        Some(shape) => {
+            let seen = parts::look(shape, body, BODY_PARTS_MAX);
+            seen.ok_or(BodyError::TooManyParts)?.odd_time
+        }
+        None => false,
+    };
     let decoded = match v1::Kind::try_from(kind) {
         Ok(kind) => decode_known(kind, schema, body),
         Err(_) => None,
     };
     match decoded {
         Some(Ok(known)) => {
-            let reflected = json::decode_dynamic(schema, body);
-            if let Some(field) = reflected.ok().as_ref().and_then(check::first_bad_time) {
+            // Rarely so, and then worth a second look: which one, and whether it is still there.
+            if odd_time && let Some(field) = first_bad_time(&known) {
                 return Err(BodyError::Time { field });
             }
             Ok(Decoded::Known(v1::Body { body: Some(known) }))

@@ -41,10 +41,11 @@ mod walk;
 
 use std::fmt;
 
-use prost_reflect::DynamicMessage;
+use prost::Message as _;
 
 use crate::limits;
-use crate::model::{body, json};
+use crate::model::body;
+use crate::model::shape::Message;
 use crate::proto::v1;
 use crate::proto::v1::body::Body;
 
@@ -94,8 +95,9 @@ pub fn with_defaults(mut draft: v1::Draft) -> v1::Draft {
 /// Every fault, at most [`limits::FAULTS_MAX`] and a last one that counts the others.
 pub fn check_draft(draft: &v1::Draft) -> Result<(), Vec<FieldFault>> {
     let mut faults = Faults::default();
-    let reflected = json::to_dynamic(draft);
-    strings::check(&reflected, &mut faults);
+    let bytes = draft.encode_to_vec();
+    let fields = Message::read::<v1::Draft>(&bytes);
+    strings::check(&fields, &mut faults);
     draft::check(draft, &mut faults);
     if let Some(content) = draft.body.as_ref().and_then(|body| body.body.as_ref()) {
         let precedence = v1::Precedence::try_from(draft.precedence).unwrap_or_default();
@@ -106,7 +108,7 @@ pub fn check_draft(draft: &v1::Draft) -> Result<(), Vec<FieldFault>> {
                 "choose another kind; to take note of a message, send an acknowledgement",
             );
         } else {
-            check_content(content, &reflected, precedence, &mut faults);
+            check_content(content, &fields, precedence, &mut faults);
         }
     }
     faults.into_result()
@@ -123,21 +125,23 @@ pub fn check_body(content: &Body, precedence: v1::Precedence) -> Vec<FieldFault>
         }),
         ..v1::Draft::default()
     };
-    let reflected = json::to_dynamic(&draft);
-    strings::check(&reflected, &mut faults);
-    check_content(content, &reflected, precedence, &mut faults);
+    let bytes = draft.encode_to_vec();
+    let fields = Message::read::<v1::Draft>(&bytes);
+    strings::check(&fields, &mut faults);
+    check_content(content, &fields, precedence, &mut faults);
     faults.into_result().err().unwrap_or_default()
 }
 
-/// Checks the body of a draft, of which `reflected` is the reflective form.
+/// Checks the body of a draft, of which `draft` has the fields.
 fn check_content(
     content: &Body,
-    reflected: &DynamicMessage,
+    draft: &Message<'_>,
     precedence: v1::Precedence,
     faults: &mut Faults,
 ) {
     let at = format!("body.{}", body::json_name_of(content));
-    let bytes = body::encode(content).len();
+    let form = form::message_of(draft);
+    let bytes = form.map_or(0, |form| form.size);
     if bytes > limits::BODY_BYTES_MAX {
         faults.add(
             at.as_str(),
@@ -151,9 +155,11 @@ fn check_content(
     if body::is_system(content) {
         return system::check(content, &at, faults);
     }
-    form::check(content, reflected, &at, faults);
+    if let Some(form) = form {
+        form::check(content, form, &at, faults);
+    }
     if let Some(common) = body::common(content) {
-        languages::check(reflected, common, &at, faults);
+        languages::check(draft, common, &at, faults);
         attachments::check(&common.attachments, &at, faults);
         precedence_reason(common, precedence, &at, faults);
     }
@@ -214,7 +220,7 @@ fn precedence_reason(
     let field = format!("{at}.common.precedenceReason");
     match &common.precedence_reason {
         Some(reason) if !reason.texts.is_empty() => {
-            languages::require_national(reason.texts.keys(), &field, faults);
+            languages::require_national(reason.texts.keys(), || field.as_str(), faults);
         }
         _ if is_urgent => faults.add(
             field,
@@ -269,6 +275,7 @@ impl Faults {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::json;
 
     #[test]
     fn faults_are_counted_beyond_the_limit() {

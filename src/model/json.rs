@@ -102,7 +102,8 @@ pub fn from_json<M: prost::Message + prost::Name + Default>(json: &str) -> Resul
     Ok(message.transcode_to()?)
 }
 
-/// A message in the reflective form that generic checks walk through.
+/// A message in the reflective form, for what asks for its fields by name and is not done often: the
+/// rules for drafts read [`super::shape`] instead.
 pub(crate) fn to_dynamic<M: prost::Message + prost::Name>(message: &M) -> DynamicMessage {
     let mut dynamic = DynamicMessage::new(descriptor_of::<M>());
     dynamic

@@ -39,10 +39,12 @@ pub mod report;
 pub mod retention;
 pub mod sample;
 pub mod search;
+pub(crate) mod shape;
 pub mod template;
 pub mod text;
 pub mod time;
 pub mod typed;
+mod wire;
 pub mod workflow;
 
 pub use header::Header;

@@ -3,98 +3,78 @@
 //! An empty message within another takes two bytes on the wire and some hundred in memory, so
 //! that a body of 1 MiB could become several hundred MiB. It is counted before it is parsed.
 
-use prost_reflect::{Kind, MessageDescriptor};
+use prost::Message as _;
+use prost_types::Timestamp;
 
-use super::json;
+use super::shape::Shape;
+use super::time;
+use super::wire::{Fields, Raw};
 
 /// Messages within messages that are followed; protobuf readers stop there as well.
 const DEPTH_MAX: usize = 100;
 
-/// Whether more than `parts_max` messages lie within the bytes of one. Bytes that are no such
-/// message are looked at up to where a reader would give them up.
-pub(crate) fn exceed(descriptor: &MessageDescriptor, bytes: &[u8], parts_max: usize) -> bool {
-    let mut left = parts_max;
-    count(descriptor, bytes, &mut left, DEPTH_MAX).is_none()
+/// What was seen while the messages within one were counted.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Seen {
+    /// Whether a time stands there that no notification may carry. If the bytes are such a message,
+    /// none does where this says no. Where it says yes, something after it may have replaced it.
+    pub(crate) odd_time: bool,
 }
 
-/// [`exceed`] for a generated message.
+/// Counts the messages within the bytes of one; `None` if they are more than `parts_max`. Bytes that
+/// are no such message are looked at up to where a reader would give them up.
+pub(crate) fn look(shape: &'static Shape, bytes: &[u8], parts_max: usize) -> Option<Seen> {
+    let mut seen = Seen::default();
+    let mut left = parts_max;
+    count(shape, bytes, &mut left, DEPTH_MAX, &mut seen)?;
+    Some(seen)
+}
+
+/// Whether more than `parts_max` messages lie within the bytes of a generated message.
 pub(crate) fn exceed_in<M: prost::Name>(bytes: &[u8], parts_max: usize) -> bool {
-    exceed(&json::descriptor_of::<M>(), bytes, parts_max)
+    look(Shape::of::<M>(), bytes, parts_max).is_none()
 }
 
 /// Takes from `left` what lies within; `None` when it does not suffice.
 fn count(
-    descriptor: &MessageDescriptor,
-    mut bytes: &[u8],
+    shape: &'static Shape,
+    bytes: &[u8],
     left: &mut usize,
     depth: usize,
+    seen: &mut Seen,
 ) -> Option<()> {
-    const DONE: Option<()> = Some(());
-    while !bytes.is_empty() {
-        let Some((tag, rest)) = varint(bytes) else {
-            return DONE;
+    // A group is walked as if it were not there: that counts too much, never too little.
+    for (number, raw) in Fields::of(bytes) {
+        let Raw::Bytes(within) = raw else { continue };
+        let Some(inner) = shape.field(number).and_then(|(_, field)| field.inner()) else {
+            continue;
         };
-        let length = match tag & 7 {
-            0 => varint(rest).map(|(_, after)| rest.len() - after.len()),
-            1 => Some(8),
-            5 => Some(4),
-            // A group is walked as if it were not there: that counts too much, never too little.
-            3 | 4 => Some(0),
-            2 => {
-                let Some((length, content)) = varint(rest) else {
-                    return DONE;
-                };
-                let within = usize::try_from(length)
-                    .ok()
-                    .and_then(|length| content.split_at_checked(length));
-                let Some((within, after)) = within else {
-                    return DONE;
-                };
-                bytes = after;
-                let number = u32::try_from(tag >> 3).unwrap_or(0);
-                let field = descriptor.get_field(number);
-                if let Some(Kind::Message(inner)) = field.map(|field| field.kind()) {
-                    *left = left.checked_sub(1)?;
-                    if depth > 0 {
-                        count(&inner, within, left, depth - 1)?;
-                    }
-                }
-                continue;
-            }
-            _ => None,
-        };
-        match length.and_then(|length| rest.get(length..)) {
-            Some(after) => bytes = after,
-            None => return DONE,
+        *left = left.checked_sub(1)?;
+        if inner.is_time {
+            // A time that is given in pieces has no proper second in one of them, or proper ones in
+            // all: the last one counts, and is proper then as well.
+            let at = Timestamp::decode(within);
+            seen.odd_time |= !at.is_ok_and(|at| time::in_range(&at));
+        } else if depth > 0 {
+            count(inner, within, left, depth - 1, seen)?;
         }
     }
-    DONE
-}
-
-/// The number at the beginning, and what follows it.
-fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
-    let mut value = 0_u64;
-    for (at, byte) in bytes.iter().enumerate().take(10) {
-        value |= u64::from(byte & 0x7f) << (7 * at);
-        if byte & 0x80 == 0 {
-            return Some((value, &bytes[at + 1..]));
-        }
-    }
-    None
+    Some(())
 }
 
 #[cfg(test)]
 mod tests {
-    use prost::Message as _;
-
     use super::*;
     use crate::limits::BODY_PARTS_MAX;
-    use crate::model::json::descriptor_named;
     use crate::model::sample;
     use crate::proto::v1;
 
-    fn letter() -> MessageDescriptor {
-        descriptor_named("liaison.v1.OfficialLetter").unwrap()
+    fn letter() -> &'static Shape {
+        Shape::of::<v1::OfficialLetter>()
+    }
+
+    fn exceed(shape: &'static Shape, bytes: &[u8], parts_max: usize) -> bool {
+        look(shape, bytes, parts_max).is_none()
     }
 
     #[test]
@@ -108,8 +88,8 @@ mod tests {
             ..v1::OfficialLetter::default()
         };
         let bytes = letter_of_ten.encode_to_vec();
-        assert!(!exceed(&letter(), &bytes, 10));
-        assert!(exceed(&letter(), &bytes, 9));
+        assert!(!exceed(letter(), &bytes, 10));
+        assert!(exceed(letter(), &bytes, 9));
     }
 
     #[test]
@@ -124,7 +104,7 @@ mod tests {
             &[0xa2, 0x3f, 2, 0x0a, 0],
         ] {
             let bytes = [front, &common].concat();
-            assert!(exceed(&letter(), &bytes, 0), "{front:?}");
+            assert!(exceed(letter(), &bytes, 0), "{front:?}");
         }
     }
 
@@ -140,7 +120,7 @@ mod tests {
                 0x0a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1,
             ],
         ] {
-            assert!(!exceed(&letter(), bytes, 0), "{bytes:?}");
+            assert!(!exceed(letter(), bytes, 0), "{bytes:?}");
         }
     }
 
@@ -154,9 +134,8 @@ mod tests {
         request
             .persons
             .resize(crate::limits::HANDOVER_PERSONS_MAX, one);
-        let descriptor = descriptor_named("liaison.v1.HandoverRequest").unwrap();
         assert!(!exceed(
-            &descriptor,
+            Shape::of::<v1::HandoverRequest>(),
             &request.encode_to_vec(),
             BODY_PARTS_MAX / 2
         ));

@@ -30,6 +30,30 @@ pub fn is_steering(c: char) -> bool {
         )
 }
 
+/// The first steering character of a text that is not among those spared.
+///
+/// Looks at bytes, and makes characters only of those that begin as a steering one does: of most
+/// texts, none.
+#[must_use]
+pub fn first_steering(text: &str, spared: &[char]) -> Option<char> {
+    text.bytes()
+        .enumerate()
+        .filter(|(_, byte)| BEGINS_STEERING[usize::from(*byte)])
+        .filter_map(|(at, _)| text.get(at..)?.chars().next())
+        .find(|c| is_steering(*c) && !spared.contains(c))
+}
+
+/// By byte: whether the UTF-8 of a steering character begins with it.
+const BEGINS_STEERING: [bool; 256] = {
+    let mut begins = [false; 256];
+    let mut byte: u8 = 0;
+    while byte < 255 {
+        begins[byte as usize] = matches!(byte, 0..=0x1f | 0x7f | 0xc2 | 0xd8 | 0xe2 | 0xef | 0xf3);
+        byte += 1;
+    }
+    begins
+};
+
 /// The beginning of a text, at most so many bytes of it, cut between characters.
 #[must_use]
 pub fn cut(text: &str, bytes_max: usize) -> &str {
@@ -106,6 +130,19 @@ mod tests {
             escape("\u{200B}\u{2066}\u{E0041}"),
             "\\u{200B}\\u{2066}\\u{E0041}"
         );
+    }
+
+    #[test]
+    fn steering_characters_are_found_by_their_first_byte() {
+        let mut begin = [false; 256];
+        for c in '\0'..=char::MAX {
+            let text = format!("ề友{c}.");
+            let first = is_steering(c).then_some(c);
+            assert_eq!(first_steering(&text, &[]), first, "{c:?}");
+            begin[usize::from(text.as_bytes()["ề友".len()])] |= is_steering(c);
+        }
+        assert_eq!(begin, BEGINS_STEERING);
+        assert_eq!(first_steering("a\n\tb\r", &['\n', '\t']), Some('\r'));
     }
 
     #[test]

@@ -4,10 +4,13 @@
 //! fails a test here: somebody must decide.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::sync::LazyLock;
 
-use prost_reflect::{DynamicMessage, FieldDescriptor, MapKey, ReflectMessage as _, Value};
+use prost_reflect::FieldDescriptor;
 
 use super::{Faults, languages, screening};
+use crate::model::shape::{Field, Message, Shape, Value};
 use crate::model::{body, text};
 use crate::proto::v1;
 use crate::proto::v1::body::Body;
@@ -542,31 +545,41 @@ const WHOLE: [&str; 3] = [
     "liaison.v1.Place",
 ];
 
-pub(super) fn check(content: &Body, draft: &DynamicMessage, at: &str, faults: &mut Faults) {
+/// The kind's message in a draft.
+pub(super) fn message_of<'a>(draft: &'a Message<'a>) -> Option<&'a Message<'a>> {
+    let Some(Value::Message(wrapper)) = draft.get("body") else {
+        return None;
+    };
+    // The wrapper has exactly one field set.
+    match wrapper.set.first() {
+        Some((_, Value::Message(message))) => Some(message),
+        _ => None,
+    }
+}
+
+/// Checks a body and the fields that are set in its message.
+pub(super) fn check(content: &Body, message: &Message<'_>, at: &str, faults: &mut Faults) {
     let listed = body::common(content).map_or(&[][..], |common| &common.not_applicable);
     let mut form = Form {
         at,
         kind: body::kind_of(content),
         listed: HashMap::new(),
+        lengths: 0,
+        path: String::new(),
         faults,
     };
     for (index, path) in listed.iter().enumerate() {
+        form.lengths |= length_bit(path);
         if form.listed.insert(path, (index, false)).is_some() {
             form.refuse_listed(index, path, "is listed twice", "remove one of the two");
         }
     }
-    let wrapper = draft.get_field_by_name("body");
-    // The wrapper has exactly one field set: the kind's message.
-    for (_, value) in wrapper
-        .iter()
-        .filter_map(|w| w.as_message())
-        .flat_map(DynamicMessage::fields)
-    {
-        if let Some(message) = value.as_message() {
-            form.message(message, "");
-        }
-    }
+    form.message(message);
     form.finish();
+}
+
+fn length_bit(path: &str) -> u64 {
+    1 << (path.len() % 64)
 }
 
 struct Form<'a> {
@@ -574,71 +587,78 @@ struct Form<'a> {
     kind: v1::Kind,
     /// Path below the kind's message → index in the list, and whether such a field was met.
     listed: HashMap<&'a str, (usize, bool)>,
+    /// [`length_bit`] of each of them: most fields are of another length, and need not be looked up.
+    lengths: u64,
+    /// Of the field at which the check is, below the kind's message.
+    path: String,
     faults: &'a mut Faults,
 }
 
 impl Form<'_> {
-    fn message(&mut self, message: &DynamicMessage, path: &str) {
-        for field in message.descriptor().fields() {
-            let name = field.json_name();
-            let path = match path {
-                "" => name.to_owned(),
-                _ => format!("{path}.{name}"),
+    fn message(&mut self, message: &Message<'_>) {
+        let rules = &RULED[message.shape.at];
+        // What a claimant's form does not say, it may not say.
+        let withholds = screening::is_claimant(message);
+        let above = self.path.len();
+        let mut set = message.set.iter().peekable();
+        for (place, field) in message.shape.fields.iter().enumerate() {
+            if above > 0 {
+                self.path.push('.');
+            }
+            self.path.push_str(&field.json_name);
+            let rule = if withholds && screening::is_withheld(field) {
+                Free
+            } else {
+                rules.of(self.kind, place)
             };
-            self.field(message, &field, &path);
+            let value = set.next_if(|(at, _)| *at == place).map(|(_, value)| value);
+            self.field(value, rule);
+            self.path.truncate(above);
         }
     }
 
-    fn field(&mut self, message: &DynamicMessage, field: &FieldDescriptor, path: &str) {
-        let rule = rule_in(self.kind, field).unwrap_or(Free);
-        // What a claimant's form does not say, it may not say.
-        let rule = if screening::is_withheld(message, field) {
-            Free
-        } else {
-            rule
-        };
-        let value = message.get_field(field);
-        let is_filled = message.has_field(field) && is_filled(&value);
-        if let Some((index, met)) = self.listed.get_mut(path) {
+    fn field(&mut self, value: Option<&Value<'_>>, rule: Rule) {
+        let filled = value.filter(|value| is_filled(value));
+        let may_be_listed = self.lengths & length_bit(&self.path) != 0;
+        if may_be_listed && let Some((index, met)) = self.listed.get_mut(self.path.as_str()) {
             *met = true;
             let index = *index;
-            self.judge_listed(index, path, rule, is_filled);
-        } else if !is_filled {
-            self.judge_blank(path, rule);
+            self.judge_listed(index, rule, filled.is_some());
+        } else if filled.is_none() {
+            self.judge_blank(rule);
         }
-        if is_filled {
-            match value.as_ref() {
-                Value::Message(inner) => self.inner(inner, path, rule),
-                Value::List(items) => {
-                    for (index, item) in items.iter().enumerate() {
-                        self.element(item, &format!("{path}[{index}]"), rule);
-                    }
+        match filled {
+            Some(Value::Message(inner)) => self.inner(inner, rule),
+            Some(Value::List(items)) => {
+                let above = self.path.len();
+                for (index, item) in items.iter().enumerate() {
+                    // Writing to a String cannot fail.
+                    let _ = write!(self.path, "[{index}]");
+                    self.element(item, rule);
+                    self.path.truncate(above);
                 }
-                _ => {}
             }
+            _ => {}
         }
     }
 
-    fn inner(&mut self, inner: &DynamicMessage, path: &str, rule: Rule) {
-        if !WHOLE.contains(&inner.descriptor().full_name()) {
-            self.message(inner, path);
+    fn inner(&mut self, inner: &Message<'_>, rule: Rule) {
+        if !RULED[inner.shape.at].is_whole {
+            self.message(inner);
         } else if rule != Free
-            && let Some(texts) = inner.get_field_by_name("texts")
+            && let Some(Value::Texts(texts)) = inner.get("texts")
         {
-            let tags = texts.as_map().into_iter().flat_map(HashMap::keys);
-            let tags = tags.filter_map(|tag| match tag {
-                MapKey::String(tag) => Some(tag),
-                _ => None,
-            });
-            languages::require_national(tags, &format!("{}.{path}", self.at), self.faults);
+            let tags = texts.iter().map(|(tag, _)| *tag);
+            let (at, path) = (self.at, &self.path);
+            languages::require_national(tags, || format!("{at}.{path}"), self.faults);
         }
     }
 
-    fn element(&mut self, item: &Value, path: &str, rule: Rule) {
+    fn element(&mut self, item: &Value<'_>, rule: Rule) {
         match item {
-            Value::Message(inner) => self.inner(inner, path, rule),
+            Value::Message(inner) => self.inner(inner, rule),
             other if !is_filled(other) => self.faults.add(
-                format!("{}.{path}", self.at),
+                format!("{}.{}", self.at, self.path),
                 "the element is blank",
                 "fill it in or remove it",
             ),
@@ -646,44 +666,40 @@ impl Form<'_> {
         }
     }
 
-    fn judge_blank(&mut self, path: &str, rule: Rule) {
-        let field = format!("{}.{path}", self.at);
+    fn judge_blank(&mut self, rule: Rule) {
+        let (at, path) = (self.at, &self.path);
         match rule {
-            Required => self.faults.add(field, "is missing", "fill it in"),
+            Required => self
+                .faults
+                .add(format!("{at}.{path}"), "is missing", "fill it in"),
             OrNot => self.faults.add(
-                field,
+                format!("{at}.{path}"),
                 NEITHER,
-                format!(
-                    "fill it in, or add \"{path}\" to {}.common.notApplicable",
-                    self.at
-                ),
+                format!("fill it in, or add \"{path}\" to {at}.common.notApplicable"),
             ),
             Free | Answered => {}
         }
     }
 
-    fn judge_listed(&mut self, index: usize, path: &str, rule: Rule, is_filled: bool) {
-        match rule {
-            Answered => self.refuse_listed(
-                index,
-                path,
+    fn judge_listed(&mut self, index: usize, rule: Rule, is_filled: bool) {
+        let (reason, remedy) = match rule {
+            Answered => (
                 "always has an answer: a number, or yes or no",
                 "remove it from the list",
             ),
-            Required => self.refuse_listed(
-                index,
-                path,
+            Required => (
                 "applies to every message of this kind",
                 "remove it from the list and fill the field in",
             ),
-            OrNot | Free if is_filled => self.refuse_listed(
-                index,
-                path,
+            OrNot | Free if is_filled => (
                 "is filled in, and listed as not applicable",
                 "remove it from the list, or empty the field",
             ),
-            OrNot | Free => {}
-        }
+            OrNot | Free => return,
+        };
+        let path = std::mem::take(&mut self.path);
+        self.refuse_listed(index, &path, reason, remedy);
+        self.path = path;
     }
 
     fn refuse_listed(&mut self, index: usize, path: &str, reason: &str, remedy: &str) {
@@ -714,6 +730,43 @@ impl Form<'_> {
     }
 }
 
+/// The rules for the fields of one message.
+struct Ruled {
+    /// By number of the kind, then by place of the field.
+    rules: Vec<Vec<Rule>>,
+    /// Whether it is one of [`WHOLE`].
+    is_whole: bool,
+}
+
+impl Ruled {
+    /// The rule for the field at that place; what has none is free.
+    fn of(&self, kind: v1::Kind, place: usize) -> Rule {
+        let rules = self.rules.get(kind as usize);
+        rules.map_or(Free, |rules| rules[place])
+    }
+}
+
+/// What [`rule_in`] says of every field, by place of the message.
+static RULED: LazyLock<Vec<Ruled>> = LazyLock::new(|| {
+    let kinds = body::one_of_each()
+        .iter()
+        .map(body::kind_of)
+        .collect::<Vec<_>>();
+    let kind_max = kinds.iter().map(|kind| *kind as usize).max().unwrap_or(0);
+    let ruled = |shape: &Shape| {
+        let mut rules = vec![Vec::new(); kind_max + 1];
+        for kind in &kinds {
+            let rule = |field: &Field| rule_in(*kind, &field.descriptor).unwrap_or(Free);
+            rules[*kind as usize] = shape.fields.iter().map(rule).collect();
+        }
+        Ruled {
+            rules,
+            is_whole: WHOLE.contains(&shape.descriptor.full_name()),
+        }
+    };
+    Shape::all().iter().map(ruled).collect()
+});
+
 /// The rule for a field where it stands in a form of that kind; `None` for fields of what is filled in
 /// as a whole, and of what is no form.
 pub(crate) fn rule_in(kind: v1::Kind, field: &FieldDescriptor) -> Option<Rule> {
@@ -741,18 +794,15 @@ fn rule_of(message: &str, field: &str) -> Option<Rule> {
     Some(*rule)
 }
 
-fn is_filled(value: &Value) -> bool {
+fn is_filled(value: &Value<'_>) -> bool {
     match value {
-        Value::String(line) => !line.trim().is_empty(),
+        Value::Text(line) => !line.trim().is_empty(),
         Value::Bytes(bytes) => !bytes.is_empty(),
-        Value::EnumNumber(number) => *number != 0,
+        Value::Choice(number) => *number != 0,
         Value::List(items) => !items.is_empty(),
-        Value::Message(message) => match message.descriptor().full_name() {
-            // A time of zero seconds is set all the same; whether it can be is for `strings`.
-            "google.protobuf.Timestamp" => true,
-            _ => message.fields().next().is_some(),
-        },
-        _ => true,
+        Value::Message(message) => !message.set.is_empty(),
+        // A time of zero seconds is set all the same; whether it can be is for `strings`.
+        Value::Time(_) | Value::Number(_) | Value::Texts(_) => true,
     }
 }
 
@@ -760,7 +810,7 @@ fn is_filled(value: &Value) -> bool {
 mod tests {
     use super::*;
     use crate::model::json;
-    use prost_reflect::{Kind, MessageDescriptor};
+    use prost_reflect::{Kind, MessageDescriptor, ReflectMessage as _};
 
     fn undecided(message: &MessageDescriptor, missing: &mut Vec<String>) {
         for field in message.fields() {

@@ -5,9 +5,11 @@
 //! wherever they stand. A name in a text nobody can tell from other words: that a sensor's program writes
 //! none is for whoever sets it up.
 
+use prost::Message as _;
+
 use super::Faults;
 use super::walk::{Found, Path, in_language, walk};
-use crate::model::json;
+use crate::model::shape::Message;
 use crate::proto::v1;
 
 /// Characters of a machine-readable zone that stand together: the shortest line has 30.
@@ -24,8 +26,9 @@ pub(super) fn check(alert: &v1::CrossingAlert, at: &str, faults: &mut Faults) {
         );
     }
     let mut texts = Vec::new();
+    let bytes = alert.encode_to_vec();
     walk(
-        &json::to_dynamic(alert),
+        &Message::read::<v1::CrossingAlert>(&bytes),
         &mut Path::default(),
         &mut |path, found| match found {
             Found::Line(line) | Found::Document(line) => {
@@ -33,9 +36,7 @@ pub(super) fn check(alert: &v1::CrossingAlert, at: &str, faults: &mut Faults) {
             }
             Found::Localized(languages) => {
                 for (tag, text) in languages {
-                    in_language(path, tag, |path| {
-                        texts.push((path.as_str().to_owned(), text.to_owned()));
-                    });
+                    texts.push((in_language(path, tag), (*text).to_owned()));
                 }
             }
             Found::List(..) | Found::Choice(..) | Found::Time(_) => {}

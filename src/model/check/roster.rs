@@ -35,7 +35,7 @@ pub(super) fn check(roster: &v1::Roster, at: &str, faults: &mut Faults) {
                     "remove one of the two",
                 );
             } else if !tag.trim().is_empty() {
-                languages::check_tag(tag, &field, faults);
+                languages::check_tag(tag, || field.as_str(), faults);
             }
         }
     }

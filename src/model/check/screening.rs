@@ -4,10 +4,10 @@
 
 use std::collections::HashSet;
 
-use prost_reflect::{DynamicMessage, FieldDescriptor, ReflectMessage as _};
+use prost::Message as _;
 
 use super::Faults;
-use crate::model::json;
+use crate::model::shape::{Field, Message, Value};
 use crate::proto::v1;
 use crate::proto::v1::HandoverRoute;
 
@@ -25,19 +25,19 @@ const PARTICULARS: [&str; 9] = [
     "photo_sha256",
 ];
 
-/// Whether the field of a form is left blank without a word, since it would say who a claimant is.
-pub(super) fn is_withheld(message: &DynamicMessage, field: &FieldDescriptor) -> bool {
-    PARTICULARS.contains(&field.name())
-        && message.descriptor().name() == "HandoverPerson"
-        && message
-            .get_field_by_name("screening")
-            .as_ref()
-            .and_then(|screening| screening.as_message())
-            .and_then(|screening| {
-                let claim = screening.get_field_by_name("protection_claim")?;
-                claim.as_bool()
-            })
-            .unwrap_or(false)
+/// Whether a part of a form is about somebody who claims protection.
+pub(super) fn is_claimant(message: &Message<'_>) -> bool {
+    message.shape.descriptor.name() == "HandoverPerson"
+        && matches!(
+            message.get("screening"),
+            // What is set is yes.
+            Some(Value::Message(screening)) if screening.get("protection_claim").is_some()
+        )
+}
+
+/// Whether the field of a claimant's form is left blank without a word, since it would say who it is.
+pub(super) fn is_withheld(field: &Field) -> bool {
+    PARTICULARS.contains(&field.descriptor.name())
 }
 
 /// Whether somebody claims asylum, or fears to be returned.
@@ -95,10 +95,10 @@ pub(super) fn check(
 }
 
 fn check_withheld(person: &v1::HandoverPerson, at: &str, faults: &mut Faults) {
-    for (field, _) in json::to_dynamic(person).fields() {
-        if PARTICULARS.contains(&field.name()) {
+    for (field, _) in Message::read::<v1::HandoverPerson>(&person.encode_to_vec()).fields() {
+        if is_withheld(field) {
             faults.add(
-                format!("{at}.{}", field.json_name()),
+                format!("{at}.{}", field.json_name),
                 "the person claims protection, and this says who it is",
                 "withhold the particulars of a claimant from the other side: remove it; number, \
                  sex, screening, needs and route stay",

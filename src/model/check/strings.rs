@@ -1,19 +1,18 @@
 //! Rules for every field whatever it means: characters, lengths, counts, choices, times.
 
-use prost_reflect::{DynamicMessage, FieldDescriptor};
-
 use super::Faults;
 use super::walk::{Found, Path, in_language, walk};
 use crate::limits;
+use crate::model::shape::{Field, Message};
 use crate::model::{text, time};
 
-pub(super) fn check(draft: &DynamicMessage, faults: &mut Faults) {
+pub(super) fn check(draft: &Message<'_>, faults: &mut Faults) {
     walk(
         draft,
         &mut Path::default(),
         &mut |path, found| match found {
-            Found::Line(line) => check_line(path.as_str(), line, faults),
-            Found::Document(document) => check_document(path.as_str(), document, faults),
+            Found::Line(line) => check_line(path, line, faults),
+            Found::Document(document) => check_document(path, document, faults),
             Found::Localized(texts) => {
                 if texts.len() > limits::LANGUAGES_MAX {
                     too_many(
@@ -25,7 +24,7 @@ pub(super) fn check(draft: &DynamicMessage, faults: &mut Faults) {
                     );
                 }
                 for (tag, text) in texts {
-                    in_language(path, tag, |path| check_text(path.as_str(), text, faults));
+                    check_text(&|| in_language(path, tag), text, faults);
                 }
             }
             Found::List(field, length) => {
@@ -35,15 +34,16 @@ pub(super) fn check(draft: &DynamicMessage, faults: &mut Faults) {
                 }
             }
             Found::Choice(choices, number) => {
-                if choices.get_value(number).is_none() {
+                if !choices.has(number) {
                     let names: Vec<String> = choices
+                        .descriptor
                         .values()
                         .filter(|value| value.number() != 0)
                         .map(|value| value.name().to_owned())
                         .collect();
                     faults.add(
                         path.as_str(),
-                        format!("{number} is no {}", choices.name()),
+                        format!("{number} is no {}", choices.descriptor.name()),
                         format!("choose one of {}", names.join(", ")),
                     );
                 }
@@ -69,8 +69,8 @@ fn too_many(path: &Path, found: usize, max: usize, what: &str, faults: &mut Faul
     );
 }
 
-fn length_max(field: &FieldDescriptor) -> usize {
-    match field.full_name() {
+fn length_max(field: &Field) -> usize {
+    match field.descriptor.full_name() {
         "liaison.v1.HandoverRequest.persons"
         | "liaison.v1.HandoverReply.decisions"
         | "liaison.v1.HandoverSupplement.persons"
@@ -95,10 +95,10 @@ fn length_max(field: &FieldDescriptor) -> usize {
     }
 }
 
-fn check_line(path: &str, line: &str, faults: &mut Faults) {
+fn check_line(path: &Path, line: &str, faults: &mut Faults) {
     if line.len() > limits::LINE_BYTES_MAX {
         faults.add(
-            path,
+            path.as_str(),
             format!(
                 "the line has {} bytes, over the limit of {}",
                 line.len(),
@@ -107,15 +107,15 @@ fn check_line(path: &str, line: &str, faults: &mut Faults) {
             "shorten it; long texts belong into a field with languages or an attachment",
         );
     }
-    if let Some(found) = line.chars().find(|c| text::is_steering(*c)) {
-        steering(path, found, "", faults);
+    if let Some(found) = text::first_steering(line, &[]) {
+        steering(path.as_str(), found, "", faults);
     }
 }
 
-fn check_text(path: &str, text: &str, faults: &mut Faults) {
+fn check_text(path: &dyn Fn() -> String, text: &str, faults: &mut Faults) {
     if text.len() > limits::TEXT_BYTES_MAX {
         faults.add(
-            path,
+            path(),
             format!(
                 "the text has {} bytes, over the limit of {}",
                 text.len(),
@@ -124,14 +124,13 @@ fn check_text(path: &str, text: &str, faults: &mut Faults) {
             "shorten it, or send it as an attachment",
         );
     }
-    let is_refused = |c: &char| text::is_steering(*c) && !matches!(c, '\n' | '\t');
-    if let Some(found) = text.chars().find(is_refused) {
+    if let Some(found) = text::first_steering(text, &['\n', '\t']) {
         let kept = "; line feeds and tabs may stay";
-        steering(path, found, kept, faults);
+        steering(path(), found, kept, faults);
     }
     if text.trim().is_empty() {
         faults.add(
-            path,
+            path(),
             "the text is blank",
             "write it, or remove the language from every text",
         );
@@ -139,10 +138,10 @@ fn check_text(path: &str, text: &str, faults: &mut Faults) {
 }
 
 /// As a text, but for carriage returns: programs write documents with them.
-fn check_document(path: &str, document: &str, faults: &mut Faults) {
+fn check_document(path: &Path, document: &str, faults: &mut Faults) {
     if document.len() > limits::TEXT_BYTES_MAX {
         faults.add(
-            path,
+            path.as_str(),
             format!(
                 "the document has {} bytes, over the limit of {}",
                 document.len(),
@@ -151,14 +150,13 @@ fn check_document(path: &str, document: &str, faults: &mut Faults) {
             "send it as an attachment",
         );
     }
-    let is_refused = |c: &char| text::is_steering(*c) && !matches!(c, '\n' | '\t' | '\r');
-    if let Some(found) = document.chars().find(is_refused) {
+    if let Some(found) = text::first_steering(document, &['\n', '\t', '\r']) {
         let kept = "; line breaks and tabs may stay";
-        steering(path, found, kept, faults);
+        steering(path.as_str(), found, kept, faults);
     }
 }
 
-fn steering(path: &str, found: char, kept: &str, faults: &mut Faults) {
+fn steering(path: impl Into<String>, found: char, kept: &str, faults: &mut Faults) {
     faults.add(
         path,
         format!(
