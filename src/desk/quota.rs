@@ -91,9 +91,19 @@ impl Desk {
     }
 
     /// A place in flight, as soon as there is one: for who sends no more meanwhile.
-    pub(super) async fn seat_in_turn(&self, caller: &Caller, class: Class) -> Seat {
+    ///
+    /// # Errors
+    /// [`DeskError::InFlight`] for a caller who may have none at all.
+    pub(super) async fn seat_in_turn(
+        &self,
+        caller: &Caller,
+        class: Class,
+    ) -> Result<Seat, DeskError> {
         let (in_flight, all) = self.places(caller, class);
-        self.submits.wait_up_to(caller, in_flight, all).await
+        if in_flight == 0 {
+            return Err(DeskError::InFlight { in_flight });
+        }
+        Ok(self.submits.wait_up_to(caller, in_flight, all).await)
     }
 
     /// As [`Desk::let_in`], with a place in flight.

@@ -98,11 +98,13 @@ impl Intake {
             () = self.desk.stop.cancelled() => Err(DeskError::Stopping),
             error = self.unread() => Err(error),
         };
-        // What was read is answered before it is said how the stream ended.
-        tokio::select! {
-            _all = self.places.acquire_many(PLACES) => {}
-            () = self.answers.closed() => return,
-            _error = self.unread() => {}
+        // What was read is answered before it is said how the stream ended, if anybody listens.
+        if !matches!(ended, Err(DeskError::NotRead)) {
+            tokio::select! {
+                _all = self.places.acquire_many(PLACES) => {}
+                () = self.answers.closed() => return,
+                _error = self.unread() => {}
+            }
         }
         if let Err(error) = ended {
             let (caller, reason) = (&self.caller, error.reason());
@@ -163,8 +165,15 @@ impl Intake {
 const PLACES: u32 = SUBMIT_MANY_MAX as u32;
 
 impl Desk {
-    async fn outcome_of(&self, caller: &Caller, draft: v1::Draft, seat: Seat) -> Outcome {
-        let error = match self.submit_seated(caller, draft, seat).await {
+    /// Submits one, and tells of it as a call of its own would: to the caller, the log and the journal.
+    async fn outcome_of(
+        &self,
+        caller: &Caller,
+        draft: v1::Draft,
+        seat: Result<Seat, DeskError>,
+    ) -> Outcome {
+        let recorded = async { self.submit_seated(caller, draft, seat?).await };
+        let error = match recorded.await {
             Ok(recorded) => return Outcome::Recorded(recorded),
             Err(error) => error,
         };
