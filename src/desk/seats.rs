@@ -123,6 +123,31 @@ mod tests {
         assert!(seats.take(&caller("others")).is_some());
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_has_the_next_place_that_is_given_back() {
+        let seats = Seats::new(2, 2);
+        let caller = |name: &str| Caller {
+            role: Role::Integration,
+            name: name.to_owned(),
+        };
+        let (bulk, others) = (caller("bulk"), caller("others"));
+        let first = seats.wait_up_to(&bulk, 1, 2).await;
+        let second = seats.take(&others).unwrap();
+        let waiting = {
+            let (seats, bulk) = (seats.clone(), bulk.clone());
+            tokio::spawn(async move { seats.wait_up_to(&bulk, 1, 2).await })
+        };
+        // Another's is of no use to it: its own are taken.
+        drop(second);
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        assert!(!waiting.is_finished());
+        drop(first);
+        let third = waiting.await.unwrap();
+        assert!(seats.take_up_to(&bulk, 1, 2).is_none());
+        drop(third);
+        assert!(seats.take_up_to(&bulk, 1, 2).is_some());
+    }
+
     #[test]
     fn one_caller_cannot_take_every_seat() {
         let seats = Seats::new(WATCHERS_MAX, CALLER_WATCHERS_MAX);

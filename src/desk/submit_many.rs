@@ -1,8 +1,8 @@
 //! Submitting many on one stream: each draft a task of its own, admitted, charged and refused exactly as
 //! Submit would.
 //!
-//! A call of its own costs more than the message in it. On a stream the frames are shared, and what comes
-//! together is signed on every core and flushed together.
+//! Messages of one stream share work that both ends do for every call; what comes together is signed on every
+//! core and flushed together.
 //!
 //! What is read is bounded three times: by answers that the caller has not read, by bytes that are being
 //! recorded, and by what the caller may have in flight. Beyond that the stream is not read, and HTTP/2 lets the
@@ -59,7 +59,7 @@ impl Desk {
         let taken = Arc::new(AtomicU64::new(0));
         let intake = Intake {
             desk: Arc::clone(self),
-            caller: caller.clone(),
+            caller: Arc::new(caller.clone()),
             places: Arc::new(Semaphore::new(SUBMIT_MANY_MAX)),
             bytes: Arc::new(Semaphore::new(SUBMIT_MANY_BYTES_MAX)),
             answers,
@@ -80,7 +80,7 @@ impl Desk {
 /// One stream of drafts.
 struct Intake {
     desk: Arc<Desk>,
-    caller: Caller,
+    caller: Arc<Caller>,
     /// For drafts whose answers have not gone out.
     places: Arc<Semaphore>,
     /// For drafts that are being recorded.
@@ -136,7 +136,7 @@ impl Intake {
                 answers: self.answers.clone(),
                 place: Some(place),
             };
-            let (desk, caller) = (Arc::clone(&self.desk), self.caller.clone());
+            let (desk, caller) = (Arc::clone(&self.desk), Arc::clone(&self.caller));
             tokio::spawn(async move {
                 let outcome = desk.outcome_of(&caller, draft, seat).await;
                 drop(bytes);

@@ -11,7 +11,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use http_body::Frame;
 use liaison::exchange::clock::Entropy;
 use liaison::exchange::{Foundations, LinkTerms, RecorderMode};
-use liaison::limits::{READER_TIME_MAX, SUBMIT_MANY_BYTES_MAX, SUBMIT_MANY_MAX};
+use liaison::limits::{READER_TIME_MAX, SUBMIT_MANY_BYTES_MAX, SUBMIT_MANY_MAX, TEXT_BYTES_MAX};
 use liaison::link::codec::BoundedCodec;
 use liaison::proto::v1::desk_service_server::DeskService as _;
 use liaison::store::{Batch, Direction, Marks, Record, Share, Store, StoreError};
@@ -195,9 +195,9 @@ async fn no_more_bytes_are_read_than_may_be_under_way() {
     let v1::body::Body::OfficialLetter(letter) = content else {
         panic!("a letter");
     };
-    letter.text.as_mut().unwrap().texts = ["vi", "zh", "en"]
-        .map(|language| (language.to_owned(), "x".repeat(64 << 10)))
-        .into();
+    letter.text = Some(v1::LocalizedText {
+        texts: [("vi".to_owned(), "x".repeat(TEXT_BYTES_MAX))].into(),
+    });
     let fit = SUBMIT_MANY_BYTES_MAX / long.encoded_len();
     let drafts = std::iter::repeat_n(long, fit + 2);
     let (mut answers, read) = submit_many(&counter, &info, drafts).await;
