@@ -221,7 +221,7 @@ async fn who_goes_away_in_the_middle_and_sends_all_again_finds_nothing_twice() {
         })
         .collect();
     // Ten are recorded and told, ten more are read and not recorded yet.
-    let first = drafts[..20].to_vec().into_iter();
+    let first = drafts.clone().into_iter().take(20);
     let (mut answers, _) = submit_many(&counter, &info, first).await;
     let mut told = BTreeMap::new();
     while told.len() < 10 {
