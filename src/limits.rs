@@ -186,6 +186,15 @@ pub const SUBMITS_MAX: usize = 4_096;
 /// Such messages of one caller, unless the configuration says otherwise: four of them do not crowd
 /// out the fifth.
 pub const CALLER_SUBMITS_MAX: usize = SUBMITS_MAX / 4;
+/// Drafts of one stream of them whose answers have not been read: each its own task, and a refusal of 5 KiB at
+/// worst, 20 MiB.
+pub const SUBMIT_MANY_MAX: usize = 4_096;
+/// Bytes of the drafts of one stream that are being recorded: every one of them at 2 KiB, or two of the largest.
+pub const SUBMIT_MANY_BYTES_MAX: usize = 2 * DESK_MESSAGE_BYTES_MAX;
+/// Such streams: with 28 MiB each at worst, 900 MiB if eight callers are hostile.
+pub const SUBMIT_STREAMS_MAX: usize = 32;
+/// Such streams of one caller.
+pub const CALLER_SUBMIT_STREAMS_MAX: usize = SUBMIT_STREAMS_MAX / 8;
 /// How many times the floor must stay free where an ordinary message is recorded: what is below is
 /// for receipts, what the peer sends, acknowledgements, FLASH and IMMEDIATE.
 pub const BULK_FLOORS: u64 = 2;

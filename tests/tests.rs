@@ -136,6 +136,8 @@ mod store_damage;
 mod store_files;
 #[path = "it/store_full_disk.rs"]
 mod store_full_disk;
+#[path = "it/submit_many.rs"]
+mod submit_many;
 #[path = "it/tampering.rs"]
 mod tampering;
 #[path = "it/tidy.rs"]

@@ -13,7 +13,7 @@ pub use crate::link::identity::Role;
 /// The calls of the desk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Method {
-    /// Signs and records.
+    /// Signs and records, one or many.
     Submit,
     /// One message.
     Get,

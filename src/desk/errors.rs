@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -678,6 +679,24 @@ impl From<DeskError> for Status {
         add_violations(&mut details, &faults, message.len());
         Status::with_error_details(code, message, details)
     }
+}
+
+/// A refusal as it is told of one of many: the parts of its status, and its reason beside them.
+pub(super) fn failure_of(reason: &'static str, status: &Status) -> v1::SubmitFailure {
+    v1::SubmitFailure {
+        code: status.code() as i32,
+        reason: reason.to_owned(),
+        message: status.message().to_owned(),
+        details: Bytes::copy_from_slice(status.details()),
+    }
+}
+
+/// The status that a call for one message would have had, from what was told of one of many: for
+/// clients that handle both alike.
+#[must_use]
+pub fn status_of(failure: &v1::SubmitFailure) -> Status {
+    let code = Code::from_i32(failure.code);
+    Status::with_details(code, &failure.message, failure.details.clone())
 }
 
 /// As many faults as fit the trailers, and how many there are more.

@@ -210,7 +210,7 @@ impl Desk {
     }
 
     /// Notes that somebody was refused: at once, and then once a minute with how often.
-    async fn note_refusal(&self, caller: &Caller, call: &str) {
+    pub(super) async fn note_refusal(&self, caller: &Caller, call: &str) {
         let deed = Self::deed(caller, Act::Refused).what(cut(call, JOURNAL_WHAT_BYTES_MAX));
         if let Err(error) = self.note_counted(deed).await {
             tracing::error!(%caller, reason = error.reason(), "a refusal could not be journalled");

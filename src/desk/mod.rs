@@ -5,7 +5,7 @@
 //! - [`caller`]: who calls, and the one table of what each role may do. Default deny.
 //! - [`errors`]: every way to refuse, and the one table from there to gRPC.
 //! - `service`, `audit_service`: the generated traits; identify, admit, call, log what was refused.
-//! - `submit`, `acknowledge`, `read`, `watch`, `files`, `status`, `due`, `report`, `audit`,
+//! - `submit`, `submit_many`, `acknowledge`, `read`, `watch`, `files`, `status`, `due`, `report`, `audit`,
 //!   `lateness`, `link`: the calls.
 //! - `key_copies`: copies of the files of keys.
 //! - [`keys`]: which keys hold, and changes of this node's own.
@@ -48,6 +48,7 @@ mod seats;
 mod service;
 mod status;
 mod submit;
+mod submit_many;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -61,9 +62,10 @@ use tonic::service::Routes;
 use crate::exchange::Exchange;
 use crate::journal::Journal;
 use crate::limits::{
-    BUNDLES_MAX, CALLER_DOWNLOADS_MAX, CALLER_READS_MAX, CALLER_SUBMITS_MAX, CALLER_UPLOADS_MAX,
-    CALLER_WATCHERS_MAX, DESK_MESSAGE_BYTES_MAX, DOWNLOADS_MAX, EXPORTS_MAX, READS_MAX,
-    SUBMITS_MAX, UPLOADS_MAX, WATCHERS_MAX,
+    BUNDLES_MAX, CALLER_DOWNLOADS_MAX, CALLER_READS_MAX, CALLER_SUBMIT_STREAMS_MAX,
+    CALLER_SUBMITS_MAX, CALLER_UPLOADS_MAX, CALLER_WATCHERS_MAX, DESK_MESSAGE_BYTES_MAX,
+    DOWNLOADS_MAX, EXPORTS_MAX, READS_MAX, SUBMIT_STREAMS_MAX, SUBMITS_MAX, UPLOADS_MAX,
+    WATCHERS_MAX,
 };
 use crate::model::retention::Policy;
 use crate::proto::v1;
@@ -128,6 +130,7 @@ pub struct Desk {
     watchers: Seats,
     reads: Seats,
     submits: Seats,
+    submit_streams: Seats,
     uploads: files::Uploads,
     downloads: Seats,
     exports: Arc<Semaphore>,
@@ -160,6 +163,7 @@ impl Desk {
             watchers: Seats::new(WATCHERS_MAX, CALLER_WATCHERS_MAX),
             reads: Seats::new(READS_MAX, CALLER_READS_MAX),
             submits: Seats::new(SUBMITS_MAX, CALLER_SUBMITS_MAX),
+            submit_streams: Seats::new(SUBMIT_STREAMS_MAX, CALLER_SUBMIT_STREAMS_MAX),
             uploads: files::Uploads::new(Seats::new(UPLOADS_MAX, CALLER_UPLOADS_MAX)),
             downloads: Seats::new(DOWNLOADS_MAX, CALLER_DOWNLOADS_MAX),
             exports: Arc::new(Semaphore::new(EXPORTS_MAX)),

@@ -84,20 +84,53 @@ impl Desk {
         if self.stop.is_cancelled() {
             return Err(DeskError::Stopping);
         }
-        let quota = self.rules.quotas.of(caller);
-        let places = |places: usize| match class {
-            Class::Bulk => places,
-            Class::Urgent => places + places.div_ceil(4),
-        };
-        let in_flight = places(quota.in_flight);
-        let seat = self
-            .submits
-            .take_up_to(caller, in_flight, places(SUBMITS_MAX));
+        let (in_flight, all) = self.places(caller, class);
+        let seat = self.submits.take_up_to(caller, in_flight, all);
         let seat = seat.ok_or(DeskError::InFlight { in_flight })?;
+        self.let_in_seated(caller, class, draft_bytes, seat).await
+    }
+
+    /// A place in flight, as soon as there is one: for who sends no more meanwhile.
+    ///
+    /// # Errors
+    /// [`DeskError::InFlight`] for a caller who may have none at all.
+    pub(super) async fn seat_in_turn(
+        &self,
+        caller: &Caller,
+        class: Class,
+    ) -> Result<Seat, DeskError> {
+        let (in_flight, all) = self.places(caller, class);
+        if in_flight == 0 {
+            return Err(DeskError::InFlight { in_flight });
+        }
+        Ok(self.submits.wait_up_to(caller, in_flight, all).await)
+    }
+
+    /// As [`Desk::let_in`], with a place in flight.
+    pub(super) async fn let_in_seated(
+        &self,
+        caller: &Caller,
+        class: Class,
+        draft_bytes: usize,
+        seat: Seat,
+    ) -> Result<Admission, DeskError> {
+        if self.stop.is_cancelled() {
+            return Err(DeskError::Stopping);
+        }
         self.check_room(class)?;
         let bytes = AROUND_BYTES + draft_bytes as u64;
         let charge = self.charge(caller, class, 1, bytes).await?;
         Ok(Admission { seat, charge })
+    }
+
+    /// How many messages may be in flight: of the caller, and in all.
+    fn places(&self, caller: &Caller, class: Class) -> (usize, usize) {
+        let places = |places: usize| match class {
+            Class::Bulk => places,
+            Class::Urgent => places + places.div_ceil(4),
+        };
+        let quota = self.rules.quotas.of(caller);
+        (places(quota.in_flight), places(SUBMITS_MAX))
     }
 
     /// Takes from a caller's quota.

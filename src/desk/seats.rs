@@ -1,7 +1,10 @@
 //! Places for callers who stay: so many in all, and so many for each.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Notify;
 
 use super::caller::Caller;
 
@@ -11,6 +14,8 @@ pub(super) struct Seats {
     all_max: usize,
     caller_max: usize,
     seated: Arc<Mutex<BTreeMap<Caller, usize>>>,
+    /// Told of every place that is given back.
+    given_back: Arc<Notify>,
 }
 
 /// A place; gives itself back.
@@ -26,6 +31,7 @@ impl Seats {
             all_max,
             caller_max,
             seated: Arc::default(),
+            given_back: Arc::default(),
         }
     }
 
@@ -55,6 +61,29 @@ impl Seats {
     }
 }
 
+impl Seats {
+    /// The same, as soon as there is one.
+    pub(super) async fn wait_up_to(
+        &self,
+        caller: &Caller,
+        caller_max: usize,
+        all_max: usize,
+    ) -> Seat {
+        loop {
+            if let Some(seat) = self.take_up_to(caller, caller_max, all_max) {
+                return seat;
+            }
+            let mut given_back = pin!(self.given_back.notified());
+            given_back.as_mut().enable();
+            // One may have been given back before it was listened for.
+            if let Some(seat) = self.take_up_to(caller, caller_max, all_max) {
+                return seat;
+            }
+            given_back.await;
+        }
+    }
+}
+
 impl Drop for Seat {
     fn drop(&mut self) {
         let seats = &self.seats.seated;
@@ -65,6 +94,8 @@ impl Drop for Seat {
                 seated.remove(&self.caller);
             }
         }
+        drop(seated);
+        self.seats.given_back.notify_waiters();
     }
 }
 
@@ -90,6 +121,31 @@ mod tests {
         assert!(seats.take_up_to(&caller("others"), 5, 5).is_none());
         drop((bulk, urgent));
         assert!(seats.take(&caller("others")).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_has_the_next_place_that_is_given_back() {
+        let seats = Seats::new(2, 2);
+        let caller = |name: &str| Caller {
+            role: Role::Integration,
+            name: name.to_owned(),
+        };
+        let (bulk, others) = (caller("bulk"), caller("others"));
+        let first = seats.wait_up_to(&bulk, 1, 2).await;
+        let second = seats.take(&others).unwrap();
+        let waiting = {
+            let (seats, bulk) = (seats.clone(), bulk.clone());
+            tokio::spawn(async move { seats.wait_up_to(&bulk, 1, 2).await })
+        };
+        // Another's is of no use to it: its own are taken.
+        drop(second);
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        assert!(!waiting.is_finished());
+        drop(first);
+        let third = waiting.await.unwrap();
+        assert!(seats.take_up_to(&bulk, 1, 2).is_none());
+        drop(third);
+        assert!(seats.take_up_to(&bulk, 1, 2).is_some());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::caller::{Access, Caller, Method, access};
 use super::errors::DeskError;
-use super::{Desk, files, watch};
+use super::{Desk, files, submit_many, watch};
 use crate::proto::v1;
 use crate::proto::v1::desk_service_server::DeskService;
 
@@ -55,6 +55,17 @@ impl DeskService for Arc<Desk> {
     ) -> Result<Response<v1::SubmitResponse>, Status> {
         let (caller, _) = admit(&request, Method::Submit)?;
         let result = Desk::submit(self, &caller, request.into_inner()).await;
+        answer(&caller, Method::Submit, result)
+    }
+
+    type SubmitManyStream = submit_many::Answers;
+
+    async fn submit_many(
+        &self,
+        request: Request<Streaming<v1::SubmitManyRequest>>,
+    ) -> Result<Response<submit_many::Answers>, Status> {
+        let (caller, _) = admit(&request, Method::Submit)?;
+        let result = Desk::submit_many(self, &caller, request.into_inner());
         answer(&caller, Method::Submit, result)
     }
 

@@ -6,6 +6,7 @@ use super::Desk;
 use super::caller::{Caller, Role};
 use super::errors::DeskError;
 use super::quota::{Admission, class_of};
+use super::seats::Seat;
 use crate::exchange::layout::Place;
 use crate::exchange::{Link, LogSide};
 use crate::model::{MessageId, body};
@@ -22,9 +23,35 @@ impl Desk {
         if caller.role == Role::Integration {
             self.check_program(caller, &draft)?;
         }
-        let Admission { seat, charge } = self
+        let admission = self
             .let_in(caller, class_of(&draft), draft.encoded_len())
             .await?;
+        self.record(caller, draft, admission).await
+    }
+
+    /// As [`Desk::submit`], for a draft that has its place in flight.
+    pub(super) async fn submit_seated(
+        &self,
+        caller: &Caller,
+        draft: v1::Draft,
+        seat: Seat,
+    ) -> Result<v1::SubmitResponse, DeskError> {
+        if caller.role == Role::Integration {
+            self.check_program(caller, &draft)?;
+        }
+        let admission = self
+            .let_in_seated(caller, class_of(&draft), draft.encoded_len(), seat)
+            .await?;
+        self.record(caller, draft, admission).await
+    }
+
+    async fn record(
+        &self,
+        caller: &Caller,
+        draft: v1::Draft,
+        admission: Admission,
+    ) -> Result<v1::SubmitResponse, DeskError> {
+        let Admission { seat, charge } = admission;
         let recipient = draft.recipient.clone();
         let author = caller.author();
         let recorded = self

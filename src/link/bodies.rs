@@ -268,6 +268,7 @@ mod tests {
         for path in [
             "/liaison.v1.ExchangeService/Session",
             "/liaison.v1.ExchangeService/PutAttachment",
+            "/liaison.v1.DeskService/SubmitMany",
             "/liaison.v1.DeskService/UploadAttachment",
         ] {
             assert!(streams.contains(path), "{path}: {streams:?}");

@@ -15,6 +15,8 @@ mod roles;
 mod searching;
 mod state;
 mod submitting;
+mod submitting_many;
+mod submitting_many_bounds;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
