@@ -7,13 +7,14 @@
 //! - [`drafts`]: what is sent; [`load`]: sending it and following each one to its receipt.
 //! - [`rounds`]: what each round came to, and the medians.
 //! - [`limits`]: what the machine can do; [`bounds`]: what follows from it.
-//! - [`report`]: the result as JSON; [`shown`]: as people read it.
+//! - [`report`]: the result as JSON; [`shown`]: as people read it; [`plot`]: as drawings.
 
 mod bounds;
 mod drafts;
 mod limits;
 mod load;
 mod pair;
+mod plot;
 mod report;
 mod rounds;
 mod scratch;
@@ -22,7 +23,7 @@ mod shown;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::drafts::{Drafts, Mix};
@@ -45,7 +46,10 @@ use crate::proto::v1::Status;
 /// are, and sends notifications from one to the other until each has its verified, durable receipt.
 /// Other work on the machine makes the figures worthless.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Bench {
+    #[command(subcommand)]
+    other: Option<Other>,
     /// What is measured.
     #[arg(value_enum, default_value_t = Scenario::Throughput)]
     scenario: Scenario,
@@ -76,6 +80,11 @@ pub(crate) struct Bench {
     /// Also write the result as JSON to a file; --json prints it instead of the table.
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Other {
+    Plot(plot::Plot),
 }
 
 /// The most notifications of a round: what is on its way is kept in memory, and histograms count in it.
@@ -136,6 +145,11 @@ fn median(samples: &[f64]) -> f64 {
 
 impl Bench {
     pub(crate) async fn run(self, screen: Screen) -> Done {
+        if let Some(other) = &self.other {
+            return match other {
+                Other::Plot(plot) => plot.run(screen),
+            };
+        }
         let failed = || "the system does not deliver signals".to_owned();
         let mut terminate = signal(SignalKind::terminate()).or_fail(Exit::Internal, failed)?;
         let mut interrupt = signal(SignalKind::interrupt()).or_fail(Exit::Internal, failed)?;
