@@ -196,7 +196,7 @@ impl Cli {
             Command::Calendar(calendar) => calendar.run(&target, screen),
             Command::Gate(gate) => gate.run(screen),
             Command::Demo(demo) => on_threads(demo.run(screen)),
-            Command::Bench(bench) => in_turn(bench.run(screen)),
+            Command::Bench(bench) => in_turn(bench.run(&target, screen)),
         }
     }
 }

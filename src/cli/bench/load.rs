@@ -55,6 +55,8 @@ pub(super) struct Plan {
     pub(super) until: Until,
     /// Rest before each, for everything to become idle.
     pub(super) pause: Duration,
+    /// Whether the peer's Watch shows whole bodies, each noted in its journal first, or levels only.
+    pub(super) bodies: bool,
     /// What they say.
     pub(super) drafts: Drafts,
 }
@@ -222,23 +224,11 @@ pub(super) async fn drive(
     let (failed, mut failures) = mpsc::channel::<Failure>(1);
     // Everything here ends with the load.
     let mut tasks = JoinSet::new();
-    follow(
-        &mut tasks,
-        &ways.own,
-        (WatchEvent::Delivered, Step::Receipted),
-        &course,
-        &failed,
-    )
-    .await?;
+    let receipts = (WatchEvent::Delivered, Step::Receipted);
+    follow(&mut tasks, (&ways.own, true), receipts, &course, &failed).await?;
     if let Some(peer) = &ways.peer {
-        follow(
-            &mut tasks,
-            peer,
-            (WatchEvent::Received, Step::Delivered),
-            &course,
-            &failed,
-        )
-        .await?;
+        let shown = (WatchEvent::Received, Step::Delivered);
+        follow(&mut tasks, (peer, !plan.bodies), shown, &course, &failed).await?;
     }
     let begun = Instant::now();
     let submitting = submit_all(plan, ways, first, &course, &failed);
@@ -261,15 +251,19 @@ pub(super) async fn drive(
     })
 }
 
-/// Subscribes, and from then on takes note of the events of one kind.
+/// Subscribes, in outline or with bodies, and from then on takes note of the events of one kind.
 async fn follow(
     tasks: &mut JoinSet<()>,
-    desk: &Desk,
+    (desk, outline): (&Desk, bool),
     (event, step): (WatchEvent, Step),
     course: &Arc<Course>,
     failed: &mpsc::Sender<Failure>,
 ) -> Result<(), Failure> {
-    let answer = desk.desk().watch(v1::WatchRequest::default()).await;
+    let request = v1::WatchRequest {
+        outline,
+        ..v1::WatchRequest::default()
+    };
+    let answer = desk.desk().watch(request).await;
     let mut events = refused::answer(answer)?;
     let (course, failed) = (Arc::clone(course), failed.clone());
     tasks.spawn(async move {

@@ -4,6 +4,7 @@
 //! them, with real TLS between them and real disks; the load goes through their desks.
 //!
 //! - [`pair`]: the two nodes; [`scratch`]: the directory that they are in.
+//! - [`remote`]: the running node and its real peer instead.
 //! - [`drafts`]: what is sent; [`load`]: sending it and following each one to its receipt.
 //! - [`rounds`]: what each round came to, and the medians.
 //! - [`limits`]: what the machine can do; [`bounds`]: what follows from it.
@@ -14,7 +15,12 @@ mod drafts;
 mod limits;
 mod load;
 mod pair;
-mod plot;
+    pub(crate) async fn run(self, target: &Target, screen: Screen) -> Done {
+        if let Some(other) = &self.other {
+            return match other {
+                Other::Plot(plot) => plot.run(screen),
+            };
+        }
 mod report;
 mod rounds;
 mod scratch;
@@ -29,7 +35,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use self::drafts::{Drafts, Mix};
 use self::limits::Taker;
 use self::load::{Plan, Until, Ways};
-use self::pair::{LOCAL_CONNECTIONS_MAX, Pair};
+use self::pair::Pair;
 use self::report::{FORMAT, Machine, Report, Run};
 use self::rounds::{Around, rounds, run};
 use self::scratch::Scratch;
@@ -53,7 +59,7 @@ pub(crate) struct Bench {
     /// What is measured.
     #[arg(value_enum, default_value_t = Scenario::Throughput)]
     scenario: Scenario,
-    /// Notifications of each round; 20,000, or 500 single ones.
+    /// Notifications of each round; 20,000, or 500 single ones, or 1,000 with --peer.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=COUNT_MAX))]
     count: Option<u64>,
     /// Bytes of each body, serialized.
@@ -71,6 +77,16 @@ pub(crate) struct Bench {
     /// How often it is measured; the result is the median.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=ROUNDS_MAX))]
     rounds: u16,
+    /// Have the peer's Watch show whole messages, as officers see them: each reading is noted in its
+    /// journal first. Else it shows levels only.
+    #[arg(long, conflicts_with = "peer")]
+    bodies: bool,
+    /// Start no nodes: have the running node of --config send to this peer of its, marked as a TEST.
+    #[arg(long, value_name = "NAME")]
+    peer: Option<String>,
+    /// Do not ask before sending to --peer.
+    #[arg(long, requires = "peer")]
+    yes: bool,
     /// Where the nodes are made, on the disk that is to be measured.
     #[arg(long, value_name = "DIR", default_value = ".")]
     dir: PathBuf,
@@ -124,6 +140,9 @@ impl Scenario {
     }
 }
 
+/// Notifications sent to a real peer, unless said otherwise: as many as one user may by default at once,
+/// several times over.
+const PEER_COUNT: u64 = 1_000;
 /// For everything to come to rest between two single notifications.
 const REST: Duration = Duration::from_millis(10);
 
@@ -144,16 +163,29 @@ fn median(samples: &[f64]) -> f64 {
 }
 
 impl Bench {
+<<<<<<< HEAD
     pub(crate) async fn run(self, screen: Screen) -> Done {
         if let Some(other) = &self.other {
             return match other {
                 Other::Plot(plot) => plot.run(screen),
             };
         }
+=======
+    pub(crate) async fn run(self, target: &Target, screen: Screen) -> Done {
+>>>>>>> room-bench
         let failed = || "the system does not deliver signals".to_owned();
         let mut terminate = signal(SignalKind::terminate()).or_fail(Exit::Internal, failed)?;
         let mut interrupt = signal(SignalKind::interrupt()).or_fail(Exit::Internal, failed)?;
         let plan = self.plan()?;
+        let remote = match &self.peer {
+            None => None,
+            Some(peer) => {
+                let ways = remote::ways(target, peer, &plan).await?;
+                let all = plan.count * u64::from(self.rounds);
+                remote::consent(peer, all, self.yes, screen)?;
+                Some(ways)
+            }
+        };
         let scratch = Scratch::make(&self.dir, self.keep)?;
         if scratch.is_in_memory() {
             screen.note(format!(
@@ -164,7 +196,7 @@ impl Bench {
         let mut pair = Pair::make(scratch.path())?;
         // Whatever ends it, the nodes are stopped behind it, and then the directory goes.
         let outcome = tokio::select! {
-            outcome = self.measure(&plan, &mut pair, &scratch) => outcome,
+            outcome = self.measure(&plan, remote, &mut pair, &scratch) => outcome,
             _ = interrupt.recv() => Err(interrupted()),
             _ = terminate.recv() => Err(interrupted()),
         };
@@ -173,43 +205,57 @@ impl Bench {
             screen.note(format!("the nodes are in {}", scratch.path().display()));
         }
         drop(scratch);
-        self.tell(outcome?, screen)
+        self.tell(&outcome?, screen)
+    }
+
+    fn recipient(&self) -> &str {
+        self.peer.as_deref().unwrap_or(pair::RECEIVER)
     }
 
     fn plan(&self) -> Result<Plan, Failure> {
-        let is_single = self.scenario == Scenario::Single;
+        let count = match &self.peer {
+            Some(_) => PEER_COUNT.min(self.scenario.count()),
+            None => self.scenario.count(),
+        };
+        let status = match &self.peer {
+            Some(_) => Status::Test,
+            None => Status::Actual,
+        };
         Ok(Plan {
-            count: self.count.unwrap_or(self.scenario.count()),
-            window: if is_single { 1 } else { self.window },
+            count: self.count.unwrap_or(count),
+            window: match self.scenario {
+                Scenario::Throughput => self.window,
+                Scenario::Single => 1,
+            },
             until: self.until,
             pause: self.scenario.pause(),
-            drafts: Drafts::new(pair::RECEIVER, self.mix, self.size, Status::Actual)?,
+            bodies: self.bodies,
+            drafts: Drafts::new(self.recipient(), self.mix, self.size, status)?,
         })
     }
 
+    /// Measures through `remote`, or else starts the pair for it. The pair's certificates serve for the
+    /// limits of TLS in any case.
     async fn measure(
         &self,
         plan: &Plan,
+        remote: Option<Ways>,
         pair: &mut Pair,
         scratch: &Scratch,
     ) -> Result<Report, Failure> {
-        pair.0.start().await?;
-        let ways = Ways {
-            submit: pair::connections(
-                &Target::of_config(&pair.sender().config),
-                plan.connections(LOCAL_CONNECTIONS_MAX),
-            )
-            .await?,
-            own: pair.sender().desk()?.clone(),
-            peer: Some(pair.receiver().desk()?.clone()),
+        let is_remote = remote.is_some();
+        let ways = match remote {
+            Some(ways) => ways,
+            None => pair.start(plan).await?,
         };
         let mut taker = Taker::default();
         taker.take(scratch.path(), &pair.0, self.size)?;
-        let entries_before = entries(&ways, pair::RECEIVER).await?;
+        let entries_before = entries(&ways, self.recipient()).await?;
         let kept_before = pair.disk_bytes();
         let count = usize::from(self.rounds);
         let measured = {
-            let bar = Bar::items(self.scenario.as_str(), plan.count * u64::from(self.rounds));
+            let all = plan.count * u64::from(self.rounds);
+            let bar = Bar::items(self.scenario.as_str(), all);
             tokio::select! {
                 measured = rounds(plan, &ways, count, &bar) => measured?,
                 failure = pair.ended() => return Err(failure),
@@ -223,8 +269,9 @@ impl Bench {
             for_throughput: self.scenario == Scenario::Throughput,
             mix: self.mix.as_str(),
             payload_bytes: self.size,
+            peer: self.peer.clone(),
             entries_before,
-            kept_bytes: Some(kept_bytes),
+            kept_bytes: (!is_remote).then_some(kept_bytes),
             cores: machine.cores,
         };
         let limits = taker.limits();
@@ -232,9 +279,9 @@ impl Bench {
         Ok(report(machine, limits, vec![run]))
     }
 
-    fn tell(&self, report: Report, screen: Screen) -> Done {
+    fn tell(&self, report: &Report, screen: Screen) -> Done {
         let value =
-            serde_json::to_value(&report).or_fail(Exit::Internal, || "the result".to_owned())?;
+            serde_json::to_value(report).or_fail(Exit::Internal, || "the result".to_owned())?;
         if let Some(file) = &self.save {
             std::fs::write(file, format!("{value:#}\n")).or_fail(Exit::CannotCreate, || {
                 format!("the file {}", file.display())
@@ -243,7 +290,7 @@ impl Bench {
         if screen.json {
             screen.json(&value)?;
         } else {
-            shown::tell(&report, screen)?;
+            shown::tell(report, screen)?;
         }
         Ok(Exit::Ok)
     }
@@ -262,6 +309,7 @@ fn report(machine: Machine, limits: limits::Limits, runs: Vec<Run>) -> Report {
 
 fn interrupted() -> Failure {
     Failure::new(Exit::Negative, "interrupted: nothing was measured")
+        .remedy("what was sent to a real peer stays in both logs")
 }
 
 /// Entries of the sender's log for a peer.

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use super::load::{Plan, Ways};
 use crate::cli::connect::{Desk, Target};
 use crate::cli::demo::process;
 use crate::cli::demo::sides::{Side, Sides};
@@ -39,6 +40,17 @@ impl Pair {
             raise_quotas(&side.config)?;
         }
         Ok(Self(sides))
+    }
+
+    /// Starts both, and connects to their desks as often as the plan asks for.
+    pub(super) async fn start(&mut self, plan: &Plan) -> Result<Ways, Failure> {
+        self.0.start().await?;
+        let target = Target::of_config(&self.sender().config);
+        Ok(Ways {
+            submit: connections(&target, plan.connections(LOCAL_CONNECTIONS_MAX)).await?,
+            own: self.sender().desk()?.clone(),
+            peer: Some(self.receiver().desk()?.clone()),
+        })
     }
 
     /// The side that sends.

@@ -54,11 +54,13 @@ struct LoadRun {
     window: u64,
     payload_bytes: u64,
     mix: String,
+    /// Measured with the machine of somebody else.
+    peer: Option<String>,
     links: u64,
     entries_before: u64,
     per_second: f64,
     receipt_verified: Times,
-    bounds: Bounds,
+    bounds: Option<Bounds>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

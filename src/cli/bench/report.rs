@@ -67,6 +67,12 @@ pub(super) struct Run {
     pub(super) mix: &'static str,
     /// Links of the sender.
     pub(super) links: usize,
+    /// The real peer that it was sent to; absent if both nodes were started for the purpose.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) peer: Option<String>,
+    /// What the receiver's Watch showed: `outline` or `bodies`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) watch: Option<&'static str>,
     /// Entries of the sender's log before the first round.
     pub(super) entries_before: u64,
     /// Notifications of each round.
@@ -101,10 +107,12 @@ pub(super) struct Run {
     /// Bytes by which the files of both sides grew, in all rounds together.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) disk_kept_per_payload_byte: Option<f64>,
-    /// What this machine allows.
-    pub(super) bounds: Bounds,
+    /// What this machine allows with both sides on it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) bounds: Option<Bounds>,
     /// What was reached of it.
-    pub(super) ratios: Ratios,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) ratios: Option<Ratios>,
 }
 
 /// Percentiles in microseconds.

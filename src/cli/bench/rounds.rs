@@ -85,6 +85,8 @@ pub(super) struct Around {
     pub(super) for_throughput: bool,
     pub(super) mix: &'static str,
     pub(super) payload_bytes: usize,
+    /// The real peer, if it is one.
+    pub(super) peer: Option<String>,
     pub(super) entries_before: u64,
     /// By how much the files of both sides grew.
     pub(super) kept_bytes: Option<u64>,
@@ -169,6 +171,8 @@ pub(super) fn run(plan: &Plan, around: &Around, rounds: &[Round], limits: &Limit
     let receipted = latency(rounds, |round| Some(&round.driven.receipted)).unwrap_or_else(nothing);
     let bounds = Bounds::of(limits, around.cores, around.payload_bytes);
     let per_second_median = median(&per_second);
+    // They hold for both sides on one machine.
+    let is_here = around.peer.is_none();
     let of_throughput = |bound: f64| around.for_throughput.then_some(per_second_median / bound);
     let of_single = |time: f64| (!around.for_throughput).then_some(time / bounds.single_micros);
     let work = work_micros(limits, around.payload_bytes);
@@ -189,6 +193,12 @@ pub(super) fn run(plan: &Plan, around: &Around, rounds: &[Round], limits: &Limit
         payload_bytes: around.payload_bytes,
         mix: around.mix,
         links: 1,
+        peer: around.peer.clone(),
+        watch: match (&around.peer, plan.bodies) {
+            (Some(_), _) => None,
+            (None, true) => Some("bodies"),
+            (None, false) => Some("outline"),
+        },
         entries_before: around.entries_before,
         count: plan.count,
         receipts: rounds
@@ -209,7 +219,7 @@ pub(super) fn run(plan: &Plan, around: &Around, rounds: &[Round], limits: &Limit
         disk_kept_per_payload_byte: around
             .kept_bytes
             .map(|kept| number(kept) / (payload * number(rounds.len() as u64))),
-        bounds,
-        ratios,
+        bounds: is_here.then_some(bounds),
+        ratios: is_here.then_some(ratios),
     }
 }

@@ -1,6 +1,6 @@
 //! The result as people read it.
 
-use super::bounds::FORMULAS;
+use super::bounds::{Bounds, FORMULAS, Ratios};
 use super::report::{Latency, Report, Run};
 use crate::cli::exit::Failure;
 use crate::cli::print::Screen;
@@ -12,8 +12,10 @@ pub(super) fn tell(report: &Report, screen: Screen) -> Result<(), Failure> {
     for run in &report.runs {
         screen.line("")?;
         figures(run, screen)?;
-        screen.line("")?;
-        reached(run, screen)?;
+        if let (Some(bounds), Some(ratios)) = (&run.bounds, &run.ratios) {
+            screen.line("")?;
+            reached(bounds, ratios, screen)?;
+        }
     }
     Ok(())
 }
@@ -175,8 +177,7 @@ fn figures(run: &Run, screen: Screen) -> Result<(), Failure> {
     ))
 }
 
-fn reached(run: &Run, screen: Screen) -> Result<(), Failure> {
-    let (bounds, ratios) = (&run.bounds, &run.ratios);
+fn reached(bounds: &Bounds, ratios: &Ratios, screen: Screen) -> Result<(), Failure> {
     screen.styled("Beside the bounds of this machine", Style::Bold)?;
     let [store_free, this_store, single] = FORMULAS;
     let mut table = Table::new(&[

@@ -10,15 +10,17 @@ const BOUNDED_LOADS_MAX: usize = 1;
 /// Loads in one drawing.
 const LOADS_MAX: usize = 4;
 
-/// One number of a run.
-type Figure = fn(&LoadRun) -> f64;
+/// Where a run stands.
+type Place = fn(&LoadRun) -> f64;
+/// One number of a run, if it has it.
+type Figure = fn(&LoadRun) -> Option<f64>;
 
 /// One drawing.
 struct Wanted {
     file: &'static str,
     title: &'static str,
     scenario: &'static str,
-    x: (&'static str, Figure),
+    x: (&'static str, Place),
     y: (&'static str, Scale),
     /// What the lines are, behind the name of the load, and their numbers.
     lines: &'static [(&'static str, Figure)],
@@ -27,12 +29,14 @@ struct Wanted {
 }
 
 const A_SECOND: &str = "notifications a second";
-const THROUGHPUT: &[(&str, Figure)] = &[("", |run| run.per_second)];
+const THROUGHPUT: &[(&str, Figure)] = &[("", |run| Some(run.per_second))];
 const BOUNDS: [(&str, Figure); 2] = [
     ("bound of this store", |run| {
-        run.bounds.this_store_per_second
+        Some(run.bounds.as_ref()?.this_store_per_second)
     }),
-    ("store-free bound", |run| run.bounds.store_free_per_second),
+    ("store-free bound", |run| {
+        Some(run.bounds.as_ref()?.store_free_per_second)
+    }),
 ];
 
 const WANTED: [Wanted; 4] = [
@@ -56,8 +60,8 @@ const WANTED: [Wanted; 4] = [
         }),
         y: ("ms", Scale::Logarithmic),
         lines: &[
-            ("p50", |run| run.receipt_verified.p50 / 1e3),
-            ("p99", |run| run.receipt_verified.p99 / 1e3),
+            ("p50", |run| Some(run.receipt_verified.p50 / 1e3)),
+            ("p99", |run| Some(run.receipt_verified.p99 / 1e3)),
         ],
         bounded: false,
     },
@@ -93,7 +97,7 @@ pub(super) fn drawings(runs: &[LoadRun], source: &str) -> Vec<(&'static str, Str
 
 fn drawing(wanted: &Wanted, runs: &[LoadRun], source: &str) -> Option<String> {
     let mut loads: BTreeMap<(u64, &str), Vec<&LoadRun>> = BTreeMap::new();
-    for run in runs.iter().filter(|run| run.scenario == wanted.scenario) {
+    for run in runs.iter().filter(|run| run.scenario == wanted.scenario && run.peer.is_none()) {
         loads
             .entry((run.payload_bytes, &run.mix))
             .or_default()
@@ -135,10 +139,12 @@ fn drawing(wanted: &Wanted, runs: &[LoadRun], source: &str) -> Option<String> {
 }
 
 /// From left to right, the median of what was measured at each place.
-fn line(name: String, is_bound: bool, x: Figure, y: Figure, runs: &[&LoadRun]) -> Series {
+fn line(name: String, is_bound: bool, x: Place, y: Figure, runs: &[&LoadRun]) -> Series {
     let mut places: Vec<(f64, Vec<f64>)> = Vec::new();
     for run in runs {
-        let (at, value) = (x(run), y(run));
+        let (at, Some(value)) = (x(run), y(run)) else {
+            continue;
+        };
         match places
             .iter_mut()
             .find(|(place, _)| place.total_cmp(&at).is_eq())
