@@ -15,12 +15,8 @@ mod drafts;
 mod limits;
 mod load;
 mod pair;
-    pub(crate) async fn run(self, target: &Target, screen: Screen) -> Done {
-        if let Some(other) = &self.other {
-            return match other {
-                Other::Plot(plot) => plot.run(screen),
-            };
-        }
+mod plot;
+mod remote;
 mod report;
 mod rounds;
 mod scratch;
@@ -163,16 +159,12 @@ fn median(samples: &[f64]) -> f64 {
 }
 
 impl Bench {
-<<<<<<< HEAD
-    pub(crate) async fn run(self, screen: Screen) -> Done {
+    pub(crate) async fn run(self, target: &Target, screen: Screen) -> Done {
         if let Some(other) = &self.other {
             return match other {
                 Other::Plot(plot) => plot.run(screen),
             };
         }
-=======
-    pub(crate) async fn run(self, target: &Target, screen: Screen) -> Done {
->>>>>>> room-bench
         let failed = || "the system does not deliver signals".to_owned();
         let mut terminate = signal(SignalKind::terminate()).or_fail(Exit::Internal, failed)?;
         let mut interrupt = signal(SignalKind::interrupt()).or_fail(Exit::Internal, failed)?;
