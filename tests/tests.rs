@@ -10,10 +10,10 @@ mod audit;
 mod audit_cli;
 #[path = "it/backup/mod.rs"]
 mod backup;
-#[path = "it/bench_plot.rs"]
-mod bench_plot;
 #[path = "it/bench/mod.rs"]
 mod bench;
+#[path = "it/bench_plot.rs"]
+mod bench_plot;
 #[path = "it/besieged.rs"]
 mod besieged;
 #[path = "it/bits.rs"]

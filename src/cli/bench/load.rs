@@ -19,7 +19,7 @@ use crate::link::serve::STREAMS_MAX;
 use crate::proto::v1::{self, Draft, WatchEvent};
 
 /// When nothing has happened for so long, it will not.
-const STALL_TIME_MAX: Duration = Duration::from_secs(60);
+pub(super) const STALL_TIME_MAX: Duration = Duration::from_secs(60);
 /// The longest time that is told from longer ones.
 const TIME_MAX: Duration = Duration::from_secs(24 * 3_600);
 /// Significant digits of a time.
@@ -94,7 +94,7 @@ pub(super) struct Driven {
 }
 
 /// Times from 1 ns up to [`TIME_MAX`]; longer ones count as that.
-fn times() -> Result<Histogram<u64>, Failure> {
+pub(super) fn times() -> Result<Histogram<u64>, Failure> {
     let most = u64::try_from(TIME_MAX.as_nanos()).unwrap_or(u64::MAX);
     Histogram::new_with_max(most, DIGITS).or_fail(Exit::Internal, || "a histogram".to_owned())
 }
@@ -249,6 +249,33 @@ pub(super) async fn drive(
         },
         receipted: std::mem::replace(&mut tally.receipted, times()?),
     })
+}
+
+/// Submits a load as fast as the window allows, and is done when all of it is recorded.
+///
+/// # Errors
+/// The first refusal of the node.
+pub(super) async fn record(plan: &Plan, ways: &Ways, bar: &Bar) -> Result<(), Failure> {
+    let plan = Plan {
+        until: Until::Recorded,
+        ..plan.clone()
+    };
+    let course = Arc::new(Course::new(&plan)?);
+    let (failed, mut failures) = mpsc::channel::<Failure>(1);
+    let mut steps = course.steps.subscribe();
+    let shown = async {
+        while steps.changed().await.is_ok() {
+            bar.at(*steps.borrow_and_update());
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        submitted = submit_all(&plan, ways, 0, &course, &failed) => submitted?,
+        Some(failure) = failures.recv() => return Err(failure),
+        () = shown => {}
+    }
+    // The last ones may have been refused at the end.
+    failures.try_recv().map_or(Ok(()), Err)
 }
 
 /// Subscribes, in outline or with bodies, and from then on takes note of the events of one kind.

@@ -41,7 +41,11 @@ fn a_short_run_reports_everything_and_leaves_nothing() {
     let file = out.path().join("result.json");
     let mut command = bench(dir.path());
     command.args("throughput --count 100 --rounds 2 --window 70 --mix mixed --size 600".split(' '));
-    let told = ok(&command.args(["--json", "--save"]).arg(&file).output().unwrap());
+    let told = ok(&command
+        .args(["--json", "--save"])
+        .arg(&file)
+        .output()
+        .unwrap());
     nothing_is_left(dir.path());
 
     let report: Value = serde_json::from_str(&told).unwrap();
@@ -50,9 +54,16 @@ fn a_short_run_reports_everything_and_leaves_nothing() {
     assert_eq!(report["format"], "liaison-bench/1");
     assert_eq!(report["program"], env!("CARGO_PKG_VERSION"));
     assert!(number(&report, "/machine/cores") >= 1.0);
-    assert!(report["machine"]["kernel"].as_str().is_some_and(|text| !text.is_empty()));
+    assert!(
+        report["machine"]["kernel"]
+            .as_str()
+            .is_some_and(|text| !text.is_empty())
+    );
     for limit in LIMITS {
-        assert!(number(&report, &format!("/limits/{limit}")) > 0.0, "{limit}");
+        assert!(
+            number(&report, &format!("/limits/{limit}")) > 0.0,
+            "{limit}"
+        );
     }
 
     let runs = report["runs"].as_array().unwrap();
@@ -152,9 +163,17 @@ fn people_read_figures_limits_and_formulas() {
 fn what_makes_no_sense_is_named_with_what_does() {
     let dir = tempfile::tempdir().unwrap();
     for (arguments, code, words) in [
-        ("--size 10", 2, "--size 10: a body of letters cannot have this size"),
+        (
+            "--size 10",
+            2,
+            "--size 10: a body of letters cannot have this size",
+        ),
         ("--size 70000", 2, "65536 bytes"),
-        ("--size 300 --mix alerts", 2, "a body of alerts cannot have this size"),
+        (
+            "--size 300 --mix alerts",
+            2,
+            "a body of alerts cannot have this size",
+        ),
         ("--window 0", 2, "choose from 1 to 4096"),
         ("--window 4097", 2, "choose from 1 to 4096"),
         ("--count 0", 2, "0 is not in 1..="),
@@ -165,7 +184,10 @@ fn what_makes_no_sense_is_named_with_what_does() {
         ("--bodies --peer x", 2, "cannot be used with"),
         ("--dir /proc/no", 73, "/proc/no"),
     ] {
-        let output = bench(dir.path()).args(arguments.split(' ')).output().unwrap();
+        let output = bench(dir.path())
+            .args(arguments.split(' '))
+            .output()
+            .unwrap();
         let told = refused(&output, code);
         assert!(told.contains(words), "{arguments}: {told}");
     }

@@ -13,7 +13,9 @@ async fn a_running_pair_is_measured_with_tests_that_stay() {
     let (mut left, mut right) = pair(homes.path());
     let run = |arguments: &str| {
         let mut command = bench(dir.path());
-        command.args(arguments.split(' ')).args(["--config", &left.config()]);
+        command
+            .args(arguments.split(' '))
+            .args(["--config", &left.config()]);
         command.output().unwrap()
     };
     let told = refused(&run("--peer hekou.ni.cn.example --yes"), 69);
@@ -23,7 +25,9 @@ async fn a_running_pair_is_measured_with_tests_that_stay() {
     left.start();
     let run = |arguments: &str| {
         let mut command = bench(dir.path());
-        command.args(arguments.split(' ')).args(["--config", &config]);
+        command
+            .args(arguments.split(' '))
+            .args(["--config", &config]);
         command.output().unwrap()
     };
     left.desk().await;
@@ -37,7 +41,10 @@ async fn a_running_pair_is_measured_with_tests_that_stay() {
     assert!(told.contains("choose from hekou.ni.cn.example"), "{told}");
     // Nobody is there to be asked.
     let told = refused(&run("--peer hekou.ni.cn.example --count 30"), 2);
-    assert!(told.contains("150 notifications marked as a TEST"), "{told}");
+    assert!(
+        told.contains("150 notifications marked as a TEST"),
+        "{told}"
+    );
     let before = left.until(RIGHT, "there", |_| true).await;
     assert_eq!(before.own_size, 0, "nothing was sent");
 
@@ -48,7 +55,11 @@ async fn a_running_pair_is_measured_with_tests_that_stay() {
     assert_eq!(run["receipts"], 60);
     in_order(run, "recorded");
     in_order(run, "receiptVerified");
-    for known in ["/cpuMicros/sender", "/syncs/sender", "/wireBytesPerPayloadByte"] {
+    for known in [
+        "/cpuMicros/sender",
+        "/syncs/sender",
+        "/wireBytesPerPayloadByte",
+    ] {
         assert!(number(run, known) > 0.0, "{known}");
     }
     // What the other side alone knows is not made up.
@@ -69,7 +80,9 @@ async fn a_running_pair_is_measured_with_tests_that_stay() {
 
     let after = left.until(RIGHT, "there", |_| true).await;
     assert_eq!((after.own_size, after.delivered_size), (60, 60));
-    right.until(LEFT, "mirrored", |link| link.mirrored_size == 60).await;
+    right
+        .until(LEFT, "mirrored", |link| link.mirrored_size == 60)
+        .await;
     let shown = succeed(&["--config", &peer_config, "list", "--json", "--limit", "60"]);
     assert_eq!(shown.matches("STATUS_TEST").count(), 60, "{shown}");
     left.stop();

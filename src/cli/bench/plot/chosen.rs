@@ -97,7 +97,10 @@ pub(super) fn drawings(runs: &[LoadRun], source: &str) -> Vec<(&'static str, Str
 
 fn drawing(wanted: &Wanted, runs: &[LoadRun], source: &str) -> Option<String> {
     let mut loads: BTreeMap<(u64, &str), Vec<&LoadRun>> = BTreeMap::new();
-    for run in runs.iter().filter(|run| run.scenario == wanted.scenario && run.peer.is_none()) {
+    for run in runs
+        .iter()
+        .filter(|run| run.scenario == wanted.scenario && run.peer.is_none())
+    {
         loads
             .entry((run.payload_bytes, &run.mix))
             .or_default()
