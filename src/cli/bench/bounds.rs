@@ -55,10 +55,11 @@ pub(super) struct Ratios {
     /// p50 of *receipt verified* ÷ the bound: of single notifications only, more is worse.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) single: Option<f64>,
-    /// p99 of the same ÷ the bound.
-    #[serde(rename = "singleP99", skip_serializing_if = "Option::is_none")]
-    pub(super) single_p99: Option<f64>,
-    /// Processor time of both sides ÷ that of the cryptography alone; more is worse.
+    /// p99 of the same ÷ its p50.
+    #[serde(rename = "singleP99ToP50", skip_serializing_if = "Option::is_none")]
+    pub(super) single_p99_to_p50: Option<f64>,
+    /// Processor time of both sides ÷ that of signing, verifying, hashing and TLS alone; of throughput
+    /// only, more is worse.
     #[serde(rename = "cpuToCryptography", skip_serializing_if = "Option::is_none")]
     pub(super) cpu_to_cryptography: Option<f64>,
 }

@@ -309,7 +309,7 @@ fn set_filling(draft: &mut Draft, length: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::check::check_draft;
+    use crate::model::check::{check_draft, with_defaults};
 
     #[test]
     fn every_size_is_made_to_the_byte_and_is_a_good_draft() {
@@ -319,6 +319,7 @@ mod tests {
                 for number in [0, 9, 123_456_789] {
                     let draft = drafts.make(number).unwrap();
                     assert_eq!(body_bytes(&draft), size, "{mix:?}");
+                    check_draft(&with_defaults(draft)).unwrap();
                 }
             }
         }

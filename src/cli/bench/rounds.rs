@@ -183,10 +183,11 @@ pub(super) fn run(plan: &Plan, around: &Around, rounds: &[Round], limits: &Limit
         store_free: of_throughput(bounds.store_free_per_second),
         this_store: of_throughput(bounds.this_store_per_second),
         single: of_single(receipted.p50),
-        single_p99: of_single(receipted.p99),
+        single_p99_to_p50: (!around.for_throughput).then_some(receipted.p99 / receipted.p50),
         cpu_to_cryptography: cpu_micros
             .sender
             .zip(cpu_micros.receiver)
+            .filter(|_| around.for_throughput)
             .map(|(sender, receiver)| (sender + receiver) / work),
     };
     Run {

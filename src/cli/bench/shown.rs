@@ -73,11 +73,14 @@ fn times(
 
 fn flash(run: &FlashRun, screen: Screen) -> Result<(), Failure> {
     let title = format!(
-        "{}: an alert while {} letters of {} bytes drain; {} rounds together",
+        "{}: an alert while {} letters of {} bytes drain; {}",
         run.scenario,
         thousands_of(run.count),
         thousands_of(run.payload_bytes as u64),
-        run.rounds
+        match run.rounds {
+            1 => "1 round".to_owned(),
+            rounds => format!("{rounds} rounds together"),
+        },
     );
     screen.styled(&title, Style::Bold)?;
     let rows = [
@@ -86,15 +89,15 @@ fn flash(run: &FlashRun, screen: Screen) -> Result<(), Failure> {
     ];
     times("SUBMIT TO SHOWN AT THE PEER, ms", &rows, screen)?;
     screen.line(format!(
-        "  {} alerts on the idle link, {} while {} letters a second drained",
+        "    {} alerts on the idle link, {} while {} letters a second drained",
         thousands_of(run.alerts_idle),
         thousands_of(run.alerts_draining),
         thousands(run.drained_per_second)
     ))?;
     match run.p99_to_idle {
-        Some(ratio) => screen.line(format!("  p99 is {ratio:.2} × that of the idle link")),
+        Some(ratio) => screen.line(format!("    p99 is {ratio:.2} × that of the idle link")),
         None => {
-            screen.line("  They had drained before an alert was shown: choose a larger --count")
+            screen.line("    They had drained before an alert was shown: choose a larger --count")
         }
     }
 }
@@ -116,14 +119,17 @@ fn proof(run: &ProofRun, screen: Screen) -> Result<(), Failure> {
 
 fn verify(run: &VerifyRun, screen: Screen) -> Result<(), Failure> {
     let title = format!(
-        "{}: an export of {} entries; median of {} rounds",
+        "{}: an export of {} entries; {}",
         run.scenario,
         thousands_of(run.entries),
-        run.rounds
+        match run.rounds {
+            1 => "1 round".to_owned(),
+            rounds => format!("median of {rounds} rounds"),
+        },
     );
     screen.styled(&title, Style::Bold)?;
     screen.line(format!(
-        "  {} entries a second, {:.1} % of {} (cores ÷ strict verify)",
+        "    {} entries a second, {:.1} % of {} (cores ÷ strict verify)",
         thousands(run.per_second),
         run.of_bound * 100.0,
         thousands(run.bound_per_second)
@@ -134,7 +140,7 @@ fn limits(report: &Report, screen: Screen) -> Result<(), Failure> {
     let (machine, limits) = (&report.machine, &report.limits);
     screen.styled("What this machine can do", Style::Bold)?;
     screen.line(format!(
-        "  {} cores, {}, Linux {}",
+        "    {} cores, {}, Linux {}",
         machine.cores, machine.model, machine.kernel
     ))?;
     let mut table = Table::new(&[
@@ -171,7 +177,7 @@ fn limits(report: &Report, screen: Screen) -> Result<(), Failure> {
     }
     screen.table(&table)?;
     screen.line(format!(
-        "  mutual TLS, a stream: {} MiB/s, {} µs of processor time for a MiB, both ends",
+        "    mutual TLS, a stream: {} MiB/s, {} µs of processor time for a MiB, both ends",
         thousands(limits.tls_mib_per_second),
         thousands(limits.tls_cpu_micros_per_mib)
     ))
@@ -179,7 +185,7 @@ fn limits(report: &Report, screen: Screen) -> Result<(), Failure> {
 
 fn figures(run: &Run, screen: Screen) -> Result<(), Failure> {
     let title = format!(
-        "{}{}: {} notifications of {} bytes ({}), {} on their way until {}; median of {}",
+        "{}{}: {} notifications of {} bytes ({}), {} on their way until {}; {}",
         run.scenario,
         match (run.entries_before, run.links) {
             (0, 1) => String::new(),
@@ -196,12 +202,12 @@ fn figures(run: &Run, screen: Screen) -> Result<(), Failure> {
         },
         match run.rounds {
             1 => "1 round".to_owned(),
-            rounds => format!("{rounds} rounds"),
+            rounds => format!("median of {rounds} rounds"),
         },
     );
     screen.styled(&title, Style::Bold)?;
     screen.line(format!(
-        "  {} a second, each signed, durable on both sides, its receipt verified and durable",
+        "    {} a second, each signed, durable on both sides, its receipt verified and durable",
         thousands(run.per_second)
     ))?;
     let rows = [
@@ -258,7 +264,7 @@ fn figures(run: &Run, screen: Screen) -> Result<(), Failure> {
         return Ok(());
     }
     screen.line(format!(
-        "  Bytes for each byte of payload, both sides: {}",
+        "    Bytes for each byte of payload, both sides: {}",
         of_bytes.join(", ")
     ))
 }
@@ -303,12 +309,12 @@ fn reached(bounds: &Bounds, ratios: &Ratios, screen: Screen) -> Result<(), Failu
     if !table.is_empty() {
         screen.table(&table)?;
     }
-    if let Some(ratio) = ratios.single_p99 {
-        screen.line(format!("  p99 is {ratio:.2} × the bound of a single one"))?;
+    if let Some(ratio) = ratios.single_p99_to_p50 {
+        screen.line(format!("    p99 is {ratio:.2} × p50"))?;
     }
     if let Some(ratio) = ratios.cpu_to_cryptography {
         screen.line(format!(
-            "  processor time of both sides: {ratio:.2} × that of the cryptography alone"
+            "    Processor time of both sides: {ratio:.2} × that of its cryptography alone"
         ))?;
     }
     Ok(())

@@ -122,7 +122,7 @@ fn single_ones_are_held_against_the_bound_of_a_single_one() {
     assert_eq!(run["receipts"], 10);
     let of_bound = number(run, "/receiptVerified/p50") / number(run, "/bounds/singleMicros");
     assert!((number(run, "/ratios/single") - of_bound).abs() < 1e-9);
-    assert!(number(run, "/ratios/singleP99") >= of_bound);
+    assert!(number(run, "/ratios/singleP99ToP50") >= 1.0);
     assert_eq!(run["ratios"].get("storeFree"), None);
 }
 
@@ -170,7 +170,7 @@ fn what_makes_no_sense_is_named_with_what_does() {
         ),
         ("--size 70000", 2, "65536 bytes"),
         (
-            "--size 300 --mix alerts",
+            "--size 100 --mix alerts",
             2,
             "a body of alerts cannot have this size",
         ),
