@@ -45,6 +45,13 @@ impl Suite {
         tell(&report, self.save.as_deref(), screen)
     }
 
+    /// Counts of this part, each once.
+    fn parts_of(&self, counts: &[u64]) -> Vec<u64> {
+        let mut counts: Vec<u64> = counts.iter().map(|count| count / self.part).collect();
+        counts.dedup();
+        counts
+    }
+
     fn steps(&self) -> Vec<Step> {
         let of = |scenario: Scenario| Step {
             scenario,
@@ -58,11 +65,7 @@ impl Suite {
             mix: Mix::Letters,
             rounds: self.rounds.into(),
             bodies: false,
-            entries: scenario
-                .entries()
-                .iter()
-                .map(|count| count / self.part)
-                .collect(),
+            entries: self.parts_of(scenario.entries()),
             links: scenario
                 .links()
                 .iter()
