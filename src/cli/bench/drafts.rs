@@ -246,8 +246,8 @@ pub(super) fn alert(
         return Err(missing());
     };
     let common = alert.common.get_or_insert_default();
-    common.from_office = "Trạm mẫu".to_owned();
-    common.to_office = "示例站".to_owned();
+    "Trạm mẫu".clone_into(&mut common.from_office);
+    "示例站".clone_into(&mut common.to_office);
     common.languages = vec!["vi".to_owned()];
     common.precedence_reason = Some(vietnamese("Mẫu"));
     alert.means = Some(vietnamese("Bè tre"));
