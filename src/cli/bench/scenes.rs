@@ -102,7 +102,7 @@ impl Nodes {
         if let Some(mut pair) = self.pair.take() {
             pair.0.stop().await;
         }
-        if let Some(mut hub) = self.hub.take() {
+        if let Some(hub) = self.hub.take() {
             hub.stop().await;
         }
     }

@@ -12,9 +12,9 @@ use crate::cli::exit::Done;
 use crate::cli::print::Screen;
 use crate::limits::SUBMITS_MAX;
 
-/// Measures everything behind docs/performance.md, one after the other: the better part of an hour.
+/// Measures everything behind docs/performance.md, one after the other.
 ///
-/// Nothing else should run on the machine meanwhile.
+/// It takes long: logs of a million entries are filled. Nothing else should run on the machine meanwhile.
 #[derive(Debug, Args)]
 pub(crate) struct Suite {
     /// Only so small a part of each count: 100 for a hundredth, to see that it runs.

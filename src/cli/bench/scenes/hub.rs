@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use tokio::task::JoinSet;
+
 use crate::cli::bench::load::{Plan, Ways};
 use crate::cli::bench::pair::{
     LOCAL_CONNECTIONS_MAX, SENDER, connections, disk_bytes, raise_quotas,
@@ -78,11 +80,13 @@ impl Hub {
             .remedy(format!("its log says:\n{why}"))
     }
 
-    /// Stops all of them: first they are told, each in a task's turn, then waited for.
-    pub(super) async fn stop(&mut self) {
+    /// Stops the sender, then all others at once.
+    pub(super) async fn stop(mut self) {
         self.sender.stop().await;
-        for receiver in &mut self.receivers {
-            receiver.stop().await;
+        let mut stopping = JoinSet::new();
+        for mut receiver in self.receivers {
+            stopping.spawn(async move { receiver.stop().await });
         }
+        while stopping.join_next().await.is_some() {}
     }
 }
