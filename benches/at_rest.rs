@@ -12,6 +12,7 @@
     reason = "a benchmark that cannot go on has failed, and it reports"
 )]
 
+mod common;
 #[path = "../tests/it/nodes.rs"]
 #[expect(dead_code, reason = "the tests use more of it")]
 mod nodes;
@@ -19,6 +20,7 @@ mod nodes;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use common::{set, without_quotas};
 use liaison::crypto::storage_key::StorageKey;
 use liaison::proto::v1;
 use liaison::store::{KeyAddress, Vault};
@@ -60,42 +62,6 @@ fn main() {
         erase_one(&dir.path().join("month"), month).await;
     });
     keys_of_a_month(&dir.path().join("keys"), keys);
-}
-
-/// Replaces a line of a node's settings, wherever it stands.
-fn set(node: &Node, changes: &[(&str, &str)]) {
-    let path = node.dir.join("liaison.toml");
-    let mut text = std::fs::read_to_string(&path).unwrap();
-    for (name, value) in changes {
-        let line = text.lines().find(|line| {
-            line.trim_start_matches('#')
-                .starts_with(&format!("{name} ="))
-        });
-        let line = line.unwrap_or_else(|| panic!("no line {name}")).to_owned();
-        text = text.replacen(&line, &format!("{name} = {value}"), 1);
-    }
-    std::fs::write(&path, text).unwrap();
-}
-
-/// What is measured is the node, not how much one caller or peer may take of it.
-fn without_quotas(node: &Node) {
-    let path = node.dir.join("liaison.toml");
-    let mut text = std::fs::read_to_string(&path).unwrap();
-    for section in ["[limits.desk]", "[limits.peer]"] {
-        let Some(at) = text.find(&format!("\n{section}\n")) else {
-            continue;
-        };
-        let (before, after) = text.split_at(at);
-        let mut after = after.to_owned();
-        for (name, value) in [
-            ("messages_per_second", 1_000_000),
-            ("burst_messages", 10_000_000),
-        ] {
-            after = after.replacen(&format!("\n#{name} ="), &format!("\n{name} = {value} #"), 1);
-        }
-        text = format!("{before}{after}");
-    }
-    std::fs::write(&path, text).unwrap();
 }
 
 async fn running(place: &Path, is_sealed: bool) -> (Node, Node) {

@@ -17,6 +17,8 @@
     reason = "a benchmark that cannot go on has failed, and it reports"
 )]
 
+#[expect(dead_code, reason = "others set more")]
+mod common;
 #[path = "../tests/it/nodes.rs"]
 #[expect(dead_code, reason = "the tests use more of it")]
 mod nodes;
@@ -27,6 +29,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use common::without_quotas;
 use ed25519_dalek::{Signer as _, SigningKey};
 use liaison::crypto::keys::{LogKey, MessageKey};
 use liaison::exchange::clock::{Entropy, SystemClock};
@@ -54,22 +57,6 @@ fn main() {
         if smoke { 10 } else { ROUNDS },
         if smoke { 1_000 } else { COLD_ENTRIES },
     ));
-}
-
-/// What is measured is the node, not how much one caller may take of it.
-fn without_quotas(node: &Node) {
-    let path = node.dir.join("liaison.toml");
-    let text = std::fs::read_to_string(&path).unwrap();
-    let (before, limits) = text.split_once("\n[limits.desk]\n").unwrap();
-    let mut raised = format!("\n{limits}");
-    for (line, value) in [
-        ("messages_per_second", 1_000_000),
-        ("burst_messages", 10_000_000),
-    ] {
-        raised = raised.replace(&format!("\n#{line} ="), &format!("\n{line} = {value} #"));
-    }
-    assert!(raised.contains("\nburst_messages = "));
-    std::fs::write(&path, format!("{before}\n[limits.desk]\n{raised}")).unwrap();
 }
 
 async fn figures(rounds: usize, cold_entries: usize) {

@@ -65,6 +65,8 @@ pub const OFFICER_KEYS_MAX: usize = 64;
 pub const AUTHORITY_BYTES_MAX: usize = 8 << 10;
 /// Authorities announced in one log.
 pub const AUTHORITIES_ANNOUNCED_MAX: usize = 64;
+/// A result of `liaison bench`: a run has about 3 KiB, so 4,000 of them fit.
+pub const BENCH_FILE_BYTES_MAX: usize = 16 << 20;
 /// A key file: encrypted, it has about 400 bytes; text before the PEM block is allowed.
 pub const KEY_FILE_BYTES_MAX: usize = 16 << 10;
 /// scrypt cost N of a key file: OpenSSL's default, below which a passphrase is cheap to guess.

@@ -12,6 +12,8 @@ mod audit_cli;
 mod backup;
 #[path = "it/bench/mod.rs"]
 mod bench;
+#[path = "it/bench_plot.rs"]
+mod bench_plot;
 #[path = "it/besieged.rs"]
 mod besieged;
 #[path = "it/bits.rs"]

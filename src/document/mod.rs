@@ -4,7 +4,7 @@
 //! - [`qr`]: the text of the code on that page.
 //! - [`check`]: compares such a text with what is on record.
 //! - [`report`]: the figures of a period, for spreadsheets and as one page with charts.
-//! - [`chart`]: bars as SVG. [`csv`]: values that spreadsheets do not evaluate.
+//! - [`chart`]: bars as SVG. [`plot`]: lines as a file of SVG. [`csv`]: values that spreadsheets do not evaluate.
 //! - [`html`]: the writer through which all text becomes data, and the frame of a page.
 //! - [`words`]: labels in three languages, times and places.
 //!
@@ -21,6 +21,7 @@ pub mod csv;
 pub mod html;
 pub mod letter;
 mod letter_page;
+pub mod plot;
 pub mod qr;
 pub mod report;
 mod report_page;

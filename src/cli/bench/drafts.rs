@@ -1,5 +1,8 @@
 //! What is said in a run: notifications of one size, each with an id and a number of its own.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
 use clap::ValueEnum;
 use jiff::SignedDuration;
 use prost::Message as _;
@@ -57,6 +60,32 @@ pub(super) struct Drafts {
     mix: Mix,
     letter: Draft,
     alert: Draft,
+    /// In turn; none but the one in the drafts if empty.
+    recipients: Vec<String>,
+    noted: Option<Noted>,
+}
+
+/// The ids of some of what is made.
+#[derive(Debug, Clone)]
+pub(super) struct Noted {
+    every: u64,
+    made: Arc<AtomicU64>,
+    ids: Arc<Mutex<Vec<String>>>,
+}
+
+impl Noted {
+    /// Those that were noted until now, in the order in which they were made.
+    pub(super) fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.ids.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn made(&self, id: &str) {
+        let number = self.made.fetch_add(1, Ordering::Relaxed);
+        if number.is_multiple_of(self.every) {
+            let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+            ids.push(id.to_owned());
+        }
+    }
 }
 
 impl Drafts {
@@ -82,6 +111,8 @@ impl Drafts {
             mix,
             alert: alert(recipient, status, Precedence::Immediate)?,
             letter,
+            recipients: Vec::new(),
+            noted: None,
         };
         let (letter, alert) = (drafts.letter.clone(), drafts.alert.clone());
         let (letter_min, alert_min) = (body_bytes(&letter), body_bytes(&alert));
@@ -112,6 +143,25 @@ impl Drafts {
         })
     }
 
+    /// The same, to several recipients in turn.
+    pub(super) fn among(self, recipients: Vec<String>) -> Self {
+        Self { recipients, ..self }
+    }
+
+    /// The same, and the ids of every `every`-th that it will make.
+    pub(super) fn noting(self, every: u64) -> (Self, Noted) {
+        let noted = Noted {
+            every: every.max(1),
+            made: Arc::default(),
+            ids: Arc::default(),
+        };
+        let drafts = Self {
+            noted: Some(noted.clone()),
+            ..self
+        };
+        (drafts, noted)
+    }
+
     /// The notification of a number, with an id of its own.
     pub(super) fn make(&self, number: u64) -> Result<Draft, Failure> {
         let template = if self.mix.is_alert(number) {
@@ -121,6 +171,15 @@ impl Drafts {
         };
         let mut draft = template.clone();
         draft.id = new_id()?.to_string();
+        if let Some(noted) = &self.noted {
+            noted.made(&draft.id);
+        }
+        let turn = number.checked_rem(self.recipients.len() as u64);
+        if let Some(recipient) =
+            turn.and_then(|turn| self.recipients.get(usize::try_from(turn).ok()?))
+        {
+            recipient.clone_into(&mut draft.recipient);
+        }
         if let Some(Body::OfficialLetter(letter)) = content(&mut draft) {
             letter.letter_number = numbered(number);
         }

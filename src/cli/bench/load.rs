@@ -9,19 +9,25 @@ use clap::ValueEnum;
 use hdrhistogram::Histogram;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Status};
 
 use super::drafts::Drafts;
 use crate::cli::connect::Desk;
 use crate::cli::exit::{Exit, Failure, OrExit as _};
 use crate::cli::print::Bar;
 use crate::cli::refused;
+use crate::limits::CALLER_SUBMIT_STREAMS_MAX;
 use crate::link::serve::STREAMS_MAX;
+use crate::proto::v1::submit_many_response::Outcome;
 use crate::proto::v1::{self, Draft, WatchEvent};
 
 /// When nothing has happened for so long, it will not.
-const STALL_TIME_MAX: Duration = Duration::from_secs(60);
+pub(super) const STALL_TIME_MAX: Duration = Duration::from_secs(60);
 /// The longest time that is told from longer ones.
 const TIME_MAX: Duration = Duration::from_secs(24 * 3_600);
+/// Drafts on their way that one stream is opened for.
+const STREAM_DRAFTS: usize = 128;
 /// Significant digits of a time.
 const DIGITS: u8 = 3;
 
@@ -44,9 +50,20 @@ impl Until {
     }
 }
 
+/// How drafts go to the node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum By {
+    /// `SubmitMany`: a few streams, as a program sends that has much to send.
+    Stream,
+    /// `Submit`: a call for each, as officers do.
+    Calls,
+}
+
 /// How a load is driven.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
+    /// How drafts go to the node.
+    pub(super) by: By,
     /// How many notifications.
     pub(super) count: u64,
     /// How many on their way at a time.
@@ -62,8 +79,13 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Connections that the window asks for, by the streams that one may have, at most `most`.
+    /// Connections that the window asks for, at most `most`: as many calls as one may have on each, or one
+    /// stream of drafts.
     pub(super) fn connections(&self, most: usize) -> usize {
+        if self.by == By::Stream {
+            let streams = self.window.div_ceil(STREAM_DRAFTS);
+            return streams.clamp(1, CALLER_SUBMIT_STREAMS_MAX.min(most));
+        }
         let streams = usize::try_from(STREAMS_MAX).unwrap_or(usize::MAX);
         self.window.div_ceil(streams).clamp(1, most)
     }
@@ -94,7 +116,7 @@ pub(super) struct Driven {
 }
 
 /// Times from 1 ns up to [`TIME_MAX`]; longer ones count as that.
-fn times() -> Result<Histogram<u64>, Failure> {
+pub(super) fn times() -> Result<Histogram<u64>, Failure> {
     let most = u64::try_from(TIME_MAX.as_nanos()).unwrap_or(u64::MAX);
     Histogram::new_with_max(most, DIGITS).or_fail(Exit::Internal, || "a histogram".to_owned())
 }
@@ -251,6 +273,33 @@ pub(super) async fn drive(
     })
 }
 
+/// Submits a load as fast as the window allows, and is done when all of it is recorded.
+///
+/// # Errors
+/// The first refusal of the node.
+pub(super) async fn record(plan: &Plan, ways: &Ways, bar: &Bar) -> Result<(), Failure> {
+    let plan = Plan {
+        until: Until::Recorded,
+        ..plan.clone()
+    };
+    let course = Arc::new(Course::new(&plan)?);
+    let (failed, mut failures) = mpsc::channel::<Failure>(1);
+    let mut steps = course.steps.subscribe();
+    let shown = async {
+        while steps.changed().await.is_ok() {
+            bar.at(*steps.borrow_and_update());
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        submitted = submit_all(&plan, ways, 0, &course, &failed) => submitted?,
+        Some(failure) = failures.recv() => return Err(failure),
+        () = shown => {}
+    }
+    // The last ones may have been refused at the end.
+    failures.try_recv().map_or(Ok(()), Err)
+}
+
 /// Subscribes, in outline or with bodies, and from then on takes note of the events of one kind.
 async fn follow(
     tasks: &mut JoinSet<()>,
@@ -288,7 +337,13 @@ async fn follow(
     Ok(())
 }
 
-/// Submits them one after the other as places become free; each is answered in a task of its own.
+/// Where drafts go, one after the other.
+enum Lanes<'a> {
+    Calls(std::iter::Cycle<std::slice::Iter<'a, Desk>>),
+    Streams(std::iter::Cycle<std::vec::IntoIter<mpsc::Sender<v1::SubmitManyRequest>>>),
+}
+
+/// Submits them one after the other as places become free, by calls or by streams.
 async fn submit_all(
     plan: &Plan,
     ways: &Ways,
@@ -297,7 +352,17 @@ async fn submit_all(
     failed: &mpsc::Sender<Failure>,
 ) -> Result<(), Failure> {
     let mut submitting = JoinSet::new();
-    let mut desks = ways.submit.iter().cycle();
+    let mut lanes = match plan.by {
+        By::Calls => Lanes::Calls(ways.submit.iter().cycle()),
+        By::Stream => {
+            let mut senders = Vec::with_capacity(ways.submit.len());
+            for desk in &ways.submit {
+                senders.push(open_stream(&mut submitting, desk, course, failed).await?);
+            }
+            Lanes::Streams(senders.into_iter().cycle())
+        }
+    };
+    let no_way = || Failure::new(Exit::Internal, "there is no way to the node");
     for number in first..first + plan.count {
         let place = course.places.acquire().await;
         place
@@ -306,21 +371,63 @@ async fn submit_all(
         if !plan.pause.is_zero() {
             tokio::time::sleep(plan.pause).await;
         }
-        let Some(desk) = desks.next() else {
-            return Err(Failure::new(Exit::Internal, "there is no way to the node"));
-        };
         let draft = plan.drafts.make(number)?;
         course.begin(&draft.id, ways.peer.is_some());
-        submitting.spawn(submit(
-            desk.clone(),
-            draft,
-            Arc::clone(course),
-            failed.clone(),
-        ));
-        while submitting.try_join_next().is_some() {}
+        match &mut lanes {
+            Lanes::Calls(desks) => {
+                let desk = desks.next().ok_or_else(no_way)?.clone();
+                submitting.spawn(submit(desk, draft, Arc::clone(course), failed.clone()));
+                while submitting.try_join_next().is_some() {}
+            }
+            Lanes::Streams(streams) => {
+                let request = v1::SubmitManyRequest {
+                    sequence: number,
+                    draft: Some(draft),
+                };
+                // A stream that has ended has told why.
+                drop(streams.next().ok_or_else(no_way)?.send(request).await);
+            }
+        }
     }
+    // Every stream ends when its drafts do, and has answered them then.
+    drop(lanes);
     while submitting.join_next().await.is_some() {}
     Ok(())
+}
+
+/// Opens a stream of drafts, whose answers are taken in by a task.
+async fn open_stream(
+    tasks: &mut JoinSet<()>,
+    desk: &Desk,
+    course: &Arc<Course>,
+    failed: &mpsc::Sender<Failure>,
+) -> Result<mpsc::Sender<v1::SubmitManyRequest>, Failure> {
+    let (sender, drafts) = mpsc::channel(STREAM_DRAFTS);
+    let answer = desk.desk().submit_many(ReceiverStream::new(drafts)).await;
+    let mut answers = refused::answer(answer)?;
+    let (course, failed) = (Arc::clone(course), failed.clone());
+    tasks.spawn(async move {
+        let failure = loop {
+            match answers.message().await {
+                Ok(Some(answer)) => match answer.outcome {
+                    Some(Outcome::Recorded(recorded)) => course.step(&recorded.id, Step::Recorded),
+                    Some(Outcome::Failure(told)) => break refused::failure(&status_of(told)),
+                    None => break Failure::new(Exit::Internal, "an answer says nothing"),
+                },
+                Ok(None) => return,
+                Err(status) => break refused::failure(&status),
+            }
+        };
+        // The first one is told.
+        drop(failed.try_send(failure));
+    });
+    Ok(sender)
+}
+
+/// What Submit would have answered.
+fn status_of(told: v1::SubmitFailure) -> Status {
+    let code = Code::from_i32(told.code);
+    Status::with_details(code, told.message, told.details)
 }
 
 async fn submit(desk: Desk, draft: Draft, course: Arc<Course>, failed: mpsc::Sender<Failure>) {

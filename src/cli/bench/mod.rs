@@ -6,33 +6,38 @@
 //! - [`pair`]: the two nodes; [`scratch`]: the directory that they are in.
 //! - [`remote`]: the running node and its real peer instead.
 //! - [`drafts`]: what is sent; [`load`]: sending it and following each one to its receipt.
+//! - [`scenes`]: what is measured beyond one load; [`suite`]: all of it.
 //! - [`rounds`]: what each round came to, and the medians.
 //! - [`limits`]: what the machine can do; [`bounds`]: what follows from it.
-//! - [`report`]: the result as JSON; [`shown`]: as people read it.
+//! - [`report`]: the result as JSON; [`shown`]: as people read it; [`plot`]: as drawings.
 
 mod bounds;
 mod drafts;
 mod limits;
 mod load;
 mod pair;
+mod plot;
 mod remote;
 mod report;
 mod rounds;
+mod scenes;
 mod scratch;
 mod shown;
+mod suite;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::drafts::{Drafts, Mix};
 use self::limits::Taker;
-use self::load::{Plan, Until, Ways};
+use self::load::{By, Plan, Until, Ways};
 use self::pair::Pair;
-use self::report::{FORMAT, Machine, Report, Run};
+use self::report::{FORMAT, Machine, Measured, Report};
 use self::rounds::{Around, rounds, run};
+use self::scenes::Step;
 use self::scratch::Scratch;
 use super::connect::Target;
 use super::exit::{Done, Exit, Failure, OrExit as _};
@@ -47,22 +52,35 @@ use crate::proto::v1::Status;
 /// are, and sends notifications from one to the other until each has its verified, durable receipt.
 /// Other work on the machine makes the figures worthless.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Bench {
+    #[command(subcommand)]
+    other: Option<Other>,
     /// What is measured.
     #[arg(value_enum, default_value_t = Scenario::Throughput)]
     scenario: Scenario,
-    /// Notifications of each round; 20,000, or 500 single ones, or 1,000 with --peer.
+    /// Notifications of each round, or entries of the log that is looked at; by default 20,000, or 500
+    /// single ones, 100,000 for flash and verify, 1,000,000 for proof, 1,000 with --peer.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=COUNT_MAX))]
     count: Option<u64>,
-    /// Bytes of each body, serialized.
-    #[arg(long, value_name = "BYTES", default_value_t = 512)]
-    size: usize,
+    /// Bytes of each body, serialized; by default 512, or 4,096 for disk.
+    #[arg(long, value_name = "BYTES")]
+    size: Option<usize>,
+    /// For growth: to how many entries the log is filled before each measurement.
+    #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = clap::value_parser!(u64).range(0..=COUNT_MAX))]
+    entries: Vec<u64>,
+    /// For links: how many the sender has at a time.
+    #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = links)]
+    links: Vec<usize>,
     /// Notifications on their way at a time.
-    #[arg(long, default_value_t = 256, value_parser = window)]
+    #[arg(long, default_value_t = WINDOW, value_parser = window)]
     window: usize,
     /// Until when a notification counts as on its way.
     #[arg(long, value_enum, default_value_t = Until::Receipt)]
     until: Until,
+    /// How drafts go to the node; single ones are calls.
+    #[arg(long, value_enum, default_value_t = By::Stream)]
+    by: By,
     /// What kinds are sent.
     #[arg(long, value_enum, default_value_t = Mix::Letters)]
     mix: Mix,
@@ -90,6 +108,12 @@ pub(crate) struct Bench {
     save: Option<PathBuf>,
 }
 
+#[derive(Debug, Subcommand)]
+enum Other {
+    Plot(plot::Plot),
+    Suite(suite::Suite),
+}
+
 /// The most notifications of a round: what is on its way is kept in memory, and histograms count in it.
 const COUNT_MAX: u64 = 100_000_000;
 /// The most rounds.
@@ -102,6 +126,18 @@ enum Scenario {
     Throughput,
     /// One at a time on an idle link, with a rest before each.
     Single,
+    /// A FLASH alert while letters drain: how long until the peer shows it, beside an idle link.
+    Flash,
+    /// As many as possible a second, as the log grows.
+    Growth,
+    /// As many as possible a second in all, over several links at once.
+    Links,
+    /// Bytes on the disks for each byte of larger letters.
+    Disk,
+    /// Inclusion proofs of a large log.
+    Proof,
+    /// Verification of an export, entries a second.
+    Verify,
 }
 
 impl Scenario {
@@ -109,29 +145,70 @@ impl Scenario {
         match self {
             Self::Throughput => "throughput",
             Self::Single => "single",
+            Self::Flash => "flash",
+            Self::Growth => "growth",
+            Self::Links => "links",
+            Self::Disk => "disk",
+            Self::Proof => "proof",
+            Self::Verify => "verify",
         }
     }
 
     fn count(self) -> u64 {
         match self {
-            Self::Throughput => 20_000,
+            Self::Throughput | Self::Growth | Self::Links | Self::Disk => 20_000,
             Self::Single => 500,
+            Self::Flash | Self::Verify => 100_000,
+            Self::Proof => 1_000_000,
+        }
+    }
+
+    /// Entries before each measurement.
+    fn entries(self) -> &'static [u64] {
+        match self {
+            Self::Growth => &[0, 1_000, 10_000, 100_000, 1_000_000],
+            _ => &[0],
+        }
+    }
+
+    /// Links of each measurement.
+    fn links(self) -> &'static [usize] {
+        match self {
+            Self::Links => &[1, 4, 16, LINKS_MAX],
+            _ => &[1],
         }
     }
 
     fn pause(self) -> Duration {
         match self {
-            Self::Throughput => Duration::ZERO,
             Self::Single => REST,
+            _ => Duration::ZERO,
         }
     }
 }
 
+/// Bytes of a body, unless said otherwise.
+const SIZE: usize = 512;
+/// Bytes of a body whose bytes on the disk are counted, unless said otherwise.
+const DISK_SIZE: usize = 4_096;
+/// Notifications on their way, unless said otherwise.
+const WINDOW: usize = 256;
+/// The most links: each is a node of its own, with some 50 MiB of memory and 24 MiB of reserve on the disk.
+const LINKS_MAX: usize = 64;
 /// Notifications sent to a real peer, unless said otherwise: as many as one user may by default at once,
 /// several times over.
 const PEER_COUNT: u64 = 1_000;
 /// For everything to come to rest between two single notifications.
 const REST: Duration = Duration::from_millis(10);
+
+fn links(typed: &str) -> Result<usize, String> {
+    match typed.parse() {
+        Ok(links) if (1..=LINKS_MAX).contains(&links) => Ok(links),
+        _ => Err(format!(
+            "each link is a node of its own on this machine; choose from 1 to {LINKS_MAX}"
+        )),
+    }
+}
 
 fn window(typed: &str) -> Result<usize, String> {
     match typed.parse() {
@@ -151,6 +228,16 @@ fn median(samples: &[f64]) -> f64 {
 
 impl Bench {
     pub(crate) async fn run(self, target: &Target, screen: Screen) -> Done {
+        if let Some(other) = &self.other {
+            return match other {
+                Other::Plot(plot) => plot.run(screen),
+                Other::Suite(suite) => suite.run(screen).await,
+            };
+        }
+        if let Some(step) = self.step()? {
+            let report = scenes::run(&[step], &self.dir, self.keep, screen).await?;
+            return tell(&report, self.save.as_deref(), screen);
+        }
         let failed = || "the system does not deliver signals".to_owned();
         let mut terminate = signal(SignalKind::terminate()).or_fail(Exit::Internal, failed)?;
         let mut interrupt = signal(SignalKind::interrupt()).or_fail(Exit::Internal, failed)?;
@@ -165,12 +252,7 @@ impl Bench {
             }
         };
         let scratch = Scratch::make(&self.dir, self.keep)?;
-        if scratch.is_in_memory() {
-            screen.note(format!(
-                "{} is in memory, where nothing is made durable: name a directory on a disk with --dir",
-                self.dir.display()
-            ));
-        }
+        scratch.warn(screen);
         let mut pair = Pair::make(scratch.path())?;
         // Whatever ends it, the nodes are stopped behind it, and then the directory goes.
         let outcome = tokio::select! {
@@ -183,7 +265,59 @@ impl Bench {
             screen.note(format!("the nodes are in {}", scratch.path().display()));
         }
         drop(scratch);
-        self.tell(&outcome?, screen)
+        tell(&outcome?, self.save.as_deref(), screen)
+    }
+
+    fn size(&self) -> usize {
+        let usual = match self.scenario {
+            Scenario::Disk => DISK_SIZE,
+            _ => SIZE,
+        };
+        self.size.unwrap_or(usual)
+    }
+
+    /// The step of a series that this is; none if it is a plain load.
+    fn step(&self) -> Result<Option<Step>, Failure> {
+        let name = self.scenario.as_str();
+        let usage =
+            |what: String, remedy: &str| Err(Failure::new(Exit::Usage, what).remedy(remedy));
+        for (given, of, flag) in [
+            (!self.entries.is_empty(), Scenario::Growth, "--entries"),
+            (!self.links.is_empty(), Scenario::Links, "--links"),
+        ] {
+            if given && self.scenario != of {
+                let remedy = format!("leave it out, or measure {}", of.as_str());
+                return usage(format!("{flag} does not go with {name}"), &remedy);
+            }
+        }
+        if matches!(self.scenario, Scenario::Throughput | Scenario::Single) {
+            return Ok(None);
+        }
+        if self.peer.is_some() {
+            let remedy = "with a real peer, measure throughput or single";
+            return usage(format!("--peer does not go with {name}"), remedy);
+        }
+        let or_usual = |given: &[u64]| match given {
+            [] => self.scenario.entries().to_vec(),
+            given => given.to_vec(),
+        };
+        let mut entries = or_usual(&self.entries);
+        entries.sort_unstable();
+        Ok(Some(Step {
+            scenario: self.scenario,
+            count: self.count.unwrap_or(self.scenario.count()),
+            size: self.size(),
+            window: self.window,
+            until: self.until,
+            mix: self.mix,
+            rounds: self.rounds.into(),
+            bodies: self.bodies,
+            entries,
+            links: match &self.links[..] {
+                [] => self.scenario.links().to_vec(),
+                given => given.to_vec(),
+            },
+        }))
     }
 
     fn recipient(&self) -> &str {
@@ -200,15 +334,19 @@ impl Bench {
             None => Status::Actual,
         };
         Ok(Plan {
+            by: match self.scenario {
+                Scenario::Single => By::Calls,
+                _ => self.by,
+            },
             count: self.count.unwrap_or(count),
             window: match self.scenario {
-                Scenario::Throughput => self.window,
                 Scenario::Single => 1,
+                _ => self.window,
             },
             until: self.until,
             pause: self.scenario.pause(),
             bodies: self.bodies,
-            drafts: Drafts::new(self.recipient(), self.mix, self.size, status)?,
+            drafts: Drafts::new(self.recipient(), self.mix, self.size(), status)?,
         })
     }
 
@@ -248,15 +386,16 @@ impl Bench {
             scenario: self.scenario.as_str(),
             for_throughput: self.scenario == Scenario::Throughput,
             mix: self.mix.as_str(),
-            payload_bytes: self.size,
+            payload_bytes: self.size(),
             peer: self.peer.clone(),
+            links: 1,
             entries_before,
             kept_bytes: (!is_remote).then_some(kept_bytes),
             cores: machine.cores,
         };
         let limits = taker.limits();
         let run = run(plan, &around, &measured, &limits);
-        Ok(report(machine, limits, vec![run]))
+        Ok(report(machine, limits, vec![Measured::Load(Box::new(run))]))
     }
 
     fn take_limits(
@@ -266,28 +405,28 @@ impl Bench {
         scratch: &Scratch,
     ) -> Result<(), Failure> {
         let _waiting = Bar::waiting("what this machine can do");
-        taker.take(scratch.path(), &pair.0, self.size)
-    }
-
-    fn tell(&self, report: &Report, screen: Screen) -> Done {
-        let value =
-            serde_json::to_value(report).or_fail(Exit::Internal, || "the result".to_owned())?;
-        if let Some(file) = &self.save {
-            std::fs::write(file, format!("{value:#}\n")).or_fail(Exit::CannotCreate, || {
-                format!("the file {}", file.display())
-            })?;
-        }
-        if screen.json {
-            screen.json(&value)?;
-        } else {
-            shown::tell(report, screen)?;
-        }
-        Ok(Exit::Ok)
+        taker.take(scratch.path(), &pair.0, self.size())
     }
 }
 
+/// Writes the result to a file if wanted, and prints it.
+fn tell(report: &Report, save: Option<&Path>, screen: Screen) -> Done {
+    let value = serde_json::to_value(report).or_fail(Exit::Internal, || "the result".to_owned())?;
+    if let Some(file) = save {
+        std::fs::write(file, format!("{value:#}\n")).or_fail(Exit::CannotCreate, || {
+            format!("the file {}", file.display())
+        })?;
+    }
+    if screen.json {
+        screen.json(&value)?;
+    } else {
+        shown::tell(report, screen)?;
+    }
+    Ok(Exit::Ok)
+}
+
 /// What was measured on this machine by this program.
-fn report(machine: Machine, limits: limits::Limits, runs: Vec<Run>) -> Report {
+fn report(machine: Machine, limits: limits::Limits, runs: Vec<Measured>) -> Report {
     Report {
         format: FORMAT,
         program: env!("CARGO_PKG_VERSION"),

@@ -15,7 +15,7 @@ use crate::proto::v1;
 pub(super) const LOCAL_CONNECTIONS_MAX: usize = 63;
 
 /// Who sends.
-const SENDER: &str = "laocai.bg.vn.example";
+pub(super) const SENDER: &str = "laocai.bg.vn.example";
 /// Who receives.
 pub(super) const RECEIVER: &str = "hekou.ni.cn.example";
 
@@ -105,7 +105,7 @@ pub(super) async fn figures(desk: &Desk) -> Result<Option<v1::GetFiguresResponse
 }
 
 /// Bytes that the files below a directory take of the disk.
-fn disk_bytes(dir: &Path) -> u64 {
+pub(super) fn disk_bytes(dir: &Path) -> u64 {
     use std::os::unix::fs::MetadataExt as _;
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
     let bytes = entries.map(|entry| match entry.metadata() {
@@ -118,7 +118,8 @@ fn disk_bytes(dir: &Path) -> u64 {
     bytes.sum()
 }
 
-fn raise_quotas(config: &Path) -> Result<(), Failure> {
+/// Lets one caller, and one peer, take as much as may be.
+pub(super) fn raise_quotas(config: &Path) -> Result<(), Failure> {
     let failed = || format!("the configuration {}", config.display());
     let text = std::fs::read_to_string(config).or_fail(Exit::Config, failed)?;
     let Some((before, limits)) = text.split_once("\n[limits.desk]\n") else {

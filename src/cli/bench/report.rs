@@ -20,7 +20,7 @@ pub(super) struct Report {
     /// What that can do at best.
     pub(super) limits: Limits,
     /// What was measured.
-    pub(super) runs: Vec<Run>,
+    pub(super) runs: Vec<Measured>,
 }
 
 /// A machine.
@@ -51,7 +51,88 @@ impl Machine {
     }
 }
 
-/// One scenario with its rounds. What could not be known is absent.
+/// What one scenario came to.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum Measured {
+    /// A load.
+    Load(Box<Run>),
+    /// Alerts while letters drain.
+    Flash(FlashRun),
+    /// Inclusion proofs.
+    Proof(ProofRun),
+    /// Verification of an export.
+    Verify(VerifyRun),
+}
+
+/// Scenario `flash`. Times of all rounds together.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct FlashRun {
+    /// Which.
+    pub(super) scenario: &'static str,
+    /// Bytes of the body of a letter.
+    pub(super) payload_bytes: usize,
+    /// Letters that drain in a round.
+    pub(super) count: u64,
+    /// Rounds.
+    pub(super) rounds: usize,
+    /// Letters a second while they drain, alerts between them, from the start of the receiver.
+    pub(super) drained_per_second: f64,
+    /// Alerts on the idle link.
+    pub(super) alerts_idle: u64,
+    /// Alerts that were shown while letters drained.
+    pub(super) alerts_draining: u64,
+    /// From Submit until shown in the peer's Watch, on the idle link.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) shown_idle: Option<Latency>,
+    /// The same while letters drain; absent if they had drained before the first alert was shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) shown_draining: Option<Latency>,
+    /// Ratio of their p99.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) p99_to_idle: Option<f64>,
+}
+
+/// Scenario `proof`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ProofRun {
+    /// Which.
+    pub(super) scenario: &'static str,
+    /// Bytes of the body of a letter.
+    pub(super) payload_bytes: usize,
+    /// Entries of the log.
+    pub(super) entries: u64,
+    /// Proofs that were asked for over the desk, of that many entries.
+    pub(super) proofs: u64,
+    /// From asking the node until the proof is here, with checkpoint, keys and entry.
+    pub(super) over_desk: Latency,
+    /// Making the proof from the store, in this process.
+    pub(super) in_process: Latency,
+}
+
+/// Scenario `verify`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct VerifyRun {
+    /// Which.
+    pub(super) scenario: &'static str,
+    /// Bytes of the body of a letter.
+    pub(super) payload_bytes: usize,
+    /// Entries of the export, both logs.
+    pub(super) entries: u64,
+    /// How often it was verified.
+    pub(super) rounds: usize,
+    /// Entries a second, the median.
+    pub(super) per_second: f64,
+    /// cores ÷ strict verification.
+    pub(super) bound_per_second: f64,
+    /// What was reached of it.
+    pub(super) of_bound: f64,
+}
+
+/// One load with its rounds. What could not be known is absent.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Run {

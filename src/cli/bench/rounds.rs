@@ -87,6 +87,8 @@ pub(super) struct Around {
     pub(super) payload_bytes: usize,
     /// The real peer, if it is one.
     pub(super) peer: Option<String>,
+    /// Links of the sender that are used.
+    pub(super) links: usize,
     pub(super) entries_before: u64,
     /// By how much the files of both sides grew.
     pub(super) kept_bytes: Option<u64>,
@@ -173,6 +175,7 @@ pub(super) fn run(plan: &Plan, around: &Around, rounds: &[Round], limits: &Limit
     let per_second_median = median(&per_second);
     // They hold for both sides on one machine.
     let is_here = around.peer.is_none();
+    let is_watched = rounds.iter().all(|round| round.driven.delivered.is_some());
     let of_throughput = |bound: f64| around.for_throughput.then_some(per_second_median / bound);
     let of_single = |time: f64| (!around.for_throughput).then_some(time / bounds.single_micros);
     let work = work_micros(limits, around.payload_bytes);
@@ -193,12 +196,12 @@ pub(super) fn run(plan: &Plan, around: &Around, rounds: &[Round], limits: &Limit
         window_until: plan.until.as_str(),
         payload_bytes: around.payload_bytes,
         mix: around.mix,
-        links: 1,
+        links: around.links,
         peer: around.peer.clone(),
-        watch: match (&around.peer, plan.bodies) {
-            (Some(_), _) => None,
-            (None, true) => Some("bodies"),
-            (None, false) => Some("outline"),
+        watch: match (is_watched, plan.bodies) {
+            (false, _) => None,
+            (true, true) => Some("bodies"),
+            (true, false) => Some("outline"),
         },
         entries_before: around.entries_before,
         count: plan.count,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::statfs;
 
 use crate::cli::exit::{Exit, Failure, OrExit as _};
+use crate::cli::print::Screen;
 
 /// What the kernel calls a file system in memory (statfs(2)).
 const TMPFS_MAGIC: u32 = 0x0102_1994;
@@ -31,8 +32,18 @@ impl Scratch {
         &self.dir
     }
 
+    /// Says so if figures of this place would be worth nothing.
+    pub(super) fn warn(&self, screen: Screen) {
+        if self.is_in_memory() {
+            screen.note(format!(
+                "{} is in memory, where nothing is made durable: name a directory on a disk with --dir",
+                self.dir.display()
+            ));
+        }
+    }
+
     /// Whether it lies in memory, where nothing is ever made durable.
-    pub(super) fn is_in_memory(&self) -> bool {
+    fn is_in_memory(&self) -> bool {
         // The type has another width on other machines.
         statfs(&self.dir).is_ok_and(|stat| u64::try_from(stat.f_type) == Ok(TMPFS_MAGIC.into()))
     }

@@ -1,7 +1,7 @@
 //! The result as people read it.
 
 use super::bounds::{Bounds, FORMULAS, Ratios};
-use super::report::{Latency, Report, Run};
+use super::report::{FlashRun, Latency, Measured, ProofRun, Report, Run, VerifyRun};
 use crate::cli::exit::Failure;
 use crate::cli::print::Screen;
 use crate::cli::table::{Fit, Style, Table};
@@ -9,15 +9,131 @@ use crate::cli::table::{Fit, Style, Table};
 /// Prints limits, figures and what was reached of the bounds.
 pub(super) fn tell(report: &Report, screen: Screen) -> Result<(), Failure> {
     limits(report, screen)?;
-    for run in &report.runs {
+    for measured in &report.runs {
         screen.line("")?;
-        figures(run, screen)?;
-        if let (Some(bounds), Some(ratios)) = (&run.bounds, &run.ratios) {
-            screen.line("")?;
-            reached(bounds, ratios, screen)?;
+        match measured {
+            Measured::Load(run) => load(run, screen)?,
+            Measured::Flash(run) => flash(run, screen)?,
+            Measured::Proof(run) => proof(run, screen)?,
+            Measured::Verify(run) => verify(run, screen)?,
         }
     }
     Ok(())
+}
+
+fn load(run: &Run, screen: Screen) -> Result<(), Failure> {
+    figures(run, screen)?;
+    if let (Some(bounds), Some(ratios)) = (&run.bounds, &run.ratios) {
+        screen.line("")?;
+        reached(bounds, ratios, screen)?;
+    }
+    Ok(())
+}
+
+/// Times in ms, one row for each that is there.
+fn times(
+    head: &'static str,
+    rows: &[(&str, Option<&Latency>)],
+    screen: Screen,
+) -> Result<(), Failure> {
+    let mut table = Table::new(&[
+        ("", Fit::Whole),
+        (head, Fit::Whole),
+        ("p50", Fit::Right),
+        ("p90", Fit::Right),
+        ("p99", Fit::Right),
+        ("p99.9", Fit::Right),
+        ("max", Fit::Right),
+    ]);
+    for (what, times) in rows {
+        let Some(Latency {
+            p50,
+            p90,
+            p99,
+            p999,
+            max,
+        }) = times
+        else {
+            continue;
+        };
+        let [p50, p90, p99, p999, max] =
+            [p50, p90, p99, p999, max].map(|micros| format!("{:.3}", micros / 1e3));
+        table.row([
+            "  ".into(),
+            (*what).into(),
+            p50.into(),
+            p90.into(),
+            p99.into(),
+            p999.into(),
+            max.into(),
+        ]);
+    }
+    screen.table(&table)
+}
+
+fn flash(run: &FlashRun, screen: Screen) -> Result<(), Failure> {
+    let title = format!(
+        "{}: an alert while {} letters of {} bytes drain; {}",
+        run.scenario,
+        thousands_of(run.count),
+        thousands_of(run.payload_bytes as u64),
+        match run.rounds {
+            1 => "1 round".to_owned(),
+            rounds => format!("{rounds} rounds together"),
+        },
+    );
+    screen.styled(&title, Style::Bold)?;
+    let rows = [
+        ("idle link", run.shown_idle.as_ref()),
+        ("while they drain", run.shown_draining.as_ref()),
+    ];
+    times("SUBMIT TO SHOWN AT THE PEER, ms", &rows, screen)?;
+    screen.line(format!(
+        "    {} alerts on the idle link, {} while {} letters a second drained",
+        thousands_of(run.alerts_idle),
+        thousands_of(run.alerts_draining),
+        thousands(run.drained_per_second)
+    ))?;
+    match run.p99_to_idle {
+        Some(ratio) => screen.line(format!("    p99 is {ratio:.2} × that of the idle link")),
+        None => {
+            screen.line("    They had drained before an alert was shown: choose a larger --count")
+        }
+    }
+}
+
+fn proof(run: &ProofRun, screen: Screen) -> Result<(), Failure> {
+    let title = format!(
+        "{}: inclusion proofs of a log of {} entries, {} of them",
+        run.scenario,
+        thousands_of(run.entries),
+        thousands_of(run.proofs)
+    );
+    screen.styled(&title, Style::Bold)?;
+    let rows = [
+        ("over the desk", Some(&run.over_desk)),
+        ("in this process", Some(&run.in_process)),
+    ];
+    times("A PROOF, ms", &rows, screen)
+}
+
+fn verify(run: &VerifyRun, screen: Screen) -> Result<(), Failure> {
+    let title = format!(
+        "{}: an export of {} entries; {}",
+        run.scenario,
+        thousands_of(run.entries),
+        match run.rounds {
+            1 => "1 round".to_owned(),
+            rounds => format!("median of {rounds} rounds"),
+        },
+    );
+    screen.styled(&title, Style::Bold)?;
+    screen.line(format!(
+        "    {} entries a second, {:.1} % of {} (cores ÷ strict verify)",
+        thousands(run.per_second),
+        run.of_bound * 100.0,
+        thousands(run.bound_per_second)
+    ))
 }
 
 fn limits(report: &Report, screen: Screen) -> Result<(), Failure> {
@@ -69,8 +185,13 @@ fn limits(report: &Report, screen: Screen) -> Result<(), Failure> {
 
 fn figures(run: &Run, screen: Screen) -> Result<(), Failure> {
     let title = format!(
-        "{}: {} notifications of {} bytes ({}), {} on their way until {}; {}",
+        "{}{}: {} notifications of {} bytes ({}), {} on their way until {}; {}",
         run.scenario,
+        match (run.entries_before, run.links) {
+            (0, 1) => String::new(),
+            (0, links) => format!(" over {links} links"),
+            (entries, _) => format!(" behind {} entries", thousands_of(entries)),
+        },
         thousands_of(run.count),
         thousands_of(run.payload_bytes as u64),
         run.mix,
@@ -89,41 +210,12 @@ fn figures(run: &Run, screen: Screen) -> Result<(), Failure> {
         "    {} a second, each signed, durable on both sides, its receipt verified and durable",
         thousands(run.per_second)
     ))?;
-    let mut table = Table::new(&[
-        ("", Fit::Whole),
-        ("SINCE SUBMIT, ms", Fit::Whole),
-        ("p50", Fit::Right),
-        ("p90", Fit::Right),
-        ("p99", Fit::Right),
-        ("p99.9", Fit::Right),
-        ("max", Fit::Right),
-    ]);
-    let mut row = |what: &str, times: &Latency| {
-        let Latency {
-            p50,
-            p90,
-            p99,
-            p999,
-            max,
-        } = times;
-        let [p50, p90, p99, p999, max] =
-            [p50, p90, p99, p999, max].map(|micros| format!("{:.3}", micros / 1e3));
-        table.row([
-            "  ".into(),
-            what.into(),
-            p50.into(),
-            p90.into(),
-            p99.into(),
-            p999.into(),
-            max.into(),
-        ]);
-    };
-    row("recorded", &run.recorded);
-    if let Some(delivered) = &run.delivered {
-        row("delivered", delivered);
-    }
-    row("receipt verified", &run.receipt_verified);
-    screen.table(&table)?;
+    let rows = [
+        ("recorded", Some(&run.recorded)),
+        ("delivered", run.delivered.as_ref()),
+        ("receipt verified", Some(&run.receipt_verified)),
+    ];
+    times("SINCE SUBMIT, ms", &rows, screen)?;
     screen.line("")?;
 
     let mut table = Table::new(&[

@@ -196,7 +196,13 @@ fn free_address() -> Result<SocketAddr, Failure> {
 }
 
 impl Side {
-    fn make(dir: &Path, node: &str, place: &'static str, zone: &str) -> Result<Self, Failure> {
+    /// Makes one side below a directory.
+    pub(in crate::cli) fn make(
+        dir: &Path,
+        node: &str,
+        place: &'static str,
+        zone: &str,
+    ) -> Result<Self, Failure> {
         let node = NodeName::parse(node).or_exit(Exit::Internal)?;
         let short = node.as_str().split('.').next().unwrap_or_default();
         let home = dir.join(short);
@@ -225,7 +231,7 @@ impl Side {
     }
 
     /// As `peer card`, `peer add`.
-    fn take_card_of(&self, other: &Self) -> Result<(), Failure> {
+    pub(in crate::cli) fn take_card_of(&self, other: &Self) -> Result<(), Failure> {
         let card = other.card()?;
         peer::add(&self.load()?, &card).map(drop)
     }
@@ -245,7 +251,7 @@ impl Side {
     }
 
     /// Starts its node.
-    pub(super) fn start(&mut self) -> Result<(), Failure> {
+    pub(in crate::cli) fn start(&mut self) -> Result<(), Failure> {
         self.host = Some(Host::start(&self.config, &self.log_file())?);
         Ok(())
     }

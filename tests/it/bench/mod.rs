@@ -5,6 +5,7 @@
 mod ended;
 mod figures;
 mod peer;
+mod scenes;
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

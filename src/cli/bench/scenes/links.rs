@@ -1,0 +1,77 @@
+//! The same load over one link and over many at once: what the sender carries in all.
+
+use std::path::Path;
+
+use super::{Nodes, Step};
+use crate::cli::bench::limits::Taker;
+use crate::cli::bench::load::Plan;
+use crate::cli::bench::pair::Pair;
+use crate::cli::bench::report::{Machine, Measured};
+use crate::cli::bench::rounds::{Around, rounds, run};
+use crate::cli::exit::{Exit, Failure, OrExit as _};
+use crate::cli::print::Bar;
+
+use super::hub::Hub;
+
+/// Measures with each number of links, nodes made anew each time.
+pub(super) async fn measure(
+    step: &Step,
+    dir: &Path,
+    nodes: &mut Nodes,
+    taker: &mut Taker,
+) -> Result<Vec<Measured>, Failure> {
+    // Its certificates serve for the limit of TLS; it does not run.
+    let still = dir.join("pair");
+    let failed = || format!("the directory {}", still.display());
+    std::fs::create_dir(&still).or_fail(Exit::CannotCreate, failed)?;
+    let still = Pair::make(&still)?;
+    taker.take(dir, &still.0, step.size)?;
+    let mut measured = Vec::new();
+    for links in &step.links {
+        let (plan, around, taken) = with(*links, step, dir, nodes).await?;
+        measured.push((plan, around, taken));
+        nodes.stop().await;
+    }
+    taker.take(dir, &still.0, step.size)?;
+    let limits = taker.limits();
+    let runs = measured
+        .iter()
+        .map(|(plan, around, taken)| Measured::Load(Box::new(run(plan, around, taken, &limits))));
+    Ok(runs.collect())
+}
+
+async fn with(
+    links: usize,
+    step: &Step,
+    dir: &Path,
+    nodes: &mut Nodes,
+) -> Result<(Plan, Around, Vec<crate::cli::bench::rounds::Round>), Failure> {
+    let dir = dir.join(format!("links-{links}"));
+    let failed = || format!("the directory {}", dir.display());
+    std::fs::create_dir(&dir).or_fail(Exit::CannotCreate, failed)?;
+    let hub = nodes.hub.insert(Hub::make(&dir, links)?);
+    let plan = step.plan()?;
+    let plan = Plan {
+        drafts: plan.drafts.among(hub.names()),
+        ..plan
+    };
+    let ways = hub.start(&plan).await?;
+    let kept_before = hub.disk_bytes();
+    let bar = Bar::items(&format!("{links} links"), plan.count * step.rounds as u64);
+    let taken = tokio::select! {
+        taken = rounds(&plan, &ways, step.rounds, &bar) => taken?,
+        failure = hub.ended() => return Err(failure),
+    };
+    let around = Around {
+        scenario: step.scenario.as_str(),
+        for_throughput: true,
+        mix: step.mix.as_str(),
+        payload_bytes: step.size,
+        peer: None,
+        links,
+        entries_before: 0,
+        kept_bytes: Some(hub.disk_bytes().saturating_sub(kept_before)),
+        cores: Machine::here().cores,
+    };
+    Ok((plan, around, taken))
+}
