@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
 
-const FILES: [&str; 14] = [
+const FILES: [&str; 15] = [
     "liaison/v1/envelope.proto",
     "liaison/v1/notification.proto",
     "liaison/v1/exchange.proto",
@@ -21,6 +21,7 @@ const FILES: [&str; 14] = [
     "liaison/v1/keys.proto",
     "liaison/v1/key_copies.proto",
     "liaison/v1/handling.proto",
+    "liaison/v1/figures.proto",
     "liaison/v1/retention.proto",
 ];
 

@@ -10,6 +10,8 @@ mod audit;
 mod audit_cli;
 #[path = "it/backup/mod.rs"]
 mod backup;
+#[path = "it/bench/mod.rs"]
+mod bench;
 #[path = "it/besieged.rs"]
 mod besieged;
 #[path = "it/bits.rs"]

@@ -18,6 +18,7 @@ use crate::proto::v1::backup_service_client::BackupServiceClient;
 use crate::proto::v1::bundle_service_client::BundleServiceClient;
 use crate::proto::v1::desk_service_client::DeskServiceClient;
 use crate::proto::v1::erasure_service_client::ErasureServiceClient;
+use crate::proto::v1::figures_service_client::FiguresServiceClient;
 use crate::proto::v1::handling_service_client::HandlingServiceClient;
 use crate::proto::v1::journal_service_client::JournalServiceClient;
 use crate::proto::v1::key_copies_service_client::KeyCopiesServiceClient;
@@ -297,6 +298,11 @@ impl Desk {
         BackupServiceClient::new(self.channel.clone())
             .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX)
             .max_encoding_message_size(DESK_MESSAGE_BYTES_MAX)
+    }
+
+    /// For what the node counts of its own work.
+    pub(crate) fn figures(&self) -> FiguresServiceClient<Channel> {
+        FiguresServiceClient::new(self.channel.clone())
     }
 
     /// For what is carried by hand.

@@ -12,6 +12,7 @@ use std::thread;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 
 use super::print;
+use crate::store::counters;
 
 /// What ends the part of a panic's message that the program wrote, and begins what it quotes.
 const QUOTES: [char; 5] = ['`', '"', '\'', ':', '\n'];
@@ -28,6 +29,7 @@ pub(super) fn protect() -> io::Result<()> {
         maximum: Some(0),
     };
     setrlimit(Resource::Core, none)?;
+    counters::open_account();
     // Also where cores go to a program, which heeds no limit.
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     Ok(())

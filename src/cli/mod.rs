@@ -4,7 +4,7 @@
 //!
 //! One file per noun: `init`, `peer`, `node`, `new`, `check`, `send`, `list`, `show`, `forward`, `case`,
 //! `watch`, `ack`, `due`, `countersign`, `report`, `letter`, `status`, `link`, `keys`, `recover`, `audit`,
-//! `bundle`, `backup`, `restore`, `erase`, `retention` (and `hold`), `journal`, `calendar`, `gate`, `demo`.
+//! `bundle`, `backup`, `restore`, `erase`, `retention` (and `hold`), `journal`, `calendar`, `gate`, `demo`, `bench`.
 //! Beside them what they share: `connect`
 //! (which configuration, the way to the desk), `refused` (what the node's refusal means),
 //! `exit` (how a command ends), `draft`, `attach`; and for showing: `print` (the only place
@@ -14,6 +14,7 @@ mod ack;
 mod attach;
 mod audit;
 mod backup;
+mod bench;
 mod bundle;
 mod calendar;
 mod case;
@@ -129,6 +130,7 @@ enum Command {
     #[command(subcommand)]
     Gate(gate::GateCommand),
     Demo(demo::Demo),
+    Bench(Box<bench::Bench>),
     /// Prints completions for a shell, to be put where it looks for them.
     Completions {
         /// Which shell.
@@ -194,6 +196,7 @@ impl Cli {
             Command::Calendar(calendar) => calendar.run(&target, screen),
             Command::Gate(gate) => gate.run(screen),
             Command::Demo(demo) => on_threads(demo.run(screen)),
+            Command::Bench(bench) => in_turn(bench.run(&target, screen)),
         }
     }
 }

@@ -34,6 +34,7 @@ impl Watch {
         let request = v1::WatchRequest {
             cursor: cursor.clone(),
             from_start: self.from_start,
+            ..v1::WatchRequest::default()
         };
         let desk = target.connect().await?;
         let mut events = refused::answer(desk.desk().watch(request).await)?;

@@ -81,11 +81,13 @@ pub enum Method {
     AcceptJournal,
     /// Sends a message on to another peer.
     Forward,
+    /// What the node has counted of its own work.
+    GetFigures,
 }
 
 impl Method {
     /// Every call.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::Submit,
         Self::Get,
         Self::List,
@@ -120,6 +122,7 @@ impl Method {
         Self::ExportJournal,
         Self::AcceptJournal,
         Self::Forward,
+        Self::GetFigures,
     ];
 
     /// Its name in the proto, and what is asked of it.
@@ -160,6 +163,7 @@ impl Method {
             Self::ExportJournal => "ExportJournal",
             Self::AcceptJournal => "AcceptJournal",
             Self::Forward => "Forward",
+            Self::GetFigures => "GetFigures",
         }
     }
 }
@@ -232,7 +236,8 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::ShowLink
             | M::LinkEvidence
             | M::ListJournal
-            | M::ExportJournal,
+            | M::ExportJournal
+            | M::GetFigures,
         )
         | (
             Role::Admin,
@@ -252,7 +257,8 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::Backup
             | M::ListJournal
             | M::ExportJournal
-            | M::AcceptJournal,
+            | M::AcceptJournal
+            | M::GetFigures,
         ) => Access::Full,
         (
             Role::Integration,
@@ -266,7 +272,8 @@ pub const fn access(role: Role, method: Method) -> Access {
             | M::Erase
             | M::ListJournal
             | M::ExportJournal
-            | M::AcceptJournal,
+            | M::AcceptJournal
+            | M::GetFigures,
         ) => Access::Own,
         (Role::Admin, M::Get | M::List | M::ListCases | M::GetCase | M::ListCalendars) => {
             Access::Outline
@@ -362,6 +369,7 @@ mod tests {
             (Method::ExportJournal, [Own, No, Full, Full]),
             (Method::AcceptJournal, [Own, No, No, Full]),
             (Method::Forward, [Full, Own, No, No]),
+            (Method::GetFigures, [Own, No, Full, Full]),
         ];
         assert_eq!(table.map(|(method, _)| method), Method::ALL);
         for (method, row) in table {

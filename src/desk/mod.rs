@@ -12,6 +12,7 @@
 //! - `retention`: what the rules will erase, and cases on hold.
 //! - `bundle`: what is carried by hand, out and in.
 //! - `backup`: everything, for administrators.
+//! - `figures`: what the node counts of its own work.
 //! - `handling`: what handling codes restrict, asked at each use; sending on to another peer.
 //! - `journal`: who comes and who is refused, around every call; what calls do is noted by them.
 //! - `health`: serving means: can sign, can append, can journal.
@@ -29,6 +30,7 @@ mod cases;
 mod due;
 mod erase;
 pub mod errors;
+mod figures;
 mod files;
 mod handling;
 mod health;
@@ -72,6 +74,7 @@ use crate::proto::v1::backup_service_server::BackupServiceServer;
 use crate::proto::v1::bundle_service_server::BundleServiceServer;
 use crate::proto::v1::desk_service_server::DeskServiceServer;
 use crate::proto::v1::erasure_service_server::ErasureServiceServer;
+use crate::proto::v1::figures_service_server::FiguresServiceServer;
 use crate::proto::v1::handling_service_server::HandlingServiceServer;
 use crate::proto::v1::journal_service_server::JournalServiceServer;
 use crate::proto::v1::key_copies_service_server::KeyCopiesServiceServer;
@@ -213,7 +216,10 @@ pub async fn services(desk: &Arc<Desk>) -> Routes {
         .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     let handling = HandlingServiceServer::new(Arc::clone(desk))
         .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
+    let figures = FiguresServiceServer::new(Arc::clone(desk))
+        .max_decoding_message_size(DESK_MESSAGE_BYTES_MAX);
     let routes = Routes::new(calls)
+        .add_service(figures)
         .add_service(erasure)
         .add_service(evidence)
         .add_service(handling)

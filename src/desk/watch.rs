@@ -33,6 +33,11 @@ impl Desk {
             what: "subscriptions",
         })?;
         let watcher = self.exchange.watch(&request.cursor, request.from_start)?;
+        let watcher = if request.outline {
+            watcher.in_outline()
+        } else {
+            watcher
+        };
         let (events, stream) = mpsc::channel(AHEAD_EVENTS);
         let (desk, caller) = (Arc::clone(self), caller.clone());
         tokio::spawn(async move {

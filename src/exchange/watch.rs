@@ -102,6 +102,8 @@ pub struct Watcher {
     /// The link to look at first: none waits behind a busy one.
     turn: usize,
     caught_up: bool,
+    /// How much of each message is told.
+    detail: Detail,
 }
 
 /// An event whose message is put together only when it is told: bodies are large.
@@ -181,6 +183,7 @@ impl Exchange {
             told_up_to: String::new(),
             turn: 0,
             caught_up: false,
+            detail: Detail::Full,
         };
         watcher.told_up_to = watcher.cursor();
         Ok(watcher)
@@ -188,6 +191,13 @@ impl Exchange {
 }
 
 impl Watcher {
+    /// The same subscription, telling of messages without bodies, files and dates of receipts.
+    #[must_use]
+    pub fn in_outline(mut self) -> Self {
+        self.detail = Detail::Line;
+        self
+    }
+
     /// The next event; waits for it. `None` when the node is going down.
     ///
     /// # Errors
@@ -353,7 +363,7 @@ impl Watcher {
         } = ready;
         let message = self
             .exchange
-            .message_of(&link, side, &stored, Detail::Full)?;
+            .message_of(&link, side, &stored, self.detail)?;
         Ok(Event {
             what,
             message: Some(message),

@@ -24,13 +24,15 @@ use tokio_util::sync::CancellationToken;
 use super::connection::{ConnectInfo, Connection, Ending, Remote, retire_when_replaced};
 use super::flood::FloodLimits;
 use super::hall::{Hall, Waiting};
+use super::identity::Identity;
 use super::leaf::Refusal;
 use super::reload::{Generation, Reloader};
 use super::tls::{ALPN, ServerTls, reason};
+use super::wire::Wire;
 use crate::limits::{CONNECTIONS_MAX, DRAIN_CUT_TIME, DRAIN_TIME_MAX, HANDSHAKE_TIME_MAX};
 
 /// A connection of [`accept`].
-pub type TlsConnection = Connection<TlsStream<TcpStream>>;
+pub type TlsConnection = Connection<TlsStream<Wire>>;
 
 /// What to do with one connection too many of one identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -270,7 +272,8 @@ async fn greet<T: ServerTls>(
     // Without it every small frame waits for the last one's acknowledgement.
     tcp.set_nodelay(true).map_err(GreetError::Io)?;
     let acceptor = TlsAcceptor::from(generation.value.server_config());
-    let io = tokio::time::timeout(hall.limits().handshake_time_max, acceptor.accept(tcp))
+    let accepting = acceptor.accept(Wire::new(tcp));
+    let mut io = tokio::time::timeout(hall.limits().handshake_time_max, accepting)
         .await
         .map_err(|_| GreetError::Stalled)?
         .map_err(|error| tls_error(&error))?;
@@ -296,6 +299,9 @@ async fn greet<T: ServerTls>(
         .judge()
         .judge(end_entity, intermediates, now)
         .map_err(|error| GreetError::Tls(reason(&error)))?;
+    if matches!(identity, Identity::Peer(_)) {
+        io.get_mut().0.is_of_peer();
+    }
 
     let info = ConnectInfo {
         identity,

@@ -33,6 +33,7 @@ use super::serve::{
     STREAM_WINDOW_BYTES,
 };
 use super::tls::{ALPN, ClientTls, ExchangeTls, reason};
+use super::wire::Wire;
 use crate::limits::{DRAIN_TIME_MAX, HANDSHAKE_TIME_MAX, KEEPALIVE_INTERVAL, KEEPALIVE_TIME_MAX};
 use crate::model::NodeName;
 
@@ -176,7 +177,8 @@ pub async fn dial_peer(
     let no_link = || DialError::NoLink { peer: peer.clone() };
     let client = generation.value.client(peer).ok_or_else(no_link)?;
     // A TLS session is large; boxed, it does not make every caller's future large.
-    let (io, remote) = Box::pin(connect_any(client, endpoints, limits)).await?;
+    let (mut io, remote) = Box::pin(connect_any(client, endpoints, limits)).await?;
+    io.get_mut().0.is_of_peer();
 
     let info = ConnectInfo {
         identity: Identity::Peer(PeerIdentity { node: peer.clone() }),
@@ -250,7 +252,7 @@ pub async fn dial_local(path: &Path, limits: &DialLimits) -> Result<Dialled, Dia
 }
 
 async fn over_tls(
-    io: TlsStream<TcpStream>,
+    io: TlsStream<Wire>,
     info: ConnectInfo,
     node: &NodeName,
     limits: &DialLimits,
@@ -270,7 +272,7 @@ async fn connect_any(
     client: &ClientTls,
     endpoints: &[Endpoint],
     limits: &DialLimits,
-) -> Result<(TlsStream<TcpStream>, SocketAddr), DialError> {
+) -> Result<(TlsStream<Wire>, SocketAddr), DialError> {
     let mut last = DialError::NoEndpoint;
     for endpoint in endpoints {
         let fault = |reason| DialError::Connect {
@@ -304,7 +306,7 @@ async fn connect_any(
 async fn connect_one(
     client: &ClientTls,
     address: SocketAddr,
-) -> Result<TlsStream<TcpStream>, ConnectFault> {
+) -> Result<TlsStream<Wire>, ConnectFault> {
     let tcp = TcpStream::connect(address)
         .await
         .map_err(ConnectFault::Tcp)?;
@@ -312,22 +314,25 @@ async fn connect_one(
     tcp.set_nodelay(true).map_err(ConnectFault::Tcp)?;
     let connector = TlsConnector::from(client.config().clone());
     let name = client.judge().server_name().clone();
-    let io = connector.connect(name, tcp).await.map_err(|error| {
-        match error
-            .get_ref()
-            .and_then(|inner| inner.downcast_ref::<rustls::Error>())
-        {
-            Some(inner) => ConnectFault::Tls(reason(inner)),
-            None => ConnectFault::Tcp(error),
-        }
-    })?;
+    let io = connector
+        .connect(name, Wire::new(tcp))
+        .await
+        .map_err(|error| {
+            match error
+                .get_ref()
+                .and_then(|inner| inner.downcast_ref::<rustls::Error>())
+            {
+                Some(inner) => ConnectFault::Tls(reason(inner)),
+                None => ConnectFault::Tcp(error),
+            }
+        })?;
     if io.get_ref().1.alpn_protocol() != Some(ALPN) {
         return Err(ConnectFault::Alpn);
     }
     Ok(io)
 }
 
-fn chain_of(io: &TlsStream<TcpStream>) -> Vec<CertificateDer<'static>> {
+fn chain_of(io: &TlsStream<Wire>) -> Vec<CertificateDer<'static>> {
     let shown = io.get_ref().1.peer_certificates().unwrap_or_default();
     shown
         .iter()

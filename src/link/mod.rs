@@ -13,6 +13,7 @@
 //! - [`codec`]: a bound on what a message becomes in memory.
 //! - [`service`], [`stream`], [`transfer`]: sessions and attachments over such a connection;
 //!   [`keeper`] keeps a link up.
+//! - [`wire`]: how many bytes pass to and from peers.
 //! - [`pki`]: keys, requests and throw-away authorities.
 //!
 //! TLS authenticates the link, Ed25519 the statement: nothing here signs or verifies an entry.
@@ -40,3 +41,4 @@ pub mod service;
 pub mod stream;
 pub mod tls;
 pub mod transfer;
+pub mod wire;

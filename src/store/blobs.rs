@@ -27,7 +27,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::layout::Layout;
 use super::sealed_file::{self, SealedFile};
-use super::{KeyAddress, StoreError, Vault, disk};
+use super::{KeyAddress, StoreError, Vault, counters, disk};
 use crate::limits;
 
 /// SHA-256 of a blob's content, which is its name.
@@ -786,7 +786,7 @@ impl Blobs {
     /// Makes the content durable, then gives it its name. The name is durable after a sync of the
     /// directory, which the caller does.
     fn publish(&self, file: &File, from: &Path, to: &Path) -> Result<(), StoreError> {
-        file.sync_data().map_err(|e| self.write_error(from, e))?;
+        counters::sync_data(file).map_err(|e| self.write_error(from, e))?;
         fs::rename(from, to).map_err(|e| self.write_error(from, e))
     }
 

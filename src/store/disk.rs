@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
 
-use super::StoreError;
+use super::{StoreError, counters};
 
 /// Makes the names in a directory durable. A file that was created, renamed or removed is only
 /// safely so after its directory was synced.
 pub(super) fn sync_dir(dir: &Path) -> Result<(), StoreError> {
     File::open(dir)
-        .and_then(|dir| dir.sync_all())
+        .and_then(|dir| counters::sync_all(&dir))
         .map_err(|e| StoreError::io("sync", dir, e))
 }
 
@@ -40,7 +40,7 @@ pub(super) fn replace(path: &Path, content: &[u8]) -> Result<(), StoreError> {
     let write = || {
         let mut file = File::create(&temporary)?;
         file.write_all(content)?;
-        file.sync_all()?;
+        counters::sync_all(&file)?;
         fs::rename(&temporary, path)
     };
     write().map_err(|e| StoreError::io("write", path, e))?;

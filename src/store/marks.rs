@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 use super::layout::Layout;
-use super::{StoreError, disk};
+use super::{StoreError, counters, disk};
 use crate::limits;
 
 /// First bytes of the file.
@@ -165,7 +165,7 @@ impl MarksFile for OnDisk {
     fn write_all_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.file
             .write_all_at(bytes, offset)
-            .and_then(|()| self.file.sync_data())
+            .and_then(|()| counters::sync_data(&self.file))
     }
 
     fn replace(&mut self, content: &[u8]) -> Result<(), StoreError> {

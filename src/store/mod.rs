@@ -7,6 +7,7 @@
 //! - [`Marks`]: what this node has vouched for, in a file of its own, so that a store that
 //!   vanished or was shortened is noticed.
 //! - [`Blobs`]: content too large for a value, as files named by their digest; attachments sealed.
+//! - [`counters`]: what this process has made durable, for figures.
 //! - [`Vault`]: the keys of what is sealed, in small files beside the store.
 //!
 //! What is deliberately absent: transactions that read (one writer thread decides what to write),
@@ -16,6 +17,7 @@
 
 mod aside;
 mod blobs;
+pub mod counters;
 mod disk;
 mod engine;
 mod error;

@@ -16,7 +16,8 @@ use super::engine;
 use super::layout::Layout;
 use super::quiet::{background_panics, quietly};
 use super::{
-    Aside, Batch, Blobs, Direction, Marks, RESERVED, Record, Share, Store, StoreError, visible,
+    Aside, Batch, Blobs, Direction, Marks, RESERVED, Record, Share, Store, StoreError, counters,
+    visible,
 };
 use crate::limits;
 
@@ -304,12 +305,15 @@ impl SledStore {
             self.db().apply_batch(batch)?;
             self.db().flush()?;
             if self.options.sync == SyncPolicy::Fdatasync {
-                writer.sync_data()?;
+                counters::sync_data(&writer)?;
             }
             Ok(())
         });
         let what = match outcome {
-            Ok(Ok(())) if !self.is_poisoned() => return Ok(()),
+            Ok(Ok(())) if !self.is_poisoned() => {
+                counters::committed();
+                return Ok(());
+            }
             Ok(Ok(())) => "a thread of the storage engine stopped".to_owned(),
             Ok(Err(error)) => engine::describe(&error),
             Err(panic) => panic,
@@ -413,7 +417,5 @@ fn open_to_sync(path: &Path) -> Result<File, StoreError> {
 }
 
 fn sync_file(path: &Path) -> Result<(), StoreError> {
-    open_to_sync(path)?
-        .sync_data()
-        .map_err(|e| StoreError::io("sync", path, e))
+    counters::sync_data(&open_to_sync(path)?).map_err(|e| StoreError::io("sync", path, e))
 }

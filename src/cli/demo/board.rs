@@ -67,6 +67,7 @@ impl Board {
         let request = v1::WatchRequest {
             from_start: cursor.is_none(),
             cursor: cursor.unwrap_or_default(),
+            ..v1::WatchRequest::default()
         };
         let mut events = refused::answer(side.desk()?.desk().watch(request).await)?;
         let (board, place) = (Arc::clone(self), side.place);

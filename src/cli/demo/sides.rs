@@ -27,26 +27,26 @@ const START_POLL: Duration = Duration::from_millis(20);
 
 /// One side with its node.
 #[derive(Debug)]
-pub(super) struct Side {
+pub(in crate::cli) struct Side {
     /// In the protocol.
-    pub(super) node: NodeName,
+    pub(in crate::cli) node: NodeName,
     /// For people.
-    pub(super) place: &'static str,
+    pub(in crate::cli) place: &'static str,
     /// Its configuration.
-    pub(super) config: PathBuf,
+    pub(in crate::cli) config: PathBuf,
     host: Option<Host>,
     desk: Option<Desk>,
 }
 
 /// Both sides.
 #[derive(Debug)]
-pub(super) struct Sides {
+pub(in crate::cli) struct Sides {
     /// Where it all is.
     pub(super) dir: PathBuf,
     /// The Vietnamese side.
-    pub(super) vn: Side,
+    pub(in crate::cli) vn: Side,
     /// The Chinese side.
-    pub(super) cn: Side,
+    pub(in crate::cli) cn: Side,
     /// The message that the story begins with, for commands to try.
     pub(super) first_alert: Option<String>,
 }
@@ -61,7 +61,7 @@ impl Sides {
     }
 
     /// Makes a Vietnamese and a Chinese side by their nodes and places.
-    pub(super) fn make_pair(
+    pub(in crate::cli) fn make_pair(
         dir: &Path,
         nodes: [&str; 2],
         places: [&'static str; 2],
@@ -79,7 +79,7 @@ impl Sides {
     }
 
     /// Starts both nodes and waits until their link is up.
-    pub(super) async fn start(&mut self) -> Result<(), Failure> {
+    pub(in crate::cli) async fn start(&mut self) -> Result<(), Failure> {
         self.vn.start()?;
         self.cn.start()?;
         self.vn.wait_until(true).await?;
@@ -95,7 +95,7 @@ impl Sides {
     }
 
     /// Stops both nodes, whatever state they are in.
-    pub(super) async fn stop(&mut self) {
+    pub(in crate::cli) async fn stop(&mut self) {
         tokio::join!(self.vn.stop(), self.cn.stop());
     }
 
@@ -235,12 +235,12 @@ impl Side {
         peer::own_card(&self.load()?)
     }
 
-    pub(super) fn load(&self) -> Result<Config, Failure> {
+    pub(in crate::cli) fn load(&self) -> Result<Config, Failure> {
         Config::load(&self.config).or_exit(Exit::Config)
     }
 
     /// Where its node logs.
-    pub(super) fn log_file(&self) -> PathBuf {
+    pub(in crate::cli) fn log_file(&self) -> PathBuf {
         self.config.with_file_name("node.log")
     }
 
@@ -256,7 +256,7 @@ impl Side {
     }
 
     /// Waits until the node answers and, if so wished, its link is up.
-    pub(super) async fn wait_until(&mut self, linked: bool) -> Result<(), Failure> {
+    pub(in crate::cli) async fn wait_until(&mut self, linked: bool) -> Result<(), Failure> {
         let deadline = tokio::time::Instant::now() + START_TIME_MAX;
         let target = Target::of_config(&self.config);
         loop {
@@ -290,13 +290,13 @@ impl Side {
     }
 
     /// The way to its node.
-    pub(super) fn desk(&self) -> Result<&Desk, Failure> {
+    pub(in crate::cli) fn desk(&self) -> Result<&Desk, Failure> {
         let not_started = || Failure::new(Exit::Internal, "the node was not started");
         self.desk.as_ref().ok_or_else(not_started)
     }
 
     /// Stops its node as an administrator does.
-    pub(super) async fn stop(&mut self) {
+    pub(in crate::cli) async fn stop(&mut self) {
         self.desk = None;
         if let Some(host) = self.host.take() {
             host.stop().await;
@@ -311,7 +311,8 @@ impl Side {
         }
     }
 
-    async fn ended(&mut self) {
+    /// Returns when its node has ended by itself; never, if none runs.
+    pub(in crate::cli) async fn ended(&mut self) {
         match &mut self.host {
             Some(host) => host.ended().await,
             None => std::future::pending().await,

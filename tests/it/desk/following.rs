@@ -15,6 +15,7 @@ pub(super) async fn follow(
     let request = v1::WatchRequest {
         cursor: cursor.to_owned(),
         from_start,
+        ..v1::WatchRequest::default()
     };
     desk.watch(request).await.unwrap().into_inner()
 }
@@ -127,6 +128,7 @@ async fn bad_cursors_crowds_and_the_end_of_the_node() {
     let request = v1::WatchRequest {
         cursor: "beef".to_owned(),
         from_start: false,
+        ..v1::WatchRequest::default()
     };
     let answer = desk.watch(request).await;
     let status = assert_refused(answer, Code::InvalidArgument, "BAD_CURSOR");

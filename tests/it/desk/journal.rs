@@ -65,6 +65,18 @@ async fn who_is_shown_a_body_is_noted_and_who_is_not_is_not() {
         (deed.message_id, deed.peer),
         (id, counter.peer.name.to_string())
     );
+    // One who follows levels only is shown none, and nothing is noted.
+    let outline = v1::WatchRequest {
+        from_start: true,
+        outline: true,
+        ..v1::WatchRequest::default()
+    };
+    let mut events = operator.watch(outline).await.unwrap().into_inner();
+    let event = events.message().await.unwrap().unwrap();
+    let message = event.message.unwrap();
+    assert!(message.body.is_none() && !message.id.is_empty());
+    assert_eq!(acts(&counter), noted);
+    drop(events);
     // One who follows is shown bodies too.
     let request = v1::WatchRequest {
         from_start: true,

@@ -4,6 +4,7 @@ use liaison::desk::caller::{Access, Method, access};
 use liaison::proto::v1::backup_service_client::BackupServiceClient;
 use liaison::proto::v1::bundle_service_client::BundleServiceClient;
 use liaison::proto::v1::erasure_service_client::ErasureServiceClient;
+use liaison::proto::v1::figures_service_client::FiguresServiceClient;
 use liaison::proto::v1::handling_service_client::HandlingServiceClient;
 use liaison::proto::v1::journal_service_client::JournalServiceClient;
 use liaison::proto::v1::key_copies_service_client::KeyCopiesServiceClient;
@@ -32,6 +33,7 @@ async fn call(counter: &Counter, role: &'static str, method: Method) -> Result<(
     let mut copies = KeyCopiesServiceClient::with_interceptor(counter.channel().await, As(role));
     let mut erasure = ErasureServiceClient::with_interceptor(counter.channel().await, As(role));
     let mut handling = HandlingServiceClient::with_interceptor(counter.channel().await, As(role));
+    let mut figures = FiguresServiceClient::with_interceptor(counter.channel().await, As(role));
     match method {
         Method::Submit => desk.submit(v1::SubmitRequest::default()).await.map(drop),
         Method::Get => desk.get(v1::GetRequest::default()).await.map(drop),
@@ -139,6 +141,10 @@ async fn call(counter: &Counter, role: &'static str, method: Method) -> Result<(
         Method::Erase => {
             let request = v1::EraseRequest::default();
             erasure.erase(request).await.map(drop)
+        }
+        Method::GetFigures => {
+            let request = v1::GetFiguresRequest {};
+            figures.get_figures(request).await.map(drop)
         }
         Method::Forward => {
             let request = v1::ForwardRequest::default();

@@ -153,6 +153,7 @@ async fn watch(desk: &Desk, cursor: &str) -> Result<tonic::Streaming<v1::WatchRe
     let request = v1::WatchRequest {
         cursor: cursor.to_owned(),
         from_start: false,
+        ..v1::WatchRequest::default()
     };
     refused::answer(desk.desk().watch(request).await)
 }

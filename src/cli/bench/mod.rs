@@ -1,0 +1,310 @@
+//! `liaison bench`: how fast it is on this machine, beside what this machine can do at best.
+//!
+//! Nothing here is a mock-up: the nodes are two processes of this program, made as administrators make
+//! them, with real TLS between them and real disks; the load goes through their desks.
+//!
+//! - [`pair`]: the two nodes; [`scratch`]: the directory that they are in.
+//! - [`remote`]: the running node and its real peer instead.
+//! - [`drafts`]: what is sent; [`load`]: sending it and following each one to its receipt.
+//! - [`rounds`]: what each round came to, and the medians.
+//! - [`limits`]: what the machine can do; [`bounds`]: what follows from it.
+//! - [`report`]: the result as JSON; [`shown`]: as people read it.
+
+mod bounds;
+mod drafts;
+mod limits;
+mod load;
+mod pair;
+mod remote;
+mod report;
+mod rounds;
+mod scratch;
+mod shown;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
+
+use self::drafts::{Drafts, Mix};
+use self::limits::Taker;
+use self::load::{Plan, Until, Ways};
+use self::pair::Pair;
+use self::report::{FORMAT, Machine, Report, Run};
+use self::rounds::{Around, rounds, run};
+use self::scratch::Scratch;
+use super::connect::Target;
+use super::exit::{Done, Exit, Failure, OrExit as _};
+use super::print::{Bar, Screen};
+use super::status;
+use crate::limits::SUBMITS_MAX;
+use crate::proto::v1::Status;
+
+/// Measures how fast this program is on this machine, and how close to what the machine can do.
+///
+/// Starts two nodes of its own on the loopback interface, with disks, TLS and settings as they always
+/// are, and sends notifications from one to the other until each has its verified, durable receipt.
+/// Other work on the machine makes the figures worthless.
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// What is measured.
+    #[arg(value_enum, default_value_t = Scenario::Throughput)]
+    scenario: Scenario,
+    /// Notifications of each round; 20,000, or 500 single ones, or 1,000 with --peer.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=COUNT_MAX))]
+    count: Option<u64>,
+    /// Bytes of each body, serialized.
+    #[arg(long, value_name = "BYTES", default_value_t = 512)]
+    size: usize,
+    /// Notifications on their way at a time.
+    #[arg(long, default_value_t = 256, value_parser = window)]
+    window: usize,
+    /// Until when a notification counts as on its way.
+    #[arg(long, value_enum, default_value_t = Until::Receipt)]
+    until: Until,
+    /// What kinds are sent.
+    #[arg(long, value_enum, default_value_t = Mix::Letters)]
+    mix: Mix,
+    /// How often it is measured; the result is the median.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=ROUNDS_MAX))]
+    rounds: u16,
+    /// Have the peer's Watch show whole messages, as officers see them: each reading is noted in its
+    /// journal first. Else it shows levels only.
+    #[arg(long, conflicts_with = "peer")]
+    bodies: bool,
+    /// Start no nodes: have the running node of --config send to this peer of its, marked as a TEST.
+    #[arg(long, value_name = "NAME")]
+    peer: Option<String>,
+    /// Do not ask before sending to --peer.
+    #[arg(long, requires = "peer")]
+    yes: bool,
+    /// Where the nodes are made, on the disk that is to be measured.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    dir: PathBuf,
+    /// Leave the nodes' directories and logs behind.
+    #[arg(long)]
+    keep: bool,
+    /// Also write the result as JSON to a file; --json prints it instead of the table.
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
+}
+
+/// The most notifications of a round: what is on its way is kept in memory, and histograms count in it.
+const COUNT_MAX: u64 = 100_000_000;
+/// The most rounds.
+const ROUNDS_MAX: i64 = 1_000;
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Scenario {
+    /// As many as possible a second.
+    Throughput,
+    /// One at a time on an idle link, with a rest before each.
+    Single,
+}
+
+impl Scenario {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Throughput => "throughput",
+            Self::Single => "single",
+        }
+    }
+
+    fn count(self) -> u64 {
+        match self {
+            Self::Throughput => 20_000,
+            Self::Single => 500,
+        }
+    }
+
+    fn pause(self) -> Duration {
+        match self {
+            Self::Throughput => Duration::ZERO,
+            Self::Single => REST,
+        }
+    }
+}
+
+/// Notifications sent to a real peer, unless said otherwise: as many as one user may by default at once,
+/// several times over.
+const PEER_COUNT: u64 = 1_000;
+/// For everything to come to rest between two single notifications.
+const REST: Duration = Duration::from_millis(10);
+
+fn window(typed: &str) -> Result<usize, String> {
+    match typed.parse() {
+        Ok(window) if (1..=SUBMITS_MAX).contains(&window) => Ok(window),
+        _ => Err(format!(
+            "a node records at most {SUBMITS_MAX} messages at a time; choose from 1 to {SUBMITS_MAX}"
+        )),
+    }
+}
+
+/// The median; 0 of nothing.
+fn median(samples: &[f64]) -> f64 {
+    let mut samples = samples.to_vec();
+    samples.sort_unstable_by(f64::total_cmp);
+    samples.get(samples.len() / 2).copied().unwrap_or_default()
+}
+
+impl Bench {
+    pub(crate) async fn run(self, target: &Target, screen: Screen) -> Done {
+        let failed = || "the system does not deliver signals".to_owned();
+        let mut terminate = signal(SignalKind::terminate()).or_fail(Exit::Internal, failed)?;
+        let mut interrupt = signal(SignalKind::interrupt()).or_fail(Exit::Internal, failed)?;
+        let plan = self.plan()?;
+        let remote = match &self.peer {
+            None => None,
+            Some(peer) => {
+                let ways = remote::ways(target, peer, &plan).await?;
+                let all = plan.count * u64::from(self.rounds);
+                remote::consent(peer, all, self.yes, screen)?;
+                Some(ways)
+            }
+        };
+        let scratch = Scratch::make(&self.dir, self.keep)?;
+        if scratch.is_in_memory() {
+            screen.note(format!(
+                "{} is in memory, where nothing is made durable: name a directory on a disk with --dir",
+                self.dir.display()
+            ));
+        }
+        let mut pair = Pair::make(scratch.path())?;
+        // Whatever ends it, the nodes are stopped behind it, and then the directory goes.
+        let outcome = tokio::select! {
+            outcome = self.measure(&plan, remote, &mut pair, &scratch) => outcome,
+            _ = interrupt.recv() => Err(interrupted()),
+            _ = terminate.recv() => Err(interrupted()),
+        };
+        pair.0.stop().await;
+        if self.keep {
+            screen.note(format!("the nodes are in {}", scratch.path().display()));
+        }
+        drop(scratch);
+        self.tell(&outcome?, screen)
+    }
+
+    fn recipient(&self) -> &str {
+        self.peer.as_deref().unwrap_or(pair::RECEIVER)
+    }
+
+    fn plan(&self) -> Result<Plan, Failure> {
+        let count = match &self.peer {
+            Some(_) => PEER_COUNT.min(self.scenario.count()),
+            None => self.scenario.count(),
+        };
+        let status = match &self.peer {
+            Some(_) => Status::Test,
+            None => Status::Actual,
+        };
+        Ok(Plan {
+            count: self.count.unwrap_or(count),
+            window: match self.scenario {
+                Scenario::Throughput => self.window,
+                Scenario::Single => 1,
+            },
+            until: self.until,
+            pause: self.scenario.pause(),
+            bodies: self.bodies,
+            drafts: Drafts::new(self.recipient(), self.mix, self.size, status)?,
+        })
+    }
+
+    /// Measures through `remote`, or else starts the pair for it. The pair's certificates serve for the
+    /// limits of TLS in any case.
+    async fn measure(
+        &self,
+        plan: &Plan,
+        remote: Option<Ways>,
+        pair: &mut Pair,
+        scratch: &Scratch,
+    ) -> Result<Report, Failure> {
+        let is_remote = remote.is_some();
+        let ways = if let Some(ways) = remote {
+            ways
+        } else {
+            let _waiting = Bar::waiting("starting two nodes");
+            pair.start(plan).await?
+        };
+        let mut taker = Taker::default();
+        self.take_limits(&mut taker, pair, scratch)?;
+        let entries_before = entries(&ways, self.recipient()).await?;
+        let kept_before = pair.disk_bytes();
+        let count = usize::from(self.rounds);
+        let measured = {
+            let all = plan.count * u64::from(self.rounds);
+            let bar = Bar::items(self.scenario.as_str(), all);
+            tokio::select! {
+                measured = rounds(plan, &ways, count, &bar) => measured?,
+                failure = pair.ended() => return Err(failure),
+            }
+        };
+        let kept_bytes = pair.disk_bytes().saturating_sub(kept_before);
+        self.take_limits(&mut taker, pair, scratch)?;
+        let machine = Machine::here();
+        let around = Around {
+            scenario: self.scenario.as_str(),
+            for_throughput: self.scenario == Scenario::Throughput,
+            mix: self.mix.as_str(),
+            payload_bytes: self.size,
+            peer: self.peer.clone(),
+            entries_before,
+            kept_bytes: (!is_remote).then_some(kept_bytes),
+            cores: machine.cores,
+        };
+        let limits = taker.limits();
+        let run = run(plan, &around, &measured, &limits);
+        Ok(report(machine, limits, vec![run]))
+    }
+
+    fn take_limits(
+        &self,
+        taker: &mut Taker,
+        pair: &Pair,
+        scratch: &Scratch,
+    ) -> Result<(), Failure> {
+        let _waiting = Bar::waiting("what this machine can do");
+        taker.take(scratch.path(), &pair.0, self.size)
+    }
+
+    fn tell(&self, report: &Report, screen: Screen) -> Done {
+        let value =
+            serde_json::to_value(report).or_fail(Exit::Internal, || "the result".to_owned())?;
+        if let Some(file) = &self.save {
+            std::fs::write(file, format!("{value:#}\n")).or_fail(Exit::CannotCreate, || {
+                format!("the file {}", file.display())
+            })?;
+        }
+        if screen.json {
+            screen.json(&value)?;
+        } else {
+            shown::tell(report, screen)?;
+        }
+        Ok(Exit::Ok)
+    }
+}
+
+/// What was measured on this machine by this program.
+fn report(machine: Machine, limits: limits::Limits, runs: Vec<Run>) -> Report {
+    Report {
+        format: FORMAT,
+        program: env!("CARGO_PKG_VERSION"),
+        machine,
+        limits,
+        runs,
+    }
+}
+
+fn interrupted() -> Failure {
+    Failure::new(Exit::Negative, "interrupted: nothing was measured")
+        .remedy("what was sent to a real peer stays in both logs")
+}
+
+/// Entries of the sender's log for a peer.
+async fn entries(ways: &Ways, peer: &str) -> Result<u64, Failure> {
+    let status = status::get(&ways.own).await?;
+    let link = status.links.iter().find(|link| link.peer == peer);
+    Ok(link.map_or(0, |link| link.own_size))
+}

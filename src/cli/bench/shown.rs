@@ -1,0 +1,273 @@
+//! The result as people read it.
+
+use super::bounds::{Bounds, FORMULAS, Ratios};
+use super::report::{Latency, Report, Run};
+use crate::cli::exit::Failure;
+use crate::cli::print::Screen;
+use crate::cli::table::{Fit, Style, Table};
+
+/// Prints limits, figures and what was reached of the bounds.
+pub(super) fn tell(report: &Report, screen: Screen) -> Result<(), Failure> {
+    limits(report, screen)?;
+    for run in &report.runs {
+        screen.line("")?;
+        figures(run, screen)?;
+        if let (Some(bounds), Some(ratios)) = (&run.bounds, &run.ratios) {
+            screen.line("")?;
+            reached(bounds, ratios, screen)?;
+        }
+    }
+    Ok(())
+}
+
+fn limits(report: &Report, screen: Screen) -> Result<(), Failure> {
+    let (machine, limits) = (&report.machine, &report.limits);
+    screen.styled("What this machine can do", Style::Bold)?;
+    screen.line(format!(
+        "    {} cores, {}, Linux {}",
+        machine.cores, machine.model, machine.kernel
+    ))?;
+    let mut table = Table::new(&[
+        ("", Fit::Whole),
+        ("LIMIT", Fit::Whole),
+        ("µs", Fit::Right),
+        ("A SECOND", Fit::Right),
+    ]);
+    for (what, micros) in [
+        ("fdatasync, appended page", limits.fdatasync_append_micros),
+        (
+            "fdatasync, prewritten page",
+            limits.fdatasync_prewritten_micros,
+        ),
+        ("Ed25519 sign", limits.sign_micros),
+        ("Ed25519 strict verify", limits.strict_verify_micros),
+        ("SHA-256, 512 bytes", limits.sha256_micros_of_512_bytes),
+        (
+            "SHA-256, 1 KiB of a long text",
+            limits.sha256_micros_per_kib,
+        ),
+        ("mutual TLS, round trip", limits.tls_round_trip_micros),
+        (
+            "store, a record of a group of 128",
+            limits.store_micros_per_record,
+        ),
+    ] {
+        table.row([
+            "  ".into(),
+            what.into(),
+            short(micros).into(),
+            thousands(1e6 / micros).into(),
+        ]);
+    }
+    screen.table(&table)?;
+    screen.line(format!(
+        "    mutual TLS, a stream: {} MiB/s, {} µs of processor time for a MiB, both ends",
+        thousands(limits.tls_mib_per_second),
+        thousands(limits.tls_cpu_micros_per_mib)
+    ))
+}
+
+fn figures(run: &Run, screen: Screen) -> Result<(), Failure> {
+    let title = format!(
+        "{}: {} notifications of {} bytes ({}), {} on their way until {}; {}",
+        run.scenario,
+        thousands_of(run.count),
+        thousands_of(run.payload_bytes as u64),
+        run.mix,
+        run.window,
+        match run.window_until {
+            "recorded" => "recorded",
+            _ => "the receipt is verified",
+        },
+        match run.rounds {
+            1 => "1 round".to_owned(),
+            rounds => format!("median of {rounds} rounds"),
+        },
+    );
+    screen.styled(&title, Style::Bold)?;
+    screen.line(format!(
+        "    {} a second, each signed, durable on both sides, its receipt verified and durable",
+        thousands(run.per_second)
+    ))?;
+    let mut table = Table::new(&[
+        ("", Fit::Whole),
+        ("SINCE SUBMIT, ms", Fit::Whole),
+        ("p50", Fit::Right),
+        ("p90", Fit::Right),
+        ("p99", Fit::Right),
+        ("p99.9", Fit::Right),
+        ("max", Fit::Right),
+    ]);
+    let mut row = |what: &str, times: &Latency| {
+        let Latency {
+            p50,
+            p90,
+            p99,
+            p999,
+            max,
+        } = times;
+        let [p50, p90, p99, p999, max] =
+            [p50, p90, p99, p999, max].map(|micros| format!("{:.3}", micros / 1e3));
+        table.row([
+            "  ".into(),
+            what.into(),
+            p50.into(),
+            p90.into(),
+            p99.into(),
+            p999.into(),
+            max.into(),
+        ]);
+    };
+    row("recorded", &run.recorded);
+    if let Some(delivered) = &run.delivered {
+        row("delivered", delivered);
+    }
+    row("receipt verified", &run.receipt_verified);
+    screen.table(&table)?;
+    screen.line("")?;
+
+    let mut table = Table::new(&[
+        ("", Fit::Whole),
+        ("FOR EACH NOTIFICATION", Fit::Whole),
+        ("SENDER", Fit::Right),
+        ("RECEIVER", Fit::Right),
+        ("LOAD", Fit::Right),
+    ]);
+    let shown = |figure: Option<f64>| figure.map_or_else(String::new, short);
+    for (what, sender, receiver, load) in [
+        (
+            "processor time, µs",
+            run.cpu_micros.sender,
+            run.cpu_micros.receiver,
+            Some(run.cpu_micros.generator),
+        ),
+        (
+            "fdatasync and fsync",
+            run.syncs.sender,
+            run.syncs.receiver,
+            None,
+        ),
+        ("commits", run.commits.sender, run.commits.receiver, None),
+    ] {
+        let [sender, receiver, load] = [sender, receiver, load].map(shown);
+        table.row([
+            "  ".into(),
+            what.into(),
+            sender.into(),
+            receiver.into(),
+            load.into(),
+        ]);
+    }
+    screen.table(&table)?;
+    let of_bytes = [
+        ("on the wire", run.wire_bytes_per_payload_byte),
+        ("written to disk", run.disk_written_per_payload_byte),
+        ("kept on disk", run.disk_kept_per_payload_byte),
+    ];
+    let of_bytes: Vec<String> = of_bytes
+        .into_iter()
+        .filter_map(|(what, figure)| Some(format!("{:.2} {what}", figure?)))
+        .collect();
+    if of_bytes.is_empty() {
+        return Ok(());
+    }
+    screen.line(format!(
+        "    Bytes for each byte of payload, both sides: {}",
+        of_bytes.join(", ")
+    ))
+}
+
+fn reached(bounds: &Bounds, ratios: &Ratios, screen: Screen) -> Result<(), Failure> {
+    screen.styled("Beside the bounds of this machine", Style::Bold)?;
+    let [store_free, this_store, single] = FORMULAS;
+    let mut table = Table::new(&[
+        ("", Fit::Whole),
+        ("BOUND", Fit::Whole),
+        ("", Fit::Right),
+        ("REACHED", Fit::Right),
+        ("FORMULA", Fit::Down(30)),
+    ]);
+    let a_second = |bound: f64| format!("{}/s", thousands(bound));
+    let percent = |ratio: f64| format!("{:.1} %", ratio * 100.0);
+    for ((name, formula), bound, ratio) in [
+        (store_free, bounds.store_free_per_second, ratios.store_free),
+        (this_store, bounds.this_store_per_second, ratios.this_store),
+    ] {
+        if let Some(ratio) = ratio {
+            let row = [
+                name.to_owned(),
+                a_second(bound),
+                percent(ratio),
+                formula.to_owned(),
+            ];
+            table.row(std::iter::once("  ".into()).chain(row.map(Into::into)));
+        }
+    }
+    if let Some(ratio) = ratios.single {
+        let (name, formula) = single;
+        let bound = format!("{:.3} ms", bounds.single_micros / 1e3);
+        let row = [
+            name.to_owned(),
+            bound,
+            format!("{ratio:.2} ×"),
+            formula.to_owned(),
+        ];
+        table.row(std::iter::once("  ".into()).chain(row.map(Into::into)));
+    }
+    if !table.is_empty() {
+        screen.table(&table)?;
+    }
+    if let Some(ratio) = ratios.single_p99_to_p50 {
+        screen.line(format!("    p99 is {ratio:.2} × p50"))?;
+    }
+    if let Some(ratio) = ratios.cpu_to_cryptography {
+        screen.line(format!(
+            "    Processor time of both sides: {ratio:.2} × that of its cryptography alone"
+        ))?;
+    }
+    Ok(())
+}
+
+/// Three digits of what matters.
+fn short(value: f64) -> String {
+    if value >= 100.0 {
+        thousands(value)
+    } else if value >= 1.0 {
+        format!("{value:.1}")
+    } else {
+        format!("{value:.3}")
+    }
+}
+
+/// A whole number in groups of three digits.
+fn thousands(value: f64) -> String {
+    let digits = format!("{value:.0}");
+    let mut grouped = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+fn thousands_of(count: u64) -> String {
+    let digits = count.to_string();
+    digits.parse().map_or(digits, thousands)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped() {
+        assert_eq!(thousands(0.4), "0");
+        assert_eq!(thousands(999.6), "1,000");
+        assert_eq!(thousands_of(20_000), "20,000");
+        assert_eq!(thousands(1_234_567.0), "1,234,567");
+        assert_eq!(short(0.0123), "0.012");
+        assert_eq!(short(12.34), "12.3");
+    }
+}
