@@ -353,12 +353,14 @@ impl Bench {
         scratch: &Scratch,
     ) -> Result<Report, Failure> {
         let is_remote = remote.is_some();
-        let ways = match remote {
-            Some(ways) => ways,
-            None => pair.start(plan).await?,
+        let ways = if let Some(ways) = remote {
+            ways
+        } else {
+            let _waiting = Bar::waiting("starting two nodes");
+            pair.start(plan).await?
         };
         let mut taker = Taker::default();
-        taker.take(scratch.path(), &pair.0, self.size())?;
+        take_limits(&mut taker, scratch.path(), pair, self.size())?;
         let entries_before = entries(&ways, self.recipient()).await?;
         let kept_before = pair.disk_bytes();
         let count = usize::from(self.rounds);
@@ -371,7 +373,7 @@ impl Bench {
             }
         };
         let kept_bytes = pair.disk_bytes().saturating_sub(kept_before);
-        taker.take(scratch.path(), &pair.0, self.size())?;
+        take_limits(&mut taker, scratch.path(), pair, self.size())?;
         let machine = Machine::here();
         let around = Around {
             scenario: self.scenario.as_str(),
@@ -388,6 +390,12 @@ impl Bench {
         let run = run(plan, &around, &measured, &limits);
         Ok(report(machine, limits, vec![Measured::Load(Box::new(run))]))
     }
+}
+
+/// Takes samples of what the machine can do, with the certificates of a pair.
+fn take_limits(taker: &mut Taker, dir: &Path, pair: &Pair, size: usize) -> Result<(), Failure> {
+    let _waiting = Bar::waiting("what this machine can do");
+    taker.take(dir, &pair.0, size)
 }
 
 /// Writes the result to a file if wanted, and prints it.
