@@ -108,6 +108,11 @@ pub const CASES_KEPT_MAX: usize = 128;
 /// Messages of them together, unless a single case has more: the largest case, and as much again. At
 /// about 1 KiB each, 4 MiB a link.
 pub const CASES_MESSAGES_KEPT_MAX: usize = 2 * 2 * CASE_MESSAGES_MAX;
+/// Entries of each log of a link of which it is still in memory what they say, right after they were
+/// recorded: what comes in some hundredths of a second under load. At most 1 KiB each: 1 MiB a link.
+pub const FRESH_ENTRIES_MAX: usize = 512;
+/// Bytes of what such an entry says, as it is packed; what is larger is read back.
+pub const FRESH_BYTES_MAX: usize = 1 << 10;
 /// Things owed by a time in one case that are recalled: two by each message of a full case, and as many
 /// again. Some 300 bytes of rows each: 2 MiB of their keys.
 pub const CASE_DUES_MAX: usize = 2 * 2 * 2 * CASE_MESSAGES_MAX;

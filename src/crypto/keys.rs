@@ -450,10 +450,10 @@ impl MessageKey {
     }
 }
 
-/// A public key of this node under a name. One from a token was judged when it was opened.
+/// A public key of this node under a name: node names are key names, and the public key of a seed is of
+/// prime order. One from a token was judged when it was opened.
 fn named(name: &str, algorithm: Algorithm, public: VerifyingKey) -> VerifierKey {
-    VerifierKey::new(name, algorithm, public)
-        .expect("node names are key names, and the public key of a seed is of prime order")
+    VerifierKey::of_judged(name, algorithm, public)
 }
 
 /// A private key that signs statements on changes of keys; one in memory always does.
@@ -561,7 +561,7 @@ mod tests {
         }
     }
 
-    /// `named` promises callers that it does not panic.
+    /// `named` does not judge them.
     #[test]
     fn every_seed_gives_a_key_that_can_be_named() {
         for seed in [[0; 32], [0xff; 32], [0x80; 32]] {

@@ -118,15 +118,24 @@ impl VerifierKey {
             return Err(VkeyError::Name { name: shown(name) });
         }
         check_point(&public)?;
-        let key_id = key_id(name, algorithm.byte(), public.as_bytes());
-        let keyid = hex::encode(Sha256::digest(public.as_bytes()));
-        Ok(Self {
+        Ok(Self::of_judged(name, algorithm, public))
+    }
+
+    /// Names a public key that was judged before, or is of a secret that is here: to judge it again
+    /// would take as long as to verify a signature. The name is fit for a signature line.
+    pub(in crate::crypto) fn of_judged(
+        name: &str,
+        algorithm: Algorithm,
+        public: VerifyingKey,
+    ) -> Self {
+        debug_assert!(is_key_name(name) && check_point(&public).is_ok());
+        Self {
             name: name.to_owned(),
             algorithm,
             public,
-            key_id,
-            keyid,
-        })
+            key_id: key_id(name, algorithm.byte(), public.as_bytes()),
+            keyid: hex::encode(Sha256::digest(public.as_bytes())),
+        }
     }
 
     /// Reads a vkey, strictly.

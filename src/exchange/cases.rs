@@ -11,6 +11,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::command::{Command, RecordError};
 use super::deadlines::TurnError;
+use super::fresh::Fresh;
 use super::layout::{self, LogSide};
 use super::overlay::Write;
 use super::read::{LogReader, ReadError, Stored};
@@ -44,6 +45,7 @@ pub(crate) struct Cases {
     /// Held while something derived is being written.
     pub(super) keeping: tokio::sync::Mutex<()>,
     locks: Vec<Arc<tokio::sync::Mutex<()>>>,
+    pub(super) fresh: Arc<Fresh>,
 }
 
 impl Default for Cases {
@@ -53,6 +55,7 @@ impl Default for Cases {
             forgotten: Default::default(),
             keeping: tokio::sync::Mutex::default(),
             locks: (0..CASE_LOCKS).map(|_| Arc::default()).collect(),
+            fresh: Arc::default(),
         }
     }
 }
@@ -135,6 +138,7 @@ impl Exchange {
         let logs = LinkLogs {
             own: self.reader(link, LogSide::Own),
             mirror: self.reader(link, LogSide::Mirror),
+            fresh: Arc::clone(&link.cases.fresh),
         };
         let (store, logs) = (Arc::clone(&self.store), Box::new(logs));
         let [forgotten, _] = &link.cases.forgotten;
@@ -263,6 +267,7 @@ impl Exchange {
         for forgotten in &link.cases.forgotten {
             forgotten.store(true, Ordering::SeqCst);
         }
+        link.cases.fresh.clear();
         *dues = None;
         *shelf = None;
     }
@@ -272,6 +277,8 @@ impl Exchange {
     /// Lets go of what is in memory of a case. Call it when the body of a message of it is no more: it is
     /// read again, without what that said.
     pub(super) fn let_case_go(link: &Link, case: MessageId) {
+        // First, or it would be taken from there again.
+        link.cases.fresh.let_go(case);
         if let Some(shelf) = lock(link).as_mut() {
             shelf.let_go(case);
         }
@@ -308,6 +315,7 @@ pub fn told(standing: &Standing) -> (v1::Standing, String) {
 struct LinkLogs {
     own: LogReader,
     mirror: LogReader,
+    fresh: Arc<Fresh>,
 }
 
 impl LinkLogs {
@@ -358,6 +366,10 @@ impl Logs for LinkLogs {
         let body = reader.entry(index)?.record.body;
         let kept = sealed_facts::keep(facts, &body, reader.vault());
         Ok(kept.map(|kept| kept.bytes))
+    }
+
+    fn fresh(&self, side: LogSide, index: u64) -> Option<Arc<Facts>> {
+        self.fresh.get(side, index)
     }
 
     fn kept(&self, case: MessageId, value: &[u8]) -> Option<Facts> {

@@ -44,6 +44,8 @@ pub(crate) struct Leaf {
 pub(crate) struct Packed {
     pub(crate) case: MessageId,
     pub(crate) bytes: Vec<u8>,
+    /// The same as it was before, if it is small.
+    pub(crate) facts: Option<Arc<workflow::Facts>>,
 }
 
 /// What an admitted or own entry adds to the indices.

@@ -27,6 +27,9 @@ use crate::store::Direction;
 
 /// The longest sleep: the clock may be set, and is looked at again after so long.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
+/// The shortest time between two looks at a link. Its messages come in hundreds then, and what is due
+/// is due to the second.
+const TURN_TIME_MIN: Duration = Duration::from_millis(50);
 /// Wait before the next attempt where the store could not be read or written.
 const RETRY: Duration = Duration::from_secs(30);
 
@@ -84,8 +87,12 @@ impl Exchange {
         let mut head = link.watch_head();
         loop {
             head.mark_unchanged();
+            let turned = tokio::time::Instant::now();
             match self.turn(&link).await {
-                Ok(next) => self.wait_for(next, &mut head).await,
+                Ok(next) => {
+                    self.wait_for(next, &mut head).await;
+                    tokio::time::sleep_until(turned + TURN_TIME_MIN).await;
+                }
                 Err(error) => {
                     tracing::warn!(peer = %link.peer, %error, "deadlines not kept");
                     tokio::time::sleep(RETRY).await;

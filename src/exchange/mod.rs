@@ -42,6 +42,7 @@ pub mod deadlines;
 pub mod due;
 pub mod erase;
 pub mod files;
+mod fresh;
 pub mod hold;
 mod holding;
 pub mod key_ends;

@@ -25,7 +25,7 @@ use super::layout::{self, LinkNumber, LogSide, Place};
 use super::restore;
 use super::stage::Stage;
 use crate::limits::{GROUP_BYTES_MAX, GROUP_COMMANDS_MAX, RECORDER_QUEUE_MAX};
-use crate::store::{Marks, Store, StoreError};
+use crate::store::{Marks, Share, Store, StoreError};
 
 /// Hands commands to the recorder.
 #[derive(Clone)]
@@ -152,11 +152,14 @@ impl Recorder {
         let now_ms = self.clock.unix_ms();
         let mut stage = Stage::new(now_ms);
         let mut answers = Answers::default();
+        let all: u64 = commands.iter().map(|c| c.cost_bytes() as u64).sum();
+        let has_room = self.store.make_room(Share::Ordinary, all).is_ok();
         let mut bytes = 0;
         for command in commands {
             // Each by itself: what is urgent does not fail for the bulk that it came with.
             let with = bytes + command.cost_bytes() as u64;
-            if let Some(share) = command.share()
+            if !has_room
+                && let Some(share) = command.share()
                 && let Err(error @ StoreError::Full { .. }) = self.store.make_room(share, with)
             {
                 refuse(command, &RecordError::of(&error));

@@ -9,12 +9,15 @@
 //! says what its header says. Facts of a body that does not lie sealed are packed as they are, and begin
 //! with their version, which is never 255.
 
+use std::sync::Arc;
+
 use zeroize::Zeroizing;
 
 use super::command::Packed;
 use super::layout::StoredBody;
 use super::read::BodyError;
 use crate::crypto::at_rest::{self, Context};
+use crate::limits::FRESH_BYTES_MAX;
 use crate::model::MessageId;
 use crate::model::workflow::{Facts, Said};
 use crate::store::{KeyAddress, Vault};
@@ -39,15 +42,18 @@ impl<'a> FactsContext<'a> {
 /// are not kept, and are read from the body when somebody asks.
 pub(super) fn keep(facts: &Facts, body: &StoredBody, vault: Option<&Vault>) -> Option<Packed> {
     let case = facts.thread;
+    let packed = Zeroizing::new(facts.pack());
+    let is_small = packed.len() <= FRESH_BYTES_MAX;
     let bytes = match body.key() {
         // Whoever read the body a moment ago is late: what it said is forgotten.
         None if *body == StoredBody::Absent && !tells_nothing(facts) => return None,
-        None => facts.pack(),
+        None => packed.to_vec(),
         // Header and nothing else: what is made anew of an erased message.
-        Some(_) if tells_nothing(facts) => facts.pack(),
-        Some(address) => seal(vault?, address, &case, &Zeroizing::new(facts.pack()))?,
+        Some(_) if tells_nothing(facts) => packed.to_vec(),
+        Some(address) => seal(vault?, address, &case, &packed)?,
     };
-    Some(Packed { case, bytes })
+    let facts = is_small.then(|| Arc::new(facts.clone()));
+    Some(Packed { case, bytes, facts })
 }
 
 /// Whether facts hold nothing that is taken from a body.

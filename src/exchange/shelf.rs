@@ -17,7 +17,7 @@
 //! What is taken in is exact: whenever a case is read, only its messages below the sizes of the
 //! ledger count, so that it stands as a fold of both logs up to there.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -80,6 +80,12 @@ pub trait Logs: fmt::Debug + Send {
         Ok(Some(facts.pack()))
     }
 
+    /// What an entry says, if it is in memory because it was recorded a moment ago: the same as is kept.
+    fn fresh(&self, side: LogSide, index: u64) -> Option<Arc<Facts>> {
+        let _ = (side, index);
+        None
+    }
+
     /// Reads what [`Logs::keep`] made. `None` of what is damaged, of another version or erased.
     fn kept(&self, case: MessageId, value: &[u8]) -> Option<Facts> {
         Facts::unpack(case, value)
@@ -117,6 +123,8 @@ pub struct CaseShelf {
     ledger: Ledger,
     kept: HashMap<MessageId, Kept>,
     kept_messages: usize,
+    /// By use, those not used for the longest time first.
+    order: BTreeMap<u64, MessageId>,
     uses: u64,
     /// The last entries of each log, the own first.
     recent: [VecDeque<Touched>; 2],
@@ -149,6 +157,7 @@ impl CaseShelf {
             ledger: Ledger::default(),
             kept: HashMap::new(),
             kept_messages: 0,
+            order: BTreeMap::new(),
             uses: 0,
             recent: Default::default(),
             given: [0; 2],
@@ -302,6 +311,11 @@ impl CaseShelf {
             has_more |= end < size;
             while self.size(party) < end {
                 let from = self.size(party);
+                let is_anew = self.anew[usize::from(side.byte())].contains(&from);
+                if let Some(facts) = self.logs.fresh(side, from).filter(|_| !is_anew) {
+                    self.take(side, Some(facts))?;
+                    continue;
+                }
                 let cases = self
                     .logs
                     .cases(side, from, end.min(from + ENTRIES_AT_ONCE))?;
@@ -313,20 +327,20 @@ impl CaseShelf {
                         Some(case) => self.facts_or_made(side, index, case)?,
                         None => None,
                     };
-                    self.take(side, facts)?;
+                    self.take(side, facts.map(Arc::new))?;
                 }
             }
         }
         Ok(has_more)
     }
 
-    fn take(&mut self, side: LogSide, facts: Option<Facts>) -> Result<(), ReadError> {
+    fn take(&mut self, side: LogSide, facts: Option<Arc<Facts>>) -> Result<(), ReadError> {
         let by = self.party(side);
         let index = self.size(by);
         let mut touched = Touched {
             case: facts.as_ref().map(|facts| facts.thread),
             refuses_in: None,
-            calendars: facts.as_ref().is_some_and(matters_to_calendars),
+            calendars: facts.as_deref().is_some_and(matters_to_calendars),
         };
         if let Some(Said::Refusal { index: refused }) = facts.as_ref().map(|facts| &facts.said)
             && *refused < self.size(by.other())
@@ -334,7 +348,7 @@ impl CaseShelf {
             // Asked before anything changes: what fails is tried again from here.
             touched.refuses_in = self.case_at(side.other(), *refused)?;
         }
-        let taken = self.ledger.take(by, facts.as_ref());
+        let taken = self.ledger.take(by, facts.as_deref());
         if let Some(refused) = taken.refuses {
             let rest: [&[u8]; 2] = [&[side.other().byte()], &refused.to_be_bytes()];
             let key = self.key(REFUSED, &rest);
@@ -356,7 +370,7 @@ impl CaseShelf {
                 && kept.thread.len_of(by) <= CASE_MESSAGES_MAX + 1
             {
                 // Beyond, it has no effect.
-                kept.thread.take(by, index, Arc::new(facts));
+                kept.thread.take(by, index, facts);
             }
         }
         let recent = &mut self.recent[usize::from(side.byte())];
@@ -474,6 +488,8 @@ impl CaseShelf {
     fn load(&mut self, case: MessageId) -> Result<(), ReadError> {
         self.uses += 1;
         if let Some(kept) = self.kept.get_mut(&case) {
+            self.order.remove(&kept.used);
+            self.order.insert(self.uses, case);
             kept.used = self.uses;
             return Ok(());
         }
@@ -487,12 +503,13 @@ impl CaseShelf {
             thread,
         };
         self.kept.insert(case, kept);
+        self.order.insert(self.uses, case);
         self.count(case);
         Ok(())
     }
 
     /// Adds a message to its case, if it counts; says whether others of its side may.
-    fn add(&self, thread: &mut Thread, side: LogSide, index: u64, facts: Facts) -> bool {
+    fn add(&self, thread: &mut Thread, side: LogSide, index: u64, facts: Arc<Facts>) -> bool {
         let by = self.party(side);
         if matches!(facts.said, Said::Refusal { .. }) {
             return true;
@@ -500,12 +517,12 @@ impl CaseShelf {
         if self.ledger.is_void(by, index) {
             // It only says that the case is there.
             if thread.is_empty() {
-                thread.take(by, index, Arc::new(facts));
+                thread.take(by, index, facts);
                 thread.void(by, index);
             }
             return true;
         }
-        thread.take(by, index, Arc::new(facts));
+        thread.take(by, index, facts);
         thread.len_of(by) <= CASE_MESSAGES_MAX + 1
     }
 
@@ -514,7 +531,7 @@ impl CaseShelf {
     fn each_of_case(
         &self,
         case: MessageId,
-        mut visit: impl FnMut(&Self, LogSide, u64, Facts) -> bool,
+        mut visit: impl FnMut(&Self, LogSide, u64, Arc<Facts>) -> bool,
     ) -> Result<(), ReadError> {
         let (mut start, end) = layout::facts_of(self.number, case);
         let mut rows_at_once = 8;
@@ -537,9 +554,14 @@ impl CaseShelf {
                     continue;
                 }
                 let whole = Some(value).filter(|value| value.len() < VALUE_BYTES_MAX);
-                let facts = match whole.and_then(|value| self.logs.kept(case, &value)) {
+                let kept = || {
+                    whole
+                        .and_then(|value| self.logs.kept(case, &value))
+                        .map(Arc::new)
+                };
+                let facts = match self.logs.fresh(side, index).or_else(kept) {
                     Some(facts) => Some(facts),
-                    None => self.facts(side, index, case)?,
+                    None => self.facts(side, index, case)?.map(Arc::new),
                 };
                 let Some(facts) = facts.filter(|facts| facts.thread == case) else {
                     continue;
@@ -561,6 +583,7 @@ impl CaseShelf {
 
     pub(super) fn let_go(&mut self, case: MessageId) {
         if let Some(kept) = self.kept.remove(&case) {
+            self.order.remove(&kept.used);
             self.kept_messages -= kept.messages;
         }
     }
@@ -576,9 +599,8 @@ impl CaseShelf {
         while self.kept.len() > 1
             && (self.kept.len() > CASES_KEPT_MAX || self.kept_messages > CASES_MESSAGES_KEPT_MAX)
         {
-            let oldest = self.kept.iter().min_by_key(|(_, kept)| kept.used);
-            match oldest.map(|(id, _)| *id) {
-                Some(id) if id != case => self.let_go(id),
+            match self.order.first_key_value() {
+                Some((_, id)) if *id != case => self.let_go(*id),
                 _ => return,
             }
         }
@@ -676,7 +698,7 @@ impl CaseShelf {
                 && !ledger.is_void(by, index)
                 && !matches!(facts.said, Said::Refusal { .. });
             if counts {
-                thread.take(by, index, Arc::new(facts));
+                thread.take(by, index, facts);
             }
             index < ledger.size(by) && thread.len_of(by) <= CASE_MESSAGES_MAX
         })?;
@@ -688,7 +710,7 @@ impl CaseShelf {
     /// # Errors
     /// When the store cannot be read.
     pub fn snapshot(&mut self, now: Millis) -> Result<Snapshot, ReadError> {
-        let mut threads = std::collections::BTreeMap::new();
+        let mut threads = BTreeMap::new();
         let mut last = None;
         while let Some(case) = self.case_after(last)? {
             last = Some(case);
@@ -747,6 +769,7 @@ impl CaseShelf {
     /// Lets go of every case in memory; each is read again when it is asked for.
     pub fn let_all_go(&mut self) {
         self.kept.clear();
+        self.order.clear();
         self.kept_messages = 0;
     }
 

@@ -20,6 +20,7 @@ use crate::crypto::history::KeyHistory;
 use crate::crypto::note::Note;
 use crate::limits::{CHECKPOINT_SIZE_MAX, EXPRESSED_BYTES_MAX, EXPRESSED_ENTRIES_MAX};
 use crate::model::MessageId;
+use crate::model::workflow::Facts;
 use crate::proto::v1::KeyRole;
 use crate::store::{Batch, Direction, Mark, Store, StoreError};
 use crate::tlog::{FullTile, Tree};
@@ -80,6 +81,8 @@ pub(super) struct StagedLink {
     /// Whether files of earlier messages may be missing from now on.
     pub(super) files_lost: Option<bool>,
     urgent: Vec<(u64, Urgency)>,
+    /// What the entries say that are small, the own first.
+    said: [Vec<(u64, Arc<Facts>)>; 2],
     expressed: Vec<(u64, Ahead)>,
     no_longer_expressed: BTreeSet<u64>,
     pub(super) files: bool,
@@ -820,6 +823,10 @@ impl Stage {
             for (key, part) in shelf::packed_rows(number, side, index, said.case, &said.bytes) {
                 self.batch.put(key, part);
             }
+            if let Some(facts) = said.facts {
+                let staged = self.touch(number);
+                staged.said[usize::from(side.byte())].push((index, facts));
+            }
         }
         let record = Record {
             recorded_at_ms: self.recorded_at_ms.unwrap_or(self.now_ms),
@@ -924,6 +931,10 @@ impl StagedLink {
             book.expressed.remove(index);
         }
         let link = &book.link;
+        // Before the sizes, which tell that it is there.
+        for (side, said) in [LogSide::Own, LogSide::Mirror].into_iter().zip(self.said) {
+            link.cases.fresh.put(side, said);
+        }
         // Before the sizes: whoever sees the new size signs by the new keys.
         for (side, history) in [
             (LogSide::Own, self.own_keys),
