@@ -367,7 +367,7 @@ impl Bench {
             pair.start(plan).await?
         };
         let mut taker = Taker::default();
-        self.take_limits(&mut taker, pair, scratch)?;
+        take_limits(&mut taker, scratch.path(), pair, self.size())?;
         let entries_before = entries(&ways, self.recipient()).await?;
         let kept_before = pair.disk_bytes();
         let count = usize::from(self.rounds);
@@ -380,7 +380,7 @@ impl Bench {
             }
         };
         let kept_bytes = pair.disk_bytes().saturating_sub(kept_before);
-        self.take_limits(&mut taker, pair, scratch)?;
+        take_limits(&mut taker, scratch.path(), pair, self.size())?;
         let machine = Machine::here();
         let around = Around {
             scenario: self.scenario.as_str(),
@@ -397,16 +397,12 @@ impl Bench {
         let run = run(plan, &around, &measured, &limits);
         Ok(report(machine, limits, vec![Measured::Load(Box::new(run))]))
     }
+}
 
-    fn take_limits(
-        &self,
-        taker: &mut Taker,
-        pair: &Pair,
-        scratch: &Scratch,
-    ) -> Result<(), Failure> {
-        let _waiting = Bar::waiting("what this machine can do");
-        taker.take(scratch.path(), &pair.0, self.size())
-    }
+/// Takes samples of what the machine can do, with the certificates of a pair.
+fn take_limits(taker: &mut Taker, dir: &Path, pair: &Pair, size: usize) -> Result<(), Failure> {
+    let _waiting = Bar::waiting("what this machine can do");
+    taker.take(dir, &pair.0, size)
 }
 
 /// Writes the result to a file if wanted, and prints it.

@@ -9,6 +9,7 @@ use crate::cli::audit::export_to;
 use crate::cli::bench::limits::Taker;
 use crate::cli::bench::median;
 use crate::cli::bench::report::{Machine, Measured, VerifyRun};
+use crate::cli::bench::take_limits;
 use crate::cli::exit::{Exit, Failure, OrExit as _};
 use crate::cli::print::Bar;
 use crate::proto::v1::ExportRequest;
@@ -26,7 +27,7 @@ pub(super) async fn measure(
     let plan = step.filling(step.count)?;
     let pair = nodes.pair(dir)?;
     let ways = pair.start(&plan).await?;
-    taker.take(dir, &pair.0, step.size)?;
+    take_limits(taker, dir, pair, step.size)?;
     fill(&plan, &ways, pair).await?;
     let folder = dir.join("export");
     let request = ExportRequest {
@@ -56,7 +57,7 @@ pub(super) async fn measure(
         rates.push(number(entries) / took.as_secs_f64().max(f64::MIN_POSITIVE));
         bar.advance(1);
     }
-    taker.take(dir, &pair.0, step.size)?;
+    take_limits(taker, dir, pair, step.size)?;
     let cores = number(Machine::here().cores as u64);
     let bound_per_second = cores * 1e6 / taker.limits().strict_verify_micros;
     let per_second = median(&rates);

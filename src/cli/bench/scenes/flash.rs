@@ -19,6 +19,7 @@ use crate::cli::bench::limits::Taker;
 use crate::cli::bench::load::{STALL_TIME_MAX, Ways, record, times};
 use crate::cli::bench::pair::{self, Pair};
 use crate::cli::bench::report::{FlashRun, Measured};
+use crate::cli::bench::take_limits;
 use crate::cli::connect::Desk;
 use crate::cli::draft::new_id;
 use crate::cli::exit::{Exit, Failure};
@@ -42,7 +43,7 @@ pub(super) async fn measure(
     let said = alert(pair::RECEIVER, Status::Actual, Precedence::Flash)?;
     let pair = nodes.pair(dir)?;
     let mut ways = pair.start(&letters).await?;
-    taker.take(dir, &pair.0, step.size)?;
+    take_limits(taker, dir, pair, step.size)?;
     let (mut idle, mut draining) = (times()?, times()?);
     let mut drained = Duration::ZERO;
     for _ in 0..step.rounds {
@@ -82,7 +83,7 @@ pub(super) async fn measure(
         drop(alerts);
         until_delivered(&ways, pair).await?;
     }
-    taker.take(dir, &pair.0, step.size)?;
+    take_limits(taker, dir, pair, step.size)?;
     Ok(one(Measured::Flash(flash_run(
         step, &idle, &draining, drained,
     ))))

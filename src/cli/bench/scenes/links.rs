@@ -8,6 +8,7 @@ use crate::cli::bench::load::Plan;
 use crate::cli::bench::pair::Pair;
 use crate::cli::bench::report::{Machine, Measured};
 use crate::cli::bench::rounds::{Around, rounds, run};
+use crate::cli::bench::take_limits;
 use crate::cli::exit::{Exit, Failure, OrExit as _};
 use crate::cli::print::Bar;
 
@@ -25,14 +26,14 @@ pub(super) async fn measure(
     let failed = || format!("the directory {}", still.display());
     std::fs::create_dir(&still).or_fail(Exit::CannotCreate, failed)?;
     let still = Pair::make(&still)?;
-    taker.take(dir, &still.0, step.size)?;
+    take_limits(taker, dir, &still, step.size)?;
     let mut measured = Vec::new();
     for links in &step.links {
         let (plan, around, taken) = with(*links, step, dir, nodes).await?;
         measured.push((plan, around, taken));
         nodes.stop().await;
     }
-    taker.take(dir, &still.0, step.size)?;
+    take_limits(taker, dir, &still, step.size)?;
     let limits = taker.limits();
     let runs = measured
         .iter()

@@ -6,6 +6,7 @@ use super::{Nodes, Step, fill};
 use crate::cli::bench::limits::Taker;
 use crate::cli::bench::report::{Machine, Measured};
 use crate::cli::bench::rounds::{Around, rounds, run};
+use crate::cli::bench::take_limits;
 use crate::cli::bench::{Scenario, entries, pair};
 use crate::cli::exit::Failure;
 use crate::cli::print::Bar;
@@ -20,7 +21,7 @@ pub(super) async fn measure(
     let plan = step.plan()?;
     let pair = nodes.pair(dir)?;
     let ways = pair.start(&plan).await?;
-    taker.take(dir, &pair.0, step.size)?;
+    take_limits(taker, dir, pair, step.size)?;
     let mut measured = Vec::new();
     for wanted in &step.entries {
         let found = entries(&ways, pair::RECEIVER).await?;
@@ -48,7 +49,7 @@ pub(super) async fn measure(
         };
         measured.push((around, taken));
     }
-    taker.take(dir, &pair.0, step.size)?;
+    take_limits(taker, dir, pair, step.size)?;
     let limits = taker.limits();
     let runs = measured
         .iter()
