@@ -21,6 +21,11 @@ pub const ITEM_BYTES_MAX: usize = ENTRY_BYTES_MAX + SALT_BYTES + BODY_BYTES_MAX;
 pub const FRAME_BYTES_MAX: usize = 2 << 20;
 /// Entries of one push.
 pub const PUSH_ENTRIES_MAX: usize = 512;
+/// Pushes under way beside which no small one is begun: on a fast way they are as many as both sides work
+/// on at once, on a slow one a letter waits for a quarter of its round trip at most.
+pub const SMALL_PUSHES_MAX: usize = 4;
+/// Entries that a push is begun for in any case, while there is room in the window.
+pub const PUSH_ENTRIES_READY: u64 = 64;
 /// Entry and body bytes of one push, unless a single item is larger.
 pub const PUSH_BYTES_MAX: usize = 1 << 20;
 /// Entries pushed and not yet cosigned.
@@ -109,10 +114,11 @@ pub const CASES_KEPT_MAX: usize = 128;
 /// about 1 KiB each, 4 MiB a link.
 pub const CASES_MESSAGES_KEPT_MAX: usize = 2 * 2 * CASE_MESSAGES_MAX;
 /// Entries of each log of a link of which it is still in memory what they say, right after they were
-/// recorded: what comes in some hundredths of a second under load. At most 1 KiB each: 1 MiB a link.
+/// recorded: what comes in some hundredths of a second under load. At most 2 KiB each: 2 MiB a link.
 pub const FRESH_ENTRIES_MAX: usize = 512;
-/// Bytes of what such an entry says, as it is packed; what is larger is read back.
-pub const FRESH_BYTES_MAX: usize = 1 << 10;
+/// Bytes of what such an entry says, as it is packed, which is an eighth of what it may take in memory;
+/// a letter has some 60. What is larger is read back.
+pub const FRESH_BYTES_MAX: usize = 256;
 /// Things owed by a time in one case that are recalled: two by each message of a full case, and as many
 /// again. Some 300 bytes of rows each: 2 MiB of their keys.
 pub const CASE_DUES_MAX: usize = 2 * 2 * 2 * CASE_MESSAGES_MAX;

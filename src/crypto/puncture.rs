@@ -170,7 +170,11 @@ impl PuncturedTree {
     /// Takes a leaf that was never taken; `None` when a block must be begun first.
     pub fn take(&mut self) -> Option<(u32, LeafKey)> {
         loop {
-            if let Some((leaf, key)) = self.ready.pop_front() {
+            if let Some((leaf, ready)) = self.ready.front_mut() {
+                let (leaf, key) = (*leaf, ready.clone());
+                // To move it out would leave its bytes behind.
+                ready.0.zeroize();
+                self.ready.pop_front();
                 self.remember(leaf, &key);
                 return Some((leaf, key));
             }

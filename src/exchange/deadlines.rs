@@ -89,6 +89,8 @@ impl Exchange {
             head.mark_unchanged();
             let turned = tokio::time::Instant::now();
             match self.turn(&link).await {
+                // More is due already.
+                Ok(Some(next)) if next <= self.now() => {}
                 Ok(next) => {
                     self.wait_for(next, &mut head).await;
                     tokio::time::sleep_until(turned + TURN_TIME_MIN).await;

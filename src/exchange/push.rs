@@ -1,7 +1,8 @@
 //! Pushing: what the mirror lacks, in runs under a checkpoint; what is urgent ahead of its turn.
 //!
 //! Whatever has gathered since the last push goes next, up to a window of entries and bytes that
-//! are not yet cosigned. A FLASH or IMMEDIATE entry that would have to wait behind others goes by
+//! are not yet cosigned. Each push costs two signatures and a receipt, on either side; so where some are
+//! under way already, a few entries wait until one of these is cosigned, or more have come. A FLASH or IMMEDIATE entry that would have to wait behind others goes by
 //! Express first; so does an acknowledgement that the next push would not bring, or that the peer lets
 //! wait. The mirror takes them up again when their index comes.
 
@@ -16,8 +17,8 @@ use super::session::{Never, OwnCheckpoint, Stop, item_bytes, send};
 use super::{Exchange, Link, LogSide};
 use crate::crypto::checkpoint::sign_checkpoint;
 use crate::limits::{
-    ACKNOWLEDGEMENTS_AHEAD_MAX, ITEM_BYTES_MAX, PUSH_BYTES_MAX, PUSH_ENTRIES_MAX, WINDOW_BYTES_MAX,
-    WINDOW_ENTRIES_MAX,
+    ACKNOWLEDGEMENTS_AHEAD_MAX, ITEM_BYTES_MAX, PUSH_BYTES_MAX, PUSH_ENTRIES_MAX,
+    PUSH_ENTRIES_READY, SMALL_PUSHES_MAX, WINDOW_BYTES_MAX, WINDOW_ENTRIES_MAX,
 };
 use crate::proto::v1::{self, frame};
 use crate::store::Direction;
@@ -75,7 +76,10 @@ impl<'a> Pusher<'a> {
                 self.express(index).await?;
                 continue;
             }
-            let room = self.window_room(cosigned_size);
+            let mut room = self.window_room(cosigned_size);
+            if self.waits_for_more(head.signable_size) {
+                room = 0;
+            }
             if let Some(index) = self.next_acknowledgement(cosigned_size, head.signable_size, room)
             {
                 self.acknowledgements_ahead.insert(index);
@@ -116,6 +120,13 @@ impl<'a> Pusher<'a> {
         }
         let in_flight = self.next_index.saturating_sub(cosigned_size);
         usize::try_from(WINDOW_ENTRIES_MAX.saturating_sub(in_flight)).unwrap_or(usize::MAX)
+    }
+
+    /// Whether so few entries stand ready that they go with later ones, or when an earlier push is
+    /// cosigned.
+    fn waits_for_more(&self, signable_size: u64) -> bool {
+        let ready = signable_size.saturating_sub(self.next_index);
+        self.in_flight.len() >= SMALL_PUSHES_MAX && ready < PUSH_ENTRIES_READY
     }
 
     /// The next urgent entry that would have to wait: others stand before it, or are under way.

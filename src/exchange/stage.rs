@@ -81,6 +81,8 @@ pub(super) struct StagedLink {
     /// Whether files of earlier messages may be missing from now on.
     pub(super) files_lost: Option<bool>,
     urgent: Vec<(u64, Urgency)>,
+    /// Entries lie where others did, or may.
+    pub(super) is_replaced: bool,
     /// What the entries say that are small, the own first.
     said: [Vec<(u64, Arc<Facts>)>; 2],
     expressed: Vec<(u64, Ahead)>,
@@ -919,6 +921,7 @@ impl StagedLink {
         if let Some(tree) = self.mirror {
             book.mirror = Arc::new(tree);
         }
+        let is_as_before = matches!(self.restoring, Whether::AsBefore);
         match self.restoring {
             Whether::AsBefore => {}
             Whether::Restores(restoring) => book.restoring = Some(restoring),
@@ -931,6 +934,10 @@ impl StagedLink {
             book.expressed.remove(index);
         }
         let link = &book.link;
+        // Here and not by whoever asked for it, who may be gone by now.
+        if self.is_replaced || self.cut_to.is_some() || !is_as_before {
+            link.cases.fresh.clear();
+        }
         // Before the sizes, which tell that it is there.
         for (side, said) in [LogSide::Own, LogSide::Mirror].into_iter().zip(self.said) {
             link.cases.fresh.put(side, said);

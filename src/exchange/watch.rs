@@ -6,7 +6,8 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use prost::encoding::{decode_varint, encode_varint};
+use serde::Deserialize;
 use tokio_stream::wrappers::WatchStream;
 use tokio_stream::{StreamExt as _, StreamMap};
 
@@ -46,7 +47,7 @@ pub struct Event {
 pub struct CursorError;
 
 /// How far one link was told.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 struct Told {
     link: u16,
     own: u64,
@@ -123,12 +124,9 @@ impl Exchange {
     /// # Errors
     /// [`CursorError`].
     pub fn watch(self: &Arc<Self>, cursor: &str, from_start: bool) -> Result<Watcher, CursorError> {
-        let told: Option<Vec<Told>> = match cursor {
+        let told = match cursor {
             "" => None,
-            text => {
-                let bytes = hex::decode(text).map_err(|_| CursorError)?;
-                Some(serde_json::from_slice(&bytes).map_err(|_| CursorError)?)
-            }
+            text => Some(read_cursor(text).ok_or(CursorError)?),
         };
         let mut links = Vec::new();
         let mut heads = StreamMap::new();
@@ -374,9 +372,49 @@ impl Watcher {
     }
 
     fn cursor(&self) -> String {
-        let told: Vec<Told> = self.links.iter().map(|followed| followed.told).collect();
-        hex::encode(serde_json::to_vec(&told).unwrap_or_default())
+        cursor_of(self.links.iter().map(|followed| followed.told))
     }
+}
+
+/// First byte of a cursor: numbers of variable length follow, five for each link. One goes with every
+/// event and names every link, so it is short.
+const CURSOR_VERSION: u8 = 2;
+
+fn cursor_of(told: impl Iterator<Item = Told>) -> String {
+    let mut bytes = vec![CURSOR_VERSION];
+    for told in told {
+        for number in [
+            u64::from(told.link),
+            told.own,
+            told.delivered,
+            told.mirror,
+            told.stages,
+        ] {
+            encode_varint(number, &mut bytes);
+        }
+    }
+    hex::encode(bytes)
+}
+
+fn read_cursor(text: &str) -> Option<Vec<Told>> {
+    let bytes = hex::decode(text).ok()?;
+    if bytes.first() == Some(&b'[') {
+        // As it was written before: a program may come back with one that it has kept.
+        return serde_json::from_slice(&bytes).ok();
+    }
+    let mut rest = bytes.strip_prefix(&[CURSOR_VERSION])?;
+    let mut told = Vec::new();
+    while !rest.is_empty() {
+        let mut number = || decode_varint(&mut rest).ok();
+        told.push(Told {
+            link: u16::try_from(number()?).ok()?,
+            own: number()?,
+            delivered: number()?,
+            mirror: number()?,
+            stages: number()?,
+        });
+    }
+    Some(told)
 }
 
 fn event_of(stage: Stage) -> WatchEvent {
@@ -392,5 +430,45 @@ fn side_of(reached: &Reached) -> LogSide {
         LogSide::Own
     } else {
         LogSide::Mirror
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_comes_back_as_it_was_given() {
+        let told = |link, own| Told {
+            link,
+            own,
+            delivered: own / 2,
+            mirror: u64::MAX,
+            stages: 3,
+        };
+        let all = [told(1, 300), told(u16::MAX, 0)];
+        let text = cursor_of(all.into_iter());
+        assert_eq!(read_cursor(&text), Some(all.to_vec()));
+        for cut in 1..=4 {
+            assert_eq!(read_cursor(&text[..text.len() - cut]), None, "{cut}");
+        }
+        assert_eq!(read_cursor("03"), None);
+        // A link number that none has, and a number over 64 bits.
+        assert_eq!(read_cursor("02808004000000"), None);
+        assert_eq!(read_cursor(&format!("02{}02", "ff".repeat(9))), None);
+    }
+
+    /// What earlier versions gave.
+    #[test]
+    fn a_cursor_of_before_is_read() {
+        let text = hex::encode(r#"[{"link":1,"own":7,"delivered":5,"mirror":9}]"#);
+        let told = Told {
+            link: 1,
+            own: 7,
+            delivered: 5,
+            mirror: 9,
+            stages: 0,
+        };
+        assert_eq!(read_cursor(&text), Some(vec![told]));
     }
 }

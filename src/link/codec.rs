@@ -12,7 +12,7 @@ use tonic::codec::{Codec, DecodeBuf, Decoder};
 use tonic_prost::{ProstCodec, ProstEncoder};
 
 use crate::limits::MESSAGE_PARTS_MAX;
-use crate::model::parts;
+use crate::model::parts::{self, Unfit};
 
 /// Writes `T`, reads `U`.
 pub struct BoundedCodec<T, U>(PhantomData<(T, U)>);
@@ -66,10 +66,18 @@ where
 
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
         let bytes = buffer.copy_to_bytes(buffer.remaining());
-        if parts::exceed_in::<U>(&bytes, MESSAGE_PARTS_MAX) {
-            return Err(Status::resource_exhausted(format!(
-                "the message holds more than {MESSAGE_PARTS_MAX} messages within it"
-            )));
+        match parts::judge_in::<U>(&bytes, MESSAGE_PARTS_MAX) {
+            Ok(()) => {}
+            Err(Unfit::TooMany) => {
+                return Err(Status::resource_exhausted(format!(
+                    "the message holds more than {MESSAGE_PARTS_MAX} messages within it"
+                )));
+            }
+            Err(Unfit::Broken) => {
+                return Err(Status::internal(
+                    "failed to decode: a message within it ends in the middle of a field",
+                ));
+            }
         }
         U::decode(bytes)
             .map(Some)

@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use prost::Message as _;
 
+use super::check;
+use super::parts::{self, Unfit};
 use super::shape::{Message, Shape};
-use super::{check, parts};
 use crate::limits::BODY_PARTS_MAX;
 use crate::proto::v1;
 use crate::proto::v1::body::Body;
@@ -179,7 +180,13 @@ pub fn decode(kind: i32, schema: &str, body: &[u8]) -> Result<Decoded, BodyError
     let odd_time = match shape.flatten() {
         Some(shape) => {
             let seen = parts::look(shape, body, BODY_PARTS_MAX);
-            seen.ok_or(BodyError::TooManyParts)?.odd_time
+            let unfit = |unfit| match unfit {
+                Unfit::TooMany => BodyError::TooManyParts,
+                Unfit::Broken => BodyError::Broken {
+                    schema: schema.to_owned(),
+                },
+            };
+            seen.map_err(unfit)?.odd_time
         }
         None => false,
     };
@@ -262,6 +269,12 @@ pub enum BodyError {
         schema: String,
         /// What protobuf says.
         source: prost::DecodeError,
+    },
+    /// A message within it does not end where it should.
+    #[error("the body is no {schema}: a message within it ends in the middle of a field")]
+    Broken {
+        /// As in the header.
+        schema: String,
     },
     /// More messages within it than any body needs.
     #[error("the body holds more than {BODY_PARTS_MAX} messages within it")]

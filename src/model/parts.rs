@@ -21,35 +21,52 @@ pub(crate) struct Seen {
     pub(crate) odd_time: bool,
 }
 
-/// Counts the messages within the bytes of one; `None` if they are more than `parts_max`. Bytes that
-/// are no such message are looked at up to where a reader would give them up.
-pub(crate) fn look(shape: &'static Shape, bytes: &[u8], parts_max: usize) -> Option<Seen> {
+/// Why nothing may be made of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unfit {
+    /// More messages lie within them.
+    TooMany,
+    /// A message within them ends in the middle of a field. No reader takes that; but one may read on
+    /// beyond its end before it says so, and make messages of what was not counted.
+    Broken,
+}
+
+/// Counts the messages within the bytes of one. Bytes that are no such message at the outermost level are
+/// looked at up to where a reader gives them up.
+///
+/// # Errors
+/// [`Unfit`].
+pub(crate) fn look(shape: &'static Shape, bytes: &[u8], parts_max: usize) -> Result<Seen, Unfit> {
     let mut seen = Seen::default();
     let mut left = parts_max;
     count(shape, bytes, &mut left, DEPTH_MAX, &mut seen)?;
-    Some(seen)
+    Ok(seen)
 }
 
-/// Whether more than `parts_max` messages lie within the bytes of a generated message.
-pub(crate) fn exceed_in<M: prost::Name>(bytes: &[u8], parts_max: usize) -> bool {
-    look(Shape::of::<M>(), bytes, parts_max).is_none()
+/// The same of the bytes of a generated message.
+///
+/// # Errors
+/// [`Unfit`].
+pub(crate) fn judge_in<M: prost::Name>(bytes: &[u8], parts_max: usize) -> Result<(), Unfit> {
+    look(Shape::of::<M>(), bytes, parts_max).map(drop)
 }
 
-/// Takes from `left` what lies within; `None` when it does not suffice.
+/// Takes from `left` what lies within.
 fn count(
     shape: &'static Shape,
     bytes: &[u8],
     left: &mut usize,
     depth: usize,
     seen: &mut Seen,
-) -> Option<()> {
+) -> Result<(), Unfit> {
     // A group is walked as if it were not there: that counts too much, never too little.
-    for (number, raw) in Fields::of(bytes) {
+    let mut fields = Fields::of(bytes);
+    for (number, raw) in fields.by_ref() {
         let Raw::Bytes(within) = raw else { continue };
         let Some(inner) = shape.field(number).and_then(|(_, field)| field.inner()) else {
             continue;
         };
-        *left = left.checked_sub(1)?;
+        *left = left.checked_sub(1).ok_or(Unfit::TooMany)?;
         if inner.is_time {
             // A time that is given in pieces has no proper second in one of them, or proper ones in
             // all: the last one counts, and is proper then as well.
@@ -59,7 +76,10 @@ fn count(
             count(inner, within, left, depth - 1, seen)?;
         }
     }
-    Some(())
+    if depth < DEPTH_MAX && !fields.is_whole() {
+        return Err(Unfit::Broken);
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -74,7 +94,22 @@ mod tests {
     }
 
     fn exceed(shape: &'static Shape, bytes: &[u8], parts_max: usize) -> bool {
-        look(shape, bytes, parts_max).is_none()
+        look(shape, bytes, parts_max) == Err(Unfit::TooMany)
+    }
+
+    /// A message within that claims more than the one it stands in has: prost reads on behind it, where
+    /// nothing was counted, before it refuses.
+    #[test]
+    fn a_message_that_reaches_beyond_its_own_is_broken() {
+        let many = [0x12, 0].repeat(10_000);
+        let mut claimed = Vec::new();
+        prost::encoding::encode_varint(many.len() as u64, &mut claimed);
+        // SessionRequest { frame: 4 bytes { push: claims all that follows } }
+        let bytes = [&[0x0a, 4, 0x12], &claimed[..], &many].concat();
+        assert_eq!(claimed.len(), 3);
+        let shape = Shape::of::<v1::SessionRequest>();
+        assert_eq!(look(shape, &bytes, 131_072), Err(Unfit::Broken));
+        assert!(v1::SessionRequest::decode(&bytes[..]).is_err());
     }
 
     #[test]

@@ -17,24 +17,38 @@ pub(super) enum Raw<'a> {
     Group,
 }
 
-/// Number and content of each field. Ends where a protobuf reader would give the bytes up.
+/// Number and content of each field. Ends at what is no field, as a protobuf reader does in the outermost
+/// message; in one within another a reader may go on beyond its end and then give up, see
+/// [`Fields::is_whole`].
 #[derive(Debug, Clone)]
-pub(super) struct Fields<'a>(&'a [u8]);
+pub(super) struct Fields<'a> {
+    rest: &'a [u8],
+    is_whole: bool,
+}
 
 impl<'a> Fields<'a> {
     pub(super) fn of(bytes: &'a [u8]) -> Self {
-        Self(bytes)
+        Self {
+            rest: bytes,
+            is_whole: true,
+        }
+    }
+
+    /// Whether everything up to here was a field. If not, no reader takes the message, nor any that it
+    /// stands in.
+    pub(super) fn is_whole(&self) -> bool {
+        self.is_whole
     }
 
     fn take(&mut self) -> Option<(u32, Raw<'a>)> {
-        let tag = varint(&mut self.0)?;
+        let tag = varint(&mut self.rest)?;
         // A number too large for a field is that of none.
         let number = u32::try_from(tag >> 3).unwrap_or(0);
         let raw = match tag & 7 {
-            0 => Raw::Varint(varint(&mut self.0)?),
+            0 => Raw::Varint(varint(&mut self.rest)?),
             1 => Raw::Eight(self.bytes(8)?),
             2 => {
-                let length = varint(&mut self.0)?;
+                let length = varint(&mut self.rest)?;
                 Raw::Bytes(self.bytes(length)?)
             }
             3 | 4 => Raw::Group,
@@ -46,8 +60,8 @@ impl<'a> Fields<'a> {
 
     fn bytes(&mut self, length: u64) -> Option<&'a [u8]> {
         let length = usize::try_from(length).ok()?;
-        let (taken, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
+        let (taken, rest) = self.rest.split_at_checked(length)?;
+        self.rest = rest;
         Some(taken)
     }
 }
@@ -56,12 +70,12 @@ impl<'a> Iterator for Fields<'a> {
     type Item = (u32, Raw<'a>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.0.is_empty() {
+        if self.rest.is_empty() {
             return None;
         }
         let field = self.take();
         if field.is_none() {
-            self.0 = &[];
+            (self.rest, self.is_whole) = (&[], false);
         }
         field
     }
@@ -124,6 +138,9 @@ mod tests {
         ] {
             let bytes = [&[0x08, 1], junk].concat();
             assert_eq!(fields(&bytes), first, "{junk:?}");
+            let mut all = Fields::of(&bytes);
+            assert_eq!(all.by_ref().count(), 1);
+            assert!(!all.is_whole(), "{junk:?}");
         }
     }
 }

@@ -24,9 +24,9 @@ use crate::crypto::seal::{ENCAPSULATED_BYTES, Opener, SealError, Sealer, TAG_BYT
 use crate::crypto::vkey::VerifierKey;
 use crate::limits::{
     BUNDLE_ANSWERS_MAX, BUNDLE_BYTES_MAX, BUNDLE_PIECE_BYTES_MAX, BUNDLE_PREAMBLE_BYTES_MAX,
-    BUNDLE_SEGMENT_BYTES, CHECKPOINT_SIZE_MAX, ENTRY_BYTES_MAX,
+    BUNDLE_SEGMENT_BYTES, CHECKPOINT_SIZE_MAX, ENTRY_BYTES_MAX, MESSAGE_PARTS_MAX,
 };
-use crate::model::{MessageId, NodeName};
+use crate::model::{MessageId, NodeName, parts};
 use crate::proto::v1;
 
 /// Format version.
@@ -500,6 +500,11 @@ impl<R: Read> Pieces<R> {
             return Err(FormatError::Malformed("a piece is larger than any may be"));
         }
         let piece = self.plain(length)?.0;
+        if parts::judge_in::<v1::BundlePiece>(&piece, MESSAGE_PARTS_MAX).is_err() {
+            return Err(FormatError::Malformed(
+                "a piece holds more messages than any may, or one that does not end",
+            ));
+        }
         v1::BundlePiece::decode(piece)
             .map(Some)
             .map_err(|_| FormatError::Malformed("a piece does not parse"))

@@ -18,6 +18,12 @@ use crate::store::{Direction, StoreError};
 /// Times that a notice is signed anew because its key ended meanwhile.
 const SIGN_AGAIN_MAX: usize = 8;
 
+/// The cases that erased messages belong to.
+fn cases_of<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Vec<MessageId> {
+    let cases = rows.into_iter().map(|row| MessageId::parse(&row.case));
+    cases.filter_map(Result::ok).collect()
+}
+
 impl Exchange {
     /// Goes on with erasures that are decided: from where each of them stands. Gives them back done.
     pub(super) async fn go_on_erasing(
@@ -32,13 +38,13 @@ impl Exchange {
         if !decided.is_empty() {
             targets.extend(self.destroy(link, decided).await?);
         }
+        for case in cases_of(targets.iter().map(|(_, row)| row)) {
+            Self::let_case_go(link, case);
+        }
         for (_, row) in &targets {
             // The record names it no more. Again after a crash: it may be no ciphertext.
             if let Some(file) = row.body_digest() {
                 self.blobs.remove(&file)?;
-            }
-            if let Ok(case) = MessageId::parse(&row.case) {
-                Self::let_case_go(link, case);
             }
         }
         for (place, row) in &mut targets {
@@ -63,13 +69,21 @@ impl Exchange {
         }
         let blobs = Arc::clone(&self.blobs);
         let rows: Vec<Row> = targets.iter().map(|(_, row)| row.clone()).collect();
+        let cases: Vec<MessageId> = cases_of(&rows);
+        let (gone, fresh) = (cases.clone(), Arc::clone(&link.cases.fresh));
         let work = move || {
             let keys: Vec<_> = rows.iter().flat_map(Row::key_addresses).collect();
             if !keys.is_empty() {
                 let vault = blobs
                     .vault()
                     .ok_or_else(|| ReadError::NoVault.to_string())?;
-                vault.destroy(&keys).map_err(|error| error.to_string())?;
+                let destroyed = vault.destroy(&keys).map_err(|error| error.to_string());
+                // Also if the disk refused, and whoever asked has gone: the keys are out of memory, and
+                // so is what they sealed.
+                for case in &gone {
+                    fresh.let_go(*case);
+                }
+                destroyed?;
             }
             for row in &rows {
                 for file in row.digests() {
@@ -79,6 +93,9 @@ impl Exchange {
             Ok(())
         };
         let destroyed = self.off_thread(work).await;
+        for case in &cases {
+            Self::let_case_go(link, *case);
+        }
         let destroyed = destroyed.unwrap_or_else(|| Err("the node is going down".to_owned()));
         destroyed.map_err(EraseError::Keys)?;
         let mut writes = Vec::new();

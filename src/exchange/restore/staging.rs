@@ -201,6 +201,7 @@ impl Stage {
     /// An own entry that is receipted already: its indices, without what only waits for a receipt.
     fn own_back(&mut self, book: &Book, index: u64, own: RestoredOwn) {
         let number = book.link.number;
+        self.touch(number).is_replaced = true;
         if let Some(said) = own.leaf.said {
             for (key, part) in
                 shelf::packed_rows(number, LogSide::Own, index, said.case, &said.bytes)
@@ -257,6 +258,7 @@ impl Stage {
         peer: RestoredPeer,
     ) -> Result<(), StoreError> {
         let number = book.link.number;
+        self.touch(number).is_replaced = true;
         self.recorded_at_ms = Some(peer.recorded_at_ms);
         let mirrored = self.mirror_entry(store, book, index, peer.entry);
         self.recorded_at_ms = None;
