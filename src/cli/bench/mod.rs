@@ -236,9 +236,10 @@ fn median(samples: &[f64]) -> f64 {
     let Some(upper) = samples.get(middle).copied() else {
         return 0.0;
     };
-    match samples.len().is_multiple_of(2) {
-        true => f64::midpoint(samples[middle - 1], upper),
-        false => upper,
+    if samples.len().is_multiple_of(2) {
+        f64::midpoint(samples[middle - 1], upper)
+    } else {
+        upper
     }
 }
 
