@@ -13,7 +13,8 @@ use crate::nodes::{liaison, succeed};
 
 fn run(scenario: &str, (window, entries, links): (u64, u64, u64), per_second: f64) -> Value {
     json!({
-        "scenario": scenario, "window": window, "payloadBytes": 512, "mix": "letters",
+        "scenario": scenario, "by": "stream", "window": window, "windowUntil": "receipt",
+        "payloadBytes": 512, "mix": "letters", "watch": "outline",
         "links": links, "entriesBefore": entries, "perSecond": per_second,
         "receiptVerified": {"p50": 900.0, "p90": 1.0, "p99": 4_000.0, "p999": 1.0, "max": 1.0},
         "bounds": {"storeFreePerSecond": 20_000.0, "thisStorePerSecond": 12_000.0, "singleMicros": 1.0},
@@ -35,17 +36,23 @@ fn write(dir: &Path, name: &str, value: &Value) -> String {
 }
 
 fn drawn(files: &[&str], out: &Path) -> BTreeMap<String, String> {
+    drawn_and_left_out(files, out).0
+}
+
+/// The drawings by their names, and what they leave out.
+fn drawn_and_left_out(files: &[&str], out: &Path) -> (BTreeMap<String, String>, Vec<String>) {
     let given = ["bench", "plot", "--out", out.to_str().unwrap(), "--json"];
     let told = succeed(&[&given[..], files].concat());
     let told: Value = serde_json::from_str(&told).unwrap();
     let paths = told["files"].as_array().unwrap().iter();
     let paths = paths.map(|path| PathBuf::from(path.as_str().unwrap()));
-    paths
-        .map(|path| {
-            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-            (name, fs::read_to_string(path).unwrap())
-        })
-        .collect()
+    let drawings = paths.map(|path| {
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        (name, fs::read_to_string(path).unwrap())
+    });
+    let left_out = told["leftOut"].as_array().unwrap().iter();
+    let left_out = left_out.map(|what| what.as_str().unwrap().to_owned());
+    (drawings.collect(), left_out.collect())
 }
 
 /// What stands in the way, and what to do; nothing is written.
@@ -113,6 +120,95 @@ fn results_of_several_files_are_drawn_alike_in_any_order() {
 }
 
 #[test]
+fn only_what_was_measured_alike_is_one_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let with = |mut run: Value, name: &str, value: Value| {
+        run[name] = value;
+        run
+    };
+    let of = |window: u64| run("throughput", (window, 0, 1), 500.0);
+    let mut runs = vec![of(1), of(256)];
+    for (name, value) in [
+        ("by", "calls".into()),
+        ("windowUntil", "recorded".into()),
+        ("watch", "bodies".into()),
+    ] {
+        runs.push(with(of(1), name, Value::clone(&value)));
+        runs.push(with(of(256), name, value));
+    }
+    // The same window is one load as the log grows, another one is another.
+    runs.push(run("growth", (256, 0, 1), 1.0));
+    runs.push(run("growth", (256, 100_000, 1), 1.0));
+    runs.push(run("growth", (16, 100_000, 1), 2.0));
+    let file = write(dir.path(), "result.json", &result(2, &runs));
+    let (drawings, left_out) = drawn_and_left_out(&[&file], &dir.path().join("a"));
+    let windows = &drawings["throughput-over-window.svg"];
+    assert_eq!(windows.matches("<circle").count(), 8, "{windows}");
+    for name in [
+        "512 bytes, letters, stream, until receipt, outline<",
+        "512 bytes, letters, calls, until receipt, outline<",
+        "512 bytes, letters, stream, until recorded, outline<",
+        "512 bytes, letters, stream, until receipt, bodies<",
+    ] {
+        assert!(windows.contains(name), "{name}: {windows}");
+    }
+    let entries = &drawings["throughput-over-entries.svg"];
+    assert!(
+        entries.contains("512 bytes, letters, window 256<"),
+        "{entries}"
+    );
+    assert!(
+        entries.contains("512 bytes, letters, window 16<"),
+        "{entries}"
+    );
+    assert_eq!(
+        left_out,
+        [
+            "throughput-over-window.svg is without bounds: it shows several loads, each of which has its \
+             own",
+            "latency-over-window.svg is without these loads, and their runs: 512 bytes, letters, stream, \
+             until receipt, outline (2); 512 bytes, letters, stream, until recorded, outline (2)",
+            "throughput-over-entries.svg is without bounds: it shows several loads, each of which has its \
+             own",
+        ]
+    );
+}
+
+#[test]
+fn what_is_left_out_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut with_peer = run("throughput", (1, 0, 1), 1.0);
+    with_peer["peer"] = "hekou.ni.cn.example".into();
+    let runs = [
+        run("throughput", (1, 0, 1), 500.0),
+        run("throughput", (256, 0, 1), 6_000.0),
+        run("links", (256, 0, 4), 6_000.0),
+        with_peer,
+        json!({"scenario": "single"}),
+        json!({"scenario": "proof"}),
+        json!({"scenario": "single"}),
+    ];
+    let file = write(dir.path(), "result.json", &result(2, &runs));
+    let (drawings, left_out) = drawn_and_left_out(&[&file], &dir.path().join("a"));
+    assert_eq!(drawings.len(), 2);
+    assert_eq!(
+        left_out,
+        [
+            "of runs with a real peer nothing is drawn: left out 1",
+            "throughput-over-links.svg is not drawn: no two figures of one load lie beside each other",
+            "of proof nothing is drawn: left out 1",
+            "of single nothing is drawn: left out 2",
+        ]
+    );
+    let out = dir.path().join("b");
+    let output = liaison(&["bench", "plot", "--out", out.to_str().unwrap(), &file]);
+    let told = String::from_utf8(output.stderr).unwrap();
+    for what in left_out {
+        assert!(told.contains(&what), "{what}: {told}");
+    }
+}
+
+#[test]
 fn what_is_no_result_or_of_two_machines_is_named_and_draws_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("out");
@@ -124,6 +220,15 @@ fn what_is_no_result_or_of_two_machines_is_named_and_draws_nothing() {
     let other = write(dir.path(), "other.json", &result(4, &runs));
     let text = refused(&[&good, &other], &out);
     assert!(text.contains("different machines"), "{text}");
+
+    let mut older = result(2, &runs);
+    older["program"] = "0.0.9".into();
+    let older = write(dir.path(), "older.json", &older);
+    let text = refused(&[&good, &older], &out);
+    assert!(
+        text.contains("different versions of this program"),
+        "{text}"
+    );
 
     let mut newer = result(2, &runs);
     newer["format"] = "liaison-bench/2".into();

@@ -36,6 +36,15 @@ impl Mix {
         }
     }
 
+    /// What they are, and with what precedence.
+    pub(super) fn words(self) -> &'static str {
+        match self {
+            Self::Letters => "official letters, ROUTINE",
+            Self::Alerts => "crossing alerts, IMMEDIATE",
+            Self::Mixed => "official letters, ROUTINE, and every tenth a crossing alert, IMMEDIATE",
+        }
+    }
+
     fn is_alert(self, number: u64) -> bool {
         match self {
             Self::Letters => false,

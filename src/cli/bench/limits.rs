@@ -1,40 +1,36 @@
 //! What this machine can do at best, measured in the run that is compared with it.
 //!
-//! Each limit is a median of samples taken before and after the rounds, while the nodes rest.
+//! Each limit is a median of samples taken before the nodes of a step are started, and after they have
+//! stopped (with a real peer: before and after the rounds).
 
+mod busy;
 mod tls;
 
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::hint::black_box;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use ed25519_dalek::{Signer as _, SigningKey};
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 
+use self::busy::Samples;
 use self::tls::Ends;
 pub(super) use self::tls::cpu_micros;
 use super::median;
 use crate::cli::demo::sides::Sides;
 use crate::cli::exit::{Exit, Failure, OrExit as _};
+use crate::limits::{GROUP_BYTES_MAX, GROUP_COMMANDS_MAX};
 use crate::store::{Batch, OpenOptions, SledStore, Store as _};
 
 /// What a log appends at best: one page.
 const PAGE: [u8; 4_096] = [7; 4_096];
 /// Syncs of each kind in one taking.
 const SYNCS: u64 = 200;
-/// Samples of what the processor does, and how often each does it.
-const SAMPLES: usize = 50;
-const REPEATS: u32 = 10;
-/// What is signed: an entry is about as long.
-const SIGNED_BYTES: usize = 300;
-/// What is hashed to tell the time for a KiB.
-const HASHED_KIB: usize = 64;
-/// Records of a group, and groups in one taking.
-const GROUP: u32 = 128;
-const GROUPS: u64 = 16;
+/// Records of a group: what a busy node commits at a time, and the most that its recorder does.
+const GROUPS: [usize; 2] = [128, GROUP_COMMANDS_MAX];
+/// Records of each kind of group in one taking.
+const RECORDS: usize = 2_048;
 
 /// Limits of this machine. Times are in microseconds.
 #[derive(Debug, Clone, Serialize)]
@@ -44,22 +40,34 @@ pub(super) struct Limits {
     pub(super) fdatasync_append_micros: f64,
     /// Writing a page over one of a file that was written before, and making it durable.
     pub(super) fdatasync_prewritten_micros: f64,
-    /// An Ed25519 signature.
+    /// An Ed25519 signature, while every core makes them.
     pub(super) sign_micros: f64,
-    /// Its verification by the strict rules.
+    /// Its verification by the strict rules, while every core does that.
     pub(super) strict_verify_micros: f64,
-    /// SHA-256 of a KiB of a long text.
+    /// SHA-256 of a KiB of a long text, while every core hashes.
     pub(super) sha256_micros_per_kib: f64,
-    /// SHA-256 of 512 bytes.
+    /// SHA-256 of 512 bytes, while every core hashes.
     pub(super) sha256_micros_of_512_bytes: f64,
+    /// The same four by one thread, while the other cores rest.
+    pub(super) sign_micros_alone: f64,
+    /// Strict verification.
+    pub(super) strict_verify_micros_alone: f64,
+    /// SHA-256 of a KiB of a long text.
+    pub(super) sha256_micros_per_kib_alone: f64,
+    /// SHA-256 of 512 bytes.
+    pub(super) sha256_micros_of_512_bytes_alone: f64,
     /// MiB a second over mutual TLS between two threads, with the node's own settings.
     pub(super) tls_mib_per_second: f64,
     /// Processor time of both ends together for a MiB of it.
     pub(super) tls_cpu_micros_per_mib: f64,
     /// A few bytes there and back over such a connection.
     pub(super) tls_round_trip_micros: f64,
-    /// A record of the run's size in a real store, committed in groups of 128.
+    /// A record of the run's size in a real store: the cheaper of the next two.
     pub(super) store_micros_per_record: f64,
+    /// Committed in groups of 128.
+    pub(super) store_micros_per_record_of_128: f64,
+    /// Committed in groups of 512, or as many as have 16 MiB.
+    pub(super) store_micros_per_record_of_512: f64,
 }
 
 /// Takes samples, as often as asked.
@@ -67,14 +75,13 @@ pub(super) struct Limits {
 pub(super) struct Taker {
     append: Vec<f64>,
     prewritten: Vec<f64>,
-    sign: Vec<f64>,
-    verify: Vec<f64>,
-    kib: Vec<f64>,
-    half_kib: Vec<f64>,
+    busy: Samples,
+    alone: Samples,
     mib_per_second: Vec<f64>,
     cpu_per_mib: Vec<f64>,
     round_trip: Vec<f64>,
-    record: Vec<f64>,
+    /// By the size of a record, for each kind of group.
+    record: BTreeMap<usize, [Vec<f64>; GROUPS.len()]>,
     takings: usize,
 }
 
@@ -121,36 +128,10 @@ impl Taker {
     }
 
     fn take_cryptography(&mut self) -> Result<(), Failure> {
-        let key = SigningKey::from_bytes(&[7; 32]);
-        let verifying = key.verifying_key();
-        let text = [9; SIGNED_BYTES];
-        let signature = key.sign(&text);
-        let long = vec![3; HASHED_KIB << 10];
-        for _ in 0..SAMPLES {
-            self.sign.push(each(|| {
-                black_box(key.sign(black_box(&text)));
-            }));
-            let mut good = true;
-            self.verify.push(each(|| {
-                good &= verifying
-                    .verify_strict(black_box(&text), &signature)
-                    .is_ok();
-            }));
-            if !good {
-                return Err(Failure::new(
-                    Exit::Internal,
-                    "an own signature did not verify",
-                ));
-            }
-            let of_long = each(|| {
-                black_box(Sha256::digest(black_box(&long)));
-            });
-            self.kib
-                .push(of_long / f64::from(u32::try_from(HASHED_KIB).unwrap_or(u32::MAX)));
-            self.half_kib.push(each(|| {
-                black_box(Sha256::digest(black_box(&long[..512])));
-            }));
-        }
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let failed = || Failure::new(Exit::Internal, "an own signature did not verify");
+        self.busy.extend(busy::samples(cores).ok_or_else(failed)?);
+        self.alone.extend(busy::samples(1).ok_or_else(failed)?);
         Ok(())
     }
 
@@ -171,44 +152,50 @@ impl Taker {
         record_bytes: usize,
     ) -> Result<(), crate::store::StoreError> {
         let store = SledStore::open(&OpenOptions::new(dir).create())?;
+        let taken = self.record.entry(record_bytes).or_default();
         let mut number: u64 = 0;
-        for _ in 0..GROUPS {
-            let mut batch = Batch::new();
-            for _ in 0..GROUP {
-                batch.put(number.to_be_bytes(), noise(number, record_bytes));
-                number += 1;
+        for (records, taken) in GROUPS.into_iter().zip(taken) {
+            let records = records.min(GROUP_BYTES_MAX / record_bytes.max(1)).max(1);
+            for _ in 0..RECORDS.div_ceil(records) {
+                let mut batch = Batch::new();
+                for _ in 0..records {
+                    batch.put(number.to_be_bytes(), noise(number, record_bytes));
+                    number += 1;
+                }
+                let begun = Instant::now();
+                store.commit(batch)?;
+                let records = u32::try_from(records).unwrap_or(u32::MAX);
+                taken.push(micros(begun.elapsed()) / f64::from(records));
             }
-            let begun = Instant::now();
-            store.commit(batch)?;
-            self.record.push(micros(begun.elapsed()) / f64::from(GROUP));
         }
         Ok(())
     }
 
-    /// The medians of all that was taken.
-    pub(super) fn limits(&self) -> Limits {
+    /// The medians of all that was taken, with what the store asks for records of a size that was.
+    pub(super) fn limits(&self, record_bytes: usize) -> Limits {
+        let record = self.record.get(&record_bytes);
+        let [of_128, of_512] =
+            [0, 1].map(|group| record.map_or(0.0, |record| median(&record[group])));
+        let (busy, alone) = (&self.busy, &self.alone);
         Limits {
             fdatasync_append_micros: median(&self.append),
             fdatasync_prewritten_micros: median(&self.prewritten),
-            sign_micros: median(&self.sign),
-            strict_verify_micros: median(&self.verify),
-            sha256_micros_per_kib: median(&self.kib),
-            sha256_micros_of_512_bytes: median(&self.half_kib),
+            sign_micros: median(&busy.sign),
+            strict_verify_micros: median(&busy.verify),
+            sha256_micros_per_kib: median(&busy.kib),
+            sha256_micros_of_512_bytes: median(&busy.half_kib),
+            sign_micros_alone: median(&alone.sign),
+            strict_verify_micros_alone: median(&alone.verify),
+            sha256_micros_per_kib_alone: median(&alone.kib),
+            sha256_micros_of_512_bytes_alone: median(&alone.half_kib),
             tls_mib_per_second: median(&self.mib_per_second),
             tls_cpu_micros_per_mib: median(&self.cpu_per_mib),
             tls_round_trip_micros: median(&self.round_trip),
-            store_micros_per_record: median(&self.record),
+            store_micros_per_record: of_128.min(of_512),
+            store_micros_per_record_of_128: of_128,
+            store_micros_per_record_of_512: of_512,
         }
     }
-}
-
-/// Microseconds that something takes, the mean of some in a row.
-fn each(mut work: impl FnMut()) -> f64 {
-    let begun = Instant::now();
-    for _ in 0..REPEATS {
-        work();
-    }
-    micros(begun.elapsed()) / f64::from(REPEATS)
 }
 
 /// A length of time in microseconds.

@@ -2,6 +2,7 @@
 //! receipt.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -57,6 +58,16 @@ pub(super) enum By {
     Stream,
     /// `Submit`: a call for each, as officers do.
     Calls,
+}
+
+impl By {
+    /// As it is typed.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Stream => "stream",
+            Self::Calls => "calls",
+        }
+    }
 }
 
 /// How a load is driven.
@@ -234,7 +245,8 @@ impl Course {
 /// Drives a load to its end.
 ///
 /// # Errors
-/// The first refusal of a node; a subscription that ended; a load that stands still.
+/// The first refusal of a node; a subscription that ended, or a stream that ended early; a load that
+/// stands still.
 pub(super) async fn drive(
     plan: &Plan,
     ways: &Ways,
@@ -276,7 +288,7 @@ pub(super) async fn drive(
 /// Submits a load as fast as the window allows, and is done when all of it is recorded.
 ///
 /// # Errors
-/// The first refusal of the node.
+/// The first refusal of the node; a stream that ended early; a load that stands still.
 pub(super) async fn record(plan: &Plan, ways: &Ways, bar: &Bar) -> Result<(), Failure> {
     let plan = Plan {
         until: Until::Recorded,
@@ -284,20 +296,13 @@ pub(super) async fn record(plan: &Plan, ways: &Ways, bar: &Bar) -> Result<(), Fa
     };
     let course = Arc::new(Course::new(&plan)?);
     let (failed, mut failures) = mpsc::channel::<Failure>(1);
-    let mut steps = course.steps.subscribe();
-    let shown = async {
-        while steps.changed().await.is_ok() {
-            bar.at(*steps.borrow_and_update());
-        }
-        std::future::pending::<()>().await;
-    };
+    let submitting = submit_all(&plan, ways, 0, &course, &failed);
+    // Each is recorded once; nobody watches for more.
+    let waiting = until_done(&course, plan.count, 1, bar);
     tokio::select! {
-        submitted = submit_all(&plan, ways, 0, &course, &failed) => submitted?,
-        Some(failure) = failures.recv() => return Err(failure),
-        () = shown => {}
+        outcome = async { tokio::try_join!(submitting, waiting) } => outcome.map(drop),
+        Some(failure) = failures.recv() => Err(failure),
     }
-    // The last ones may have been refused at the end.
-    failures.try_recv().map_or(Ok(()), Err)
 }
 
 /// Subscribes, in outline or with bodies, and from then on takes note of the events of one kind.
@@ -340,7 +345,22 @@ async fn follow(
 /// Where drafts go, one after the other.
 enum Lanes<'a> {
     Calls(std::iter::Cycle<std::slice::Iter<'a, Desk>>),
-    Streams(std::iter::Cycle<std::vec::IntoIter<mpsc::Sender<v1::SubmitManyRequest>>>),
+    Streams(std::iter::Cycle<std::vec::IntoIter<Lane>>),
+}
+
+/// A stream of drafts.
+#[derive(Clone)]
+struct Lane {
+    drafts: mpsc::Sender<v1::SubmitManyRequest>,
+    unanswered: Arc<AtomicU64>,
+}
+
+impl Lane {
+    /// Sends a draft as soon as the stream takes it. A stream that has ended tells why itself.
+    async fn send(&self, request: v1::SubmitManyRequest) {
+        self.unanswered.fetch_add(1, Ordering::SeqCst);
+        drop(self.drafts.send(request).await);
+    }
 }
 
 /// Submits them one after the other as places become free, by calls or by streams.
@@ -384,8 +404,8 @@ async fn submit_all(
                     sequence: number,
                     draft: Some(draft),
                 };
-                // A stream that has ended has told why.
-                drop(streams.next().ok_or_else(no_way)?.send(request).await);
+                let lane = streams.next().ok_or_else(no_way)?;
+                lane.send(request).await;
             }
         }
     }
@@ -401,8 +421,14 @@ async fn open_stream(
     desk: &Desk,
     course: &Arc<Course>,
     failed: &mpsc::Sender<Failure>,
-) -> Result<mpsc::Sender<v1::SubmitManyRequest>, Failure> {
+) -> Result<Lane, Failure> {
     let (sender, drafts) = mpsc::channel(STREAM_DRAFTS);
+    let lane = Lane {
+        drafts: sender,
+        unanswered: Arc::default(),
+    };
+    // This task is not to keep the stream open.
+    let (open, unanswered) = (lane.drafts.downgrade(), Arc::clone(&lane.unanswered));
     let answer = desk.desk().submit_many(ReceiverStream::new(drafts)).await;
     let mut answers = refused::answer(answer)?;
     let (course, failed) = (Arc::clone(course), failed.clone());
@@ -410,18 +436,30 @@ async fn open_stream(
         let failure = loop {
             match answers.message().await {
                 Ok(Some(answer)) => match answer.outcome {
-                    Some(Outcome::Recorded(recorded)) => course.step(&recorded.id, Step::Recorded),
+                    Some(Outcome::Recorded(recorded)) => {
+                        unanswered.fetch_sub(1, Ordering::SeqCst);
+                        course.step(&recorded.id, Step::Recorded);
+                    }
                     Some(Outcome::Failure(told)) => break refused::failure(&status_of(told)),
                     None => break Failure::new(Exit::Internal, "an answer says nothing"),
                 },
-                Ok(None) => return,
+                Ok(None) if ended_in_order(open.upgrade().is_some(), &unanswered) => return,
+                Ok(None) => {
+                    let what = "the node has ended a stream before it had answered all of it";
+                    break Failure::new(Exit::Unavailable, what);
+                }
                 Err(status) => break refused::failure(&status),
             }
         };
         // The first one is told.
         drop(failed.try_send(failure));
     });
-    Ok(sender)
+    Ok(lane)
+}
+
+/// Whether a stream of answers may end now: no more drafts will come, and all are answered.
+fn ended_in_order(is_open: bool, unanswered: &AtomicU64) -> bool {
+    !is_open && unanswered.load(Ordering::SeqCst) == 0
 }
 
 /// What Submit would have answered.
@@ -454,7 +492,7 @@ async fn until_done(course: &Course, all: u64, each: u64, bar: &Bar) -> Result<(
         let next = tokio::time::timeout(STALL_TIME_MAX, steps.changed()).await;
         if !matches!(next, Ok(Ok(()))) {
             let what = format!(
-                "it stands still: {} of {} are delivered and receipted, and nothing more came for {} s",
+                "it stands still: {} of {} are through, and nothing more came for {} s",
                 done / each,
                 all / each,
                 STALL_TIME_MAX.as_secs()
@@ -462,5 +500,18 @@ async fn until_done(course: &Course, all: u64, each: u64, bar: &Bar) -> Result<(
             return Err(Failure::new(Exit::Negative, what)
                 .remedy("look at the link: liaison status; and at the logs of the nodes"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_ends_in_order_only_behind_its_last_draft_and_answer() {
+        let (none, one) = (AtomicU64::new(0), AtomicU64::new(1));
+        assert!(ended_in_order(false, &none));
+        assert!(!ended_in_order(true, &none), "more was to come");
+        assert!(!ended_in_order(false, &one), "one has no answer");
     }
 }

@@ -9,10 +9,13 @@
 //! - [`scenes`]: what is measured beyond one load; [`suite`]: all of it.
 //! - [`rounds`]: what each round came to, and the medians.
 //! - [`limits`]: what the machine can do; [`bounds`]: what follows from it.
-//! - [`report`]: the result as JSON; [`shown`]: as people read it; [`plot`]: as drawings.
+//! - [`report`]: the result as JSON; [`saved`]: in a file; [`shown`]: as people read it; [`plot`]: as
+//!   drawings.
+//! - [`ends`]: what ends a run from outside.
 
 mod bounds;
 mod drafts;
+mod ends;
 mod limits;
 mod load;
 mod pair;
@@ -20,6 +23,7 @@ mod plot;
 mod remote;
 mod report;
 mod rounds;
+mod saved;
 mod scenes;
 mod scratch;
 mod shown;
@@ -29,14 +33,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
-use tokio::signal::unix::{SignalKind, signal};
 
 use self::drafts::{Drafts, Mix};
+use self::ends::Ends;
 use self::limits::Taker;
 use self::load::{By, Plan, Until, Ways};
 use self::pair::Pair;
 use self::report::{FORMAT, Machine, Measured, Report};
-use self::rounds::{Around, rounds, run};
+use self::rounds::{Around, all, rounds, run, warm_up};
+use self::saved::Saved;
 use self::scenes::Step;
 use self::scratch::Scratch;
 use super::connect::Target;
@@ -60,13 +65,14 @@ pub(crate) struct Bench {
     #[arg(value_enum, default_value_t = Scenario::Throughput)]
     scenario: Scenario,
     /// Notifications of each round, or entries of the log that is looked at; by default 20,000, or 500
-    /// single ones, 100,000 for flash and verify, 1,000,000 for proof, 1,000 with --peer.
+    /// single ones, 5,000 for growth, 100,000 for flash and verify, 1,000,000 for proof, 1,000 with --peer.
+    /// A tenth as many, at least 100, are sent before the first round and are in no figure.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=COUNT_MAX))]
     count: Option<u64>,
     /// Bytes of each body, serialized; by default 512, or 4,096 for disk.
     #[arg(long, value_name = "BYTES")]
     size: Option<usize>,
-    /// For growth: to how many entries the log is filled before each measurement.
+    /// For growth: how many entries the log has before the first round of each measurement.
     #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = clap::value_parser!(u64).range(0..=COUNT_MAX))]
     entries: Vec<u64>,
     /// For links: how many the sender has at a time.
@@ -103,7 +109,8 @@ pub(crate) struct Bench {
     /// Leave the nodes' directories and logs behind.
     #[arg(long)]
     keep: bool,
-    /// Also write the result as JSON to a file; --json prints it instead of the table.
+    /// Also write the result as JSON to a file, whose former content it replaces; --json prints it instead
+    /// of the table.
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
 }
@@ -156,17 +163,19 @@ impl Scenario {
 
     fn count(self) -> u64 {
         match self {
-            Self::Throughput | Self::Growth | Self::Links | Self::Disk => 20_000,
+            Self::Throughput | Self::Links | Self::Disk => 20_000,
             Self::Single => 500,
+            // All rounds together are few beside the entries that they are measured at.
+            Self::Growth => 5_000,
             Self::Flash | Self::Verify => 100_000,
             Self::Proof => 1_000_000,
         }
     }
 
-    /// Entries before each measurement.
+    /// Entries before each measurement: so far apart that its rounds do not reach the next.
     fn entries(self) -> &'static [u64] {
         match self {
-            Self::Growth => &[0, 1_000, 10_000, 100_000, 1_000_000],
+            Self::Growth => &[0, 100_000, 1_000_000],
             _ => &[0],
         }
     }
@@ -219,11 +228,19 @@ fn window(typed: &str) -> Result<usize, String> {
     }
 }
 
-/// The median; 0 of nothing.
+/// The median, of an even number the mean of the two in the middle; 0 of nothing.
 fn median(samples: &[f64]) -> f64 {
     let mut samples = samples.to_vec();
     samples.sort_unstable_by(f64::total_cmp);
-    samples.get(samples.len() / 2).copied().unwrap_or_default()
+    let middle = samples.len() / 2;
+    let Some(upper) = samples.get(middle).copied() else {
+        return 0.0;
+    };
+    if samples.len().is_multiple_of(2) {
+        f64::midpoint(samples[middle - 1], upper)
+    } else {
+        upper
+    }
 }
 
 impl Bench {
@@ -234,38 +251,38 @@ impl Bench {
                 Other::Suite(suite) => suite.run(screen).await,
             };
         }
-        if let Some(step) = self.step()? {
-            let report = scenes::run(&[step], &self.dir, self.keep, screen).await?;
-            return tell(&report, self.save.as_deref(), screen);
-        }
-        let failed = || "the system does not deliver signals".to_owned();
-        let mut terminate = signal(SignalKind::terminate()).or_fail(Exit::Internal, failed)?;
-        let mut interrupt = signal(SignalKind::interrupt()).or_fail(Exit::Internal, failed)?;
-        let plan = self.plan()?;
-        let remote = match &self.peer {
-            None => None,
-            Some(peer) => {
-                let ways = remote::ways(target, peer, &plan).await?;
-                let all = plan.count * u64::from(self.rounds);
-                remote::consent(peer, all, self.yes, screen)?;
-                Some(ways)
+        match (self.step()?, &self.peer) {
+            (Some(step), _) => {
+                series(&[step], &self.dir, self.keep, self.save.as_deref(), screen).await
             }
-        };
-        let scratch = Scratch::make(&self.dir, self.keep)?;
-        scratch.warn(screen);
-        let mut pair = Pair::make(scratch.path())?;
-        // Whatever ends it, the nodes are stopped behind it, and then the directory goes.
-        let outcome = tokio::select! {
-            outcome = self.measure(&plan, remote, &mut pair, &scratch) => outcome,
-            _ = interrupt.recv() => Err(interrupted()),
-            _ = terminate.recv() => Err(interrupted()),
-        };
-        pair.0.stop().await;
-        if self.keep {
-            screen.note(format!("the nodes are in {}", scratch.path().display()));
+            (None, None) => Err(Failure::new(Exit::Internal, "there is nothing to measure")),
+            (None, Some(peer)) => self.with_peer(target, peer, screen).await,
         }
+    }
+
+    /// Has the running node send to its real peer, if whoever asked for it consents.
+    async fn with_peer(&self, target: &Target, peer: &str, screen: Screen) -> Done {
+        let plan = self.plan(peer)?;
+        let ways = remote::ways(target, peer, &plan).await?;
+        let asked = remote::Asked {
+            peer,
+            mix: self.mix,
+            payload_bytes: self.size(),
+            count: plan.count,
+            rounds: self.rounds.into(),
+        };
+        remote::consent(&asked, self.yes, screen)?;
+        // Until here, Ctrl-C ends it at once.
+        let mut ends = Ends::new()?;
+        let saved = self.save.as_deref().map(Saved::open).transpose()?;
+        let scratch = Scratch::make(&self.dir, self.keep, screen)?;
+        scratch.warn();
+        let outcome = tokio::select! {
+            outcome = self.measure(&plan, &ways, peer, &scratch) => outcome,
+            failure = ends.come() => Err(failure),
+        };
         drop(scratch);
-        tell(&outcome?, self.save.as_deref(), screen)
+        tell(&outcome?, saved, screen)
     }
 
     fn size(&self) -> usize {
@@ -276,7 +293,7 @@ impl Bench {
         self.size.unwrap_or(usual)
     }
 
-    /// The step of a series that this is; none if it is a plain load.
+    /// The step of a series that this is; none if it goes to a real peer.
     fn step(&self) -> Result<Option<Step>, Failure> {
         let name = self.scenario.as_str();
         let usage =
@@ -290,10 +307,10 @@ impl Bench {
                 return usage(format!("{flag} does not go with {name}"), &remedy);
             }
         }
-        if matches!(self.scenario, Scenario::Throughput | Scenario::Single) {
-            return Ok(None);
-        }
         if self.peer.is_some() {
+            if matches!(self.scenario, Scenario::Throughput | Scenario::Single) {
+                return Ok(None);
+            }
             let remedy = "with a real peer, measure throughput or single";
             return usage(format!("--peer does not go with {name}"), remedy);
         }
@@ -305,6 +322,7 @@ impl Bench {
         entries.sort_unstable();
         Ok(Some(Step {
             scenario: self.scenario,
+            by: self.by,
             count: self.count.unwrap_or(self.scenario.count()),
             size: self.size(),
             window: self.window,
@@ -320,25 +338,14 @@ impl Bench {
         }))
     }
 
-    fn recipient(&self) -> &str {
-        self.peer.as_deref().unwrap_or(pair::RECEIVER)
-    }
-
-    fn plan(&self) -> Result<Plan, Failure> {
-        let count = match &self.peer {
-            Some(_) => PEER_COUNT.min(self.scenario.count()),
-            None => self.scenario.count(),
-        };
-        let status = match &self.peer {
-            Some(_) => Status::Test,
-            None => Status::Actual,
-        };
+    /// The load for a real peer.
+    fn plan(&self, peer: &str) -> Result<Plan, Failure> {
         Ok(Plan {
             by: match self.scenario {
                 Scenario::Single => By::Calls,
                 _ => self.by,
             },
-            count: self.count.unwrap_or(count),
+            count: self.count.unwrap_or(PEER_COUNT.min(self.scenario.count())),
             window: match self.scenario {
                 Scenario::Single => 1,
                 _ => self.window,
@@ -346,57 +353,64 @@ impl Bench {
             until: self.until,
             pause: self.scenario.pause(),
             bodies: self.bodies,
-            drafts: Drafts::new(self.recipient(), self.mix, self.size(), status)?,
+            drafts: Drafts::new(peer, self.mix, self.size(), Status::Test)?,
         })
     }
 
-    /// Measures through `remote`, or else starts the pair for it. The pair's certificates serve for the
-    /// limits of TLS in any case.
+    /// Measures through the running node. The certificates of a pair that is not started serve for the
+    /// limits of TLS.
     async fn measure(
         &self,
         plan: &Plan,
-        remote: Option<Ways>,
-        pair: &mut Pair,
+        ways: &Ways,
+        peer: &str,
         scratch: &Scratch,
     ) -> Result<Report, Failure> {
-        let is_remote = remote.is_some();
-        let ways = if let Some(ways) = remote {
-            ways
-        } else {
-            let _waiting = Bar::waiting("starting two nodes");
-            pair.start(plan).await?
-        };
+        let pair = Pair::make(scratch.path())?;
         let mut taker = Taker::default();
-        take_limits(&mut taker, scratch.path(), pair, self.size())?;
-        let entries_before = entries(&ways, self.recipient()).await?;
-        let kept_before = pair.disk_bytes();
+        take_limits(&mut taker, scratch.path(), &pair, self.size())?;
         let count = usize::from(self.rounds);
-        let measured = {
-            let all = plan.count * u64::from(self.rounds);
-            let bar = Bar::items(self.scenario.as_str(), all);
-            tokio::select! {
-                measured = rounds(plan, &ways, count, &bar) => measured?,
-                failure = pair.ended() => return Err(failure),
-            }
-        };
-        let kept_bytes = pair.disk_bytes().saturating_sub(kept_before);
-        take_limits(&mut taker, scratch.path(), pair, self.size())?;
+        let bar = Bar::items(self.scenario.as_str(), all(plan, count));
+        warm_up(plan, ways, &bar).await?;
+        let entries_before = entries(ways, peer).await?;
+        let measured = rounds(plan, ways, count, &bar).await?;
+        drop(bar);
+        take_limits(&mut taker, scratch.path(), &pair, self.size())?;
         let machine = Machine::here();
         let around = Around {
             scenario: self.scenario.as_str(),
             for_throughput: self.scenario == Scenario::Throughput,
             mix: self.mix.as_str(),
             payload_bytes: self.size(),
-            peer: self.peer.clone(),
+            peer: Some(peer.to_owned()),
             links: 1,
             entries_before,
-            kept_bytes: (!is_remote).then_some(kept_bytes),
+            kept_bytes: None,
             cores: machine.cores,
         };
-        let limits = taker.limits();
+        let limits = taker.limits(self.size());
         let run = run(plan, &around, &measured, &limits);
         Ok(report(machine, limits, vec![Measured::Load(Box::new(run))]))
     }
+}
+
+/// Measures steps with nodes of their own, and tells what was finished of them, whatever keeps the
+/// others from it.
+async fn series(
+    steps: &[Step],
+    dir: &Path,
+    keep: bool,
+    save: Option<&Path>,
+    screen: Screen,
+) -> Done {
+    let saved = save.map(Saved::open).transpose()?;
+    let (made, outcome) = scenes::run(steps, dir, keep, screen).await;
+    let told = match made {
+        Some(made) => tell(&made, saved, screen),
+        None => Ok(Exit::Ok),
+    };
+    // Why it was not finished says more than why that could not be told.
+    outcome.and(told)
 }
 
 /// Takes samples of what the machine can do, with the certificates of a pair.
@@ -405,20 +419,16 @@ fn take_limits(taker: &mut Taker, dir: &Path, pair: &Pair, size: usize) -> Resul
     taker.take(dir, &pair.0, size)
 }
 
-/// Writes the result to a file if wanted, and prints it.
-fn tell(report: &Report, save: Option<&Path>, screen: Screen) -> Done {
+/// Writes the result to a file if wanted, and prints it in any case.
+fn tell(report: &Report, saved: Option<Saved>, screen: Screen) -> Done {
     let value = serde_json::to_value(report).or_fail(Exit::Internal, || "the result".to_owned())?;
-    if let Some(file) = save {
-        std::fs::write(file, format!("{value:#}\n")).or_fail(Exit::CannotCreate, || {
-            format!("the file {}", file.display())
-        })?;
-    }
+    let written = saved.map_or(Ok(()), |saved| saved.write(&format!("{value:#}\n")));
     if screen.json {
         screen.json(&value)?;
     } else {
         shown::tell(report, screen)?;
     }
-    Ok(Exit::Ok)
+    written.map(|()| Exit::Ok)
 }
 
 /// What was measured on this machine by this program.
@@ -429,12 +439,8 @@ fn report(machine: Machine, limits: limits::Limits, runs: Vec<Measured>) -> Repo
         machine,
         limits,
         runs,
+        failed: None,
     }
-}
-
-fn interrupted() -> Failure {
-    Failure::new(Exit::Negative, "interrupted: nothing was measured")
-        .remedy("what was sent to a real peer stays in both logs")
 }
 
 /// Entries of the sender's log for a peer.
@@ -442,4 +448,22 @@ async fn entries(ways: &Ways, peer: &str) -> Result<u64, Failure> {
     let status = status::get(&ways.own).await?;
     let link = status.links.iter().find(|link| link.peer == peer);
     Ok(link.map_or(0, |link| link.own_size))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_of_an_even_number_lies_between_the_two_in_the_middle() {
+        for (samples, wanted) in [
+            (&[][..], 0.0),
+            (&[7.0], 7.0),
+            (&[4.0, 1.0], 2.5),
+            (&[9.0, 1.0, 2.0], 2.0),
+            (&[9.0, 1.0, 2.0, 4.0], 3.0),
+        ] {
+            assert!((median(samples) - wanted).abs() < 1e-12, "{samples:?}");
+        }
+    }
 }

@@ -4,6 +4,7 @@
 
 mod chosen;
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -20,7 +21,8 @@ use crate::model::text::escape;
 ///
 /// What they hold decides what is drawn: throughput and latency over the window, throughput over
 /// the entries that the log had before, and over the number of links, each if at least two such
-/// figures are there. All results must be of one machine.
+/// figures are there. What is left out of them is said. All results must be of one machine and of
+/// one version of this program.
 #[derive(Debug, Args)]
 pub(crate) struct Plot {
     /// Results, as --save wrote them.
@@ -51,9 +53,13 @@ struct Machine {
 #[serde(rename_all = "camelCase")]
 struct LoadRun {
     scenario: String,
+    by: String,
     window: u64,
+    window_until: String,
     payload_bytes: u64,
     mix: String,
+    /// What the receiver's Watch showed; nobody watched if absent.
+    watch: Option<String>,
     /// Measured with the machine of somebody else.
     peer: Option<String>,
     links: u64,
@@ -76,33 +82,50 @@ struct Bounds {
     this_store_per_second: f64,
 }
 
-/// Scenarios whose runs have the figures of [`LoadRun`].
-const OF_LOADS: [&str; 4] = ["throughput", "growth", "links", "disk"];
+/// Scenarios whose runs are drawn: they have the figures of [`LoadRun`].
+const DRAWN: [&str; 3] = ["throughput", "growth", "links"];
 
 impl Plot {
     pub(super) fn run(&self, screen: Screen) -> Done {
         let (mut runs, mut first): (Vec<LoadRun>, Option<(&Path, Result)>) = (Vec::new(), None);
+        // How many there are of each scenario that has no drawing.
+        let mut others: BTreeMap<String, usize> = BTreeMap::new();
         for file in &self.files {
             let result = read(file)?;
             for run in &result.runs {
-                runs.extend(load_run(file, run)?);
-            }
-            match &first {
-                Some((before, known)) if known.machine != result.machine => {
-                    let what = format!(
-                        "{} and {} are of different machines, whose figures do not belong in one drawing",
-                        before.display(),
-                        file.display()
-                    );
-                    return Err(Failure::new(Exit::Data, what)
-                        .remedy("draw each by itself, with another --out"));
+                let scenario = run.get("scenario").and_then(serde_json::Value::as_str);
+                match scenario.unwrap_or("an unnamed scenario") {
+                    drawn if DRAWN.contains(&drawn) => runs.push(load_run(file, run)?),
+                    other => *others.entry(shown(other)).or_default() += 1,
                 }
-                Some(_) => {}
-                None => first = Some((file, result)),
             }
+            let Some((before, known)) = &first else {
+                first = Some((file, result));
+                continue;
+            };
+            let different = if known.machine != result.machine {
+                "machines"
+            } else if known.program != result.program {
+                "versions of this program"
+            } else {
+                continue;
+            };
+            let what = format!(
+                "{} and {} are of different {different}, whose figures do not belong in one drawing",
+                before.display(),
+                file.display()
+            );
+            return Err(
+                Failure::new(Exit::Data, what).remedy("draw each by itself, with another --out")
+            );
         }
         let source = first.map(|(_, result)| source(&result)).unwrap_or_default();
-        let drawings = chosen::drawings(&runs, &source);
+        let (drawings, mut left_out) = chosen::drawings(&runs, &source);
+        left_out.extend(
+            others.iter().map(|(scenario, count)| {
+                format!("of {scenario} nothing is drawn: left out {count}")
+            }),
+        );
         if drawings.is_empty() {
             return Err(
                 Failure::new(Exit::Data, "there is nothing to draw: no two figures lie beside each other")
@@ -120,8 +143,11 @@ impl Plot {
             written.push(path);
         }
         if screen.json {
-            screen.json(&serde_json::json!({ "files": written }))?;
+            screen.json(&serde_json::json!({ "files": written, "leftOut": left_out }))?;
         } else {
+            for what in left_out {
+                screen.note(what);
+            }
             for path in written {
                 screen.line(path.display().to_string())?;
             }
@@ -180,14 +206,9 @@ fn read(file: &Path) -> std::result::Result<Result, Failure> {
         .map_err(|failure| failure.remedy(remedy))
 }
 
-/// The figures of a run with a load; none if it is of another scenario.
-fn load_run(file: &Path, run: &serde_json::Value) -> std::result::Result<Option<LoadRun>, Failure> {
-    let scenario = run.get("scenario").and_then(serde_json::Value::as_str);
-    if !scenario.is_some_and(|scenario| OF_LOADS.contains(&scenario)) {
-        return Ok(None);
-    }
+/// The figures of a run that is drawn.
+fn load_run(file: &Path, run: &serde_json::Value) -> std::result::Result<LoadRun, Failure> {
     LoadRun::deserialize(run)
-        .map(Some)
         .or_fail(Exit::Data, || format!("a run in {}", file.display()))
         .map_err(|failure| {
             failure.remedy("measure again with this version: liaison bench --save FILE")

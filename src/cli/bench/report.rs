@@ -21,6 +21,9 @@ pub(super) struct Report {
     pub(super) limits: Limits,
     /// What was measured.
     pub(super) runs: Vec<Measured>,
+    /// The scenario of a series that did not come to its end: only what is above was finished.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) failed: Option<&'static str>,
 }
 
 /// A machine.
@@ -81,12 +84,12 @@ pub(super) struct FlashRun {
     pub(super) drained_per_second: f64,
     /// Alerts on the idle link.
     pub(super) alerts_idle: u64,
-    /// Alerts that were shown while letters drained.
+    /// Alerts that were sent while letters were still to be delivered.
     pub(super) alerts_draining: u64,
     /// From Submit until shown in the peer's Watch, on the idle link.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) shown_idle: Option<Latency>,
-    /// The same while letters drain; absent if they had drained before the first alert was shown.
+    /// The same while letters drain; absent if they had drained before the first alert was sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) shown_draining: Option<Latency>,
     /// Ratio of their p99.
@@ -126,7 +129,7 @@ pub(super) struct VerifyRun {
     pub(super) rounds: usize,
     /// Entries a second, the median.
     pub(super) per_second: f64,
-    /// cores ÷ strict verification.
+    /// cores ÷ strict verification, every core busy.
     pub(super) bound_per_second: f64,
     /// What was reached of it.
     pub(super) of_bound: f64,
@@ -138,6 +141,8 @@ pub(super) struct VerifyRun {
 pub(super) struct Run {
     /// Which.
     pub(super) scenario: &'static str,
+    /// How drafts went to the node: `stream` or `calls`.
+    pub(super) by: &'static str,
     /// Notifications on their way at a time.
     pub(super) window: usize,
     /// Until when one is: `receipt` or `recorded`.
@@ -154,8 +159,10 @@ pub(super) struct Run {
     /// What the receiver's Watch showed: `outline` or `bodies`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) watch: Option<&'static str>,
-    /// Entries of the sender's log before the first round.
+    /// Entries of the sender's log before the first round, behind the warm-up.
     pub(super) entries_before: u64,
+    /// Notifications sent before it, which are in no figure.
+    pub(super) warm_up: u64,
     /// Notifications of each round.
     pub(super) count: u64,
     /// Receipts verified in all rounds together.
@@ -185,7 +192,7 @@ pub(super) struct Run {
     /// Bytes that both sides had written to their disks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) disk_written_per_payload_byte: Option<f64>,
-    /// Bytes by which the files of both sides grew, in all rounds together.
+    /// Bytes by which the files of both sides grew, over all rounds: no median.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) disk_kept_per_payload_byte: Option<f64>,
     /// What this machine allows with both sides on it.

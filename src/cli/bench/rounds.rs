@@ -27,7 +27,30 @@ pub(super) struct Round {
     receiver: Option<Figures>,
 }
 
-/// Drives the load so many times.
+/// Of a round's notifications, one in so many is sent to warm up; and at least so many.
+const WARM_UP_PART: u64 = 10;
+const WARM_UP_MIN: u64 = 100;
+
+/// Notifications that are sent before the first round.
+pub(super) fn warm_up_count(count: u64) -> u64 {
+    (count / WARM_UP_PART).max(WARM_UP_MIN)
+}
+
+/// Notifications of the rounds, and of what is sent to warm up.
+pub(super) fn all(plan: &Plan, rounds: usize) -> u64 {
+    warm_up_count(plan.count) + plan.count * rounds as u64
+}
+
+/// Drives a part of the load that nobody measures: caches fill, buffers grow to their size.
+pub(super) async fn warm_up(plan: &Plan, ways: &Ways, bar: &Bar) -> Result<(), Failure> {
+    let part = Plan {
+        count: warm_up_count(plan.count),
+        ..plan.clone()
+    };
+    drive(&part, ways, 0, bar).await.map(drop)
+}
+
+/// Drives the load so many times, behind the warm-up.
 pub(super) async fn rounds(
     plan: &Plan,
     ways: &Ways,
@@ -35,7 +58,7 @@ pub(super) async fn rounds(
     bar: &Bar,
 ) -> Result<Vec<Round>, Failure> {
     let mut rounds = Vec::with_capacity(count);
-    let mut first = 0;
+    let mut first = warm_up_count(plan.count);
     for _ in 0..count {
         tokio::time::sleep(SETTLE_TIME).await;
         let before = (both(ways).await?, cpu_micros());
@@ -89,6 +112,7 @@ pub(super) struct Around {
     pub(super) peer: Option<String>,
     /// Links of the sender that are used.
     pub(super) links: usize,
+    /// Behind the warm-up.
     pub(super) entries_before: u64,
     /// By how much the files of both sides grew.
     pub(super) kept_bytes: Option<u64>,
@@ -192,6 +216,7 @@ pub(super) fn run(plan: &Plan, around: &Around, rounds: &[Round], limits: &Limit
     };
     Run {
         scenario: around.scenario,
+        by: plan.by.as_str(),
         window: plan.window,
         window_until: plan.until.as_str(),
         payload_bytes: around.payload_bytes,
@@ -204,6 +229,7 @@ pub(super) fn run(plan: &Plan, around: &Around, rounds: &[Round], limits: &Limit
             (true, false) => Some("outline"),
         },
         entries_before: around.entries_before,
+        warm_up: warm_up_count(plan.count),
         count: plan.count,
         receipts: rounds
             .iter()
@@ -225,5 +251,17 @@ pub(super) fn run(plan: &Plan, around: &Around, rounds: &[Round], limits: &Limit
             .map(|kept| number(kept) / (payload * number(rounds.len() as u64))),
         bounds: is_here.then_some(bounds),
         ratios: is_here.then_some(ratios),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tenth_warms_up_and_never_less_than_a_hundred() {
+        assert_eq!(warm_up_count(1), 100);
+        assert_eq!(warm_up_count(1_009), 100);
+        assert_eq!(warm_up_count(20_000), 2_000);
     }
 }

@@ -12,20 +12,20 @@ mod links;
 mod loads;
 mod proofs;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use hdrhistogram::Histogram;
-use tokio::signal::unix::{SignalKind, signal};
 
 use self::hub::Hub;
 use super::drafts::{Drafts, Mix};
+use super::ends::Ends;
 use super::limits::Taker;
 use super::load::{By, Plan, Until, Ways, drive};
 use super::pair::{self, Pair};
-use super::report::{Latency, Machine, Measured, Report};
+use super::report::{Latency, Machine, Measured, Report, VerifyRun};
+use super::rounds::{Around, Round, run as load_run};
 use super::scratch::Scratch;
-use super::{Scenario, interrupted, report};
+use super::{Scenario, median, report};
 use crate::cli::exit::{Exit, Failure, OrExit as _};
 use crate::cli::print::{Bar, Screen};
 use crate::limits::SUBMITS_MAX;
@@ -36,6 +36,8 @@ use crate::proto::v1::Status;
 pub(super) struct Step {
     /// Which.
     pub(super) scenario: Scenario,
+    /// How drafts go to the node; single ones are calls.
+    pub(super) by: By,
     /// Notifications of each round, or entries of the log that is looked at.
     pub(super) count: u64,
     /// Bytes of each body.
@@ -50,7 +52,7 @@ pub(super) struct Step {
     pub(super) rounds: usize,
     /// Whether the receiver's Watch shows bodies.
     pub(super) bodies: bool,
-    /// Entries that the log is filled to before a measurement, ascending.
+    /// Entries that the log has before the first round of each measurement, ascending.
     pub(super) entries: Vec<u64>,
     /// Links of the sender, one number after the other.
     pub(super) links: Vec<usize>,
@@ -62,7 +64,7 @@ impl Step {
         Ok(Plan {
             by: match self.scenario {
                 Scenario::Single => By::Calls,
-                _ => By::Stream,
+                _ => self.by,
             },
             count: self.count,
             window: match self.scenario {
@@ -113,45 +115,119 @@ impl Nodes {
     }
 }
 
-/// Runs a series.
+/// What a step came to, before it is set beside the bounds: those are made of the limits of the whole
+/// series, when it has ended.
+#[derive(Debug)]
+pub(super) enum Taken {
+    /// Rounds of a load.
+    Load(Box<(Plan, Around, Vec<Round>)>),
+    /// Verifications of an export: entries a second of each.
+    Verify {
+        payload_bytes: usize,
+        entries: u64,
+        rates: Vec<f64>,
+    },
+    /// What has no bound.
+    Whole(Measured),
+}
+
+impl Taken {
+    /// Beside its bounds.
+    pub(super) fn measured(self, taker: &Taker) -> Measured {
+        match self {
+            Self::Load(load) => {
+                let (plan, around, rounds) = *load;
+                let limits = taker.limits(around.payload_bytes);
+                Measured::Load(Box::new(load_run(&plan, &around, &rounds, &limits)))
+            }
+            Self::Verify {
+                payload_bytes,
+                entries,
+                rates,
+            } => {
+                let limits = taker.limits(payload_bytes);
+                let cores = number(Machine::here().cores as u64);
+                let bound_per_second = cores * 1e6 / limits.strict_verify_micros;
+                let per_second = median(&rates);
+                Measured::Verify(VerifyRun {
+                    scenario: Scenario::Verify.as_str(),
+                    payload_bytes,
+                    entries,
+                    rounds: rates.len(),
+                    per_second,
+                    bound_per_second,
+                    of_bound: per_second / bound_per_second,
+                })
+            }
+            Self::Whole(measured) => measured,
+        }
+    }
+}
+
+/// What a series has come to so far.
+#[derive(Debug, Default)]
+struct Series {
+    taker: Taker,
+    taken: Vec<Taken>,
+    /// The size of the first step that was finished.
+    size: Option<usize>,
+    /// The step that is being measured.
+    current: Option<Scenario>,
+}
+
+/// Runs a series: what was finished of it, if anything, and whether that is all.
 ///
 /// # Errors
-/// Whatever keeps a step from being measured; nothing is told of the others then. Interrupted, the
-/// nodes are stopped and their directories removed.
+/// Whatever keeps a step from being measured. Interrupted, the nodes are stopped and their directories
+/// removed.
 pub(super) async fn run(
     steps: &[Step],
     dir: &Path,
     keep: bool,
     screen: Screen,
-) -> Result<Report, Failure> {
-    let failed = || "the system does not deliver signals".to_owned();
-    let mut terminate = signal(SignalKind::terminate()).or_fail(Exit::Internal, failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).or_fail(Exit::Internal, failed)?;
-    let scratch = Scratch::make(dir, keep)?;
-    scratch.warn(screen);
+) -> (Option<Report>, Result<(), Failure>) {
+    let mut series = Series::default();
+    let outcome = run_into(&mut series, steps, dir, keep, screen).await;
+    let Series {
+        taker, taken, size, ..
+    } = series;
+    let made = size.map(|size| {
+        let runs = taken.into_iter().map(|taken| taken.measured(&taker));
+        let made = report(Machine::here(), taker.limits(size), runs.collect());
+        Report {
+            failed: series.current.map(Scenario::as_str),
+            ..made
+        }
+    });
+    (made, outcome)
+}
+
+async fn run_into(
+    series: &mut Series,
+    steps: &[Step],
+    dir: &Path,
+    keep: bool,
+    screen: Screen,
+) -> Result<(), Failure> {
+    let mut ends = Ends::new()?;
+    let scratch = Scratch::make(dir, keep, screen)?;
+    scratch.warn();
     let mut nodes = Nodes::default();
     let outcome = tokio::select! {
-        outcome = measure_all(steps, scratch.path(), keep, &mut nodes, screen) => outcome,
-        _ = interrupt.recv() => Err(interrupted()),
-        _ = terminate.recv() => Err(interrupted()),
+        outcome = measure_all(steps, &scratch, series, &mut nodes, screen) => outcome,
+        failure = ends.come() => Err(failure),
     };
     nodes.stop().await;
-    if keep {
-        screen.note(format!("the nodes are in {}", scratch.path().display()));
-    }
     outcome
 }
 
 async fn measure_all(
     steps: &[Step],
-    scratch: &Path,
-    keep: bool,
+    scratch: &Scratch,
+    series: &mut Series,
     nodes: &mut Nodes,
     screen: Screen,
-) -> Result<Report, Failure> {
-    let mut runs = Vec::new();
-    // What a record costs in the store depends on its size.
-    let mut takers: BTreeMap<usize, Taker> = BTreeMap::new();
+) -> Result<(), Failure> {
     for (number, step) in steps.iter().enumerate() {
         let name = format!("{}-{}", number + 1, step.scenario.as_str());
         if steps.len() > 1 && !screen.json {
@@ -162,11 +238,12 @@ async fn measure_all(
                 step.scenario.as_str()
             ));
         }
-        let dir = scratch.join(name);
+        series.current = Some(step.scenario);
+        let dir = scratch.path().join(name);
         let failed = || format!("the directory {}", dir.display());
         std::fs::create_dir(&dir).or_fail(Exit::CannotCreate, failed)?;
-        let taker = takers.entry(step.size).or_default();
-        let measured = match step.scenario {
+        let taker = &mut series.taker;
+        let taken = match step.scenario {
             Scenario::Throughput | Scenario::Single | Scenario::Growth | Scenario::Disk => {
                 loads::measure(step, &dir, nodes, taker).await
             }
@@ -175,16 +252,15 @@ async fn measure_all(
             Scenario::Proof => proofs::measure(step, &dir, nodes, taker).await,
             Scenario::Verify => export::measure(step, &dir, nodes, taker).await,
         };
-        runs.extend(measured?);
+        series.taken.extend(taken?);
+        series.size.get_or_insert(step.size);
         nodes.stop().await;
-        if !keep {
+        if !scratch.is_kept() {
             std::fs::remove_dir_all(&dir).or_fail(Exit::CannotCreate, failed)?;
         }
     }
-    let first = steps.first().and_then(|step| takers.get(&step.size));
-    let limits =
-        first.ok_or_else(|| Failure::new(Exit::Internal, "there is nothing to measure"))?;
-    Ok(report(Machine::here(), limits.limits(), runs))
+    series.current = None;
+    Ok(())
 }
 
 /// Fills a log by so many, through to their receipts.
@@ -224,6 +300,6 @@ fn nanos_since(begun: std::time::Instant, at: std::time::Instant) -> u64 {
     u64::try_from(at.duration_since(begun).as_nanos()).unwrap_or(u64::MAX)
 }
 
-fn one(measured: Measured) -> Vec<Measured> {
-    vec![measured]
+fn one(measured: Measured) -> Vec<Taken> {
+    vec![Taken::Whole(measured)]
 }

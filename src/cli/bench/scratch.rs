@@ -10,21 +10,22 @@ use crate::cli::print::Screen;
 /// What the kernel calls a file system in memory (statfs(2)).
 const TMPFS_MAGIC: u32 = 0x0102_1994;
 
-/// A directory that is removed when this is dropped, unless it is to be kept.
+/// A directory that is removed when this is dropped, unless it is to be kept: either is said.
 #[derive(Debug)]
 pub(super) struct Scratch {
     dir: PathBuf,
     keep: bool,
+    screen: Screen,
 }
 
 impl Scratch {
     /// Makes a new directory in `parent`, which is made if it is missing.
-    pub(super) fn make(parent: &Path, keep: bool) -> Result<Self, Failure> {
+    pub(super) fn make(parent: &Path, keep: bool, screen: Screen) -> Result<Self, Failure> {
         let dir = parent.join(format!("liaison-bench-{}", std::process::id()));
         let failed = || format!("the directory {}", dir.display());
         std::fs::create_dir_all(parent).or_fail(Exit::CannotCreate, failed)?;
         std::fs::create_dir(&dir).or_fail(Exit::CannotCreate, failed)?;
-        Ok(Self { dir, keep })
+        Ok(Self { dir, keep, screen })
     }
 
     /// Where it is.
@@ -32,10 +33,15 @@ impl Scratch {
         &self.dir
     }
 
+    /// Whether it stays.
+    pub(super) fn is_kept(&self) -> bool {
+        self.keep
+    }
+
     /// Says so if figures of this place would be worth nothing.
-    pub(super) fn warn(&self, screen: Screen) {
+    pub(super) fn warn(&self) {
         if self.is_in_memory() {
-            screen.note(format!(
+            self.screen.note(format!(
                 "{} is in memory, where nothing is made durable: name a directory on a disk with --dir",
                 self.dir.display()
             ));
@@ -51,9 +57,13 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        if !self.keep {
-            // Best effort: what stays lies in a directory that names its maker.
-            let _ = std::fs::remove_dir_all(&self.dir);
+        let dir = self.dir.display();
+        if self.keep {
+            self.screen.note(format!("the nodes are in {dir}"));
+        } else if let Err(error) = std::fs::remove_dir_all(&self.dir) {
+            self.screen.note(format!(
+                "{dir} could not be removed ({error}): remove it by hand"
+            ));
         }
     }
 }

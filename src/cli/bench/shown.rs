@@ -8,6 +8,11 @@ use crate::cli::table::{Fit, Style, Table};
 
 /// Prints limits, figures and what was reached of the bounds.
 pub(super) fn tell(report: &Report, screen: Screen) -> Result<(), Failure> {
+    if let Some(failed) = report.failed {
+        let told = format!("This is not all: {failed} did not come to its end");
+        screen.styled(&told, Style::Bad)?;
+        screen.line("")?;
+    }
     limits(report, screen)?;
     for measured in &report.runs {
         screen.line("")?;
@@ -89,16 +94,15 @@ fn flash(run: &FlashRun, screen: Screen) -> Result<(), Failure> {
     ];
     times("SUBMIT TO SHOWN AT THE PEER, ms", &rows, screen)?;
     screen.line(format!(
-        "    {} alerts on the idle link, {} while {} letters a second drained",
+        "    {} alerts on the idle link, {} sent while letters drained, {} letters a second",
         thousands_of(run.alerts_idle),
         thousands_of(run.alerts_draining),
         thousands(run.drained_per_second)
     ))?;
     match run.p99_to_idle {
         Some(ratio) => screen.line(format!("    p99 is {ratio:.2} × that of the idle link")),
-        None => {
-            screen.line("    They had drained before an alert was shown: choose a larger --count")
-        }
+        None => screen
+            .line("    They had drained before the first alert was sent: choose a larger --count"),
     }
 }
 
@@ -129,7 +133,7 @@ fn verify(run: &VerifyRun, screen: Screen) -> Result<(), Failure> {
     );
     screen.styled(&title, Style::Bold)?;
     screen.line(format!(
-        "    {} entries a second, {:.1} % of {} (cores ÷ strict verify)",
+        "    {} entries a second, {:.1} % of {} (cores ÷ strict verify, every core busy)",
         thousands(run.per_second),
         run.of_bound * 100.0,
         thousands(run.bound_per_second)
@@ -148,24 +152,49 @@ fn limits(report: &Report, screen: Screen) -> Result<(), Failure> {
         ("LIMIT", Fit::Whole),
         ("µs", Fit::Right),
         ("A SECOND", Fit::Right),
+        ("ALONE, µs", Fit::Right),
     ]);
-    for (what, micros) in [
-        ("fdatasync, appended page", limits.fdatasync_append_micros),
+    for (what, micros, alone) in [
+        (
+            "fdatasync, appended page",
+            limits.fdatasync_append_micros,
+            None,
+        ),
         (
             "fdatasync, prewritten page",
             limits.fdatasync_prewritten_micros,
+            None,
         ),
-        ("Ed25519 sign", limits.sign_micros),
-        ("Ed25519 strict verify", limits.strict_verify_micros),
-        ("SHA-256, 512 bytes", limits.sha256_micros_of_512_bytes),
         (
-            "SHA-256, 1 KiB of a long text",
-            limits.sha256_micros_per_kib,
+            "Ed25519 sign, every core busy",
+            limits.sign_micros,
+            Some(limits.sign_micros_alone),
         ),
-        ("mutual TLS, round trip", limits.tls_round_trip_micros),
+        (
+            "Ed25519 strict verify, every core busy",
+            limits.strict_verify_micros,
+            Some(limits.strict_verify_micros_alone),
+        ),
+        (
+            "SHA-256, 512 bytes, every core busy",
+            limits.sha256_micros_of_512_bytes,
+            Some(limits.sha256_micros_of_512_bytes_alone),
+        ),
+        (
+            "SHA-256, 1 KiB of a long text, every core busy",
+            limits.sha256_micros_per_kib,
+            Some(limits.sha256_micros_per_kib_alone),
+        ),
+        ("mutual TLS, round trip", limits.tls_round_trip_micros, None),
         (
             "store, a record of a group of 128",
-            limits.store_micros_per_record,
+            limits.store_micros_per_record_of_128,
+            None,
+        ),
+        (
+            "store, a record of a group of 512",
+            limits.store_micros_per_record_of_512,
+            None,
         ),
     ] {
         table.row([
@@ -173,6 +202,7 @@ fn limits(report: &Report, screen: Screen) -> Result<(), Failure> {
             what.into(),
             short(micros).into(),
             thousands(1e6 / micros).into(),
+            alone.map_or_else(String::new, short).into(),
         ]);
     }
     screen.table(&table)?;
@@ -185,16 +215,18 @@ fn limits(report: &Report, screen: Screen) -> Result<(), Failure> {
 
 fn figures(run: &Run, screen: Screen) -> Result<(), Failure> {
     let title = format!(
-        "{}{}: {} notifications of {} bytes ({}), {} on their way until {}; {}",
+        "{}{}: {} notifications of {} bytes ({}) by {}, {} on their way until {}; {}",
         run.scenario,
         match (run.entries_before, run.links) {
-            (0, 1) => String::new(),
-            (0, links) => format!(" over {links} links"),
-            (entries, _) => format!(" behind {} entries", thousands_of(entries)),
+            // Nothing but the warm-up.
+            (entries, 1) if entries <= run.warm_up => String::new(),
+            (entries, 1) => format!(" behind {} entries", thousands_of(entries)),
+            (_, links) => format!(" over {links} links"),
         },
         thousands_of(run.count),
         thousands_of(run.payload_bytes as u64),
         run.mix,
+        run.by,
         run.window,
         match run.window_until {
             "recorded" => "recorded",
@@ -209,6 +241,10 @@ fn figures(run: &Run, screen: Screen) -> Result<(), Failure> {
     screen.line(format!(
         "    {} a second, each signed, durable on both sides, its receipt verified and durable",
         thousands(run.per_second)
+    ))?;
+    screen.line(format!(
+        "    {} were sent before to warm up, and are in no figure",
+        thousands_of(run.warm_up)
     ))?;
     let rows = [
         ("recorded", Some(&run.recorded)),

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::drafts::Mix;
-use super::load::Until;
-use super::scenes::{self, Step};
-use super::{DISK_SIZE, ROUNDS_MAX, SIZE, Scenario, WINDOW, tell};
+use super::load::{By, Until};
+use super::scenes::Step;
+use super::{DISK_SIZE, ROUNDS_MAX, SIZE, Scenario, WINDOW, series};
 use crate::cli::exit::Done;
 use crate::cli::print::Screen;
 use crate::limits::SUBMITS_MAX;
@@ -15,6 +15,7 @@ use crate::limits::SUBMITS_MAX;
 /// Measures everything behind docs/performance.md, one after the other.
 ///
 /// It takes long: logs of a million entries are filled. Nothing else should run on the machine meanwhile.
+/// If a step fails, or it is interrupted, what was finished before is told all the same.
 #[derive(Debug, Args)]
 pub(crate) struct Suite {
     /// Only so small a part of each count: 100 for a hundredth, to see that it runs.
@@ -29,7 +30,8 @@ pub(crate) struct Suite {
     /// Leave the nodes' directories and logs behind.
     #[arg(long)]
     keep: bool,
-    /// Also write the result as JSON to a file; --json prints it instead of the tables.
+    /// Also write the result as JSON to a file, whose former content it replaces; --json prints it instead
+    /// of the tables.
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
 }
@@ -41,8 +43,8 @@ const WINDOWS: [usize; 4] = [16, 256, 1_024, SUBMITS_MAX];
 
 impl Suite {
     pub(super) async fn run(&self, screen: Screen) -> Done {
-        let report = scenes::run(&self.steps(), &self.dir, self.keep, screen).await?;
-        tell(&report, self.save.as_deref(), screen)
+        let save = self.save.as_deref();
+        series(&self.steps(), &self.dir, self.keep, save, screen).await
     }
 
     /// Counts of this part, each once.
@@ -55,6 +57,7 @@ impl Suite {
     fn steps(&self) -> Vec<Step> {
         let of = |scenario: Scenario| Step {
             scenario,
+            by: By::Stream,
             count: (scenario.count() / self.part).max(1),
             size: match scenario {
                 Scenario::Disk => DISK_SIZE,

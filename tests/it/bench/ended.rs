@@ -33,12 +33,54 @@ fn begun(dir: &Path) -> (Child, Vec<Pid>) {
 
 #[test]
 fn an_interrupted_run_stops_its_nodes_and_removes_their_directory() {
+    // By whoever typed it, and by a terminal that was closed.
+    for signal in [Signal::INT, Signal::HUP] {
+        let dir = tempfile::tempdir().unwrap();
+        let (run, _) = begun(dir.path());
+        let pid = Pid::from_raw(run.id().try_into().unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
+        let told = refused(&run.wait_with_output().unwrap(), 1);
+        assert!(told.contains("interrupted"), "{told}");
+        nothing_is_left(dir.path());
+    }
+}
+
+#[test]
+fn a_series_that_is_ended_tells_what_it_had_finished() {
     let dir = tempfile::tempdir().unwrap();
-    let (run, _) = begun(dir.path());
+    let out = tempfile::tempdir().unwrap();
+    let saved = out.path().join("suite.json");
+    let mut run = bench(dir.path())
+        .args(["suite", "--part", "2000", "--rounds", "1"])
+        .args(["--dir", dir.path().to_str().unwrap()])
+        .arg("--save")
+        .arg(&saved)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The directory of the third step is made when two are finished, and removed when it is.
+    let deadline = Instant::now() + PATIENCE;
+    let scratch = dir.path().join(format!("liaison-bench-{}", run.id()));
+    while !scratch.join("3-throughput").is_dir() {
+        assert!(run.try_wait().unwrap().is_none(), "it has ended");
+        assert!(Instant::now() < deadline, "no third step");
+        std::thread::sleep(Duration::from_millis(5));
+    }
     let pid = Pid::from_raw(run.id().try_into().unwrap()).unwrap();
-    kill_process(pid, Signal::INT).unwrap();
-    let told = refused(&run.wait_with_output().unwrap(), 1);
-    assert!(told.contains("interrupted"), "{told}");
+    kill_process(pid, Signal::TERM).unwrap();
+    let output = run.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        told.contains("This is not all: throughput did not come to its end"),
+        "{told}"
+    );
+    assert!(told.contains("single: "), "{told}");
+    let result: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&saved).unwrap()).unwrap();
+    assert_eq!(result["failed"], "throughput");
+    assert_eq!(result["runs"].as_array().unwrap().len(), 2);
     nothing_is_left(dir.path());
 }
 

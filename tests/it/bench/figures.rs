@@ -4,17 +4,23 @@ use serde_json::Value;
 
 use super::{bench, in_order, nothing_is_left, number, ok, refused};
 
-const LIMITS: [&str; 10] = [
+const LIMITS: [&str; 16] = [
     "fdatasyncAppendMicros",
     "fdatasyncPrewrittenMicros",
     "signMicros",
     "strictVerifyMicros",
     "sha256MicrosPerKib",
     "sha256MicrosOf512Bytes",
+    "signMicrosAlone",
+    "strictVerifyMicrosAlone",
+    "sha256MicrosPerKibAlone",
+    "sha256MicrosOf512BytesAlone",
     "tlsMibPerSecond",
     "tlsCpuMicrosPerMib",
     "tlsRoundTripMicros",
     "storeMicrosPerRecord",
+    "storeMicrosPerRecordOf128",
+    "storeMicrosPerRecordOf512",
 ];
 
 /// What each run has of both sides, in any case above nothing.
@@ -78,7 +84,10 @@ fn a_short_run_reports_everything_and_leaves_nothing() {
         ("mix", "mixed".into()),
         ("watch", "outline".into()),
         ("links", 1.into()),
-        ("entriesBefore", 0.into()),
+        ("by", "stream".into()),
+        // The warm-up is in no figure.
+        ("warmUp", 100.into()),
+        ("entriesBefore", 100.into()),
         ("count", 100.into()),
         ("rounds", 2.into()),
         // Each notification has one receipt, and it was told once.
@@ -97,6 +106,34 @@ fn a_short_run_reports_everything_and_leaves_nothing() {
     assert!(number(run, "/wireBytesPerPayloadByte") > 1.0);
     assert!(number(run, "/diskWrittenPerPayloadByte") > 2.0);
     assert!(number(run, "/diskKeptPerPayloadByte") >= 0.0);
+    // Whoever reads it can compute the bounds again.
+    let limit = |name: &str| number(&report, &format!("/limits/{name}"));
+    let kib = 600.0 / 1_024.0;
+    let work = limit("signMicros")
+        + limit("strictVerifyMicros")
+        + 2.0 * limit("sha256MicrosPerKib") * kib
+        + limit("tlsCpuMicrosPerMib") * kib / 1_024.0;
+    let record = limit("storeMicrosPerRecordOf128").min(limit("storeMicrosPerRecordOf512"));
+    let sync = limit("fdatasyncAppendMicros").min(limit("fdatasyncPrewrittenMicros"));
+    let cores = number(&report, "/machine/cores");
+    for (bound, wanted) in [
+        ("storeMicrosPerRecord", record),
+        ("storeFreePerSecond", cores * 1e6 / work),
+        ("thisStorePerSecond", cores * 1e6 / (work + 2.0 * record)),
+        (
+            "singleMicros",
+            2.0 * sync
+                + limit("signMicrosAlone")
+                + limit("strictVerifyMicrosAlone")
+                + limit("tlsRoundTripMicros"),
+        ),
+    ] {
+        let found = number(run, &format!("/bounds/{bound}"));
+        assert!(
+            (found / wanted - 1.0).abs() < 1e-9,
+            "{bound}: {found}, {wanted}"
+        );
+    }
     let ratios = &run["ratios"];
     let of_bound = number(run, "/perSecond") / number(run, "/bounds/thisStorePerSecond");
     assert!((number(ratios, "/thisStore") - of_bound).abs() < 1e-9);
@@ -118,6 +155,7 @@ fn single_ones_are_held_against_the_bound_of_a_single_one() {
     let run = &report["runs"][0];
     assert_eq!(run["scenario"], "single");
     assert_eq!(run["window"], 1);
+    assert_eq!(run["by"], "calls");
     assert_eq!(run["watch"], "bodies");
     assert_eq!(run["receipts"], 10);
     let of_bound = number(run, "/receiptVerified/p50") / number(run, "/bounds/singleMicros");
@@ -137,7 +175,10 @@ fn people_read_figures_limits_and_formulas() {
         "What this machine can do",
         "fdatasync, appended page",
         "Ed25519 strict verify",
-        "throughput: 50 notifications of 512 bytes (letters), 256 on their way until recorded",
+        "throughput: 50 notifications of 512 bytes (letters) by stream, 256 on their way until recorded",
+        "100 were sent before to warm up, and are in no figure",
+        "store, a record of a group of 512",
+        "ALONE, µs",
         "each signed, durable on both sides, its receipt verified and durable",
         "receipt verified",
         "p99.9",
@@ -145,7 +186,7 @@ fn people_read_figures_limits_and_formulas() {
         "fdatasync and fsync",
         "on the wire",
         "store-free",
-        "cores ÷ (the same + 2 × a record in the store)",
+        "cores ÷ (the same + 2 × a record in the store, the cheaper group)",
     ] {
         assert!(told.contains(words), "{words}\n{told}");
     }
@@ -154,7 +195,11 @@ fn people_read_figures_limits_and_formulas() {
     let [kept] = kept.as_slice() else {
         panic!("{kept:?}");
     };
-    assert!(kept.path().join("laocai/liaison.toml").is_file());
+    assert!(
+        kept.path()
+            .join("1-throughput/laocai/liaison.toml")
+            .is_file()
+    );
     let name = kept.file_name().into_string().unwrap();
     assert!(String::from_utf8_lossy(&output.stderr).contains(&name));
 }
@@ -183,6 +228,16 @@ fn what_makes_no_sense_is_named_with_what_does() {
         ("--yes", 2, "--peer <NAME>"),
         ("--bodies --peer x", 2, "cannot be used with"),
         ("--dir /proc/no", 73, "/proc/no"),
+        (
+            "--save /proc/no/result.json",
+            73,
+            "--save: the file /proc/no/result.json",
+        ),
+        (
+            "suite --save /proc/no/result.json",
+            73,
+            "--save: the file /proc/no/result.json",
+        ),
     ] {
         let output = bench(dir.path())
             .args(arguments.split(' '))

@@ -3,12 +3,10 @@
 use std::path::Path;
 use std::time::Instant;
 
-use super::{Nodes, Step, fill, number, one};
+use super::{Nodes, Step, Taken, fill, number};
 use crate::audit::verify::verify_export;
 use crate::cli::audit::export_to;
 use crate::cli::bench::limits::Taker;
-use crate::cli::bench::median;
-use crate::cli::bench::report::{Machine, Measured, VerifyRun};
 use crate::cli::bench::take_limits;
 use crate::cli::exit::{Exit, Failure, OrExit as _};
 use crate::cli::print::Bar;
@@ -23,11 +21,11 @@ pub(super) async fn measure(
     dir: &Path,
     nodes: &mut Nodes,
     taker: &mut Taker,
-) -> Result<Vec<Measured>, Failure> {
+) -> Result<Vec<Taken>, Failure> {
     let plan = step.filling(step.count)?;
     let pair = nodes.pair(dir)?;
-    let ways = pair.start(&plan).await?;
     take_limits(taker, dir, pair, step.size)?;
+    let ways = pair.start(&plan).await?;
     fill(&plan, &ways, pair).await?;
     let folder = dir.join("export");
     let request = ExportRequest {
@@ -58,16 +56,9 @@ pub(super) async fn measure(
         bar.advance(1);
     }
     take_limits(taker, dir, pair, step.size)?;
-    let cores = number(Machine::here().cores as u64);
-    let bound_per_second = cores * 1e6 / taker.limits().strict_verify_micros;
-    let per_second = median(&rates);
-    Ok(one(Measured::Verify(VerifyRun {
-        scenario: step.scenario.as_str(),
+    Ok(vec![Taken::Verify {
         payload_bytes: step.size,
         entries,
-        rounds: step.rounds,
-        per_second,
-        bound_per_second,
-        of_bound: per_second / bound_per_second,
-    })))
+        rates,
+    }])
 }

@@ -1,8 +1,9 @@
 //! A FLASH alert while letters drain: how long until the peer shows it, beside an idle link.
 //!
 //! Each round: the receiver is stopped, the letters are recorded, the receiver is started, and from then
-//! on one alert after the other is said until the last letter has its receipt. An alert that was shown
-//! only after that does not count.
+//! on one alert after the other is said until the last letter has its receipt. An alert counts if letters
+//! were still to be delivered right before it was submitted, however late it was shown: one that had to
+//! wait behind all of them is what is looked for.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +13,7 @@ use hdrhistogram::Histogram;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use super::{Nodes, Step, latency, nanos_since, one};
+use super::{Nodes, Step, Taken, latency, nanos_since, one};
 use crate::cli::bench::REST;
 use crate::cli::bench::drafts::alert;
 use crate::cli::bench::limits::Taker;
@@ -38,17 +39,18 @@ pub(super) async fn measure(
     dir: &Path,
     nodes: &mut Nodes,
     taker: &mut Taker,
-) -> Result<Vec<Measured>, Failure> {
+) -> Result<Vec<Taken>, Failure> {
     let letters = step.plan()?;
     let said = alert(pair::RECEIVER, Status::Actual, Precedence::Flash)?;
     let pair = nodes.pair(dir)?;
-    let mut ways = pair.start(&letters).await?;
     take_limits(taker, dir, pair, step.size)?;
+    let mut ways = pair.start(&letters).await?;
     let (mut idle, mut draining) = (times()?, times()?);
     let mut drained = Duration::ZERO;
     for _ in 0..step.rounds {
         let alerts = Alerts::follow(pair, &ways, &said).await?;
         for _ in 0..IDLE_ALERTS {
+            tokio::time::sleep(REST).await;
             idle.saturating_record(alerts.one().await?);
         }
         drop(alerts);
@@ -69,7 +71,7 @@ pub(super) async fn measure(
         let alerts = Alerts::follow(pair, &ways, &said).await?;
         let bar = Bar::items("letters drain", letters.count);
         loop {
-            let took = alerts.one().await?;
+            tokio::time::sleep(REST).await;
             let delivered = own_link(&ways).await?.delivered_size;
             bar.at(letters
                 .count
@@ -77,12 +79,13 @@ pub(super) async fn measure(
             if delivered >= letters_end {
                 break;
             }
-            draining.saturating_record(took);
+            draining.saturating_record(alerts.one().await?);
         }
         drained += begun.elapsed();
         drop(alerts);
         until_delivered(&ways, pair).await?;
     }
+    pair.0.stop().await;
     take_limits(taker, dir, pair, step.size)?;
     Ok(one(Measured::Flash(flash_run(
         step, &idle, &draining, drained,
@@ -164,7 +167,6 @@ impl Alerts {
 
     /// Nanoseconds from Submit until it is shown at the peer.
     async fn one(&self) -> Result<u64, Failure> {
-        tokio::time::sleep(REST).await;
         let mut draft = self.said.clone();
         draft.id = new_id()?.to_string();
         let (shown, seen) = oneshot::channel();

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use super::{Nodes, Step};
+use super::{Nodes, Step, Taken};
 use crate::cli::bench::limits::Taker;
 use crate::cli::bench::load::Plan;
 use crate::cli::bench::pair::Pair;
-use crate::cli::bench::report::{Machine, Measured};
-use crate::cli::bench::rounds::{Around, rounds, run};
+use crate::cli::bench::report::Machine;
+use crate::cli::bench::rounds::{Around, all, rounds, warm_up, warm_up_count};
 use crate::cli::bench::take_limits;
 use crate::cli::exit::{Exit, Failure, OrExit as _};
 use crate::cli::print::Bar;
@@ -20,7 +20,7 @@ pub(super) async fn measure(
     dir: &Path,
     nodes: &mut Nodes,
     taker: &mut Taker,
-) -> Result<Vec<Measured>, Failure> {
+) -> Result<Vec<Taken>, Failure> {
     // Its certificates serve for the limit of TLS; it does not run.
     let still = dir.join("pair");
     let failed = || format!("the directory {}", still.display());
@@ -29,24 +29,14 @@ pub(super) async fn measure(
     take_limits(taker, dir, &still, step.size)?;
     let mut measured = Vec::new();
     for links in &step.links {
-        let (plan, around, taken) = with(*links, step, dir, nodes).await?;
-        measured.push((plan, around, taken));
+        measured.push(with(*links, step, dir, nodes).await?);
         nodes.stop().await;
     }
     take_limits(taker, dir, &still, step.size)?;
-    let limits = taker.limits();
-    let runs = measured
-        .iter()
-        .map(|(plan, around, taken)| Measured::Load(Box::new(run(plan, around, taken, &limits))));
-    Ok(runs.collect())
+    Ok(measured)
 }
 
-async fn with(
-    links: usize,
-    step: &Step,
-    dir: &Path,
-    nodes: &mut Nodes,
-) -> Result<(Plan, Around, Vec<crate::cli::bench::rounds::Round>), Failure> {
+async fn with(links: usize, step: &Step, dir: &Path, nodes: &mut Nodes) -> Result<Taken, Failure> {
     let dir = dir.join(format!("links-{links}"));
     let failed = || format!("the directory {}", dir.display());
     std::fs::create_dir(&dir).or_fail(Exit::CannotCreate, failed)?;
@@ -57,8 +47,12 @@ async fn with(
         ..plan
     };
     let ways = hub.start(&plan).await?;
+    let bar = Bar::items(&format!("{links} links"), all(&plan, step.rounds));
+    tokio::select! {
+        warm = warm_up(&plan, &ways, &bar) => warm?,
+        failure = hub.ended() => return Err(failure),
+    }
     let kept_before = hub.disk_bytes();
-    let bar = Bar::items(&format!("{links} links"), plan.count * step.rounds as u64);
     let taken = tokio::select! {
         taken = rounds(&plan, &ways, step.rounds, &bar) => taken?,
         failure = hub.ended() => return Err(failure),
@@ -70,9 +64,10 @@ async fn with(
         payload_bytes: step.size,
         peer: None,
         links,
-        entries_before: 0,
+        // They went to all of them in turn.
+        entries_before: warm_up_count(plan.count) / links as u64,
         kept_bytes: Some(hub.disk_bytes().saturating_sub(kept_before)),
         cores: Machine::here().cores,
     };
-    Ok((plan, around, taken))
+    Ok(Taken::Load(Box::new((plan, around, taken))))
 }

@@ -2,36 +2,43 @@
 
 use std::path::Path;
 
-use super::{Nodes, Step, fill};
+use super::{Nodes, Step, Taken, fill};
 use crate::cli::bench::limits::Taker;
-use crate::cli::bench::report::{Machine, Measured};
-use crate::cli::bench::rounds::{Around, rounds, run};
+use crate::cli::bench::report::Machine;
+use crate::cli::bench::rounds::{Around, all, rounds, warm_up, warm_up_count};
 use crate::cli::bench::take_limits;
 use crate::cli::bench::{Scenario, entries, pair};
 use crate::cli::exit::Failure;
 use crate::cli::print::Bar;
 
 /// Measures the load before each filling of the log and after the last.
+///
+/// The log is filled so far that the first round begins at the number wanted, behind the warm-up. Where
+/// the log has more by then, it begins at what it has; the result says where.
 pub(super) async fn measure(
     step: &Step,
     dir: &Path,
     nodes: &mut Nodes,
     taker: &mut Taker,
-) -> Result<Vec<Measured>, Failure> {
+) -> Result<Vec<Taken>, Failure> {
     let plan = step.plan()?;
     let pair = nodes.pair(dir)?;
-    let ways = pair.start(&plan).await?;
     take_limits(taker, dir, pair, step.size)?;
+    let ways = pair.start(&plan).await?;
     let mut measured = Vec::new();
     for wanted in &step.entries {
+        let wanted = wanted.saturating_sub(warm_up_count(plan.count));
         let found = entries(&ways, pair::RECEIVER).await?;
-        if found < *wanted {
+        if found < wanted {
             fill(&step.filling(wanted - found)?, &ways, pair).await?;
+        }
+        let bar = Bar::items(step.scenario.as_str(), all(&plan, step.rounds));
+        tokio::select! {
+            warm = warm_up(&plan, &ways, &bar) => warm?,
+            failure = pair.ended() => return Err(failure),
         }
         let entries_before = entries(&ways, pair::RECEIVER).await?;
         let kept_before = pair.disk_bytes();
-        let all = plan.count * step.rounds as u64;
-        let bar = Bar::items(step.scenario.as_str(), all);
         let taken = tokio::select! {
             taken = rounds(&plan, &ways, step.rounds, &bar) => taken?,
             failure = pair.ended() => return Err(failure),
@@ -47,12 +54,10 @@ pub(super) async fn measure(
             kept_bytes: Some(pair.disk_bytes().saturating_sub(kept_before)),
             cores: Machine::here().cores,
         };
-        measured.push((around, taken));
+        measured.push(Taken::Load(Box::new((plan.clone(), around, taken))));
     }
+    // What they still do in the background is not to be in the limits.
+    pair.0.stop().await;
     take_limits(taker, dir, pair, step.size)?;
-    let limits = taker.limits();
-    let runs = measured
-        .iter()
-        .map(|(around, taken)| Measured::Load(Box::new(run(&plan, around, taken, &limits))));
-    Ok(runs.collect())
+    Ok(measured)
 }

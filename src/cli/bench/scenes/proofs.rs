@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use hdrhistogram::Histogram;
 
-use super::{Nodes, Step, fill, latency, nanos_since, one};
+use super::{Nodes, Step, Taken, fill, latency, nanos_since, one};
 use crate::cli::bench::limits::Taker;
 use crate::cli::bench::load::{Plan, times};
 use crate::cli::bench::report::{Measured, ProofRun};
@@ -35,20 +35,20 @@ pub(super) async fn measure(
     dir: &Path,
     nodes: &mut Nodes,
     taker: &mut Taker,
-) -> Result<Vec<Measured>, Failure> {
+) -> Result<Vec<Taken>, Failure> {
     let plan = step.filling(step.count)?;
     let (drafts, ids) = plan.drafts.noting(step.count.div_ceil(PROOFS));
     let plan = Plan { drafts, ..plan };
     let pair = nodes.pair(dir)?;
-    let ways = pair.start(&plan).await?;
     take_limits(taker, dir, pair, step.size)?;
+    let ways = pair.start(&plan).await?;
     fill(&plan, &ways, pair).await?;
     let size = entries(&ways, pair::RECEIVER).await?;
     let ids = ids.take();
     let asked = over_desk(&ways.own, &ids).await?;
-    take_limits(taker, dir, pair, step.size)?;
     let data_dir = pair.sender().load()?.data_dir;
     pair.0.stop().await;
+    take_limits(taker, dir, pair, step.size)?;
     let made = within(data_dir, size).await?;
     let proofs = asked.len();
     let none = || Failure::new(Exit::Internal, "no proof was asked for");
