@@ -191,18 +191,39 @@ pub const CALLER_WATCHERS_MAX: usize = WATCHERS_MAX / 8;
 /// Messages that are being recorded for all callers of the desk together; what is urgent has a quarter
 /// more.
 pub const SUBMITS_MAX: usize = 4_096;
+/// Of these, messages that come by streams (`SubmitMany`): three quarters, and of what is urgent a quarter
+/// more, 3,840. Streams wait for a place and so take each that becomes free; the last quarter is left to those
+/// who call `Submit` and are refused without one.
+pub const SUBMITS_BY_STREAMS_MAX: usize = SUBMITS_MAX / 4 * 3;
 /// Such messages of one caller, unless the configuration says otherwise: four of them do not crowd
 /// out the fifth.
 pub const CALLER_SUBMITS_MAX: usize = SUBMITS_MAX / 4;
 /// Drafts of one stream of them whose answers have not been read: each its own task, and a refusal of 5 KiB at
 /// worst, 20 MiB.
 pub const SUBMIT_MANY_MAX: usize = 4_096;
-/// Bytes of the drafts of one stream that are being recorded: every one of them at 2 KiB, or two of the largest.
+/// Bytes of the drafts of one stream that are being recorded, each at its length or
+/// [`SUBMIT_MANY_PART_BYTES`] for each message within it, whichever is more: two of the longest, or a thousand
+/// letters of 8 messages each. One that is more than all of it goes alone.
 pub const SUBMIT_MANY_BYTES_MAX: usize = 2 * DESK_MESSAGE_BYTES_MAX;
-/// Such streams: with 28 MiB each at worst, 900 MiB if eight callers are hostile.
+/// What a message within a draft counts: an empty one takes two bytes on the wire and up to so many in memory.
+pub const SUBMIT_MANY_PART_BYTES: usize = 1 << 10;
+/// A draft that takes more waits for its turn as the bytes that it came in; one of each stream may wait.
+pub const SUBMIT_MANY_LIGHT_BYTES_MAX: usize = 64 << 10;
+/// Drafts of all streams, each more than [`SUBMIT_MANY_BYTES_MAX`], that are looked at and recorded at a time:
+/// at [`MESSAGE_PARTS_MAX`] messages of 1 KiB 128 MiB each, twice over for the copy that is signed, 512 MiB.
+pub const SUBMIT_MANY_HEAVY_MAX: usize = 2;
+/// Such streams. Each holds at worst answers of 20 MiB, drafts of 8 MiB with their copies, one of 4 MiB that
+/// waits and one of 4 MiB of which a part has come: 44 MiB, and with the heavy ones 1.9 GiB if eight callers
+/// are hostile.
 pub const SUBMIT_STREAMS_MAX: usize = 32;
 /// Such streams of one caller.
 pub const CALLER_SUBMIT_STREAMS_MAX: usize = SUBMIT_STREAMS_MAX / 8;
+/// Time for the next draft of a stream to come whole, once there is room for it: a shift's quiet half hour.
+/// Whoever has nothing to send for longer, or sends only half a draft, gives the place back.
+pub const SUBMIT_MANY_IDLE_TIME_MAX: Duration = Duration::from_secs(30 * 60);
+/// Drafts of one stream that are refused with none recorded between: a full default window. After one more
+/// the stream ends: whoever goes on all the same does not read what is wrong.
+pub const SUBMIT_MANY_REFUSALS_MAX: usize = CALLER_SUBMITS_MAX;
 /// How many times the floor must stay free where an ordinary message is recorded: what is below is
 /// for receipts, what the peer sends, acknowledgements, FLASH and IMMEDIATE.
 pub const BULK_FLOORS: u64 = 2;

@@ -25,7 +25,10 @@ use crate::exchange::submit::SubmitError;
 use crate::exchange::view::PageError;
 use crate::exchange::watch::CursorError;
 use crate::journal::JournalError;
-use crate::limits::{PAGE_MESSAGES_MAX, REFUSAL_DETAILS_BYTES_MAX, REFUSAL_MESSAGE_BYTES_MAX};
+use crate::limits::{
+    PAGE_MESSAGES_MAX, REFUSAL_DETAILS_BYTES_MAX, REFUSAL_MESSAGE_BYTES_MAX,
+    SUBMIT_MANY_IDLE_TIME_MAX, SUBMIT_MANY_REFUSALS_MAX,
+};
 use crate::model::MessageId;
 use crate::model::check::FieldFault;
 use crate::model::handling::Use;
@@ -276,6 +279,18 @@ pub enum DeskError {
     /// Nobody reads the answer.
     #[error("the answer was not read for three minutes; ask again, from the last cursor or offset")]
     NotRead,
+    /// Nothing came on a stream of messages.
+    #[error(
+        "no whole message came on this stream for {} minutes; open another when there is something to send",
+        SUBMIT_MANY_IDLE_TIME_MAX.as_secs() / 60
+    )]
+    StreamIdle,
+    /// Nothing of what came on a stream of messages could be recorded.
+    #[error(
+        "more than {SUBMIT_MANY_REFUSALS_MAX} messages of this stream were refused one after the other; \
+         each answer says why: mend that, then open another stream"
+    )]
+    AllRefused,
     /// The upload broke off.
     #[error("the upload broke off before its end; nothing of it was kept")]
     BrokenOff,
@@ -366,6 +381,8 @@ fn row(error: &DeskError) -> (Code, &'static str) {
 
         DeskError::Stalled => (Code::DeadlineExceeded, "UPLOAD_STALLED"),
         DeskError::NotRead => (Code::DeadlineExceeded, "NOT_READ"),
+        DeskError::StreamIdle => (Code::DeadlineExceeded, "STREAM_IDLE"),
+        DeskError::AllRefused => (Code::FailedPrecondition, "TOO_MANY_REFUSED"),
         DeskError::BrokenOff => (Code::Aborted, "UPLOAD_BROKEN_OFF"),
         DeskError::Stopping => (Code::Unavailable, "STOPPING"),
         DeskError::Transport(status) => (status.code(), "TRANSPORT"),

@@ -64,8 +64,8 @@ use crate::journal::Journal;
 use crate::limits::{
     BUNDLES_MAX, CALLER_DOWNLOADS_MAX, CALLER_READS_MAX, CALLER_SUBMIT_STREAMS_MAX,
     CALLER_SUBMITS_MAX, CALLER_UPLOADS_MAX, CALLER_WATCHERS_MAX, DESK_MESSAGE_BYTES_MAX,
-    DOWNLOADS_MAX, EXPORTS_MAX, READS_MAX, SUBMIT_STREAMS_MAX, SUBMITS_MAX, UPLOADS_MAX,
-    WATCHERS_MAX,
+    DOWNLOADS_MAX, EXPORTS_MAX, READS_MAX, SUBMIT_MANY_HEAVY_MAX, SUBMIT_STREAMS_MAX, SUBMITS_MAX,
+    UPLOADS_MAX, WATCHERS_MAX,
 };
 use crate::model::retention::Policy;
 use crate::proto::v1;
@@ -131,6 +131,8 @@ pub struct Desk {
     reads: Seats,
     submits: Seats,
     submit_streams: Seats,
+    /// For drafts of streams that take much memory.
+    heavy_submits: Arc<Semaphore>,
     uploads: files::Uploads,
     downloads: Seats,
     exports: Arc<Semaphore>,
@@ -164,6 +166,7 @@ impl Desk {
             reads: Seats::new(READS_MAX, CALLER_READS_MAX),
             submits: Seats::new(SUBMITS_MAX, CALLER_SUBMITS_MAX),
             submit_streams: Seats::new(SUBMIT_STREAMS_MAX, CALLER_SUBMIT_STREAMS_MAX),
+            heavy_submits: Arc::new(Semaphore::new(SUBMIT_MANY_HEAVY_MAX)),
             uploads: files::Uploads::new(Seats::new(UPLOADS_MAX, CALLER_UPLOADS_MAX)),
             downloads: Seats::new(DOWNLOADS_MAX, CALLER_DOWNLOADS_MAX),
             exports: Arc::new(Semaphore::new(EXPORTS_MAX)),

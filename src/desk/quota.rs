@@ -9,7 +9,7 @@ use super::errors::DeskError;
 use super::seats::Seat;
 use crate::exchange::quota::{Charge, Class, Quota};
 use crate::exchange::submit::goes_ahead;
-use crate::limits::{BULK_FLOORS, CALLER_SUBMITS_MAX, SUBMITS_MAX};
+use crate::limits::{BULK_FLOORS, CALLER_SUBMITS_MAX, SUBMITS_BY_STREAMS_MAX, SUBMITS_MAX};
 use crate::model::body::kind_of;
 use crate::proto::v1;
 
@@ -84,13 +84,14 @@ impl Desk {
         if self.stop.is_cancelled() {
             return Err(DeskError::Stopping);
         }
-        let (in_flight, all) = self.places(caller, class);
+        let (in_flight, all) = self.places(caller, class, SUBMITS_MAX);
         let seat = self.submits.take_up_to(caller, in_flight, all);
         let seat = seat.ok_or(DeskError::InFlight { in_flight })?;
         self.let_in_seated(caller, class, draft_bytes, seat).await
     }
 
-    /// A place in flight, as soon as there is one: for who sends no more meanwhile.
+    /// A place in flight, as soon as there is one: for who sends no more meanwhile. The last ones stay
+    /// with those who do not wait.
     ///
     /// # Errors
     /// [`DeskError::InFlight`] for a caller who may have none at all.
@@ -99,7 +100,7 @@ impl Desk {
         caller: &Caller,
         class: Class,
     ) -> Result<Seat, DeskError> {
-        let (in_flight, all) = self.places(caller, class);
+        let (in_flight, all) = self.places(caller, class, SUBMITS_BY_STREAMS_MAX);
         if in_flight == 0 {
             return Err(DeskError::InFlight { in_flight });
         }
@@ -123,14 +124,14 @@ impl Desk {
         Ok(Admission { seat, charge })
     }
 
-    /// How many messages may be in flight: of the caller, and in all.
-    fn places(&self, caller: &Caller, class: Class) -> (usize, usize) {
+    /// How many messages may be in flight: of the caller, and in all, of which `all_max` ordinary ones.
+    fn places(&self, caller: &Caller, class: Class, all_max: usize) -> (usize, usize) {
         let places = |places: usize| match class {
             Class::Bulk => places,
             Class::Urgent => places + places.div_ceil(4),
         };
         let quota = self.rules.quotas.of(caller);
-        (places(quota.in_flight), places(SUBMITS_MAX))
+        (places(quota.in_flight), places(all_max))
     }
 
     /// Takes from a caller's quota.

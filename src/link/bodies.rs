@@ -5,7 +5,9 @@
 //! a minute. Here each such request has a time to come whole, longer the more has come, and all of
 //! one identity together a number of bytes: beyond it they wait, unread, as HTTP/2 lets them.
 //!
-//! Calls whose requests are streams bound each part themselves.
+//! Calls whose requests are streams are not bounded here. How long each waits for the next message, of
+//! which all must have come, is its own affair: a session, the parts of a file, a stream of drafts end by
+//! themselves when none comes (`limits`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;

@@ -51,6 +51,20 @@ pub(crate) fn judge_in<M: prost::Name>(bytes: &[u8], parts_max: usize) -> Result
     look(Shape::of::<M>(), bytes, parts_max).map(drop)
 }
 
+/// How many messages lie within the bytes of a generated message.
+pub(crate) fn count_in<M: prost::Name>(bytes: &[u8]) -> usize {
+    let mut left = usize::MAX;
+    // Each takes a byte at least: there are never so many.
+    let _ = count(
+        Shape::of::<M>(),
+        bytes,
+        &mut left,
+        DEPTH_MAX,
+        &mut Seen::default(),
+    );
+    usize::MAX - left
+}
+
 /// Takes from `left` what lies within.
 fn count(
     shape: &'static Shape,
@@ -125,6 +139,8 @@ mod tests {
         let bytes = letter_of_ten.encode_to_vec();
         assert!(!exceed(letter(), &bytes, 10));
         assert!(exceed(letter(), &bytes, 9));
+        assert_eq!(count_in::<v1::OfficialLetter>(&bytes), 10);
+        assert_eq!(count_in::<v1::OfficialLetter>(&[]), 0);
     }
 
     #[test]

@@ -22,7 +22,8 @@ const ACCOUNT_BYTES_MAX: usize = 1 << 10;
 /// What was counted since the process began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counted {
-    /// Calls of `fdatasync` and `fsync` by the store: its engine's file, marks, files, directories.
+    /// Calls of `fdatasync` and `fsync` by the store, for its engine's file, marks, key files, files and
+    /// directories; without those that the engine makes by itself.
     pub syncs: u64,
     /// Commits of every store of this process: the log's and the journal's.
     pub commits: u64,

@@ -120,7 +120,7 @@ impl Ballast {
                     file.write_all(&zeros[..part])?;
                     left -= part as u64;
                 }
-                file.sync_all()
+                counters::sync_all(&file)
             }
             Err(e) => Err(e.into()),
         }

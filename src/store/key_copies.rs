@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{KeyAddress, Period, StoreError, disk};
+use super::{KeyAddress, Period, StoreError, counters, disk};
 use crate::limits::{KEY_COPIES_MAX, KEY_COPY_LABEL_BYTES_MAX};
 
 /// The list's name among the files of keys.
@@ -331,7 +331,7 @@ impl CopiedKeys {
                 .open(&path)
                 .and_then(|mut file| {
                     file.write_all(bytes)?;
-                    file.sync_all()?;
+                    counters::sync_all(&file)?;
                     // So that it is read from the medium.
                     let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
                     Ok(())

@@ -27,7 +27,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::key_copies::{CopiedKeys, FoundCopy, KeyCopies, KeyCopy, KeyCopyError};
 use super::layout::Layout;
-use super::{KeyMarks, StoreError, disk};
+use super::{KeyMarks, StoreError, counters, disk};
 use crate::crypto::at_rest::{self, Context};
 use crate::crypto::puncture::{BlockError, LeafKey, PuncturedTree, TreeFormatError};
 use crate::crypto::storage_key::StorageKey;
@@ -781,7 +781,7 @@ impl Vault {
             .and_then(|mut file| {
                 file.write_all(MAGIC)?;
                 file.write_all(&sealed)?;
-                file.sync_all()
+                counters::sync_all(&file)
             })
             .map_err(io(&new))?;
         let had_one = match fs::hard_link(&path, &old) {
@@ -879,7 +879,7 @@ pub fn shred(path: &Path) -> Result<(), StoreError> {
             file.write_all_at(&zeros[..part], at)?;
             at += part as u64;
         }
-        file.sync_all()?;
+        counters::sync_all(&file)?;
         fs::remove_file(path)
     };
     overwrite().map_err(|e| StoreError::io("overwrite", path, e))
