@@ -7,9 +7,9 @@
 //! - [`remote`]: the running node and its real peer instead.
 //! - [`drafts`]: what is sent; [`load`]: sending it and following each one to its receipt.
 //! - [`scenes`]: what is measured beyond one load; [`suite`]: all of it.
-//! - [`rounds`]: what each round came to, and the medians.
+//! - [`mod@rounds`]: what each round came to, and the medians.
 //! - [`limits`]: what the machine can do; [`bounds`]: what follows from it.
-//! - [`report`]: the result as JSON; [`saved`]: in a file; [`shown`]: as people read it; [`plot`]: as
+//! - [`mod@report`]: the result as JSON; [`saved`]: in a file; [`shown`]: as people read it; [`plot`]: as
 //!   drawings.
 //! - [`ends`]: what ends a run from outside.
 
