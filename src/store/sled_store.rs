@@ -99,6 +99,8 @@ pub struct SledStore {
     /// Whether the ballast is held; locked while it is taken or given up.
     ballast_held: Mutex<bool>,
     poisoned: AtomicBool,
+    /// It was a write that failed, and not what was read that is damaged.
+    write_failed: AtomicBool,
     background_panics: u64,
     /// A second handle of sled's file, for `fdatasync`; who holds it may write.
     writer: Mutex<File>,
@@ -185,6 +187,7 @@ impl SledStore {
             ballast,
             ballast_held: Mutex::new(false),
             poisoned: AtomicBool::new(false),
+            write_failed: AtomicBool::new(false),
             background_panics,
             _lock: lock,
         };
@@ -282,13 +285,17 @@ impl SledStore {
         self.db.as_ref().expect("present until drop")
     }
 
-    /// Reads; an error or a panic means damaged files, and ends writing.
+    /// Reads; an error or a panic means damaged files, and ends writing. Unless a write has failed before:
+    /// sled splits pages also while it reads, and refuses to read them where it cannot write that.
     fn read<T>(&self, read: impl FnOnce(&sled::Db) -> sled::Result<T>) -> Result<T, StoreError> {
         let what = match quietly(|| read(self.db())) {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(error)) => engine::describe(&error),
             Err(panic) => panic,
         };
+        if self.write_failed.load(Ordering::SeqCst) {
+            return Err(StoreError::unknown(what));
+        }
         self.poisoned.store(true, Ordering::SeqCst);
         Err(StoreError::corrupt(&self.layout.sled(), what))
     }
@@ -318,6 +325,7 @@ impl SledStore {
             Ok(Err(error)) => engine::describe(&error),
             Err(panic) => panic,
         };
+        self.write_failed.store(true, Ordering::SeqCst);
         self.poisoned.store(true, Ordering::SeqCst);
         Err(StoreError::unknown(what))
     }
