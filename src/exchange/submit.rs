@@ -429,12 +429,13 @@ impl Exchange {
             )
         };
         let place = self.place(link, id)?.ok_or_else(not_here)?;
-        let stored = match place {
+        match place {
             Place::Log(side, _) if of.is_some_and(|of| of != side) => return Err(not_here()),
             Place::Expressed(_) if of == Some(LogSide::Own) => return Err(not_here()),
-            Place::Log(side, index) => self.reader(link, side).entry(index)?,
-            Place::Expressed(index) => self.reader(link, LogSide::Mirror).expressed(index)?,
-        };
+            Place::Log(..) | Place::Expressed(_) => {}
+        }
+        // What came ahead may get its turn at this moment.
+        let (_, stored) = self.stored_at(link, place)?;
         Ok(Some(header_of(&stored, link.peer.as_str())?))
     }
 

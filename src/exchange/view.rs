@@ -62,7 +62,11 @@ impl Exchange {
     }
 
     /// The record at a message's place, and the side whose log that is.
-    fn stored_at(&self, link: &Link, place: Place) -> Result<(LogSide, Stored), ReadError> {
+    pub(super) fn stored_at(
+        &self,
+        link: &Link,
+        place: Place,
+    ) -> Result<(LogSide, Stored), ReadError> {
         Ok(match place {
             Place::Log(side, index) => (side, self.reader(link, side).entry(index)?),
             Place::Expressed(index) => {
