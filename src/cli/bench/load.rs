@@ -11,13 +11,13 @@ use hdrhistogram::Histogram;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Status};
 
 use super::drafts::Drafts;
 use crate::cli::connect::Desk;
 use crate::cli::exit::{Exit, Failure, OrExit as _};
 use crate::cli::print::Bar;
 use crate::cli::refused;
+use crate::desk::errors::status_of;
 use crate::limits::CALLER_SUBMIT_STREAMS_MAX;
 use crate::link::serve::STREAMS_MAX;
 use crate::proto::v1::submit_many_response::Outcome;
@@ -440,7 +440,7 @@ async fn open_stream(
                         unanswered.fetch_sub(1, Ordering::SeqCst);
                         course.step(&recorded.id, Step::Recorded);
                     }
-                    Some(Outcome::Failure(told)) => break refused::failure(&status_of(told)),
+                    Some(Outcome::Failure(told)) => break refused::failure(&status_of(&told)),
                     None => break Failure::new(Exit::Internal, "an answer says nothing"),
                 },
                 Ok(None) if ended_in_order(open.upgrade().is_some(), &unanswered) => return,
@@ -460,12 +460,6 @@ async fn open_stream(
 /// Whether a stream of answers may end now: no more drafts will come, and all are answered.
 fn ended_in_order(is_open: bool, unanswered: &AtomicU64) -> bool {
     !is_open && unanswered.load(Ordering::SeqCst) == 0
-}
-
-/// What Submit would have answered.
-fn status_of(told: v1::SubmitFailure) -> Status {
-    let code = Code::from_i32(told.code);
-    Status::with_details(code, told.message, told.details)
 }
 
 async fn submit(desk: Desk, draft: Draft, course: Arc<Course>, failed: mpsc::Sender<Failure>) {
