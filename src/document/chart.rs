@@ -126,7 +126,8 @@ pub fn lying(html: &mut Html, parts: &[i64], most: i64, description: &str) {
     });
 }
 
-fn drawn(
+/// An element of a drawing, with attributes that were calculated.
+pub(super) fn drawn(
     html: &mut Html,
     name: &'static str,
     attributes: &[(&'static str, String)],

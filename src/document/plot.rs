@@ -3,6 +3,7 @@
 //! The same plot is the same bytes: no time, no random names, lengths with one digit behind the
 //! point. Every point tells its numbers when it is pointed at, and stands in a table elsewhere.
 
+use super::chart::drawn;
 use super::html::Html;
 
 const WIDTH: f64 = 720.0;
@@ -340,19 +341,6 @@ fn written(html: &mut Html, class: &str, anchor: &str, x: f64, y: f64, text: &st
         ("text-anchor", anchor.to_owned()),
     ];
     drawn(html, "text", &place, |html| html.text(text));
-}
-
-fn drawn(
-    html: &mut Html,
-    name: &'static str,
-    attributes: &[(&'static str, String)],
-    within: impl FnOnce(&mut Html),
-) {
-    let attributes: Vec<(&'static str, &str)> = attributes
-        .iter()
-        .map(|(name, value)| (*name, value.as_str()))
-        .collect();
-    html.with(name, &attributes, within);
 }
 
 fn float(count: usize) -> f64 {
