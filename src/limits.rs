@@ -21,9 +21,12 @@ pub const ITEM_BYTES_MAX: usize = ENTRY_BYTES_MAX + SALT_BYTES + BODY_BYTES_MAX;
 pub const FRAME_BYTES_MAX: usize = 2 << 20;
 /// Entries of one push.
 pub const PUSH_ENTRIES_MAX: usize = 512;
-/// Pushes under way beside which no small one is begun: on a fast way they are as many as both sides work
-/// on at once, on a slow one a letter waits for a quarter of its round trip at most.
-pub const SMALL_PUSHES_MAX: usize = 4;
+/// Entries that a node sends in one push, and that it waits for when it mirrors: what is urgent waits for so
+/// many at most, and a commit and a cosignature cost little beside them.
+pub const RUN_ENTRIES_READY: usize = 128;
+/// Pushes under way beside which no small one is begun: what comes meanwhile goes together, and a letter
+/// waits for one round trip at most. What is urgent goes ahead of its turn and does not wait.
+pub const SMALL_PUSHES_MAX: usize = 1;
 /// Entries that a push is begun for in any case, while there is room in the window.
 pub const PUSH_ENTRIES_READY: u64 = 64;
 /// Entry and body bytes of one push, unless a single item is larger.

@@ -18,6 +18,8 @@ use crate::proto::v1;
 /// Events put together ahead of a slow reader: with one being sent, two bodies of 1 MiB at worst,
 /// for each of 256 subscribers.
 const AHEAD_EVENTS: usize = 1;
+/// The same in outline, some 1 KiB each: what is ready goes out in one piece.
+const AHEAD_OUTLINES: usize = 128;
 
 /// The answer to Watch.
 pub(super) type Events = ReceiverStream<Result<v1::WatchResponse, Status>>;
@@ -33,12 +35,13 @@ impl Desk {
             what: "subscriptions",
         })?;
         let watcher = self.exchange.watch(&request.cursor, request.from_start)?;
-        let watcher = if request.outline {
-            watcher.in_outline()
+        let watcher = watcher.only(wanted_events(&request.only)?);
+        let (watcher, ahead) = if request.outline {
+            (watcher.in_outline(), AHEAD_OUTLINES)
         } else {
-            watcher
+            (watcher, AHEAD_EVENTS)
         };
-        let (events, stream) = mpsc::channel(AHEAD_EVENTS);
+        let (events, stream) = mpsc::channel(ahead);
         let (desk, caller) = (Arc::clone(self), caller.clone());
         tokio::spawn(async move {
             let told = tokio::select! {
@@ -95,6 +98,36 @@ impl Desk {
         // once.
         std::future::pending().await
     }
+}
+
+/// The events that a caller wants, each one that can happen to a message.
+fn wanted_events(only: &[i32]) -> Result<Vec<v1::WatchEvent>, DeskError> {
+    let of_messages = |number: &i32| match v1::WatchEvent::try_from(*number) {
+        Ok(
+            event @ (v1::WatchEvent::Recorded
+            | v1::WatchEvent::Delivered
+            | v1::WatchEvent::Received
+            | v1::WatchEvent::Reminded
+            | v1::WatchEvent::Overdue
+            | v1::WatchEvent::Escalated),
+        ) => Some(event),
+        _ => None,
+    };
+    let mut wanted = Vec::new();
+    for (place, number) in only.iter().enumerate() {
+        let event = of_messages(number).ok_or_else(|| {
+            DeskError::field(
+                format!("only[{place}]"),
+                format!("{number} is no event that happens to a message"),
+                "use RECORDED, DELIVERED, RECEIVED, REMINDED, OVERDUE or ESCALATED; the others are told in \
+                 any case",
+            )
+        })?;
+        if !wanted.contains(&event) {
+            wanted.push(event);
+        }
+    }
+    Ok(wanted)
 }
 
 fn response(event: Event) -> v1::WatchResponse {

@@ -71,8 +71,8 @@ pub(crate) fn judge(
     index: u64,
     item: &v1::Item,
 ) -> Result<Authentic, Box<Refused>> {
-    let claimed = Claim::of(&item.entry);
     let refuse = |reason, detail: &str| {
+        let claimed = Claim::of(&item.entry);
         Box::new(Refused {
             reason,
             detail: detail.to_owned(),

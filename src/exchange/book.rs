@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::admitting::Admitting;
 use super::bundle::Carriage;
 use super::cases::Cases;
 use super::due::DueBook;
@@ -181,6 +182,8 @@ pub struct Link {
     pub(crate) running: Mutex<()>,
     /// The own checkpoint signed last: its receipt needs only the mirror's line verified.
     pub(crate) last_signed: std::sync::Mutex<Option<OwnCheckpoint>>,
+    /// The receipt given last, until it is kept.
+    unkept: std::sync::Mutex<Option<Box<Verified<Receipt>>>>,
     /// The receipt verified last.
     pub(crate) last_receipt: std::sync::Mutex<Option<Verified<Receipt>>>,
     /// Grows when files of this link may have become complete, or new ones are wanted.
@@ -189,8 +192,8 @@ pub struct Link {
     pub(crate) confirming: Mutex<()>,
     /// What came back with its records was looked through for what had been erased.
     pub(crate) erased_again: AtomicBool,
-    /// Held from sealing an entry of the peer until it is recorded.
-    pub(crate) admitting: Mutex<()>,
+    /// Which entries of the peer are being sealed and recorded.
+    pub(crate) admitting: Admitting,
     /// What is carried by hand.
     pub(crate) carriage: Carriage,
     /// What follows from both logs.
@@ -348,6 +351,11 @@ impl Link {
     #[must_use]
     pub fn head(&self) -> Head {
         self.head.borrow().clone()
+    }
+
+    /// The receipt given last, until it is kept.
+    pub(crate) fn unkept(&self) -> std::sync::MutexGuard<'_, Option<Box<Verified<Receipt>>>> {
+        self.unkept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Follows [`Link::head`].
@@ -563,11 +571,12 @@ impl Book {
             slot: std::sync::Mutex::default(),
             running: Mutex::default(),
             last_signed: std::sync::Mutex::default(),
+            unkept: std::sync::Mutex::default(),
             last_receipt: std::sync::Mutex::default(),
             files: watch::Sender::new(1),
             confirming: Mutex::default(),
             erased_again: AtomicBool::new(false),
-            admitting: Mutex::default(),
+            admitting: Admitting::default(),
             carriage: Carriage::default(),
             cases: Cases::default(),
             dues: std::sync::Mutex::default(),

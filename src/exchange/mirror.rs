@@ -1,7 +1,7 @@
 //! Mirroring: verify → admit → extend the mirror → flush → cosign.
 //!
 //! Whatever pushes have gathered while the last flush ran are taken as one run under the newest
-//! checkpoint among them: one commit, one cosignature (natural batching).
+//! checkpoint among them, up to a number of entries: one commit, one cosignature (natural batching).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,14 +27,14 @@ use crate::crypto::checkpoint::{
 use crate::crypto::note::{Note, NoteError};
 use crate::limits::{
     CHECKPOINT_SIZE_MAX, ENTRY_BYTES_MAX, EXPRESSED_BYTES_MAX, EXPRESSED_ENTRIES_MAX,
-    GROUP_BYTES_MAX, KEPT_NOTE_BYTES_MAX, PUSH_ENTRIES_MAX,
+    GROUP_BYTES_MAX, KEPT_NOTE_BYTES_MAX, PUSH_ENTRIES_MAX, RUN_ENTRIES_READY,
 };
 use crate::proto::v1::{self, FaultCode, frame};
 use crate::store::StoreError;
 use crate::tlog::leaf_hash;
 
 /// Items below which judging on the session's own task is quicker than spreading them.
-const SPREAD_ITEMS_MIN: usize = 8;
+const SPREAD_ITEMS_MIN: usize = 16;
 
 impl Exchange {
     /// Plays mirror of the peer's log for one session.
@@ -55,7 +55,7 @@ impl Exchange {
                 return Err(Stop::End(End::Closed));
             };
             run.take(link, push)?;
-            while run.bytes < GROUP_BYTES_MAX {
+            while run.bytes < GROUP_BYTES_MAX && run.items.len() < RUN_ENTRIES_READY {
                 let Ok(push) = queue.try_recv() else { break };
                 run.take(link, push)?;
             }
@@ -79,8 +79,21 @@ impl Exchange {
             // Before it is sent: the peer may answer it with as much again.
             window.give(entries, bytes);
             send(outgoing, frame::Frame::Cosigned(cosigned)).await?;
+            self.keep_cosigned(link).await;
+            *link.unkept() = Some(Box::new(receipt));
+            if queue.is_empty() {
+                self.keep_cosigned(link).await;
+            }
+        }
+    }
+
+    /// Keeps the receipt that was given last, unless it is kept. What is lost of it in a crash is made
+    /// again ([`Exchange::cosigned_again`]); so it goes with the next run, if that has come.
+    pub(super) async fn keep_cosigned(&self, link: &Link) {
+        let receipt = link.unkept().take();
+        if let Some(receipt) = receipt {
             self.recorder
-                .send(Command::KeepCosigned(link.number, Box::new(receipt)))
+                .send(Command::KeepCosigned(link.number, receipt))
                 .await;
         }
     }
@@ -103,13 +116,15 @@ impl Exchange {
         let judged = self.judge_all(link, &keys, start_index, &items).await;
         // What comes ahead is sealed and recorded before this looks, or after this is recorded: else
         // a body would be sealed under two keys.
-        let alone = link.admitting.lock().await;
+        let alone = link.admitting.alone(start_index..size).await;
         let mut run = self.admit_run(link, &keys, start_index, &items, judged, &signed)?;
         run.charge = charge;
         for incident in &run.incidents {
             tracing::warn!(peer = %incident.peer, what = %incident.what, "refused");
         }
         let keep = signed.clone();
+        // In one commit, unless the recorder is faster than this.
+        self.keep_cosigned(link).await;
         let recorded = self
             .ask(|reply| Command::Mirror(Box::new(run), reply))
             .await;
@@ -276,7 +291,8 @@ impl Exchange {
             let text = "two different entries were expressed for one index";
             return Err(mismatch(text, &known.entry));
         }
-        let alone = link.admitting.lock().await;
+        // Only behind the run that brings this very entry.
+        let alone = link.admitting.alone(index..index + 1).await;
         let free = self
             .id_is_free(link, authentic.id(), index, &RunIds::new())
             .map_err(|error| unable(&error))?;

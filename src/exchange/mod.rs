@@ -29,6 +29,7 @@
 //! entry, body, tiles, id index and outbox (5); delivery at least once, recording idempotent (6).
 
 mod admit;
+mod admitting;
 pub mod backup;
 pub mod book;
 pub mod bundle;
@@ -348,8 +349,24 @@ impl Exchange {
         &self,
         make: impl FnOnce(command::Reply<T>) -> Command,
     ) -> Result<T, RecordError> {
+        let answer = self.tell(make).await;
+        self.answered(answer).await
+    }
+
+    /// Queues a command for the recorder, which will answer it.
+    async fn tell<T>(
+        &self,
+        make: impl FnOnce(command::Reply<T>) -> Command,
+    ) -> oneshot::Receiver<Result<T, RecordError>> {
         let (reply, answer) = oneshot::channel();
         self.recorder.send(make(reply)).await;
+        answer
+    }
+
+    async fn answered<T>(
+        &self,
+        answer: oneshot::Receiver<Result<T, RecordError>>,
+    ) -> Result<T, RecordError> {
         answer.await.unwrap_or_else(|_| {
             Err(RecordError::Stopped {
                 reason: self

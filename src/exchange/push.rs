@@ -1,8 +1,8 @@
 //! Pushing: what the mirror lacks, in runs under a checkpoint; what is urgent ahead of its turn.
 //!
 //! Whatever has gathered since the last push goes next, up to a window of entries and bytes that
-//! are not yet cosigned. Each push costs two signatures and a receipt, on either side; so where some are
-//! under way already, a few entries wait until one of these is cosigned, or more have come. A FLASH or IMMEDIATE entry that would have to wait behind others goes by
+//! are not yet cosigned. Each push costs signatures, syncs and a receipt, on either side; so where one is
+//! under way already, a few entries wait until it is cosigned, or more have come. A FLASH or IMMEDIATE entry that would have to wait behind others goes by
 //! Express first; so does an acknowledgement that the next push would not bring, or that the peer lets
 //! wait. The mirror takes them up again when their index comes.
 
@@ -17,8 +17,8 @@ use super::session::{Never, OwnCheckpoint, Stop, item_bytes, send};
 use super::{Exchange, Link, LogSide};
 use crate::crypto::checkpoint::sign_checkpoint;
 use crate::limits::{
-    ACKNOWLEDGEMENTS_AHEAD_MAX, ITEM_BYTES_MAX, PUSH_BYTES_MAX, PUSH_ENTRIES_MAX,
-    PUSH_ENTRIES_READY, SMALL_PUSHES_MAX, WINDOW_BYTES_MAX, WINDOW_ENTRIES_MAX,
+    ACKNOWLEDGEMENTS_AHEAD_MAX, ITEM_BYTES_MAX, PUSH_BYTES_MAX, PUSH_ENTRIES_READY,
+    RUN_ENTRIES_READY, SMALL_PUSHES_MAX, WINDOW_BYTES_MAX, WINDOW_ENTRIES_MAX,
 };
 use crate::proto::v1::{self, frame};
 use crate::store::Direction;
@@ -76,17 +76,15 @@ impl<'a> Pusher<'a> {
                 self.express(index).await?;
                 continue;
             }
-            let mut room = self.window_room(cosigned_size);
-            if self.waits_for_more(head.signable_size) {
-                room = 0;
-            }
+            let room = self.window_room(cosigned_size);
             if let Some(index) = self.next_acknowledgement(cosigned_size, head.signable_size, room)
             {
                 self.acknowledgements_ahead.insert(index);
                 self.express(index).await?;
                 continue;
             }
-            if self.next_index < head.signable_size && room > 0 {
+            let has_more = self.next_index < head.signable_size;
+            if has_more && room > 0 && !self.waits_for_more(head.signable_size) {
                 self.push(head.signable_size, room).await?;
                 continue;
             }
@@ -163,7 +161,7 @@ impl<'a> Pusher<'a> {
         let waits_from = if self.link.presence.borrow().slowed.is_some() {
             cosigned_size
         } else {
-            self.next_index + room.min(PUSH_ENTRIES_MAX) as u64
+            self.next_index + room.min(RUN_ENTRIES_READY) as u64
         };
         let urgent = self.urgent();
         let mut waiting = urgent
@@ -193,7 +191,7 @@ impl<'a> Pusher<'a> {
     /// Sends the next entries, as many as fit, under a checkpoint of exactly their end.
     async fn push(&mut self, signable_size: u64, room: usize) -> Result<(), Stop> {
         let start_index = self.next_index;
-        let entries_max = room.min(PUSH_ENTRIES_MAX);
+        let entries_max = room.min(RUN_ENTRIES_READY);
         let (mut items, _) =
             self.exchange
                 .gather(self.link, start_index, signable_size, entries_max)?;

@@ -1,7 +1,7 @@
 //! The recorder: the one writer. It alone changes logs, mirrors and indices.
 //!
 //! Commands gather while the last commit is being flushed; whatever has gathered becomes the next
-//! commit (natural group commit). A group is staged beside the state, committed as one atomic
+//! commit (natural group commit), with what is just being signed. A group is staged beside the state, committed as one atomic
 //! batch, and only then becomes the state, is published and is answered. So a crash at any line
 //! leaves either all of a group or nothing of it, and nobody was told of what is not durable.
 //!
@@ -13,7 +13,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
@@ -27,6 +29,9 @@ use super::stage::Stage;
 use crate::limits::{GROUP_BYTES_MAX, GROUP_COMMANDS_MAX, RECORDER_QUEUE_MAX};
 use crate::store::{Marks, Share, Store, StoreError};
 
+/// How long a group waits at most for commands that are being made: about what its commit takes.
+const GATHER_TIME_MAX: Duration = Duration::from_micros(300);
+
 /// Hands commands to the recorder.
 #[derive(Clone)]
 pub(crate) struct RecorderHandle(Mode);
@@ -34,7 +39,7 @@ pub(crate) struct RecorderHandle(Mode);
 #[derive(Clone)]
 enum Mode {
     /// A thread of its own; commands group while it flushes.
-    Thread(mpsc::Sender<Command>),
+    Thread(mpsc::Sender<Command>, Arc<AtomicUsize>),
     /// Within the caller, for simulations: every command is a group.
     Inline(Arc<Mutex<Recorder>>),
 }
@@ -42,7 +47,7 @@ enum Mode {
 impl fmt::Debug for RecorderHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
-            Mode::Thread(_) => "RecorderHandle(thread)",
+            Mode::Thread(..) => "RecorderHandle(thread)",
             Mode::Inline(_) => "RecorderHandle(inline)",
         })
     }
@@ -54,15 +59,42 @@ impl RecorderHandle {
         matches!(self.0, Mode::Inline(_))
     }
 
+    /// Says that a command is being made, which is about to be queued: the next group waits for it, for a
+    /// moment. To be kept until it is queued, over work of the processor only and nothing that waits.
+    pub(crate) fn coming(&self) -> Coming {
+        let count = match &self.0 {
+            Mode::Thread(_, count) => Some(Arc::clone(count)),
+            Mode::Inline(_) => None,
+        };
+        if let Some(count) = &count {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        Coming(count)
+    }
+
     /// Queues a command; waits while the queue is full.
     pub(crate) async fn send(&self, command: Command) {
         match &self.0 {
             // A closed queue drops the command and with it the reply: the caller sees `Stopped`.
-            Mode::Thread(queue) => drop(queue.send(command).await),
+            Mode::Thread(queue, _) => drop(queue.send(command).await),
             Mode::Inline(recorder) => recorder
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .group(vec![command]),
+        }
+    }
+}
+
+/// A command that is being made. What is being made at the same time, such as a signature on each core,
+/// is then one commit, instead of one for whatever is first and another for the rest.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Coming(Option<Arc<AtomicUsize>>);
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        if let Some(count) = &self.0 {
+            count.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }
@@ -107,6 +139,8 @@ impl Recorder {
         mut self,
     ) -> std::io::Result<(RecorderHandle, std::thread::JoinHandle<()>)> {
         let (sender, mut queue) = mpsc::channel::<Command>(RECORDER_QUEUE_MAX);
+        let coming = Arc::new(AtomicUsize::new(0));
+        let still_coming = Arc::clone(&coming);
         let thread = std::thread::Builder::new()
             .name("recorder".to_owned())
             .spawn(move || {
@@ -114,8 +148,16 @@ impl Recorder {
                 while let Some(first) = first_of_next.take().or_else(|| queue.blocking_recv()) {
                     let mut bytes = first.cost_bytes();
                     let mut group = vec![first];
+                    let begun = Instant::now();
                     while group.len() < GROUP_COMMANDS_MAX {
-                        let Ok(next) = queue.try_recv() else { break };
+                        let Ok(next) = queue.try_recv() else {
+                            let comes = still_coming.load(Ordering::Relaxed) > 0;
+                            if comes && begun.elapsed() < GATHER_TIME_MAX {
+                                std::thread::yield_now();
+                                continue;
+                            }
+                            break;
+                        };
                         bytes += next.cost_bytes();
                         if bytes > GROUP_BYTES_MAX {
                             // A batch has a limit; a group over it would be refused as a whole.
@@ -127,7 +169,7 @@ impl Recorder {
                     self.group(group);
                 }
             })?;
-        Ok((RecorderHandle(Mode::Thread(sender)), thread))
+        Ok((RecorderHandle(Mode::Thread(sender, coming)), thread))
     }
 
     /// Keeps the recorder within its callers.
@@ -188,10 +230,17 @@ impl Recorder {
             charge.keep();
         }
         let mut heads = Vec::new();
+        // Whoever follows these is told once, when the mark is there too.
+        let mut marked = Vec::new();
         for (number, staged) in stage.links {
             if let Some(book) = self.books.get_mut(&number) {
-                heads.extend(staged.marks(book));
-                staged.apply(book);
+                let marks = staged.marks(book);
+                let has_marks = !marks.is_empty();
+                if has_marks {
+                    marked.push(number);
+                }
+                heads.extend(marks);
+                staged.apply(book, has_marks);
             }
         }
         answers.give_flushed();
@@ -201,10 +250,11 @@ impl Recorder {
         }
         for book in self.books.values() {
             let signable = book.own.size();
+            let is_told = !marked.contains(&book.link.number);
             book.link.head.send_if_modified(|head| {
                 let changed = head.signable_size != signable;
                 head.signable_size = signable;
-                changed
+                changed || !is_told
             });
         }
         answers.give(&Ok(()));

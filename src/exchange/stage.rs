@@ -913,8 +913,9 @@ impl StagedLink {
             .collect()
     }
 
-    /// Makes the committed group the state, and publishes it.
-    pub(super) fn apply(self, book: &mut Book) {
+    /// Makes the committed group the state, and publishes it; `quietly`: who follows it is told by somebody
+    /// else, a moment later.
+    pub(super) fn apply(self, book: &mut Book, quietly: bool) {
         if let Some(tree) = self.own {
             book.own = Arc::new(tree);
         }
@@ -968,7 +969,7 @@ impl StagedLink {
                 urgent.delivered(delivered_size);
             }
         }
-        link.head.send_modify(|head| {
+        link.head.send_if_modified(|head| {
             head.own_size = book.own.size();
             head.mirror_size = book.mirror.size();
             head.delivered_size = book.delivered_size;
@@ -988,6 +989,7 @@ impl StagedLink {
                 Holding::Held(hold) => head.peer_hold = Some(hold),
                 Holding::Released => head.peer_hold = None,
             }
+            !quietly
         });
         if self.files {
             link.files.send_modify(|count| *count += 1);

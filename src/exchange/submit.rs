@@ -233,13 +233,16 @@ impl Exchange {
         } else {
             None
         };
-        let mut own = if is_judged {
-            let named = Named { id, thread_id };
+        let named = Named { id, thread_id };
+        let (mut own, coming) = if is_judged {
             let possible = self.judged(link, &draft, named, content)?;
             self.check_signing(link, content, answered.as_ref())?;
-            self.sign_header(link, possible)?
+            let coming = self.recorder.coming();
+            (self.sign_header(link, possible)?, coming)
         } else {
-            self.sign_entry(link, &draft, id, thread_id, content)?
+            let coming = self.recorder.coming();
+            let own = self.sign_entry(link, &draft, id, thread_id, content)?;
+            (own, coming)
         };
         claim.takes(&own.leaf);
         self.adopt_files(&own.facts.files)?;
@@ -249,10 +252,10 @@ impl Exchange {
             case,
             claim: Some(claim),
         };
-        let asked = self
-            .ask(|reply| Command::Append(link.number, Box::new(own), holds, reply))
-            .await;
-        match asked {
+        let append = |reply| Command::Append(link.number, Box::new(own), holds, reply);
+        let answer = self.tell(append).await;
+        drop(coming);
+        match self.answered(answer).await {
             // The node itself was faster with the same id: is it the same message?
             Ok(recorded) if recorded.already_recorded => self
                 .earlier(link, id, &draft, content)?
@@ -692,11 +695,35 @@ impl Exchange {
 /// All bodies but those that nodes say of keys, leaves and digests: they say nothing of persons, and the
 /// logs are judged and put together again by them, also where no key file is at hand.
 fn lies_sealed(entry: &Bytes) -> bool {
-    let kind = header_in(entry).and_then(|header| v1::Kind::try_from(header.kind).ok());
-    !matches!(
-        kind,
-        Some(v1::Kind::KeyChange | v1::Kind::Refusal | v1::Kind::AttachmentsReceived)
-    )
+    let is_open = |kind: i32| {
+        matches!(
+            v1::Kind::try_from(kind),
+            Ok(v1::Kind::KeyChange | v1::Kind::Refusal | v1::Kind::AttachmentsReceived)
+        )
+    };
+    // Nearly all are told by their kind alone.
+    if !kind_in(entry).is_some_and(is_open) {
+        return true;
+    }
+    !header_in(entry).is_some_and(|header| is_open(header.kind))
+}
+
+/// The kind that an entry says to be, whatever else is in it.
+fn kind_in(entry: &Bytes) -> Option<i32> {
+    /// Of [`v1::Entry`].
+    #[derive(Clone, PartialEq, prost::Message)]
+    struct Payload {
+        #[prost(bytes = "bytes", tag = "1")]
+        payload: Bytes,
+    }
+    /// Of [`v1::Header`].
+    #[derive(Clone, PartialEq, prost::Message)]
+    struct Kind {
+        #[prost(int32, tag = "5")]
+        kind: i32,
+    }
+    let payload = Payload::decode(entry.clone()).ok()?.payload;
+    Some(Kind::decode(payload).ok()?.kind)
 }
 
 fn no_such_file(number: usize) -> SubmitError {
@@ -818,4 +845,47 @@ pub(crate) fn facts_of(header: &Header, content: &v1::body::Body) -> super::comm
 
 fn optional_text(id: Option<MessageId>) -> String {
     id.map(|id| id.to_string()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry_of(header: &v1::Header, payload: Option<Vec<u8>>) -> Bytes {
+        let entry = v1::Entry {
+            payload: payload.unwrap_or_else(|| header.encode_to_vec()).into(),
+            payload_type: "application/vnd.liaison.header.v1+protobuf".to_owned(),
+            signatures: vec![v1::Signature::default()],
+        };
+        entry.encode_to_vec().into()
+    }
+
+    #[test]
+    fn the_kind_of_an_entry_is_read_by_itself() {
+        for kind in 0..64 {
+            let header = v1::Header {
+                sender: "laocai.bg.vn.example".to_owned(),
+                kind,
+                schema: "a schema".to_owned(),
+                ..v1::Header::default()
+            };
+            assert_eq!(kind_in(&entry_of(&header, None)), Some(kind));
+        }
+        assert_eq!(kind_in(&Bytes::from_static(b"\xff")), None);
+        let header = v1::Header::default();
+        assert_eq!(kind_in(&entry_of(&header, Some(vec![0xff]))), None);
+    }
+
+    #[test]
+    fn what_only_claims_to_be_of_a_system_kind_lies_sealed() {
+        // A kind, and a header that is none for the rest.
+        let header = v1::Header {
+            kind: v1::Kind::KeyChange as i32,
+            ..v1::Header::default()
+        };
+        let entry = entry_of(&header, None);
+        assert_eq!(kind_in(&entry), Some(v1::Kind::KeyChange as i32));
+        assert!(lies_sealed(&entry));
+        assert!(lies_sealed(&Bytes::from_static(b"no entry")));
+    }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use prost::encoding::{decode_varint, encode_varint};
 use serde::Deserialize;
+use tokio::sync::watch;
 use tokio_stream::wrappers::WatchStream;
 use tokio_stream::{StreamExt as _, StreamMap};
 
@@ -62,6 +63,8 @@ struct Told {
 #[derive(Debug)]
 struct Followed {
     link: Arc<Link>,
+    /// Says whether anything of the link has changed since it was last looked at.
+    changes: watch::Receiver<Head>,
     told: Told,
     /// Expressed entries told ahead of their turn.
     already: BTreeSet<u64>,
@@ -96,6 +99,8 @@ pub struct Watcher {
     links: Vec<Followed>,
     heads: StreamMap<usize, WatchStream<Head>>,
     ready: VecDeque<Ready>,
+    /// Told before what is ready: what came ahead of its turn.
+    ahead: VecDeque<Ready>,
     /// Told before all else: one for each link at most.
     alarms: VecDeque<Event>,
     /// Cursor of what was told last.
@@ -105,6 +110,8 @@ pub struct Watcher {
     caught_up: bool,
     /// How much of each message is told.
     detail: Detail,
+    /// Events of messages that are told; all of them if there is none.
+    only: Vec<WatchEvent>,
 }
 
 /// An event whose message is put together only when it is told: bodies are large.
@@ -165,6 +172,7 @@ impl Exchange {
             };
             links.push(Followed {
                 link: Arc::clone(link),
+                changes: receiver.clone(),
                 told: from,
                 already,
                 expressed_count: None,
@@ -177,11 +185,13 @@ impl Exchange {
             links,
             heads,
             ready: VecDeque::new(),
+            ahead: VecDeque::new(),
             alarms: VecDeque::new(),
             told_up_to: String::new(),
             turn: 0,
             caught_up: false,
             detail: Detail::Full,
+            only: Vec::new(),
         };
         watcher.told_up_to = watcher.cursor();
         Ok(watcher)
@@ -196,6 +206,18 @@ impl Watcher {
         self
     }
 
+    /// The same subscription, telling of messages only when one of these happens to them. What concerns a
+    /// whole link is told all the same, and that all there is has been told.
+    #[must_use]
+    pub fn only(mut self, events: Vec<WatchEvent>) -> Self {
+        self.only = events;
+        self
+    }
+
+    fn tells(&self, what: WatchEvent) -> bool {
+        self.only.is_empty() || self.only.contains(&what)
+    }
+
     /// The next event; waits for it. `None` when the node is going down.
     ///
     /// # Errors
@@ -203,10 +225,15 @@ impl Watcher {
     pub async fn next(&mut self) -> Option<Result<Event, ReadError>> {
         loop {
             for at in 0..self.links.len() {
-                self.look_at_alarm(at);
+                if let Err(error) = self.look_ahead(at) {
+                    return Some(Err(error));
+                }
             }
             if let Some(alarm) = self.alarms.pop_front() {
                 return Some(Ok(alarm));
+            }
+            if let Some(ahead) = self.ahead.pop_front() {
+                return Some(self.told(ahead));
             }
             if let Some(ready) = self.ready.pop_front() {
                 self.told_up_to.clone_from(&ready.cursor);
@@ -241,10 +268,52 @@ impl Watcher {
         }
     }
 
+    /// Looks for what goes before everything that is ready to be told, when anything of a link has changed:
+    /// whether it is held, and what came ahead of its turn.
+    fn look_ahead(&mut self, at: usize) -> Result<(), ReadError> {
+        let followed = &mut self.links[at];
+        let is_new = followed.expressed_count.is_none();
+        if !is_new && !followed.changes.has_changed().unwrap_or(false) {
+            return Ok(());
+        }
+        let head = followed.changes.borrow_and_update();
+        let (alarm, expressed_count) = (Alarm::of(&head), head.expressed_count);
+        drop(head);
+        self.look_at_alarm(at, alarm);
+        self.look_at_expressed(at, expressed_count)
+    }
+
+    /// Tells what came ahead of its turn and was not told: it is urgent. It does not move the cursor.
+    fn look_at_expressed(&mut self, at: usize, expressed_count: u64) -> Result<(), ReadError> {
+        let followed = &mut self.links[at];
+        let before = followed.expressed_count.replace(expressed_count);
+        if before == Some(expressed_count) || !self.tells(WatchEvent::Received) {
+            return Ok(());
+        }
+        let link = Arc::clone(&self.links[at].link);
+        let expressed = self
+            .exchange
+            .reader(&link, LogSide::Mirror)
+            .all_expressed()?;
+        for stored in expressed {
+            let followed = &mut self.links[at];
+            if stored.index >= followed.told.mirror && followed.already.insert(stored.index) {
+                self.ahead.push_back(Ready {
+                    what: WatchEvent::Received,
+                    link: Arc::clone(&link),
+                    side: LogSide::Mirror,
+                    stored,
+                    reached: None,
+                    cursor: self.told_up_to.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+
     /// Tells whether a link is held, when that has changed since it was told.
-    fn look_at_alarm(&mut self, at: usize) {
+    fn look_at_alarm(&mut self, at: usize, alarm: Option<Alarm>) {
         let followed = &self.links[at];
-        let alarm = Alarm::of(&followed.link.head());
         if alarm == followed.alarm {
             return;
         }
@@ -281,19 +350,9 @@ impl Watcher {
         let own = self.exchange.reader(&link, LogSide::Own);
         let mirror = self.exchange.reader(&link, LogSide::Mirror);
 
-        // What came ahead of its turn is told first: it is urgent.
-        let unseen = self.links[at].expressed_count.replace(head.expressed_count)
-            != Some(head.expressed_count);
-        let expressed = if unseen {
-            mirror.all_expressed()?
-        } else {
-            Vec::new()
-        };
-        for stored in expressed {
-            if stored.index >= told.mirror && self.links[at].already.insert(stored.index) {
-                moved = true;
-                self.tell(&link, WatchEvent::Received, LogSide::Mirror, stored);
-            }
+        if !self.tells(WatchEvent::Received) {
+            told.mirror = told.mirror.max(head.mirror_size);
+            self.links[at].told = told;
         }
         for stored in mirror.entries(told.mirror, head.mirror_size, EVENTS_AT_ONCE)? {
             moved = true;
@@ -304,6 +363,10 @@ impl Watcher {
                 self.tell(&link, WatchEvent::Received, LogSide::Mirror, stored);
             }
         }
+        if !self.tells(WatchEvent::Recorded) {
+            told.own = told.own.max(head.own_size);
+            self.links[at].told = told;
+        }
         for stored in own.entries(told.own, head.own_size, EVENTS_AT_ONCE)? {
             moved = true;
             told.own = stored.index + 1;
@@ -311,6 +374,10 @@ impl Watcher {
             self.tell(&link, WatchEvent::Recorded, LogSide::Own, stored);
         }
         let delivered = head.delivered_size.min(told.own);
+        if !self.tells(WatchEvent::Delivered) {
+            told.delivered = told.delivered.max(delivered);
+            self.links[at].told = told;
+        }
         for stored in own.entries(told.delivered, delivered, EVENTS_AT_ONCE)? {
             moved = true;
             told.delivered = stored.index + 1;
@@ -326,6 +393,9 @@ impl Watcher {
             told.stages = sequence + 1;
             self.links[at].told = told;
             let (what, side) = (event_of(reached.stage), side_of(&reached));
+            if !self.tells(what) {
+                continue;
+            }
             let stored = match side {
                 LogSide::Own => own.entry(reached.index)?,
                 LogSide::Mirror => mirror.entry(reached.index)?,

@@ -83,6 +83,45 @@ async fn a_flash_behind_ten_thousand_letters_is_shown_before_them() {
 }
 
 #[tokio::test]
+async fn an_alert_passes_what_is_ready_to_be_told() {
+    let (a, b) = sides();
+    let (left, right) = (a.open(&b), b.open(&a));
+    for number in 0..100 {
+        submit(&left, letter(&b, number)).await.unwrap();
+    }
+    let (gate, is_open) = watch::channel(false);
+    let ends = wire(Step::Pass, move |frame| match frame.frame {
+        Some(frame::Frame::Cosigned(_)) => Step::Behind(is_open.clone(), frame),
+        _ => Step::Pass(frame),
+    });
+    let running = join_over(&left, &right, ends);
+    let link = link_of(&right);
+    let mut heads = link.watch_head();
+    patiently(heads.wait_for(|head| head.mirror_size >= 64))
+        .await
+        .unwrap();
+    // Some dozens are read, and one of them told.
+    let mut watcher = right.watch("", true).unwrap();
+    let first = patiently(watcher.next()).await.unwrap().unwrap();
+    assert_eq!(first.message.unwrap().index, 0);
+    let recorded = submit(&left, flash(&b, 1)).await.unwrap();
+    patiently(heads.wait_for(|head| head.expressed_count == 1))
+        .await
+        .unwrap();
+    let second = patiently(watcher.next()).await.unwrap().unwrap();
+    let alert = second.message.unwrap();
+    assert_eq!(alert.id, recorded.id.to_string());
+    assert!(alert.expressed);
+    // It moves no cursor: whoever goes on from there misses nothing.
+    assert_eq!(second.cursor, first.cursor);
+    let third = patiently(watcher.next()).await.unwrap().unwrap();
+    assert_eq!(third.message.unwrap().index, 1);
+    gate.send_replace(true);
+    quiet(&left, &right).await;
+    running.end().await;
+}
+
+#[tokio::test]
 async fn acknowledgements_pass_a_backlog_and_leave_room_for_alerts() {
     let (a, b) = sides();
     let (left, right) = (a.open(&b), b.open(&a));

@@ -4,6 +4,7 @@
 //! stopped (with a real peer: before and after the rounds).
 
 mod busy;
+mod rested;
 mod tls;
 
 use std::collections::BTreeMap;
@@ -62,6 +63,8 @@ pub(super) struct Limits {
     pub(super) tls_cpu_micros_per_mib: f64,
     /// A few bytes there and back over such a connection.
     pub(super) tls_round_trip_micros: f64,
+    /// The steps of a single notification, one after the other, after the rest that single ones have.
+    pub(super) single_rested_micros: f64,
     /// A record of the run's size in a real store: the cheaper of the next two.
     pub(super) store_micros_per_record: f64,
     /// Committed in groups of 128.
@@ -80,6 +83,7 @@ pub(super) struct Taker {
     mib_per_second: Vec<f64>,
     cpu_per_mib: Vec<f64>,
     round_trip: Vec<f64>,
+    rested: Vec<f64>,
     /// By the size of a record, for each kind of group.
     record: BTreeMap<usize, [Vec<f64>; GROUPS.len()]>,
     takings: usize,
@@ -103,7 +107,7 @@ impl Taker {
         std::fs::create_dir(&dir).or_fail(Exit::CannotCreate, failed)?;
         self.take_syncs(&dir).or_fail(Exit::CannotCreate, failed)?;
         self.take_cryptography()?;
-        self.take_tls(sides)?;
+        self.take_tls(&dir, sides)?;
         self.take_store(&dir.join("store"), record_bytes)
             .or_fail(Exit::CannotCreate, failed)?;
         std::fs::remove_dir_all(&dir).or_fail(Exit::CannotCreate, failed)
@@ -135,10 +139,12 @@ impl Taker {
         Ok(())
     }
 
-    fn take_tls(&mut self, sides: &Sides) -> Result<(), Failure> {
-        let taken = Ends::of(sides)?.measure().or_fail(Exit::Unavailable, || {
-            "TLS over the loopback interface".to_owned()
-        })?;
+    fn take_tls(&mut self, dir: &Path, sides: &Sides) -> Result<(), Failure> {
+        let failed = || "TLS over the loopback interface".to_owned();
+        let ends = Ends::of(sides)?;
+        let rested = ends.rested(dir).or_fail(Exit::Unavailable, failed)?;
+        let taken = ends.measure().or_fail(Exit::Unavailable, failed)?;
+        self.rested.extend(rested);
         self.mib_per_second.push(taken.mib_per_second);
         self.cpu_per_mib.push(taken.cpu_micros_per_mib);
         self.round_trip.extend(taken.round_trip_micros);
@@ -191,6 +197,7 @@ impl Taker {
             tls_mib_per_second: median(&self.mib_per_second),
             tls_cpu_micros_per_mib: median(&self.cpu_per_mib),
             tls_round_trip_micros: median(&self.round_trip),
+            single_rested_micros: median(&self.rested),
             store_micros_per_record: of_128.min(of_512),
             store_micros_per_record_of_128: of_128,
             store_micros_per_record_of_512: of_512,

@@ -315,6 +315,7 @@ async fn follow(
 ) -> Result<(), Failure> {
     let request = v1::WatchRequest {
         outline,
+        only: vec![event.into()],
         ..v1::WatchRequest::default()
     };
     let answer = desk.desk().watch(request).await;

@@ -201,12 +201,13 @@ pub(super) fn run(plan: &Plan, around: &Around, rounds: &[Round], limits: &Limit
     let is_here = around.peer.is_none();
     let is_watched = rounds.iter().all(|round| round.driven.delivered.is_some());
     let of_throughput = |bound: f64| around.for_throughput.then_some(per_second_median / bound);
-    let of_single = |time: f64| (!around.for_throughput).then_some(time / bounds.single_micros);
+    let of_single = |bound: f64| (!around.for_throughput).then_some(receipted.p50 / bound);
     let work = work_micros(limits, around.payload_bytes);
     let ratios = Ratios {
         store_free: of_throughput(bounds.store_free_per_second),
         this_store: of_throughput(bounds.this_store_per_second),
-        single: of_single(receipted.p50),
+        single: of_single(bounds.single_micros),
+        single_rested: of_single(limits.single_rested_micros),
         single_p99_to_p50: (!around.for_throughput).then_some(receipted.p99 / receipted.p50),
         cpu_to_cryptography: cpu_micros
             .sender

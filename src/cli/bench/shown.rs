@@ -1,6 +1,7 @@
 //! The result as people read it.
 
 use super::bounds::{Bounds, FORMULAS, Ratios};
+use super::limits::Limits;
 use super::report::{FlashRun, Latency, Measured, ProofRun, Report, Run, VerifyRun};
 use crate::cli::exit::Failure;
 use crate::cli::print::Screen;
@@ -17,7 +18,7 @@ pub(super) fn tell(report: &Report, screen: Screen) -> Result<(), Failure> {
     for measured in &report.runs {
         screen.line("")?;
         match measured {
-            Measured::Load(run) => load(run, screen)?,
+            Measured::Load(run) => load(run, &report.limits, screen)?,
             Measured::Flash(run) => flash(run, screen)?,
             Measured::Proof(run) => proof(run, screen)?,
             Measured::Verify(run) => verify(run, screen)?,
@@ -26,11 +27,11 @@ pub(super) fn tell(report: &Report, screen: Screen) -> Result<(), Failure> {
     Ok(())
 }
 
-fn load(run: &Run, screen: Screen) -> Result<(), Failure> {
+fn load(run: &Run, limits: &Limits, screen: Screen) -> Result<(), Failure> {
     figures(run, screen)?;
     if let (Some(bounds), Some(ratios)) = (&run.bounds, &run.ratios) {
         screen.line("")?;
-        reached(bounds, ratios, screen)?;
+        reached(bounds, ratios, limits, screen)?;
     }
     Ok(())
 }
@@ -187,6 +188,11 @@ fn limits(report: &Report, screen: Screen) -> Result<(), Failure> {
         ),
         ("mutual TLS, round trip", limits.tls_round_trip_micros, None),
         (
+            "the steps of a single one, rested",
+            limits.single_rested_micros,
+            None,
+        ),
+        (
             "store, a record of a group of 128",
             limits.store_micros_per_record_of_128,
             None,
@@ -305,9 +311,14 @@ fn figures(run: &Run, screen: Screen) -> Result<(), Failure> {
     ))
 }
 
-fn reached(bounds: &Bounds, ratios: &Ratios, screen: Screen) -> Result<(), Failure> {
+fn reached(
+    bounds: &Bounds,
+    ratios: &Ratios,
+    limits: &Limits,
+    screen: Screen,
+) -> Result<(), Failure> {
     screen.styled("Beside the bounds of this machine", Style::Bold)?;
-    let [store_free, this_store, single] = FORMULAS;
+    let [store_free, this_store, single, rested] = FORMULAS;
     let mut table = Table::new(&[
         ("", Fit::Whole),
         ("BOUND", Fit::Whole),
@@ -331,16 +342,19 @@ fn reached(bounds: &Bounds, ratios: &Ratios, screen: Screen) -> Result<(), Failu
             table.row(std::iter::once("  ".into()).chain(row.map(Into::into)));
         }
     }
-    if let Some(ratio) = ratios.single {
-        let (name, formula) = single;
-        let bound = format!("{:.3} ms", bounds.single_micros / 1e3);
-        let row = [
-            name.to_owned(),
-            bound,
-            format!("{ratio:.2} ×"),
-            formula.to_owned(),
-        ];
-        table.row(std::iter::once("  ".into()).chain(row.map(Into::into)));
+    for ((name, formula), bound, ratio) in [
+        (single, bounds.single_micros, ratios.single),
+        (rested, limits.single_rested_micros, ratios.single_rested),
+    ] {
+        if let Some(ratio) = ratio {
+            let row = [
+                name.to_owned(),
+                format!("{:.3} ms", bound / 1e3),
+                format!("{ratio:.2} ×"),
+                formula.to_owned(),
+            ];
+            table.row(std::iter::once("  ".into()).chain(row.map(Into::into)));
+        }
     }
     if !table.is_empty() {
         screen.table(&table)?;

@@ -127,6 +127,28 @@ impl Node {
 }
 
 #[test]
+fn a_command_does_not_wait_for_one_that_never_comes() {
+    let dir = tempfile::tempdir().unwrap();
+    Marks::create(dir.path()).unwrap();
+    let recorder = Recorder::new(
+        Arc::new(MemoryStore::new()),
+        Marks::open(dir.path()).unwrap(),
+        Arc::new(SystemClock),
+        Vec::new(),
+        Box::new(|_| {}),
+    );
+    let (handle, thread) = recorder.spawn().unwrap();
+    let never = handle.coming();
+    let (reply, answer) = oneshot::channel();
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = { runtime }.build().unwrap();
+    runtime.block_on(handle.send(Command::Barrier(reply)));
+    answer.blocking_recv().unwrap().unwrap();
+    drop((never, handle));
+    thread.join().unwrap();
+}
+
+#[test]
 fn an_alert_does_not_fail_for_the_bulk_that_it_came_with() {
     let node = Node::open();
     let mut bulk = Vec::new();

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{bench, in_order, nothing_is_left, number, ok, refused};
 
-const LIMITS: [&str; 16] = [
+const LIMITS: [&str; 17] = [
     "fdatasyncAppendMicros",
     "fdatasyncPrewrittenMicros",
     "signMicros",
@@ -18,6 +18,7 @@ const LIMITS: [&str; 16] = [
     "tlsMibPerSecond",
     "tlsCpuMicrosPerMib",
     "tlsRoundTripMicros",
+    "singleRestedMicros",
     "storeMicrosPerRecord",
     "storeMicrosPerRecordOf128",
     "storeMicrosPerRecordOf512",
@@ -160,6 +161,9 @@ fn single_ones_are_held_against_the_bound_of_a_single_one() {
     assert_eq!(run["receipts"], 10);
     let of_bound = number(run, "/receiptVerified/p50") / number(run, "/bounds/singleMicros");
     assert!((number(run, "/ratios/single") - of_bound).abs() < 1e-9);
+    let rested = number(&report, "/limits/singleRestedMicros");
+    let of_rested = number(run, "/receiptVerified/p50") / rested;
+    assert!((number(run, "/ratios/singleRested") - of_rested).abs() < 1e-9);
     assert!(number(run, "/ratios/singleP99ToP50") >= 1.0);
     assert_eq!(run["ratios"].get("storeFree"), None);
 }

@@ -109,6 +109,69 @@ async fn what_happens_meanwhile_is_told_after_a_reconnect() {
 }
 
 #[tokio::test]
+async fn only_the_events_that_are_asked_for_are_told() {
+    let counter = Counter::open().await;
+    let mut desk = counter.operator().await;
+    let only = |events: &[WatchEvent], cursor: &str| v1::WatchRequest {
+        cursor: cursor.to_owned(),
+        from_start: cursor.is_empty(),
+        only: events.iter().map(|event| i32::from(*event)).collect(),
+        ..v1::WatchRequest::default()
+    };
+    send(&counter, &mut desk, 0..3).await;
+    let request = only(&[WatchEvent::Delivered, WatchEvent::Received], "");
+    let mut stream = desk.watch(request).await.unwrap().into_inner();
+    assert_eq!(until_caught_up(&mut stream).await, []);
+
+    let theirs = counter.peer.open(&counter.side);
+    let running = join(&counter.exchange, &theirs);
+    send(&counter, &mut desk, 3..5).await;
+    let letter = crate::sides::letter(&counter.side, 1);
+    let from_peer = crate::sides::submit(&theirs, letter).await.unwrap();
+    quiet(&counter.exchange, &theirs).await;
+    let mut told = Vec::new();
+    while told.len() < 6 {
+        told.push(next(&mut stream).await);
+    }
+    let (received, delivered): (Vec<_>, Vec<_>) = told
+        .iter()
+        .cloned()
+        .partition(|told| told.event() == WatchEvent::Received);
+    assert_eq!(ids(&received), [from_peer.id.to_string()]);
+    assert!(
+        delivered
+            .iter()
+            .all(|told| told.event() == WatchEvent::Delivered)
+    );
+    assert_eq!(ids(&delivered), (0..5).map(id_of).collect::<Vec<_>>());
+    drop(running.end().await);
+
+    // What was left out is behind the cursor too.
+    let cursor = &told.last().unwrap().cursor;
+    let mut resumed = follow(&mut desk, cursor, false).await;
+    assert_eq!(until_caught_up(&mut resumed).await, []);
+    let request = only(&[WatchEvent::Recorded], "");
+    let mut stream = desk.watch(request).await.unwrap().into_inner();
+    let recorded = until_caught_up(&mut stream).await;
+    assert_eq!(ids(&recorded), (0..5).map(id_of).collect::<Vec<_>>());
+
+    for number in [
+        0,
+        WatchEvent::CaughtUp.into(),
+        WatchEvent::LinkHeld.into(),
+        99,
+    ] {
+        let request = v1::WatchRequest {
+            only: vec![WatchEvent::Received.into(), number],
+            ..v1::WatchRequest::default()
+        };
+        let answer = desk.watch(request).await;
+        let status = assert_refused(answer, Code::InvalidArgument, "BAD_FIELDS");
+        assert_eq!(violations(&status)[0].0, "only[1]");
+    }
+}
+
+#[tokio::test]
 async fn a_program_is_told_of_its_own_messages_only() {
     let counter = Counter::open().await;
     let mut operator = counter.operator().await;

@@ -28,9 +28,9 @@ const MIB: f64 = 32.0;
 
 /// How the two ends speak.
 pub(super) struct Ends {
-    client: Arc<ClientConfig>,
-    server: Arc<ServerConfig>,
-    name: ServerName<'static>,
+    pub(super) client: Arc<ClientConfig>,
+    pub(super) server: Arc<ServerConfig>,
+    pub(super) name: ServerName<'static>,
 }
 
 /// What was measured.

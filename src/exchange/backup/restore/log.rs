@@ -85,7 +85,7 @@ impl LinkWork<'_> {
         self.ground.store.commit(group.stage.batch)?;
         for (number, staged) in group.stage.links {
             if let Some(book) = self.books.get_mut(&number) {
-                staged.apply(book);
+                staged.apply(book, false);
             }
         }
         self.ground.store.commit(group.rows)?;
