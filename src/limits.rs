@@ -24,9 +24,9 @@ pub const PUSH_ENTRIES_MAX: usize = 512;
 /// Entries that a node sends in one push, and that it waits for when it mirrors: what is urgent waits for so
 /// many at most, and a commit and a cosignature cost little beside them.
 pub const RUN_ENTRIES_READY: usize = 128;
-/// Pushes under way beside which no small one is begun: what comes meanwhile goes together, and a letter
-/// waits for one round trip at most. What is urgent goes ahead of its turn and does not wait.
-pub const SMALL_PUSHES_MAX: usize = 1;
+/// How long few entries wait for the small push before them to be cosigned, to go together with what comes
+/// meanwhile: on a near way it takes some milliseconds. What is urgent goes ahead of its turn and does not wait.
+pub const SMALL_PUSH_TIME_MAX: Duration = Duration::from_millis(250);
 /// Entries that a push is begun for in any case, while there is room in the window.
 pub const PUSH_ENTRIES_READY: u64 = 64;
 /// Entry and body bytes of one push, unless a single item is larger.

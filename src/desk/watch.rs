@@ -18,8 +18,8 @@ use crate::proto::v1;
 /// Events put together ahead of a slow reader: with one being sent, two bodies of 1 MiB at worst,
 /// for each of 256 subscribers.
 const AHEAD_EVENTS: usize = 1;
-/// The same in outline, some 1 KiB each: what is ready goes out in one piece.
-const AHEAD_OUTLINES: usize = 128;
+/// The same in outline, some 1 KiB each and 20 KiB at worst: what is ready goes out in one piece.
+const AHEAD_OUTLINES: usize = 32;
 
 /// The answer to Watch.
 pub(super) type Events = ReceiverStream<Result<v1::WatchResponse, Status>>;

@@ -182,8 +182,6 @@ pub struct Link {
     pub(crate) running: Mutex<()>,
     /// The own checkpoint signed last: its receipt needs only the mirror's line verified.
     pub(crate) last_signed: std::sync::Mutex<Option<OwnCheckpoint>>,
-    /// The receipt given last, until it is kept.
-    unkept: std::sync::Mutex<Option<Box<Verified<Receipt>>>>,
     /// The receipt verified last.
     pub(crate) last_receipt: std::sync::Mutex<Option<Verified<Receipt>>>,
     /// Grows when files of this link may have become complete, or new ones are wanted.
@@ -351,11 +349,6 @@ impl Link {
     #[must_use]
     pub fn head(&self) -> Head {
         self.head.borrow().clone()
-    }
-
-    /// The receipt given last, until it is kept.
-    pub(crate) fn unkept(&self) -> std::sync::MutexGuard<'_, Option<Box<Verified<Receipt>>>> {
-        self.unkept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Follows [`Link::head`].
@@ -571,7 +564,6 @@ impl Book {
             slot: std::sync::Mutex::default(),
             running: Mutex::default(),
             last_signed: std::sync::Mutex::default(),
-            unkept: std::sync::Mutex::default(),
             last_receipt: std::sync::Mutex::default(),
             files: watch::Sender::new(1),
             confirming: Mutex::default(),

@@ -79,21 +79,8 @@ impl Exchange {
             // Before it is sent: the peer may answer it with as much again.
             window.give(entries, bytes);
             send(outgoing, frame::Frame::Cosigned(cosigned)).await?;
-            self.keep_cosigned(link).await;
-            *link.unkept() = Some(Box::new(receipt));
-            if queue.is_empty() {
-                self.keep_cosigned(link).await;
-            }
-        }
-    }
-
-    /// Keeps the receipt that was given last, unless it is kept. What is lost of it in a crash is made
-    /// again ([`Exchange::cosigned_again`]); so it goes with the next run, if that has come.
-    pub(super) async fn keep_cosigned(&self, link: &Link) {
-        let receipt = link.unkept().take();
-        if let Some(receipt) = receipt {
             self.recorder
-                .send(Command::KeepCosigned(link.number, receipt))
+                .send(Command::KeepCosigned(link.number, Box::new(receipt)))
                 .await;
         }
     }
@@ -114,17 +101,17 @@ impl Exchange {
         let signed = peer_checkpoint(link, &link.run_verifier(&keys), note, size)?;
         let items = Arc::new(items);
         let judged = self.judge_all(link, &keys, start_index, &items).await;
-        // What comes ahead is sealed and recorded before this looks, or after this is recorded: else
-        // a body would be sealed under two keys.
-        let alone = link.admitting.alone(start_index..size).await;
+        // What comes ahead of these entries, or has the id of one of them, is sealed and recorded before this
+        // looks, or after this is recorded: else a body would be sealed under two keys, or an id be two
+        // messages.
+        let ids = judged.iter().flatten().map(Authentic::id);
+        let alone = link.admitting.alone(start_index..size, ids).await;
         let mut run = self.admit_run(link, &keys, start_index, &items, judged, &signed)?;
         run.charge = charge;
         for incident in &run.incidents {
             tracing::warn!(peer = %incident.peer, what = %incident.what, "refused");
         }
         let keep = signed.clone();
-        // In one commit, unless the recorder is faster than this.
-        self.keep_cosigned(link).await;
         let recorded = self
             .ask(|reply| Command::Mirror(Box::new(run), reply))
             .await;
@@ -291,8 +278,9 @@ impl Exchange {
             let text = "two different entries were expressed for one index";
             return Err(mismatch(text, &known.entry));
         }
-        // Only behind the run that brings this very entry.
-        let alone = link.admitting.alone(index..index + 1).await;
+        // Only behind the run that brings this very entry, or another one of its id.
+        let ids = [authentic.id()];
+        let alone = link.admitting.alone(index..index + 1, ids).await;
         let free = self
             .id_is_free(link, authentic.id(), index, &RunIds::new())
             .map_err(|error| unable(&error))?;

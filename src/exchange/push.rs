@@ -1,8 +1,8 @@
 //! Pushing: what the mirror lacks, in runs under a checkpoint; what is urgent ahead of its turn.
 //!
 //! Whatever has gathered since the last push goes next, up to a window of entries and bytes that
-//! are not yet cosigned. Each push costs signatures, syncs and a receipt, on either side; so where one is
-//! under way already, a few entries wait until it is cosigned, or more have come. A FLASH or IMMEDIATE entry that would have to wait behind others goes by
+//! are not yet cosigned. Each push costs signatures, syncs and a receipt, on either side; so where a small
+//! one is under way already, a few entries wait until it is cosigned, or more have come, for a moment. A FLASH or IMMEDIATE entry that would have to wait behind others goes by
 //! Express first; so does an acknowledgement that the next push would not bring, or that the peer lets
 //! wait. The mirror takes them up again when their index comes.
 
@@ -10,6 +10,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use super::book::UrgentOutbox;
 use super::read::{LogReader, ReadError, Stored};
@@ -18,11 +19,21 @@ use super::{Exchange, Link, LogSide};
 use crate::crypto::checkpoint::sign_checkpoint;
 use crate::limits::{
     ACKNOWLEDGEMENTS_AHEAD_MAX, ITEM_BYTES_MAX, PUSH_BYTES_MAX, PUSH_ENTRIES_READY,
-    RUN_ENTRIES_READY, SMALL_PUSHES_MAX, WINDOW_BYTES_MAX, WINDOW_ENTRIES_MAX,
+    RUN_ENTRIES_READY, SMALL_PUSH_TIME_MAX, WINDOW_BYTES_MAX, WINDOW_ENTRIES_MAX,
 };
 use crate::proto::v1::{self, frame};
 use crate::store::Direction;
 use crate::tlog::leaf_hash;
+
+/// A push that is not yet cosigned.
+struct InFlight {
+    /// Index behind its last entry.
+    end: u64,
+    bytes: usize,
+    /// It brought few entries, and a checkpoint that can be cosigned: what comes next may wait for that.
+    is_small: bool,
+    sent_at: Instant,
+}
 
 /// The sending half of one session.
 pub(super) struct Pusher<'a> {
@@ -34,8 +45,8 @@ pub(super) struct Pusher<'a> {
     cosigned: watch::Receiver<u64>,
     /// Index of the next entry to push.
     next_index: u64,
-    /// End index and bytes of each push that is not yet cosigned.
-    in_flight: VecDeque<(u64, usize)>,
+    /// Each push that is not yet cosigned.
+    in_flight: VecDeque<InFlight>,
     in_flight_bytes: usize,
     /// Urgent entries already sent ahead in this session.
     expressed: BTreeSet<u64>,
@@ -77,22 +88,32 @@ impl<'a> Pusher<'a> {
                 continue;
             }
             let room = self.window_room(cosigned_size);
-            if let Some(index) = self.next_acknowledgement(cosigned_size, head.signable_size, room)
+            let waits_until = self.waits_until(head.signable_size);
+            // Behind one small push it waits for one round trip at most.
+            let in_turn = if waits_until.is_some() && self.in_flight.len() > 1 {
+                0
+            } else {
+                room
+            };
+            if let Some(index) =
+                self.next_acknowledgement(cosigned_size, head.signable_size, in_turn)
             {
                 self.acknowledgements_ahead.insert(index);
                 self.express(index).await?;
                 continue;
             }
             let has_more = self.next_index < head.signable_size;
-            if has_more && room > 0 && !self.waits_for_more(head.signable_size) {
+            if has_more && room > 0 && waits_until.is_none() {
                 self.push(head.signable_size, room).await?;
                 continue;
             }
+            let wakes_at = waits_until.unwrap_or_else(Instant::now);
             let alive = tokio::select! {
                 // In a fixed order, so that a simulation replays.
                 biased;
                 changed = heads.changed() => changed,
                 changed = self.cosigned.changed() => changed,
+                () = tokio::time::sleep_until(wakes_at), if has_more && waits_until.is_some() => Ok(()),
             };
             if alive.is_err() {
                 return Err(Stop::End(super::session::End::ShuttingDown));
@@ -101,11 +122,11 @@ impl<'a> Pusher<'a> {
     }
 
     fn free_window(&mut self, cosigned_size: u64) {
-        while let Some((end, bytes)) = self.in_flight.front() {
-            if *end > cosigned_size {
+        while let Some(push) = self.in_flight.front() {
+            if push.end > cosigned_size {
                 break;
             }
-            self.in_flight_bytes -= bytes;
+            self.in_flight_bytes -= push.bytes;
             self.in_flight.pop_front();
         }
     }
@@ -120,11 +141,13 @@ impl<'a> Pusher<'a> {
         usize::try_from(WINDOW_ENTRIES_MAX.saturating_sub(in_flight)).unwrap_or(usize::MAX)
     }
 
-    /// Whether so few entries stand ready that they go with later ones, or when an earlier push is
-    /// cosigned.
-    fn waits_for_more(&self, signable_size: u64) -> bool {
+    /// Until when so few entries as stand ready go with later ones, unless the small push before them is
+    /// cosigned; `None` if they go now.
+    fn waits_until(&self, signable_size: u64) -> Option<Instant> {
         let ready = signable_size.saturating_sub(self.next_index);
-        self.in_flight.len() >= SMALL_PUSHES_MAX && ready < PUSH_ENTRIES_READY
+        let before = self.in_flight.back().filter(|push| push.is_small)?;
+        let until = before.sent_at + SMALL_PUSH_TIME_MAX;
+        (ready < PUSH_ENTRIES_READY && Instant::now() < until).then_some(until)
     }
 
     /// The next urgent entry that would have to wait: others stand before it, or are under way.
@@ -201,6 +224,7 @@ impl<'a> Pusher<'a> {
             .checkpoint_of_push(self.link, start_index, end)?;
         items.truncate(usize::try_from(end - start_index).unwrap_or(usize::MAX));
         let bytes = items.iter().map(item_bytes).sum();
+        let is_covered = !checkpoint.is_empty();
         let push = v1::Push {
             start_index,
             items,
@@ -208,7 +232,12 @@ impl<'a> Pusher<'a> {
         };
         send(self.outgoing, frame::Frame::Push(push)).await?;
         self.next_index = end;
-        self.in_flight.push_back((end, bytes));
+        self.in_flight.push_back(InFlight {
+            end,
+            bytes,
+            is_small: is_covered && end - start_index < PUSH_ENTRIES_READY,
+            sent_at: Instant::now(),
+        });
         self.in_flight_bytes += bytes;
         Ok(())
     }

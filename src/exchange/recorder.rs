@@ -246,6 +246,9 @@ impl Recorder {
         answers.give_flushed();
         if let Err(error) = self.marks.record(&heads) {
             // Everything is durable, but nothing may be signed without the mark.
+            for book in marked.iter().filter_map(|number| self.books.get(number)) {
+                book.link.head.send_modify(|_| {});
+            }
             return self.stop(&error, answers);
         }
         for book in self.books.values() {

@@ -35,6 +35,9 @@ use crate::tlog::{Hash, leaf_hash};
 /// Times that a message is signed because its key ended before it had its place.
 const SIGN_AGAIN_MAX: usize = 8;
 
+/// Bytes of a body that is signed and sealed within a moment, and lies in its record.
+const QUICK_BYTES_MAX: usize = 4_096;
+
 /// Who submits: a role and a name, as the desk knows them. Kept beside the entry on this node,
 /// never signed nor sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -234,13 +237,15 @@ impl Exchange {
             None
         };
         let named = Named { id, thread_id };
+        // What lies in files is written before it is recorded: nobody is to wait for that.
+        let is_quick = content.encoded_len() <= QUICK_BYTES_MAX && files_of(content).is_empty();
         let (mut own, coming) = if is_judged {
             let possible = self.judged(link, &draft, named, content)?;
             self.check_signing(link, content, answered.as_ref())?;
-            let coming = self.recorder.coming();
+            let coming = is_quick.then(|| self.recorder.coming());
             (self.sign_header(link, possible)?, coming)
         } else {
-            let coming = self.recorder.coming();
+            let coming = is_quick.then(|| self.recorder.coming());
             let own = self.sign_entry(link, &draft, id, thread_id, content)?;
             (own, coming)
         };

@@ -15,7 +15,7 @@ use tokio_stream::{StreamExt as _, StreamMap};
 use super::book::Head;
 use super::clock::timestamp_of_ms;
 use super::hold::Hold;
-use super::layout::LogSide;
+use super::layout::{LogSide, Place};
 use super::read::{ReadError, Stored};
 use super::remind::{Reached, Stage};
 use super::view::Detail;
@@ -68,8 +68,9 @@ struct Followed {
     told: Told,
     /// Expressed entries told ahead of their turn.
     already: BTreeSet<u64>,
-    /// [`Head::expressed_count`] when they were last looked at.
-    expressed_count: Option<u64>,
+    /// [`Head::expressed_count`] when it was last seen, and when they were last looked at.
+    expressed_seen: u64,
+    expressed_told: Option<u64>,
     /// What was told to hold the link.
     alarm: Option<Alarm>,
 }
@@ -99,8 +100,8 @@ pub struct Watcher {
     links: Vec<Followed>,
     heads: StreamMap<usize, WatchStream<Head>>,
     ready: VecDeque<Ready>,
-    /// Told before what is ready: what came ahead of its turn.
-    ahead: VecDeque<Ready>,
+    /// Told before what is ready: what came ahead of its turn, by link and index.
+    ahead: VecDeque<(usize, u64)>,
     /// Told before all else: one for each link at most.
     alarms: VecDeque<Event>,
     /// Cursor of what was told last.
@@ -175,7 +176,8 @@ impl Exchange {
                 changes: receiver.clone(),
                 told: from,
                 already,
-                expressed_count: None,
+                expressed_seen: 0,
+                expressed_told: None,
                 alarm: None,
             });
             heads.insert(key, WatchStream::from_changes(receiver));
@@ -232,8 +234,8 @@ impl Watcher {
             if let Some(alarm) = self.alarms.pop_front() {
                 return Some(Ok(alarm));
             }
-            if let Some(ahead) = self.ahead.pop_front() {
-                return Some(self.told(ahead));
+            if let Some((at, index)) = self.ahead.pop_front() {
+                return Some(self.told_ahead(at, index));
             }
             if let Some(ready) = self.ready.pop_front() {
                 self.told_up_to.clone_from(&ready.cursor);
@@ -254,6 +256,8 @@ impl Watcher {
             if moved {
                 continue;
             }
+            // Nothing is ready: all that was passed over lies behind.
+            self.told_up_to = self.cursor();
             if !self.caught_up {
                 self.caught_up = true;
                 return Some(Ok(Event {
@@ -272,43 +276,51 @@ impl Watcher {
     /// whether it is held, and what came ahead of its turn.
     fn look_ahead(&mut self, at: usize) -> Result<(), ReadError> {
         let followed = &mut self.links[at];
-        let is_new = followed.expressed_count.is_none();
-        if !is_new && !followed.changes.has_changed().unwrap_or(false) {
-            return Ok(());
+        let is_new = followed.expressed_told.is_none();
+        if is_new || followed.changes.has_changed().unwrap_or(false) {
+            let head = followed.changes.borrow_and_update();
+            let alarm = Alarm::of(&head);
+            followed.expressed_seen = head.expressed_count;
+            drop(head);
+            self.look_at_alarm(at, alarm);
         }
-        let head = followed.changes.borrow_and_update();
-        let (alarm, expressed_count) = (Alarm::of(&head), head.expressed_count);
-        drop(head);
-        self.look_at_alarm(at, alarm);
-        self.look_at_expressed(at, expressed_count)
+        // All that came meanwhile is looked at together.
+        let followed = &self.links[at];
+        let unseen = followed.expressed_told != Some(followed.expressed_seen);
+        if unseen && self.ahead.is_empty() {
+            self.look_at_expressed(at)?;
+        }
+        Ok(())
     }
 
     /// Tells what came ahead of its turn and was not told: it is urgent. It does not move the cursor.
-    fn look_at_expressed(&mut self, at: usize, expressed_count: u64) -> Result<(), ReadError> {
+    fn look_at_expressed(&mut self, at: usize) -> Result<(), ReadError> {
+        let tells = self.tells(WatchEvent::Received);
         let followed = &mut self.links[at];
-        let before = followed.expressed_count.replace(expressed_count);
-        if before == Some(expressed_count) || !self.tells(WatchEvent::Received) {
+        followed.expressed_told = Some(followed.expressed_seen);
+        if !tells {
             return Ok(());
         }
-        let link = Arc::clone(&self.links[at].link);
-        let expressed = self
-            .exchange
-            .reader(&link, LogSide::Mirror)
-            .all_expressed()?;
-        for stored in expressed {
-            let followed = &mut self.links[at];
+        let reader = self.exchange.reader(&followed.link, LogSide::Mirror);
+        for stored in reader.all_expressed()? {
             if stored.index >= followed.told.mirror && followed.already.insert(stored.index) {
-                self.ahead.push_back(Ready {
-                    what: WatchEvent::Received,
-                    link: Arc::clone(&link),
-                    side: LogSide::Mirror,
-                    stored,
-                    reached: None,
-                    cursor: self.told_up_to.clone(),
-                });
+                self.ahead.push_back((at, stored.index));
             }
         }
         Ok(())
+    }
+
+    fn told_ahead(&self, at: usize, index: u64) -> Result<Event, ReadError> {
+        let link = Arc::clone(&self.links[at].link);
+        let (side, stored) = self.exchange.stored_at(&link, Place::Expressed(index))?;
+        self.told(Ready {
+            what: WatchEvent::Received,
+            link,
+            side,
+            stored,
+            reached: None,
+            cursor: self.told_up_to.clone(),
+        })
     }
 
     /// Tells whether a link is held, when that has changed since it was told.
@@ -359,7 +371,9 @@ impl Watcher {
             told.mirror = stored.index + 1;
             self.links[at].told = told;
             let already = self.links[at].already.remove(&stored.index);
-            if !stored.record.refused && !already {
+            // Another one than was told, if that was forgotten when the link was released.
+            let is_told = already && stored.record.expressed;
+            if !stored.record.refused && !is_told {
                 self.tell(&link, WatchEvent::Received, LogSide::Mirror, stored);
             }
         }

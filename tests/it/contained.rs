@@ -66,6 +66,49 @@ async fn notes_too_long_to_be_kept_do_not_wait_with_the_window() {
     assert_eq!(peer.expect_fault().await.code(), FaultCode::BadCheckpoint);
 }
 
+/// An id is one message, whichever of two comes first, and however close the other one is behind it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_that_comes_ahead_and_in_the_log_at_once_is_told_once() {
+    let (a, b) = sides();
+    let card = b.card_for(&a);
+    let node = a.try_open(&b, card, RecorderMode::Thread).unwrap();
+    let mut watcher = node.watch("", true).unwrap();
+    let mut peer = Hostile::meet(&b, &a, &node).await;
+    let mut ids = Vec::new();
+    for round in 0..300_u64 {
+        let forge = peer.forge();
+        ids.push(MessageId::from_slice(&forge.header.id).unwrap().to_string());
+        let first = forge.sign(&b);
+        let mut other = forge.clone();
+        other.header.precedence = v1::Precedence::Flash as i32;
+        let express = v1::Express {
+            index: 1_000_000 + round,
+            item: Some(other.sign(&b)),
+        };
+        let push = peer.append(vec![first]);
+        peer.send(frame::Frame::Express(express)).await;
+        peer.send(frame::Frame::Push(push)).await;
+    }
+    // The last is behind all of them.
+    let forge = peer.forge();
+    let last = MessageId::from_slice(&forge.header.id).unwrap().to_string();
+    peer.push(vec![forge.sign(&b)]).await;
+    let mut told = Vec::new();
+    patiently(async {
+        while told.last() != Some(&last) {
+            let event = watcher.next().await.unwrap().unwrap();
+            if event.what == v1::WatchEvent::Received {
+                told.push(event.message.unwrap().id);
+            }
+        }
+    })
+    .await;
+    told.pop();
+    told.sort();
+    ids.sort();
+    assert_eq!(told, ids);
+}
+
 /// An id goes to the log when its message is mirrored, and no Express takes it from there.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_express_never_takes_the_id_of_a_mirrored_message() {

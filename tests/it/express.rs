@@ -89,11 +89,21 @@ async fn an_alert_passes_what_is_ready_to_be_told() {
     for number in 0..100 {
         submit(&left, letter(&b, number)).await.unwrap();
     }
+    // Nothing is receipted, so that the alert goes ahead; and its own turn does not come.
     let (gate, is_open) = watch::channel(false);
-    let ends = wire(Step::Pass, move |frame| match frame.frame {
-        Some(frame::Frame::Cosigned(_)) => Step::Behind(is_open.clone(), frame),
-        _ => Step::Pass(frame),
-    });
+    let closed = is_open.clone();
+    let ends = wire(
+        move |frame| match &frame.frame {
+            Some(frame::Frame::Push(push)) if push.start_index > 0 => {
+                Step::Behind(closed.clone(), frame)
+            }
+            _ => Step::Pass(frame),
+        },
+        move |frame| match frame.frame {
+            Some(frame::Frame::Cosigned(_)) => Step::Behind(is_open.clone(), frame),
+            _ => Step::Pass(frame),
+        },
+    );
     let running = join_over(&left, &right, ends);
     let link = link_of(&right);
     let mut heads = link.watch_head();

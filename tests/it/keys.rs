@@ -16,7 +16,7 @@ use liaison::exchange::rotate::Stage;
 use liaison::exchange::session::End;
 use liaison::exchange::view::Detail;
 use liaison::exchange::{Exchange, LogSide};
-use liaison::limits::WINDOW_BYTES_MAX;
+use liaison::limits::{RUN_ENTRIES_READY, WINDOW_BYTES_MAX};
 use liaison::proto::v1::{self, KeyAction, KeyChange, KeyRole, RefusalReason};
 use prost::Message as _;
 
@@ -302,6 +302,40 @@ async fn what_waits_behind_a_revocation_goes_under_the_key_that_held() {
     let at_hand: Vec<_> = a.ring().log().iter().map(|key| key.public()).collect();
     assert_eq!(at_hand.len(), 1);
     assert_eq!(at_hand[0].as_bytes(), &public(&next));
+}
+
+/// What the ended key would have to sign goes without a checkpoint, and what follows does not wait for it to be
+/// cosigned.
+#[tokio::test]
+async fn few_entries_do_not_wait_behind_a_push_that_nobody_can_sign() {
+    let (x, y) = sides();
+    let (a, b) = (x.open(&y), y.open(&x));
+    let running = join(&a, &b);
+    up(&a, &b).await;
+    quiet(&a, &b).await;
+    running.end().await;
+    // More than one push.
+    say(&a, &y, 0..RUN_ENTRIES_READY + 10).await;
+    let next = next_log(203);
+    let link = link_of(&a);
+    let mut change = a
+        .prepare_revocation(&link, &next, "stolen")
+        .unwrap()
+        .unwrap();
+    let signature = change::sign(&x.recovery(), &link.own, &change).unwrap();
+    change.recovery_signature = signature.to_vec().into();
+    a.revoke_key(&link, &next, change).await.unwrap();
+    drop((a, link));
+    let a = x.open(&y);
+    a.ring().add(next.clone());
+    a.ring().keep_only(KeyRole::Log, &public(&next));
+    say(&a, &y, 1_000..1_003).await;
+    assert!(a.entries_without_log_key(&link_of(&a)) > 0);
+    let running = join(&a, &b);
+    up(&a, &b).await;
+    quiet(&a, &b).await;
+    assert_same_logs(&a, &b);
+    running.end().await;
 }
 
 /// An item that says a change of the hostile side's keys, signed by one of its message keys.

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::host::Host;
@@ -186,13 +187,27 @@ pub(super) fn write_samples(dir: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// An address of this machine that nobody listens on at the moment.
+/// Ports that systems do not give to outgoing connections unless told to (Linux begins at 32,768, IANA at
+/// 49,152): one that is free now stays so until its node listens.
+const PORTS: std::ops::Range<u16> = 10_000..32_768;
+
+/// An address of this machine that nobody listens on at the moment; another one at each call.
 fn free_address() -> Result<SocketAddr, Failure> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .and_then(|listener| listener.local_addr())
-        .or_fail(Exit::Unavailable, || {
-            "no free port on the loopback interface".to_owned()
-        })
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    // Others that run at the same time begin elsewhere.
+    let begin = std::process::id().wrapping_mul(101);
+    for _ in PORTS {
+        let number = begin.wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed));
+        let within = number % u32::from(PORTS.end - PORTS.start);
+        let port = PORTS.start + u16::try_from(within).unwrap_or_default();
+        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            return listener.local_addr().or_fail(Exit::Unavailable, || {
+                "a port of the loopback interface".to_owned()
+            });
+        }
+    }
+    let what = "no free port on the loopback interface";
+    Err(Failure::new(Exit::Unavailable, what))
 }
 
 impl Side {

@@ -211,7 +211,6 @@ pub async fn run(
         hold = held(link) => Stop::End(End::Held(Box::new(hold))),
         stopped = converse(exchange, link, &outgoing, &mut incoming) => stopped,
     };
-    exchange.keep_cosigned(link).await;
     let end = conclude(exchange, link, &outgoing, outcome).await;
     standing.down_reason = end.to_string();
     // Shown as down before another session may show it as up.

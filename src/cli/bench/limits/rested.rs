@@ -11,7 +11,7 @@
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use std::time::Instant;
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use rustls::{ClientConnection, ServerConfig, ServerConnection, StreamOwned};
 
-use super::tls::Ends;
+use super::tls::{Ends, connected};
 use super::{PAGE, micros};
 use crate::cli::bench::REST;
 
@@ -37,15 +37,14 @@ impl Ends {
         let key = SigningKey::from_bytes(&[7; 32]);
         let verifying = key.verifying_key();
         let (here, there) = (pages(dir, "here")?, pages(dir, "there")?);
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let address = listener.local_addr()?;
+        let (near, far) = connected()?;
         let server = Arc::clone(&self.server);
         let session = ClientConnection::new(Arc::clone(&self.client), self.name.clone());
         let session = session.map_err(io::Error::other)?;
         thread::scope(|scope| {
-            let receiving = scope.spawn(|| receive(&listener, server, &verifying, &there));
+            let receiving = scope.spawn(|| receive(far, server, &verifying, &there));
             // When this end fails it closes, and the other sees the end.
-            let taken = TcpStream::connect(address).and_then(|tcp| send(tcp, session, &key, &here));
+            let taken = send(near, session, &key, &here);
             let received = receiving.join();
             received.map_err(|_| io::Error::other("a thread has ended"))??;
             taken
@@ -94,12 +93,11 @@ fn send(
 }
 
 fn receive(
-    listener: &TcpListener,
+    tcp: TcpStream,
     config: Arc<ServerConfig>,
     key: &VerifyingKey,
     file: &File,
 ) -> io::Result<()> {
-    let (tcp, _) = listener.accept()?;
     tcp.set_nodelay(true)?;
     let session = ServerConnection::new(config).map_err(io::Error::other)?;
     let mut io = StreamOwned::new(session, tcp);

@@ -64,13 +64,12 @@ impl Ends {
 
     /// Round trips, then one long stream.
     pub(super) fn measure(self) -> io::Result<Taken> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let address = listener.local_addr()?;
+        let (near, far) = connected()?;
         let (server, client, name) = (self.server, self.client, self.name);
         thread::scope(|scope| {
-            let answering = scope.spawn(|| answer(&listener, server));
+            let answering = scope.spawn(|| answer(far, server));
             // When this end fails it closes, and the other sees the end.
-            let taken = ask(TcpStream::connect(address)?, client, name);
+            let taken = ask(near, client, name);
             let answered = answering.join();
             answered.map_err(|_| io::Error::other("a thread has ended"))??;
             taken
@@ -78,9 +77,16 @@ impl Ends {
     }
 }
 
+/// The two ends of a connection over the loopback interface, the dialling one first.
+pub(super) fn connected() -> io::Result<(TcpStream, TcpStream)> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let near = TcpStream::connect(listener.local_addr()?)?;
+    let (far, _) = listener.accept()?;
+    Ok((near, far))
+}
+
 /// Sends back what comes, then only reads; says when it has all of it.
-fn answer(listener: &TcpListener, config: Arc<ServerConfig>) -> io::Result<()> {
-    let (tcp, _) = listener.accept()?;
+fn answer(tcp: TcpStream, config: Arc<ServerConfig>) -> io::Result<()> {
     tcp.set_nodelay(true)?;
     let session = ServerConnection::new(config).map_err(io::Error::other)?;
     let mut io = StreamOwned::new(session, tcp);
