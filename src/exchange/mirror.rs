@@ -270,6 +270,9 @@ impl Exchange {
             tracing::warn!(peer = %link.peer, index, "an expressed entry cannot be admitted");
             return Ok(());
         };
+        // Only behind the run that brings this very entry, or another one of its id.
+        let ids = [authentic.id()];
+        let alone = link.admitting.alone(index..index + 1, ids).await;
         // What is here already is compared before anything is written: no frame leaves a file that
         // no record names.
         if let Ok(known) = self.reader(link, LogSide::Mirror).expressed(index)
@@ -278,9 +281,6 @@ impl Exchange {
             let text = "two different entries were expressed for one index";
             return Err(mismatch(text, &known.entry));
         }
-        // Only behind the run that brings this very entry, or another one of its id.
-        let ids = [authentic.id()];
-        let alone = link.admitting.alone(index..index + 1, ids).await;
         let free = self
             .id_is_free(link, authentic.id(), index, &RunIds::new())
             .map_err(|error| unable(&error))?;

@@ -30,7 +30,8 @@ struct InFlight {
     /// Index behind its last entry.
     end: u64,
     bytes: usize,
-    /// It brought few entries, and a checkpoint that can be cosigned: what comes next may wait for that.
+    /// It brought few entries, which were all that there were, and a checkpoint that can be cosigned: what
+    /// comes next may wait for that.
     is_small: bool,
     sent_at: Instant,
 }
@@ -235,7 +236,7 @@ impl<'a> Pusher<'a> {
         self.in_flight.push_back(InFlight {
             end,
             bytes,
-            is_small: is_covered && end - start_index < PUSH_ENTRIES_READY,
+            is_small: is_covered && end == signable_size && end - start_index < PUSH_ENTRIES_READY,
             sent_at: Instant::now(),
         });
         self.in_flight_bytes += bytes;

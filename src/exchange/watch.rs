@@ -3,7 +3,7 @@
 //! A cursor says how far each link's logs were told; it lives with the caller, not here. An event
 //! is told at least once: an expressed message may be told again after a reconnect.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use prost::encoding::{decode_varint, encode_varint};
@@ -21,6 +21,7 @@ use super::remind::{Reached, Stage};
 use super::view::Detail;
 use super::{Exchange, Link};
 use crate::proto::v1::{self, WatchEvent};
+use crate::tlog::{Hash, leaf_hash};
 
 /// Events read at once from one log.
 const EVENTS_AT_ONCE: usize = 64;
@@ -66,8 +67,9 @@ struct Followed {
     /// Says whether anything of the link has changed since it was last looked at.
     changes: watch::Receiver<Head>,
     told: Told,
-    /// Expressed entries told ahead of their turn.
-    already: BTreeSet<u64>,
+    /// Expressed entries told ahead of their turn, by index, each with its leaf: after a hold is released
+    /// another one may come there.
+    already: BTreeMap<u64, Hash>,
     /// [`Head::expressed_count`] when it was last seen, and when they were last looked at.
     expressed_seen: u64,
     expressed_told: Option<u64>,
@@ -100,19 +102,30 @@ pub struct Watcher {
     links: Vec<Followed>,
     heads: StreamMap<usize, WatchStream<Head>>,
     ready: VecDeque<Ready>,
-    /// Told before what is ready: what came ahead of its turn, by link and index.
-    ahead: VecDeque<(usize, u64)>,
+    /// Told before what is ready: what came ahead of its turn.
+    ahead: VecDeque<Ahead>,
     /// Told before all else: one for each link at most.
     alarms: VecDeque<Event>,
     /// Cursor of what was told last.
     told_up_to: String,
     /// The link to look at first: none waits behind a busy one.
     turn: usize,
+    /// The link of which something came ahead of its turn last.
+    looked_at: usize,
     caught_up: bool,
     /// How much of each message is told.
     detail: Detail,
     /// Events of messages that are told; all of them if there is none.
     only: Vec<WatchEvent>,
+}
+
+/// An entry that came ahead of its turn, which is read when it is told.
+#[derive(Debug)]
+struct Ahead {
+    /// Which link.
+    at: usize,
+    index: u64,
+    leaf: Hash,
 }
 
 /// An event whose message is put together only when it is told: bodies are large.
@@ -149,7 +162,7 @@ impl Exchange {
                 mirror: 0,
                 stages: 0,
             };
-            let mut already = BTreeSet::new();
+            let mut already = BTreeMap::new();
             let from = match &told {
                 // A link that is new since the cursor is told from its start.
                 Some(told) => told
@@ -161,7 +174,7 @@ impl Exchange {
                 None => {
                     let reader = self.reader(link, LogSide::Mirror);
                     let expressed = reader.all_expressed().unwrap_or_default();
-                    already.extend(expressed.iter().map(|stored| stored.index));
+                    already.extend(expressed.iter().map(told_leaf));
                     Told {
                         link: number,
                         own: head.own_size,
@@ -191,6 +204,7 @@ impl Exchange {
             alarms: VecDeque::new(),
             told_up_to: String::new(),
             turn: 0,
+            looked_at: 0,
             caught_up: false,
             detail: Detail::Full,
             only: Vec::new(),
@@ -226,7 +240,8 @@ impl Watcher {
     /// When a message cannot be read.
     pub async fn next(&mut self) -> Option<Result<Event, ReadError>> {
         loop {
-            for at in 0..self.links.len() {
+            for turn in 1..=self.links.len() {
+                let at = (self.looked_at + turn) % self.links.len();
                 if let Err(error) = self.look_ahead(at) {
                     return Some(Err(error));
                 }
@@ -234,8 +249,11 @@ impl Watcher {
             if let Some(alarm) = self.alarms.pop_front() {
                 return Some(Ok(alarm));
             }
-            if let Some((at, index)) = self.ahead.pop_front() {
-                return Some(self.told_ahead(at, index));
+            if let Some(ahead) = self.ahead.pop_front() {
+                match self.told_ahead(&ahead).transpose() {
+                    Some(told) => return Some(told),
+                    None => continue,
+                }
             }
             if let Some(ready) = self.ready.pop_front() {
                 self.told_up_to.clone_from(&ready.cursor);
@@ -303,24 +321,38 @@ impl Watcher {
         }
         let reader = self.exchange.reader(&followed.link, LogSide::Mirror);
         for stored in reader.all_expressed()? {
-            if stored.index >= followed.told.mirror && followed.already.insert(stored.index) {
-                self.ahead.push_back((at, stored.index));
+            let (index, leaf) = told_leaf(&stored);
+            if index >= followed.told.mirror && followed.already.insert(index, leaf) != Some(leaf) {
+                self.looked_at = at;
+                self.ahead.push_back(Ahead { at, index, leaf });
             }
         }
         Ok(())
     }
 
-    fn told_ahead(&self, at: usize, index: u64) -> Result<Event, ReadError> {
-        let link = Arc::clone(&self.links[at].link);
-        let (side, stored) = self.exchange.stored_at(&link, Place::Expressed(index))?;
-        self.told(Ready {
+    /// Nothing of one that is gone: forgotten when its link was released, or refused in its turn.
+    fn told_ahead(&self, ahead: &Ahead) -> Result<Option<Event>, ReadError> {
+        let link = Arc::clone(&self.links[ahead.at].link);
+        let found = self
+            .exchange
+            .stored_at(&link, Place::Expressed(ahead.index));
+        let (side, stored) = match found {
+            Ok(found) => found,
+            Err(ReadError::Missing { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if stored.record.refused || leaf_hash(&stored.entry) != ahead.leaf {
+            return Ok(None);
+        }
+        let told = self.told(Ready {
             what: WatchEvent::Received,
             link,
             side,
             stored,
             reached: None,
             cursor: self.told_up_to.clone(),
-        })
+        });
+        told.map(Some)
     }
 
     /// Tells whether a link is held, when that has changed since it was told.
@@ -371,8 +403,7 @@ impl Watcher {
             told.mirror = stored.index + 1;
             self.links[at].told = told;
             let already = self.links[at].already.remove(&stored.index);
-            // Another one than was told, if that was forgotten when the link was released.
-            let is_told = already && stored.record.expressed;
+            let is_told = already.is_some_and(|leaf| leaf == leaf_hash(&stored.entry));
             if !stored.record.refused && !is_told {
                 self.tell(&link, WatchEvent::Received, LogSide::Mirror, stored);
             }
@@ -499,6 +530,10 @@ fn read_cursor(text: &str) -> Option<Vec<Told>> {
         });
     }
     Some(told)
+}
+
+fn told_leaf(stored: &Stored) -> (u64, Hash) {
+    (stored.index, leaf_hash(&stored.entry))
 }
 
 fn event_of(stage: Stage) -> WatchEvent {

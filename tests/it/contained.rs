@@ -75,7 +75,7 @@ async fn an_id_that_comes_ahead_and_in_the_log_at_once_is_told_once() {
     let mut watcher = node.watch("", true).unwrap();
     let mut peer = Hostile::meet(&b, &a, &node).await;
     let mut ids = Vec::new();
-    for round in 0..300_u64 {
+    for round in 0..100_u64 {
         let forge = peer.forge();
         ids.push(MessageId::from_slice(&forge.header.id).unwrap().to_string());
         let first = forge.sign(&b);
@@ -85,9 +85,14 @@ async fn an_id_that_comes_ahead_and_in_the_log_at_once_is_told_once() {
             index: 1_000_000 + round,
             item: Some(other.sign(&b)),
         };
-        let push = peer.append(vec![first]);
-        peer.send(frame::Frame::Express(express)).await;
+        // So many that they are judged on other threads.
+        let mut items = peer.letters(31);
+        items.push(first);
+        let push = peer.append(items);
+        // In one breath: the run is judged while the other is taken in.
         peer.send(frame::Frame::Push(push)).await;
+        peer.send(frame::Frame::Express(express)).await;
+        peer.expect_cosigned().await;
     }
     // The last is behind all of them.
     let forge = peer.forge();
@@ -103,10 +108,9 @@ async fn an_id_that_comes_ahead_and_in_the_log_at_once_is_told_once() {
         }
     })
     .await;
-    told.pop();
-    told.sort();
-    ids.sort();
-    assert_eq!(told, ids);
+    for id in &ids {
+        assert_eq!(told.iter().filter(|told| *told == id).count(), 1, "{id}");
+    }
 }
 
 /// An id goes to the log when its message is mirrored, and no Express takes it from there.

@@ -76,13 +76,14 @@ pub(crate) fn succeed(args: &[&str]) -> String {
 pub(crate) fn free_port() -> u16 {
     static GIVEN: AtomicU32 = AtomicU32::new(0);
     let begin = std::process::id().wrapping_mul(211);
-    loop {
+    for _ in 0..22_768 {
         let number = begin.wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed));
         let port = 10_000 + u16::try_from(number % 22_768).unwrap();
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
     }
+    panic!("no free port");
 }
 
 /// One node: its directory and, while it runs, its process.
