@@ -247,6 +247,18 @@ fn long_letter(to: &Side, number: usize) -> v1::Draft {
     letter
 }
 
+/// A new log key in the place of the old one, by the word of the recovery key.
+async fn revoke_as_stolen(side: &Side, node: &Arc<Exchange>, next: &NextKey) {
+    let link = link_of(node);
+    let mut change = node
+        .prepare_revocation(&link, next, "stolen")
+        .unwrap()
+        .unwrap();
+    let signature = change::sign(&side.recovery(), &link.own, &change).unwrap();
+    change.recovery_signature = signature.to_vec().into();
+    node.revoke_key(&link, next, change).await.unwrap();
+}
+
 #[tokio::test]
 async fn what_waits_behind_a_revocation_goes_under_the_key_that_held() {
     let (x, y) = sides();
@@ -263,14 +275,8 @@ async fn what_waits_behind_a_revocation_goes_under_the_key_that_held() {
     }
     let old = Arc::clone(&a.ring().log()[0]);
     let next = next_log(202);
+    revoke_as_stolen(&x, &a, &next).await;
     let link = link_of(&a);
-    let mut change = a
-        .prepare_revocation(&link, &next, "stolen")
-        .unwrap()
-        .unwrap();
-    let signature = change::sign(&x.recovery(), &link.own, &change).unwrap();
-    change.recovery_signature = signature.to_vec().into();
-    a.revoke_key(&link, &next, change).await.unwrap();
     a.let_go_of_keys(KeyRole::Log, &public(&next));
     assert_eq!(a.entries_without_log_key(&link), 0);
     // A bundle carries it.
@@ -317,15 +323,8 @@ async fn few_entries_do_not_wait_behind_a_push_that_nobody_can_sign() {
     // More than one push.
     say(&a, &y, 0..RUN_ENTRIES_READY + 10).await;
     let next = next_log(203);
-    let link = link_of(&a);
-    let mut change = a
-        .prepare_revocation(&link, &next, "stolen")
-        .unwrap()
-        .unwrap();
-    let signature = change::sign(&x.recovery(), &link.own, &change).unwrap();
-    change.recovery_signature = signature.to_vec().into();
-    a.revoke_key(&link, &next, change).await.unwrap();
-    drop((a, link));
+    revoke_as_stolen(&x, &a, &next).await;
+    drop(a);
     let a = x.open(&y);
     a.ring().add(next.clone());
     a.ring().keep_only(KeyRole::Log, &public(&next));

@@ -201,10 +201,10 @@ async fn a_rate_slows_and_says_nothing() {
     for number in 0..600 {
         submit(&sender, letter(&b, number)).await.unwrap();
     }
-    let running = join(&sender, &node);
-    // What has gathered is taken at once, and owed.
-    until(&node, |node| link_of(node).head().mirror_size == 600).await;
     let began = tokio::time::Instant::now();
+    let running = join(&sender, &node);
+    // Each run is taken at once, and owed by the next.
+    until(&node, |node| link_of(node).head().mirror_size == 600).await;
     submit(&sender, letter(&b, 601)).await.unwrap();
     let patient = until(&node, |node| link_of(node).head().mirror_size == 601);
     patient.await;
