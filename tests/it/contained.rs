@@ -74,8 +74,15 @@ async fn an_id_that_comes_ahead_and_in_the_log_at_once_is_told_once() {
     let node = a.try_open(&b, card, RecorderMode::Thread).unwrap();
     let mut watcher = node.watch("", true).unwrap();
     let mut peer = Hostile::meet(&b, &a, &node).await;
+    // Its own messages keep the recorder busy.
+    let (own, to) = (Arc::clone(&node), letter(&b, 1));
+    let busy = tokio::spawn(async move {
+        loop {
+            submit(&own, to.clone()).await.unwrap();
+        }
+    });
     let mut ids = Vec::new();
-    for round in 0..100_u64 {
+    for round in 0..300_u64 {
         let forge = peer.forge();
         ids.push(MessageId::from_slice(&forge.header.id).unwrap().to_string());
         let first = forge.sign(&b);
@@ -85,15 +92,13 @@ async fn an_id_that_comes_ahead_and_in_the_log_at_once_is_told_once() {
             index: 1_000_000 + round,
             item: Some(other.sign(&b)),
         };
-        // So many that they are judged on other threads.
-        let mut items = peer.letters(31);
-        items.push(first);
-        let push = peer.append(items);
-        // In one breath: the run is judged while the other is taken in.
+        let push = peer.append(vec![first]);
+        // In one breath: the run is admitted while the other waits for its commit.
         peer.send(frame::Frame::Push(push)).await;
         peer.send(frame::Frame::Express(express)).await;
         peer.expect_cosigned().await;
     }
+    busy.abort();
     // The last is behind all of them.
     let forge = peer.forge();
     let last = MessageId::from_slice(&forge.header.id).unwrap().to_string();
