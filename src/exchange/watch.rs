@@ -250,10 +250,12 @@ impl Watcher {
                 return Some(Ok(alarm));
             }
             if let Some(ahead) = self.ahead.pop_front() {
-                match self.told_ahead(&ahead).transpose() {
-                    Some(told) => return Some(told),
-                    None => continue,
+                if let Some(told) = self.told_ahead(&ahead).transpose() {
+                    return Some(told);
                 }
+                // Should it come again, it was not told.
+                self.links[ahead.at].already.remove(&ahead.index);
+                continue;
             }
             if let Some(ready) = self.ready.pop_front() {
                 self.told_up_to.clone_from(&ready.cursor);
